@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the ``dsfedmed`` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from dsfedmed.errors import DSFedMedError
+from dsfedmed.version import VERSION
+
+COMMANDS = ("demo_sites", "check_site", "build_datalist", "pretrain_teacher", "workspace", "report", "table")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with one sub-command per module named in ``COMMANDS``."""
+    parser = argparse.ArgumentParser(
+        prog="dsfedmed", description="Everything around a DSFedMed run: sites, checks, teacher, reports."
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"dsfedmed.cli.{name}")
+        command = commands.add_parser(
+            module.NAME,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; an expected error is one line on stderr and exit status 2."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except DSFedMedError as error:
+        print(f"dsfedmed: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

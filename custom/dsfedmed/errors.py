@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors written for people: where it happened, why, and how to mend it."""
+
+from __future__ import annotations
+
+
+class DSFedMedError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        where: the site, file or setting concerned.
+        reason: what is wrong with it.
+        mend: what the reader can do about it.
+    """
+
+    def __init__(self, where: object, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}. {mend}")
+        self.where = str(where)
+        self.reason = reason
+        self.mend = mend
+
+    def __reduce__(self) -> tuple[type[DSFedMedError], tuple[str, str, str]]:
+        """Rebuild from the three parts, so that the error crosses process borders whole."""
+        return type(self), (self.where, self.reason, self.mend)
+
+
+class DataError(DSFedMedError):
+    """A site's images, labels or datalist are not usable."""
+
+
+class ConfigError(DSFedMedError):
+    """A preset, bundle or site configuration is not usable."""
+
+
+class PayloadError(DSFedMedError):
+    """Something that came over the wire is not what was announced."""
+
+
+class CheckpointError(DSFedMedError):
+    """A weights file does not fit the network it was named for."""
+
+
+class StoreError(DSFedMedError):
+    """The run's stage store cannot be written or does not match its hashes."""

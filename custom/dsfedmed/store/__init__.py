@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage store: what is done, with hashes; atomic writes; resume."""
