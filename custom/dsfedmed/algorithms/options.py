@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a frozen dataclass of hyper-parameters from a configuration mapping; refuse what it does not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from dsfedmed.errors import ConfigError
+
+OptionsT = TypeVar("OptionsT")
+
+
+def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
+    """Build the dataclass ``kind`` from ``values``; absent keys keep their defaults.
+
+    Args:
+        kind: a dataclass whose fields are numbers, booleans, strings or ``Literal`` choices.
+        values: keys and values as a preset file gives them.
+        where: the configuration section, for the error.
+
+    Raises:
+        ConfigError: an unknown key (the nearest valid one is named) or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in names:
+            raise ConfigError(f"{where}.{key}", "unknown key", _nearest(key, names))
+        _check_type(f"{where}.{key}", value, hints[key])
+    return kind(**values)
+
+
+def require(condition: bool, where: str, reason: str, mend: str) -> None:
+    """Raise ``ConfigError`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(where, reason, mend)
+
+
+def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ``ConfigError`` unless ``value`` is one of ``choices``."""
+    require(value in choices, where, f"{value!r} is not a choice", f"Use one of {', '.join(choices)}")
+
+
+def _nearest(key: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
+    return f"Did you mean {near[0]!r}" if near else f"Valid keys are {', '.join(names)}"
+
+
+def _check_type(where: str, value: object, hint: Any) -> None:
+    allowed = typing.get_args(hint) if typing.get_origin(hint) is Literal else None
+    if allowed is not None:
+        require_choice(where, str(value), tuple(str(choice) for choice in allowed))
+    elif hint is float:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        require(good, where, f"{value!r} is not a number", "Give a number")
+    elif hint is int:
+        good = isinstance(value, int) and not isinstance(value, bool)
+        require(good, where, f"{value!r} is not a whole number", "Give a whole number")
+    elif hint is bool:
+        require(isinstance(value, bool), where, f"{value!r} is not true or false", "Give true or false")
