@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Number formats on the wire: weights and differences travel in half precision unless told otherwise.
+
+The receiver always computes in float32. A difference is taken against the rounded weights that the site really
+received, so rounding on the way down never enters an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dsfedmed.errors import ConfigError, PayloadError
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> dict[str, Tensor]:
+    """Return CPU copies of ``tensors`` in the wire's number format.
+
+    Raises:
+        ConfigError: the precision has no such name.
+        PayloadError: a value does not fit the format (float16 ends at 65,504).
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError("light.precision", f"{precision!r} is unknown", f"Use one of {sorted(PRECISIONS)}")
+    packed = {name: t.detach().to("cpu", PRECISIONS[precision]).contiguous() for name, t in tensors.items()}
+    for name, tensor in packed.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise PayloadError(where, f"{name} does not fit {precision} or is not finite", "Use precision fp32")
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return float32 copies."""
+    return {name: t.to(torch.float32) for name, t in tensors.items()}
+
+
+def difference(new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return new - old, name by name, in float32."""
+    return {name: new[name].detach().to("cpu", torch.float32) - old[name] for name in old}
+
+
+def add(base: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return base + delta, name by name."""
+    return {name: base[name] + delta[name].to(base[name].dtype) for name in base}

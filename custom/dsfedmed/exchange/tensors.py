@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a set of tensors before it arrives, its digest, and the check on arrival."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dsfedmed.errors import PayloadError
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Announced form of one tensor: its shape and the dtypes it may have."""
+
+    shape: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float16)
+
+
+def specs_of(tensors: Mapping[str, Tensor], *dtypes: torch.dtype) -> dict[str, TensorSpec]:
+    """Announce ``tensors``: same names and shapes, in the given dtypes (default float32 or float16)."""
+    return {name: TensorSpec(tuple(t.shape), dtypes or TensorSpec.dtypes) for name, t in tensors.items()}
+
+
+def byte_count(tensors: Mapping[str, Tensor]) -> int:
+    """Return the bytes of all values, without any framing."""
+    return sum(t.numel() * t.element_size() for t in tensors.values())
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, dtypes, shapes and values, independent of the order of the names."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
+
+
+def check_tensors(tensors: Mapping[str, object], specs: Mapping[str, TensorSpec], where: str) -> dict[str, Tensor]:
+    """Check everything that arrived against what was announced; nothing is taken unless all of it is good.
+
+    Args:
+        tensors: what arrived, by name.
+        specs: what was announced.
+        where: the sender, for the message.
+
+    Returns:
+        The same tensors, now known to be tensors.
+
+    Raises:
+        PayloadError: a key is missing or unknown, a shape or dtype differs, or a value is not finite.
+    """
+    missing, unknown = sorted(specs.keys() - tensors.keys()), sorted(tensors.keys() - specs.keys())
+    mend = "The site runs another version or another network: compare `dsfedmed --version` and the bundle there"
+    if missing or unknown:
+        raise PayloadError(where, f"tensors missing {missing[:3]}, not announced {unknown[:3]}", mend)
+    checked: dict[str, Tensor] = {}
+    for name, spec in specs.items():
+        checked[name] = _check_one(name, tensors[name], spec, where, mend)
+    return checked
+
+
+def _check_one(name: str, tensor: object, spec: TensorSpec, where: str, mend: str) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise PayloadError(where, f"{name} is a {type(tensor).__name__}, not a tensor", mend)
+    if tuple(tensor.shape) != spec.shape:
+        raise PayloadError(where, f"{name} has shape {tuple(tensor.shape)}, announced was {spec.shape}", mend)
+    if tensor.dtype not in spec.dtypes:
+        raise PayloadError(where, f"{name} has dtype {tensor.dtype}, announced was {spec.dtypes}", mend)
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise PayloadError(where, f"{name} holds NaN or infinite values", "Lower the site's learning rate or check its data")
+    return tensor

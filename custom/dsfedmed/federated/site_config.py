@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a site (or the server) keeps to itself: paths, device, threads. It never travels and no job may set it.
+
+The file ``dsfedmed.yaml`` lies in the ``local`` folder of the NVFlare workspace, beside ``resources.json``.
+``{site}`` in a path stands for the site's NVFlare name, so that one file serves a whole simulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsfedmed.errors import ConfigError
+
+FILE_NAME = "dsfedmed.yaml"
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """Settings of one party.
+
+    Attributes:
+        data: the site's folder with ``datalist.json`` (sites only).
+        output: folder for what the site keeps: caches, pictures of its own cases.
+        bundles: folder that holds the network bundles.
+        device: torch device of the heavy work.
+        threads: CPU threads of the heavy work.
+        send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
+        run: the run folder (server only): record, report, release, stage store.
+        teacher: weights file the teacher starts from (server only).
+    """
+
+    data: Path | None = None
+    output: Path | None = None
+    bundles: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    send_drawn_masks: bool = False
+    run: Path | None = None
+    teacher: Path | None = None
+
+    def need(self, name: str) -> Path:
+        """Return the path called ``name``; an absent one is an error that says where to write it."""
+        value = getattr(self, name)
+        if value is None:
+            raise ConfigError(FILE_NAME, f"`{name}` is not set", f"Add `{name}: <path>` to local/{FILE_NAME}")
+        return Path(value)
+
+
+_PATHS = {"data", "output", "bundles", "run", "teacher"}
+
+
+def load_site_config(folder: Path, site: str) -> SiteConfig:
+    """Read ``dsfedmed.yaml`` from a workspace's ``local`` folder; an absent file means all defaults.
+
+    Raises:
+        ConfigError: unreadable YAML, an unknown key or a value of the wrong kind.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return SiteConfig()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(path, f"is not valid YAML ({error})", "Correct the file") from error
+    if not isinstance(content, dict):
+        raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
+    return SiteConfig(**{str(key): _value(path, str(key), value, site) for key, value in content.items()})
+
+
+def _value(path: Path, key: str, value: Any, site: str) -> Any:
+    known = {field.name: field.type for field in fields(SiteConfig)}
+    if key not in known:
+        raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
+    if key in _PATHS:
+        return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
+    wanted = {"device": str, "threads": int, "send_drawn_masks": bool}[key]
+    if not isinstance(value, wanted):
+        raise ConfigError(path, f"`{key}` must be a {wanted.__name__}, found {value!r}", "Correct the file")
+    return value
