@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live progress: one line per milestone on the console, and ``status.json`` for everything that polls."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.store.files import write_json
+
+LOGGER = logging.getLogger("dsfedmed.progress")
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """Tells where the run stands: stage k of n, step, site, and the time the stage still needs."""
+
+    def __init__(self, folder: Path, stages: tuple[str, ...]) -> None:
+        self.path = folder / "status.json"
+        self.stages = stages
+        self.started = time.monotonic()
+        self.stage_started = self.started
+        self.state: dict[str, Any] = {"stage": None, "stages": list(stages), "step": None, "sites": {}}
+
+    def stage(self, name: str, resumed: bool = False) -> None:
+        """Enter a stage."""
+        self.stage_started = time.monotonic()
+        number = self.stages.index(name) + 1 if name in self.stages else len(self.stages)
+        self.state.update(stage=name, number=number, step=None, eta_s=None, resumed=resumed)
+        self.say("found finished, going on behind it" if resumed else "started")
+
+    def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
+        """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run)."""
+        spent = time.monotonic() - self.stage_started
+        eta = spent / max(done - since, 1) * (total - done)
+        self.state.update(step=[done, total], eta_s=round(eta, 1))
+        self.say(f"{done}/{total}{'  ' + detail if detail else ''}  stage ETA {clock(eta)}")
+
+    def site(self, site: str, state: str) -> None:
+        """Note what a site did last; shown with the next line and in ``status.json``."""
+        self.state["sites"][site] = state
+
+    def say(self, text: str) -> None:
+        """Write one line and the status file."""
+        elapsed = time.monotonic() - self.started
+        head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
+        LOGGER.info("%s: %s", head, text)
+        write_json(self.path, {**self.state, "elapsed_s": round(elapsed, 1), "last": text})

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a run: what a preset file may say, validated once.
+
+A preset is a YAML file. It may name another one under ``base`` and then only says what differs. Everything here is
+sent to, or known by, every party; paths and devices are not settings (see `dsfedmed.federated.site_config`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dsfedmed.algorithms.distillation import DistillationConfig
+from dsfedmed.algorithms.options import read_options, require
+from dsfedmed.errors import ConfigError
+from dsfedmed.training.teacher import TeacherConfig
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """The light network and its local training.
+
+    Attributes:
+        bundle: folder name of the MONAI bundle that defines network, loss, optimiser and transforms.
+        batch_size: real images per gradient step.
+        epochs_per_round: passes over the site's training images in one round.
+        keep_optimizer: a site's optimiser state persists over rounds (released code) or starts anew.
+        precision: number format of weights and updates on the wire, "fp32" or "fp16".
+    """
+
+    bundle: str = "light_unet_segmentation"
+    batch_size: int = 16
+    epochs_per_round: int = 1
+    keep_optimizer: bool = True
+    precision: Literal["fp32", "fp16"] = "fp16"
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """How the generator is fitted; what it is stands in ``model`` (`dsfedmed.generator.GeneratorConfig`).
+
+    Attributes:
+        base_rounds: rounds of FedAvg in which the sites train the base together.
+        base_steps: gradient steps of a site in each of them.
+        branch_steps: gradient steps of a site on its branch.
+    """
+
+    base_rounds: int = 8
+    base_steps: int = 75
+    branch_steps: int = 800
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """The synthetic set and its audit.
+
+    Attributes:
+        per_site: image/mask pairs generated from each site's branch.
+        shard_size: pairs in one file.
+        audit_quantile: a synthetic image nearer to a training image than this quantile of the site's own held-out
+            images is vetoed.
+        max_veto_share: a site that vetoes more than this share of its own branch's images stops the run, for then
+            its branch repeats its training images.
+    """
+
+    per_site: int = 450
+    shard_size: int = 256
+    audit_quantile: float = 0.01
+    max_veto_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """When and where distillation happens.
+
+    Attributes:
+        order: "paper" distils after all rounds of FedAvg, on the server; "interleaved" every ``every`` rounds.
+        at: the light network learns at the "server" (paper), at the "sites", or at "both".
+        warmup_rounds: rounds of plain FedAvg before the first interleaved distillation.
+        every: rounds between two interleaved distillations.
+        epochs: distillation epochs on the server each time (paper's 20 for the order "paper").
+        light_learning_rate: Adam rate of the light network when it learns on the server.
+        teacher_learning_rate: Adam rate of the teacher's decoder in mutual distillation.
+        batch_size: synthetic samples per gradient step on the server.
+        site_supervised_weight: factor of the mask loss on synthetic images at the sites.
+        site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels at the sites.
+        soft_label_ensemble: average the teacher over flips for its soft labels.
+    """
+
+    order: Literal["paper", "interleaved"] = "interleaved"
+    at: Literal["server", "sites", "both"] = "sites"
+    warmup_rounds: int = 10
+    every: int = 10
+    epochs: int = 1
+    light_learning_rate: float = 1e-4
+    teacher_learning_rate: float = 1e-4
+    batch_size: int = 16
+    site_supervised_weight: float = 0.25
+    site_kl_weight: float = 2.5
+    soft_label_ensemble: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that cannot be carried out."""
+        require(
+            self.order == "interleaved" or self.at == "server",
+            "schedule.at",
+            f"order 'paper' distils after the last round, so nothing is left for {self.at!r}",
+            "Use at: server, or order: interleaved",
+        )
+        require(self.every > 0 and self.epochs > 0, "schedule", "every and epochs start at 1", "Give 1 or more")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """Which other methods the run trains and scores on the same split and seed.
+
+    Attributes:
+        local: each site alone.
+        fedavg: FedAvg of the light network at equal rounds.
+        equal_steps: FedAvg goes on until it has taken as many local gradient steps as DSFedMed.
+        teacher: score the teacher before and after mutual distillation at the sites. It then travels once, for the
+            comparison only; its bytes are counted apart.
+        fedsam: federate the teacher itself.
+        fedsam_learning_rate: its Adam rate.
+    """
+
+    local: bool = True
+    fedavg: bool = True
+    equal_steps: bool = True
+    teacher: bool = True
+    fedsam: bool = False
+    fedsam_learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class WaitSettings:
+    """How long the server waits, in seconds.
+
+    Attributes:
+        task_s: for any one task.
+        after_enough_s: for the rest, once ``min_sites`` have answered.
+        after_absence_s: the same, when a site already missed the task before; it is taken back when it returns.
+    """
+
+    task_s: int = 7200
+    after_enough_s: int = 600
+    after_absence_s: int = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run. ``min_sites`` is the number of source sites without which a stage does not go on."""
+
+    preset: str = ""
+    seed: int = 0
+    rounds: int = 60
+    image_size: int = 64
+    min_sites: int = 2
+    unseen: tuple[str, ...] = ()
+    light: LightSettings = field(default_factory=LightSettings)
+    light_overrides: dict[str, Any] = field(default_factory=dict)
+    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
+    generator_model: dict[str, Any] = field(default_factory=dict)
+    synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
+    teacher_variant: str = "small"
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    compare: CompareSettings = field(default_factory=CompareSettings)
+    waits: WaitSettings = field(default_factory=WaitSettings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
+        """Build from nested mappings.
+
+        Raises:
+            ConfigError: an unknown key, with the nearest known one, or a value that is out of range.
+        """
+        sections = {f.name: f.default_factory for f in fields(cls) if isinstance(f.default_factory, type)}
+        ready: dict[str, Any] = {}
+        for key, value in values.items():
+            kind = sections.get(key)
+            if key == "unseen":
+                ready[key] = tuple(value)
+            elif kind is not None and kind is not dict:
+                require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
+                ready[key] = read_options(kind, value, f"{where}.{key}")
+            else:
+                ready[key] = value
+        settings = read_options(cls, ready, where)
+        require(settings.rounds > 0, f"{where}.rounds", "must be at least 1", "Give 1 or more")
+        require(settings.min_sites > 0, f"{where}.min_sites", "must be at least 1", "Give 1 or more")
+        return settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-like nested values that `from_dict` takes back."""
+        return {**asdict(self), "unseen": list(self.unseen)}
+
+
+def read_preset(path: Path) -> dict[str, Any]:
+    """Read a preset and the presets it builds on; later ones win, section by section.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML or does not hold a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        near = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) if path.parent.is_dir() else ""
+        raise ConfigError(path, f"cannot be read ({error})", f"Presets there: {near}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
+    base = content.pop("base", None)
+    return merge(read_preset(path.parent / f"{base}.yaml"), content) if base else content
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``overlay`` laid over it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn ``a.b=value`` (the value as YAML) into ``{"a": {"b": value}}``."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.every=5")
+    nested: Any = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
