@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Site folders: datalists, readers, checks, made-up sites and the synthetic-set store."""
+
+from __future__ import annotations
+
+from dsfedmed.data.reading import LoadSiteImaged
+
+__all__ = ["LoadSiteImaged"]

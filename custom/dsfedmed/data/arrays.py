@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One part of a site at network size, stacked in memory: what local training and per-round validation read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsfedmed.data.datalist import Item, SiteDatalist
+from dsfedmed.errors import DataError, DSFedMedError
+
+Preprocessing = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class SiteArrays:
+    """images (N, C, S, S) float32 in [0, 1]; labels (N, 1, S, S) uint8 in 0..K; cases: N patient names."""
+
+    images: Tensor
+    labels: Tensor
+    cases: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.cases)
+
+
+def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -> SiteArrays:
+    """Load every image of a part through ``preprocessing`` and stack the results as plain tensors.
+
+    Args:
+        datalist: the site.
+        part: "training", "validation" or "test".
+        preprocessing: a MONAI ``Compose`` that starts with ``LoadSiteImaged`` and ends with ``image`` (C, S, S) and
+            ``label`` (1, S, S), all of one size.
+
+    Raises:
+        DataError: naming the file; also when the part is empty, an item has no label, sizes differ, or a label value
+            is not declared in the datalist.
+    """
+    items = datalist.parts.get(part, ())
+    if not items:
+        raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
+    images, labels = [], []
+    for item in items:
+        result = preprocess_item(datalist, item, preprocessing)
+        if "label" not in result:
+            raise DataError(item.image, f"it has no label and stands in {part}", "Add its label or take it out.")
+        image, label = plain(result["image"]).to(torch.float32), plain(result["label"])
+        if images and image.shape != images[0].shape:
+            raise DataError(
+                item.image,
+                f"it is {tuple(image.shape)} after preprocessing and the ones before are {tuple(images[0].shape)}",
+                "Let the preprocessing resize to one size.",
+            )
+        if label.shape != (1, *image.shape[1:]):
+            raise DataError(
+                item.label, f"the label is {tuple(label.shape)} beside {tuple(image.shape)}", "Resize both alike."
+            )
+        check_label_values(item, label, datalist.labels)
+        images.append(image)
+        labels.append(label.to(torch.uint8))
+    return SiteArrays(torch.stack(images), torch.stack(labels), tuple(item.case for item in items))
+
+
+def preprocess_item(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Run one item through ``preprocessing``; MONAI's wrapped errors come out as DataError with the file's name."""
+    try:
+        return dict(preprocessing(datalist.document(item)))
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, DSFedMedError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from error
+        inner = error.__cause__ or error
+        raise DataError(item.image, f"preprocessing failed ({inner})", "Check the file and the transforms.") from error
+
+
+def plain(value: Any) -> Tensor:
+    """Return a plain tensor, without MONAI's metadata."""
+    tensor = value.as_tensor() if hasattr(value, "as_tensor") else torch.as_tensor(value)
+    return tensor.detach().contiguous()
+
+
+def check_label_values(item: Item, label: Tensor, declared: dict[int, str]) -> None:
+    """Raise DataError when ``label`` holds a value that the datalist does not declare."""
+    unknown = sorted(set(torch.unique(label).tolist()) - set(declared))
+    if unknown:
+        raise DataError(item.label or item.image, unknown_values(unknown, declared), unknown_values_mend(unknown))
+
+
+def unknown_values(unknown: list[float], declared: dict[int, str]) -> str:
+    """Word the reason for undeclared label values."""
+    shown = ", ".join(f"{value:g}" for value in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
+    return f"label values {shown} are not declared (datalist.json has {', '.join(map(str, declared))})"
+
+
+def unknown_values_mend(unknown: list[float]) -> str:
+    """Word the mend for undeclared label values."""
+    if unknown == [255]:
+        return 'For 0/255 masks add "label_map": {"255": 1} to datalist.json.'
+    return 'Declare them under "labels", or rewrite them with "label_map"; JPEG masks must become PNG.'
