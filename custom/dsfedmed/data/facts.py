@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a site says about its data when a run starts, and the check that all sites mean the same task."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dsfedmed.data.datalist import Item, SiteDatalist
+from dsfedmed.data.formats import probe, read_raw, read_volume, suffix_of
+from dsfedmed.data.reading import label_values
+from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.version import VERSION
+
+PACKAGES = ("torch", "monai", "nvflare")
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """Counts and kinds only; no names, paths or pixels of patients.
+
+    channels: 1 or 3. label_values: values that occur in training and validation labels. counts: images (slices) per
+    part. suffixes: kinds of image file. size_min, size_max: smallest and largest extent (x, y), axis by axis.
+    """
+
+    channels: int
+    num_classes: int
+    label_names: tuple[str, ...]
+    nested: bool
+    label_values: tuple[int, ...]
+    counts: dict[str, int]
+    suffixes: tuple[str, ...]
+    size_min: tuple[int, int]
+    size_max: tuple[int, int]
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> SiteFacts:
+        """Read the JSON form.
+
+        Raises:
+            PayloadError: when keys are missing or unknown, or the numbers make no sense.
+        """
+        try:
+            facts = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
+            usable = facts.channels in (1, 3) and facts.num_classes == len(facts.label_names) >= 1
+            usable = usable and all(isinstance(count, int) and count >= 0 for count in facts.counts.values())
+        except (TypeError, AttributeError) as error:
+            raise PayloadError("site facts", f"not understood ({error})", "Install one version everywhere.") from error
+        if not usable:
+            raise PayloadError("site facts", "channels, classes or counts are impossible", "Check the site.")
+        return facts
+
+
+@dataclass(frozen=True)
+class FederationFacts:
+    """What all sites agree on: image channels, foreground classes and their names, and whether they nest."""
+
+    channels: int
+    num_classes: int
+    label_names: tuple[str, ...]
+    nested: bool
+
+
+def site_facts(datalist: SiteDatalist) -> SiteFacts:
+    """Collect the facts of a site from its datalist, image headers and labels.
+
+    A site with grey and RGB files counts as RGB; ``channels`` in its datalist overrides.
+
+    Raises:
+        DataError: when the site is empty or a file cannot be read.
+    """
+    items = [item for part in datalist.parts.values() for item in part]
+    if not items:
+        raise DataError(datalist.root, "the site is empty", "List its images in datalist.json.")
+    probes = [probe(path) for path in sorted({item.image for item in items})]
+    sizes = np.array([found.size for found in probes])
+    observed: set[int] = set()
+    for part in ("training", "validation"):
+        for item in datalist.parts.get(part, ()):
+            observed |= _values(datalist, item)
+    low, high = sizes.min(axis=0), sizes.max(axis=0)
+    return SiteFacts(
+        channels=datalist.channels or max(found.channels for found in probes),
+        num_classes=datalist.num_classes,
+        label_names=datalist.label_names,
+        nested=datalist.nested,
+        label_values=tuple(sorted(observed)),
+        counts={part: len(content) for part, content in datalist.parts.items()},
+        suffixes=tuple(sorted({suffix_of(item.image) for item in items})),
+        size_min=(int(low[0]), int(low[1])),
+        size_max=(int(high[0]), int(high[1])),
+        versions=versions(),
+    )
+
+
+def merge_facts(facts: Mapping[str, SiteFacts]) -> FederationFacts:
+    """Return what the sites agree on.
+
+    Raises:
+        DataError: naming the site that differs from the majority (from the first site where there is none).
+    """
+    if not facts:
+        raise DataError("federation", "no site has reported", "Start the sites.")
+    agreed: dict[str, Any] = {}
+    for name in ("channels", "num_classes", "label_names", "nested"):
+        values = {site: getattr(found, name) for site, found in facts.items()}
+        agreed[name] = Counter(values.values()).most_common(1)[0][0]
+        for site, value in values.items():
+            if value != agreed[name]:
+                reason = f"its {name} is {value!r} where the others have {agreed[name]!r}"
+                raise DataError(site, reason, "Correct its datalist.json or leave the site out.")
+    return FederationFacts(**agreed)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, Python and the packages that decide about results."""
+    found = {"dsfedmed": VERSION, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _values(datalist: SiteDatalist, item: Item) -> set[int]:
+    if item.label is None:
+        return set()
+    if item.slice_index is None:
+        array = read_raw(item.label, label=True).array
+    else:
+        array = read_volume(item.label, label=True).array[..., item.slice_index : item.slice_index + 1]
+    return set(np.unique(label_values(item.label, array, datalist.label_map)).tolist())

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The synthetic-set store: hashed safetensors shards, written whole or not at all and read lazily."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dsfedmed.data.manifest import Manifest, Shard, set_sha256
+from dsfedmed.errors import PayloadError, StoreError
+
+FETCH_AGAIN = "Remove it and fetch the set again; what else was computed stays."
+
+
+def write_shards(
+    folder: str | Path, images: Tensor, labels: Tensor, origin: Sequence[str], shard_size: int = 256
+) -> Manifest:
+    """Write the set as shards ``synthetic-00000.safetensors``... and return their manifest.
+
+    Each shard is written beside its place and moved in when complete, so a shard that is there is whole. The bytes
+    depend on the content only: the same set gives the same hashes.
+
+    Args:
+        folder: made when missing.
+        images: (N, C, S, S) uint8.
+        labels: (N, 1, S, S) uint8.
+        origin: N names of the sites whose branch made the image.
+        shard_size: images per shard.
+
+    Raises:
+        ValueError: when shapes, types or counts do not fit together.
+        StoreError: naming the folder and the bytes needed, when the disk is full or not writable.
+    """
+    _check_set(images, labels, origin, shard_size)
+    folder = Path(folder)
+    shards = []
+    for number, first in enumerate(range(0, len(images), shard_size)):
+        part = slice(first, first + shard_size)
+        payload = save({"images": images[part].contiguous(), "labels": labels[part].contiguous()})
+        name = f"synthetic-{number:05d}.safetensors"
+        write_atomically(folder / name, payload)
+        shards.append(Shard(name, len(payload), hashlib.sha256(payload).hexdigest(), len(images[part]), first))
+    return Manifest(
+        shards=tuple(shards),
+        count=len(images),
+        channels=images.shape[1],
+        image_size=images.shape[2],
+        origin=tuple(origin),
+        sha256=set_sha256(shards, origin),
+    )
+
+
+def _check_set(images: Tensor, labels: Tensor, origin: Sequence[str], shard_size: int) -> None:
+    if images.dtype != torch.uint8 or labels.dtype != torch.uint8:
+        raise ValueError(f"images and labels are uint8, not {images.dtype} and {labels.dtype}")
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or images.shape[1] not in (1, 3):
+        raise ValueError(f"images are (N, 1 or 3, S, S), not {tuple(images.shape)}")
+    if labels.shape != (len(images), 1, *images.shape[2:]) or len(origin) != len(images) or not len(images):
+        raise ValueError(f"{len(images)} images, labels {tuple(labels.shape)} and {len(origin)} origins do not fit")
+    if shard_size < 1:
+        raise ValueError(f"shard_size is {shard_size}")
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Write ``payload`` to ``path`` whole or not at all.
+
+    Raises:
+        StoreError: naming the folder and the bytes needed.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = f"{'the disk is full' if full else error.strerror}; {path.name} needs {len(payload)} bytes"
+        raise StoreError(path.parent, reason, "Free space or name another folder, then start again.") from error
+
+
+def verify_shard(path: str | Path, shard: Shard) -> None:
+    """Compare a received shard with what the manifest announced.
+
+    Raises:
+        PayloadError: naming the file, when it is missing, of another length or of another hash.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PayloadError(path, "the shard is missing", FETCH_AGAIN)
+    size = path.stat().st_size
+    if size != shard.bytes:
+        word = "truncated" if size < shard.bytes else "too long"
+        raise PayloadError(path, f"the shard is {word}: {size} of {shard.bytes} bytes", FETCH_AGAIN)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != shard.sha256:
+        raise PayloadError(path, "the shard's hash is not the announced one", FETCH_AGAIN)
+
+
+class SyntheticSet:
+    """Random access to a verified set on disk; memory holds only what is asked for.
+
+    Positions 0..len-1 count the kept images; ``kept[position]`` is the image's index in the whole set.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, kept: np.ndarray) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.kept = kept
+        self._first = np.array([shard.first_index for shard in manifest.shards])
+
+    @classmethod
+    def open(cls, folder: str | Path, manifest: Manifest, kept: Sequence[int] | None = None) -> SyntheticSet:
+        """Verify every shard and open the set.
+
+        Args:
+            folder: where the shards lie.
+            manifest: what was announced.
+            kept: indices that survived the audit, ascending; None keeps all.
+
+        Raises:
+            PayloadError: when a shard is not as announced, or ``kept`` is out of range.
+        """
+        folder = Path(folder)
+        for shard in manifest.shards:
+            verify_shard(folder / shard.name, shard)
+            _check_header(folder / shard.name, shard, manifest)
+        chosen = np.arange(manifest.count) if kept is None else np.asarray(kept, dtype=np.int64)
+        if len(np.unique(chosen)) != len(chosen) or ((chosen < 0) | (chosen >= manifest.count)).any():
+            raise PayloadError(folder, "the kept indices repeat or lie outside the set", "Seal the set again.")
+        return cls(folder, manifest, np.sort(chosen))
+
+    def __len__(self) -> int:
+        """Number of kept images."""
+        return len(self.kept)
+
+    @property
+    def origin(self) -> tuple[str, ...]:
+        """Site of each kept image."""
+        return tuple(self.manifest.origin[index] for index in self.kept)
+
+    def images(self, indices: Sequence[int] | Tensor | np.ndarray | None = None) -> Tensor:
+        """Return images at these positions (all of them for None): (n, C, S, S) float32 in [0, 1]."""
+        return self._read("images", indices).to(torch.float32).div_(255.0)
+
+    def labels(self, indices: Sequence[int] | Tensor | np.ndarray | None = None) -> Tensor:
+        """Return label maps at these positions (all of them for None): (n, 1, S, S) uint8."""
+        return self._read("labels", indices)
+
+    def _read(self, key: str, indices: Sequence[int] | Tensor | np.ndarray | None) -> Tensor:
+        wanted = self.kept if indices is None else self.kept[np.asarray(indices, dtype=np.int64)]
+        channels = self.manifest.channels if key == "images" else 1
+        size = self.manifest.image_size
+        result = torch.empty((len(wanted), channels, size, size), dtype=torch.uint8)
+        home = np.searchsorted(self._first, wanted, side="right") - 1
+        for number in np.unique(home):
+            shard = self.manifest.shards[number]
+            rows = np.flatnonzero(home == number)
+            with safe_open(self.folder / shard.name, framework="pt") as file:
+                view = file.get_slice(key)
+                for row in rows:
+                    local = int(wanted[row]) - shard.first_index
+                    result[row] = view[local : local + 1][0]
+        return result
+
+
+def _check_header(path: Path, shard: Shard, manifest: Manifest) -> None:
+    """Compare the tensors' names, shapes and types with the manifest, without reading them."""
+    size = manifest.image_size
+    expected = {"images": [shard.count, manifest.channels, size, size], "labels": [shard.count, 1, size, size]}
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+            shapes = {key: list(view.get_shape()) for key, view in found.items()}
+            types = {view.get_dtype() for view in found.values()}
+    except SafetensorError as error:
+        raise PayloadError(path, f"the shard is no safetensors file ({error})", FETCH_AGAIN) from error
+    if shapes != expected or types != {"U8"}:
+        raise PayloadError(path, f"the shard holds {shapes} {sorted(types)}, not {expected} U8", FETCH_AGAIN)
