@@ -13,12 +13,16 @@ pre-trained on one foreground class starts several classes from that foreground;
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.networks.sam_variants import VARIANTS, SamVariant
 
 # SAM's own pixel statistics (ImageNet, in units of [0, 1]); used with ``normalise=True`` only.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -127,3 +131,65 @@ class PromptlessSam(nn.Module):
         if logits.shape[-2:] == images.shape[-2:]:
             return logits
         return functional.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def build_promptless_sam(
+    variant: str, image_size: int, num_classes: int, *, normalise: bool = False, seed: int = 0
+) -> PromptlessSam:
+    """Build a promptless SAM with random weights drawn from ``seed``.
+
+    Args:
+        variant: "vit_b", "vit_l", "vit_h" (the paper's scale), "small" (1.5 M parameters, 16 x 16 tokens at any image
+            size) or "tiny" (tests).
+        image_size: side of the square encoder input, in pixels; a multiple of the patch (16 for the ViT variants) or,
+            for "small" and "tiny", of the token grid (16 and 8).
+        num_classes: K >= 1.
+        normalise: subtract SAM's pixel mean inside the network; off as in the release.
+        seed: seed of the random weights; the global generator is left as it was.
+
+    Raises:
+        ConfigError: unknown variant, size that the variant cannot cut into patches, or no class.
+    """
+    shape = VARIANTS.get(variant)
+    if shape is None:
+        raise ConfigError("teacher variant", f"'{variant}' is not known", f"Choose one of {', '.join(VARIANTS)}.")
+    unit = shape.patch_size or shape.grid or 16
+    if image_size < unit or image_size % unit:
+        raise ConfigError(
+            "teacher image_size", f"{image_size} is not a multiple of {unit} ({variant})", "Choose a multiple."
+        )
+    if num_classes < 1:
+        raise ConfigError("teacher num_classes", f"{num_classes} is below 1", "Name at least one foreground class.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _assemble(shape, image_size, num_classes, normalise)
+
+
+def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: bool) -> PromptlessSam:
+    patch = shape.patch(image_size)
+    grid = image_size // patch
+    encoder = ImageEncoderViT(
+        img_size=image_size,
+        patch_size=patch,
+        embed_dim=shape.embed_dim,
+        depth=shape.depth,
+        num_heads=shape.num_heads,
+        out_chans=shape.prompt_dim,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=shape.relative_position,
+        window_size=shape.window_size,
+        global_attn_indexes=shape.global_attention,
+    )
+    prompt_encoder = PromptEncoder(
+        embed_dim=shape.prompt_dim,
+        image_embedding_size=(grid, grid),
+        input_image_size=(image_size, image_size),
+        mask_in_chans=shape.mask_in_chans,
+    )
+    transformer = TwoWayTransformer(
+        depth=2, embedding_dim=shape.prompt_dim, num_heads=shape.decoder_heads, mlp_dim=shape.mlp_dim
+    )
+    if not shape.relative_position:  # nothing else tells these encoders where a patch lies: start from small noise
+        nn.init.trunc_normal_(encoder.pos_embed, std=0.02)
+    decoder = PromptlessMaskDecoder(shape.prompt_dim, transformer, num_classes, shape.quality_dim)
+    return PromptlessSam(encoder, prompt_encoder, decoder, normalise)
