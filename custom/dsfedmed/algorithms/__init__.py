@@ -22,6 +22,7 @@ from dsfedmed.algorithms.losses import (
 )
 from dsfedmed.algorithms.options import read_options
 from dsfedmed.algorithms.selection import select_softmax, select_top, selection_count
+from dsfedmed.algorithms.soft_divergence import soft_kl
 
 __all__ = [
     "DistillationConfig",
@@ -39,6 +40,7 @@ __all__ = [
     "select_softmax",
     "select_top",
     "selection_count",
+    "soft_kl",
     "symmetric_kl",
     "symmetric_kl_per_sample",
 ]

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learnability-guided mutual distillation of teacher and light network at the server, over the synthetic set.
+
+Source: DSFedMed, arXiv 2601.16073. Each epoch:
+
+1. score the whole pool without gradients: L_GT (teacher on the sample's mask) and L_KL (teacher against light network);
+2. s_i = lambda (-L_GT_i) + (1 - lambda) L_KL_i, then select by ``DistillationConfig.rule``;
+3. forward only the selected samples with gradients; decoder and light network learn from masks and from each other.
+
+The encoder is frozen and its embeddings are cached (``embeddings.py``), so the teacher costs one decoder pass.
+
+Deviations: the released code forwards every sample with gradients and selects inside each mini-batch; that is rule
+"batch_quantile" here. Both networks' logits are compared on one grid: the teacher's low-resolution one (``grid``
+"teacher", as released, where both give 256 x 256), the light network's logits being resampled to it bilinearly, or the
+light network's (``grid`` "student"), the teacher's being resampled. No augmentation, constant learning rate, Adam 1e-4
+for either network, as released.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dsfedmed.algorithms.distillation import (
+    DistillationConfig,
+    DistillationLosses,
+    mutual_distillation_loss,
+    select_from_pool,
+    select_in_batch,
+)
+from dsfedmed.algorithms.learnability import learnability_score
+from dsfedmed.algorithms.losses import bce_per_sample, symmetric_kl_per_sample
+from dsfedmed.algorithms.options import read_options, require, require_choice
+from dsfedmed.data.labels import to_channels
+from dsfedmed.errors import DSFedMedError
+from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.training.embeddings import Embeddings
+from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, mask_at_size
+from dsfedmed.training.teacher import trainable_parameters
+
+HISTOGRAM_BINS = 20
+
+
+@dataclass(frozen=True)
+class ServerDistillationConfig:
+    """How the server runs the distillation; what is distilled is in ``DistillationConfig``.
+
+    Attributes:
+        batch_size: samples a gradient step; the release has 4.
+        score_batch_size: samples a scoring step, without gradients.
+        learn: which network's weights move: "both", "teacher" or "student".
+        grid: the grid of the comparison: "teacher" (low resolution, as released) or "student" (image size).
+        teacher_learning_rate: Adam's, for the teacher's decoder.
+        student_learning_rate: Adam's, for the light network.
+    """
+
+    batch_size: int = 8
+    score_batch_size: int = 32
+    learn: Literal["both", "teacher", "student"] = "both"
+    grid: Literal["teacher", "student"] = "teacher"
+    teacher_learning_rate: float = 1e-4
+    student_learning_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        for name in ("batch_size", "score_batch_size", "teacher_learning_rate", "student_learning_rate"):
+            require(
+                getattr(self, name) > 0, f"server_distillation.{name}", "it is not above 0", "Give a positive number"
+            )
+        require_choice("server_distillation.learn", self.learn, ("both", "teacher", "student"))
+        require_choice("server_distillation.grid", self.grid, ("teacher", "student"))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "server_distillation") -> ServerDistillationConfig:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PoolScores:
+    """What the scoring pass knows of each sample, all (N,): losses, disagreement and the learnability score."""
+
+    teacher_loss: Tensor
+    student_loss: Tensor
+    disagreement: Tensor
+    scores: Tensor
+
+
+@dataclass(frozen=True)
+class DistillationRecord:
+    """One epoch, for the run's record and the report.
+
+    Attributes:
+        epoch: from 0, counted on over interleaved calls.
+        pool: N, samples scored.
+        selected: samples whose KL terms were used.
+        steps: gradient steps.
+        score_mean: mean learnability score of the pool (0 if normalised).
+        score_std: its standard deviation.
+        selected_score_mean: mean score of the selected samples.
+        pool_teacher_loss: mean L_GT over the pool before the epoch.
+        pool_disagreement: mean symmetric KL over the pool before the epoch.
+        teacher_loss: mean supervised loss of the teacher over the epoch's steps.
+        student_loss: mean supervised loss of the light network over the epoch's steps.
+        kl: mean of the symmetric KL over the epoch's steps, on selected samples.
+        histogram_edges: bounds of the score bins, one more than bins.
+        histogram_pool: pool samples in each bin.
+        histogram_selected: selected samples in each bin.
+        seconds: wall time.
+    """
+
+    epoch: int
+    pool: int
+    selected: int
+    steps: int
+    score_mean: float
+    score_std: float
+    selected_score_mean: float
+    pool_teacher_loss: float
+    pool_disagreement: float
+    teacher_loss: float
+    student_loss: float
+    kl: float
+    histogram_edges: tuple[float, ...]
+    histogram_pool: tuple[int, ...]
+    histogram_selected: tuple[int, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass
+class MutualDistiller:
+    """Teacher, light network and their optimisers; keeps its state over interleaved calls of ``run``.
+
+    Attributes:
+        teacher: its decoder learns; its encoder is only read through the embeddings.
+        light: images (N, C, S, S) to logits (N, K, S, S).
+        pool: the synthetic set.
+        embeddings: the teacher's, of the same samples in the same order.
+        num_classes: K.
+        nested: how label maps turn into K channels.
+        config: losses and selection.
+        server: batches, learning rates, who learns.
+        epoch: epochs done so far; set it when resuming.
+    """
+
+    teacher: Teacher
+    light: nn.Module
+    pool: Pool
+    embeddings: Embeddings
+    num_classes: int
+    nested: bool = True
+    config: DistillationConfig = field(default_factory=DistillationConfig)
+    server: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
+    epoch: int = 0
+
+    def __post_init__(self) -> None:
+        """Build the two optimisers; refuse embeddings of another set."""
+        if len(self.embeddings) != len(self.pool):
+            reason = f"{len(self.embeddings)} embeddings for {len(self.pool)} samples"
+            raise DSFedMedError("mutual distillation", reason, "Open the embeddings with the sealed set's hash")
+        decoder = trainable_parameters(self.teacher, "decoder")
+        self.teacher_optimizer = torch.optim.Adam(decoder, lr=self.server.teacher_learning_rate)
+        self.student_optimizer = torch.optim.Adam(self.light.parameters(), lr=self.server.student_learning_rate)
+
+    def run(
+        self, epochs: int, seed: int, on_epoch: Callable[[DistillationRecord], None] | None = None
+    ) -> list[DistillationRecord]:
+        """Distil for ``epochs`` more epochs; order and draws depend on ``seed`` and the epoch's number only.
+
+        Raises:
+            DSFedMedError: a score or loss is not finite.
+        """
+        records = []
+        for _ in range(epochs):
+            record = self._run_epoch(generator(derive_seed(seed, "distil", self.epoch)))
+            self.epoch += 1
+            records.append(record)
+            if on_epoch is not None:
+                on_epoch(record)
+        return records
+
+    @torch.no_grad()
+    def score(self) -> PoolScores:
+        """Score every sample of the pool, without gradients."""
+        self._set_mode(training=False)
+        parts = []
+        for batch in index_batches(range(len(self.pool)), self.server.score_batch_size):
+            teacher, student, target = self._forward(batch, teacher_learns=False, student_learns=False)
+            teacher_loss = bce_per_sample(teacher, target, self.config.pos_weight)
+            student_loss = bce_per_sample(student, target, self.config.pos_weight)
+            disagreement = symmetric_kl_per_sample(teacher, student, self.config.temperature)
+            parts.append(torch.stack([teacher_loss, student_loss, disagreement]).cpu())
+        teacher_loss, student_loss, disagreement = torch.cat(parts, dim=1)
+        scores = learnability_score(teacher_loss, disagreement, self.config.lam, self.config.normalise)
+        return PoolScores(teacher_loss, student_loss, disagreement, scores)
+
+    def _run_epoch(self, random: torch.Generator) -> DistillationRecord:
+        started = time.perf_counter()
+        pool = self.score()
+        self._set_mode(training=True)
+        chosen: list[int] = []
+        parts: list[dict[str, float]] = []
+        for batch in self._batches(pool.scores, random):
+            losses, selected = self._step(batch)
+            chosen += selected
+            parts.append(losses.parts)
+        return _record(self.epoch, pool, torch.tensor(chosen), parts, time.perf_counter() - started)
+
+    def _batches(self, scores: Tensor, random: torch.Generator) -> Iterator[list[int]]:
+        """Yield the batches of an epoch: of the selected samples, or of all of them under the released rule."""
+        if self.config.rule == "batch_quantile":
+            indices = torch.arange(len(scores))
+        else:
+            indices = select_from_pool(scores, self.config, random)
+        order = torch.randperm(len(indices), generator=random)
+        return index_batches(indices[order], self.server.batch_size)
+
+    def _step(self, batch: list[int]) -> tuple[DistillationLosses, list[int]]:
+        """Take one gradient step; return its losses and the pool indices whose KL terms were used."""
+        learn = self.server.learn
+        teacher, student, target = self._forward(batch, learn != "student", learn != "teacher")
+        selected = None
+        if self.config.rule == "batch_quantile":
+            selected = select_in_batch(teacher, student, target, self.config)
+        losses = mutual_distillation_loss(teacher, student, target, self.config, selected)
+        if not bool(torch.isfinite(losses.total)):
+            mend = "Lower the learning rates of server_distillation"
+            raise DSFedMedError("mutual distillation", "its loss is not finite", mend)
+        optimizers = self._optimizers()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+        return losses, batch if selected is None else [batch[i] for i in selected.tolist()]
+
+    def _forward(self, batch: list[int], teacher_learns: bool, student_learns: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return both networks' logits and the mask channels of a batch, (n, K, g, g) on the grid of comparison."""
+        embeddings = self.embeddings.read(batch).to(device_of(self.teacher))
+        with torch.set_grad_enabled(teacher_learns):
+            teacher = self.teacher.decode(embeddings)
+        device = device_of(self.light)
+        with torch.set_grad_enabled(student_learns):
+            student = self.light(self.pool.images(batch).to(device))
+        size = teacher.shape[-2:] if self.server.grid == "teacher" else student.shape[-2:]
+        target = to_channels(self.pool.labels(batch), self.num_classes, self.nested).to(device)
+        return at_size(teacher.to(device), size), at_size(student, size), mask_at_size(target, size)
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        pairs = (("teacher", self.teacher_optimizer), ("student", self.student_optimizer))
+        return [optimizer for name, optimizer in pairs if self.server.learn in ("both", name)]
+
+    def _set_mode(self, training: bool) -> None:
+        self.teacher.train(training and self.server.learn != "student")
+        self.light.train(training and self.server.learn != "teacher")
+
+
+def _record(
+    epoch: int, pool: PoolScores, chosen: Tensor, parts: list[dict[str, float]], seconds: float
+) -> DistillationRecord:
+    scores, selected = pool.scores.double(), pool.scores[chosen].double()
+    low, high = float(scores.min()), float(scores.max())
+    edges = torch.linspace(low, high if high > low else low + 1.0, HISTOGRAM_BINS + 1, dtype=torch.float64)
+
+    def mean(name: str) -> float:
+        return sum(part[name] for part in parts) / len(parts)
+
+    def histogram(values: Tensor) -> tuple[int, ...]:
+        return tuple(int(count) for count in torch.histogram(values, edges).hist)
+
+    return DistillationRecord(
+        epoch=epoch,
+        pool=len(scores),
+        selected=len(chosen),
+        steps=len(parts),
+        score_mean=float(scores.mean()),
+        score_std=float(scores.std(correction=0)),
+        selected_score_mean=float(selected.mean()),
+        pool_teacher_loss=float(pool.teacher_loss.mean()),
+        pool_disagreement=float(pool.disagreement.mean()),
+        teacher_loss=mean("teacher_supervised"),
+        student_loss=mean("student_supervised"),
+        kl=mean("teacher_kl") + mean("student_kl"),
+        histogram_edges=tuple(edges.tolist()),
+        histogram_pool=histogram(scores),
+        histogram_selected=histogram(selected),
+        seconds=seconds,
+    )

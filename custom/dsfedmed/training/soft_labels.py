@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The teacher's soft labels of the selected samples, small enough to send to the sites.
+
+Probabilities (n, K, s, s) at a low resolution, as uint8: q = round(255 p), p' = q / 255, so |p - p'| <= 1/510.
+At 64 px, half resolution and one class that is 1 KiB a sample. The paper (DSFedMed, arXiv 2601.16073) distils at the
+server only; sending soft labels is our extension for distillation at the sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches
+
+LEVELS = 255
+MAX_ERROR = 0.5 / LEVELS
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+
+
+@torch.no_grad()
+def teacher_soft_labels(
+    teacher: Teacher,
+    pool: Pool,
+    indices: Iterable[int],
+    size: int,
+    batch_size: int = 16,
+    tta: bool = False,
+    on_batch: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Return the teacher's probabilities of the samples ``indices``, encoded, uint8 (n, K, size, size).
+
+    Args:
+        teacher: run in evaluation mode.
+        pool: the synthetic set.
+        indices: which samples, in the order of the result.
+        size: side of the soft labels in pixels, such as half of the image's.
+        batch_size: images at once.
+        tta: average the probabilities over the four flips of the image.
+        on_batch: called with the number of samples done.
+    """
+    teacher.eval()
+    parts: list[Tensor] = []
+    done = 0
+    for batch in index_batches(list(indices), batch_size):
+        probabilities = _probabilities(teacher, pool.images(batch).to(device_of(teacher)), tta)
+        parts.append(encode_soft(at_size(probabilities, (size, size)).clamp(0.0, 1.0)))
+        done += len(batch)
+        if on_batch is not None:
+            on_batch(done)
+    if not parts:
+        raise DSFedMedError("soft labels", "no sample was selected", "Raise the selection rate")
+    return torch.cat(parts)
+
+
+def encode_soft(probabilities: Tensor) -> Tensor:
+    """Return uint8 levels of probabilities (n, K, h, w) in [0, 1]; the error is at most ``MAX_ERROR`` (1/510).
+
+    Raises:
+        DSFedMedError: a value lies outside [0, 1] or is not finite.
+    """
+    inside = (probabilities >= 0) & (probabilities <= 1)
+    if not bool(inside.all()):
+        bad = int((~inside).sum())
+        mend = "The teacher has diverged; lower its learning rate"
+        raise DSFedMedError("soft labels", f"{bad} values are no probabilities", mend)
+    return (probabilities.float() * LEVELS).round().to(torch.uint8).cpu()
+
+
+def decode_soft(levels: Tensor, count: int, num_classes: int, where: str = "soft labels") -> Tensor:
+    """Return probabilities, float32 (n, K, h, w) in [0, 1], of what came over the wire.
+
+    Args:
+        levels: uint8 (n, K, h, w).
+        count: the number of samples announced.
+        num_classes: K.
+        where: the payload's name, for the error.
+
+    Raises:
+        PayloadError: another dtype or shape than announced.
+    """
+    if levels.dtype != torch.uint8:
+        raise PayloadError(where, f"dtype {levels.dtype} instead of uint8", "Send what encode_soft gives")
+    if levels.ndim != 4 or levels.shape[:2] != (count, num_classes) or 0 in levels.shape[2:]:
+        reason = f"shape {tuple(levels.shape)} instead of ({count}, {num_classes}, h, w)"
+        raise PayloadError(where, reason, "Send one soft label for each selected sample and class")
+    return levels.float().div_(LEVELS)
+
+
+def _probabilities(teacher: Teacher, images: Tensor, tta: bool) -> Tensor:
+    """Return sigmoid(logits) at the image's size, averaged over flips if asked."""
+    views = FLIPS if tta else FLIPS[:1]
+    total = torch.zeros(())
+    for dims in views:
+        total = total.to(images.device) + torch.sigmoid(teacher(images.flip(dims))).flip(dims)
+    return total / len(views)
