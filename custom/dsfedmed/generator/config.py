@@ -57,7 +57,7 @@ class GeneratorConfig:
     layers_per_block: int = 1
     attention_levels: int = 1
     attention_head_channels: int = 32
-    norm_groups: int = 16
+    norm_groups: int = 8
     train_timesteps: int = 1000
     prediction_type: str = "v_prediction"
     zero_terminal_snr: bool = True
@@ -120,8 +120,19 @@ def _check_ranges(config: GeneratorConfig) -> None:
     for name in ("block_out_channels", "flip_axes"):
         value = getattr(config, name)
         _require(all(type(item) is int for item in value), name, value, "Give a list of whole numbers.")
-    positive = ("image_size", "num_classes", "unshuffle", "layers_per_block", "attention_head_channels", "norm_groups",
-                "batch_size", "base_learning_rate", "branch_learning_rate", "max_gradient_norm", "sampler_steps")
+    positive = (
+        "image_size",
+        "num_classes",
+        "unshuffle",
+        "layers_per_block",
+        "attention_head_channels",
+        "norm_groups",
+        "batch_size",
+        "base_learning_rate",
+        "branch_learning_rate",
+        "max_gradient_norm",
+        "sampler_steps",
+    )
     for name in positive:
         value = getattr(config, name)
         _require(math.isfinite(value) and value > 0, name, value, "Give a finite number above 0.")

@@ -153,8 +153,11 @@ def _learning_rates(
     """Return the learning rate of each step: cosine decay to zero over all calls, linear warm-up within this one."""
     total = first_step + steps if total_steps is None else total_steps
     if steps < 1 or first_step < 0 or first_step + steps > total:
-        raise DataError("generator fit", f"steps {first_step} to {first_step + steps} do not lie in 0 to {total}",
-                        "Give at least one step and a total that covers all calls.")
+        raise DataError(
+            "generator fit",
+            f"steps {first_step} to {first_step + steps} do not lie in 0 to {total}",
+            "Give at least one step and a total that covers all calls.",
+        )
     warmup = min(config.warmup_steps, steps // 2)
     ramp = [min((step + 1) / (warmup + 1), 1.0) for step in range(steps)]
     return [peak * rise * (1 + math.cos(math.pi * (first_step + step) / total)) / 2 for step, rise in enumerate(ramp)]
@@ -170,8 +173,11 @@ def _optimise(
     for step, (rate, loss) in enumerate(zip(rates, losses, strict=True), start=1):
         value = loss.item()
         if not math.isfinite(value):
-            raise DSFedMedError("generator fit", f"the loss is {value} at step {step}",
-                                "Lower the learning rate, or look for images that are not finite.")
+            raise DSFedMedError(
+                "generator fit",
+                f"the loss is {value} at step {step}",
+                "Lower the learning rate, or look for images that are not finite.",
+            )
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -198,8 +204,11 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 def _check_images(images: Tensor, config: GeneratorConfig) -> None:
     wanted = (config.channels, config.image_size, config.image_size)
     if images.ndim != 4 or tuple(images.shape[1:]) != wanted or len(images) == 0:
-        raise DataError("generator fit", f"images have shape {tuple(images.shape)}, not (N, {wanted})",
-                        "Preprocess the images to the generator's size and channels.")
+        raise DataError(
+            "generator fit",
+            f"images have shape {tuple(images.shape)}, not (N, {wanted})",
+            "Preprocess the images to the generator's size and channels.",
+        )
     if not bool(torch.isfinite(images).all()) or float(images.min()) < 0 or float(images.max()) > 1:
         raise DataError("generator fit", "images are not finite values in [0, 1]", "Scale them when they are read.")
 
@@ -207,5 +216,8 @@ def _check_images(images: Tensor, config: GeneratorConfig) -> None:
 def _check_channels(channels: Tensor, config: GeneratorConfig, count: int) -> None:
     wanted = (count, config.num_classes, config.image_size, config.image_size)
     if tuple(channels.shape) != wanted:
-        raise DataError("generator fit", f"masks have shape {tuple(channels.shape)}, not {wanted}",
-                        "Give one channel per class at the generator's image size, one mask per image.")
+        raise DataError(
+            "generator fit",
+            f"masks have shape {tuple(channels.shape)}, not {wanted}",
+            "Give one channel per class at the generator's image size, one mask per image.",
+        )

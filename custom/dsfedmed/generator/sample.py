@@ -46,8 +46,11 @@ def sample(
     """
     wanted = (config.num_classes, config.image_size, config.image_size)
     if channels.ndim != 4 or tuple(channels.shape[1:]) != wanted:
-        raise DataError("generator sample", f"masks have shape {tuple(channels.shape)}, not (N, {wanted})",
-                        "Give one channel per class at the generator's image size.")
+        raise DataError(
+            "generator sample",
+            f"masks have shape {tuple(channels.shape)}, not (N, {wanted})",
+            "Give one channel per class at the generator's image size.",
+        )
     done = [torch.empty(0, config.channels, config.image_size, config.image_size, dtype=torch.uint8)]
     for start in range(0, len(channels), batch_size):
         masks = channels[start : start + batch_size].to(torch.float32)
