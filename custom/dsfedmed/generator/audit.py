@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from monai.networks.layers import GaussianFilter
+from monai.networks.layers.simplelayers import GaussianFilter
 from torch import Tensor
 from torch.nn import functional
 

@@ -10,20 +10,19 @@ zero token and the blocks with attention act as self-attention.
 from __future__ import annotations
 
 import torch
-from diffusers import (
-    ControlNetModel,
-    DDIMScheduler,
-    DDPMScheduler,
-    SchedulerMixin,
-    UNet2DConditionModel,
-    UniPCMultistepScheduler,
-)
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
 from dsfedmed.generator.codec import PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
 
 CONTEXT_CHANNELS = 8
+
+Sampler = DDPMScheduler | DDIMScheduler | UniPCMultistepScheduler
 
 
 def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
@@ -32,7 +31,7 @@ def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
     attended = [level >= levels - config.attention_levels for level in range(levels)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DConditionModel(
+        base: UNet2DConditionModel = UNet2DConditionModel(
             sample_size=config.latent_size,
             in_channels=config.latent_channels,
             out_channels=config.latent_channels,
@@ -48,6 +47,7 @@ def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
             cross_attention_dim=CONTEXT_CHANNELS,
             norm_num_groups=config.norm_groups,
         )
+    return base
 
 
 def build_branch(base: UNet2DConditionModel, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
@@ -59,11 +59,12 @@ def build_branch(base: UNet2DConditionModel, config: GeneratorConfig, seed: int 
     halvings = config.unshuffle.bit_length() - 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ControlNetModel.from_unet(
+        branch: ControlNetModel = ControlNetModel.from_unet(
             base,
             conditioning_channels=config.num_classes,
             conditioning_embedding_out_channels=tuple(16 * 2**level for level in range(halvings + 1)),
         )
+    return branch
 
 
 def null_context(latents: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def from_latent(latents: Tensor, config: GeneratorConfig) -> Tensor:
 
 def training_scheduler(config: GeneratorConfig) -> DDPMScheduler:
     """Return the noise schedule used while fitting (squared cosine, arXiv 2102.09672)."""
-    return DDPMScheduler(
+    scheduler: DDPMScheduler = DDPMScheduler(
         num_train_timesteps=config.train_timesteps,
         beta_schedule="squaredcos_cap_v2",
         prediction_type=config.prediction_type,
@@ -120,9 +121,10 @@ def training_scheduler(config: GeneratorConfig) -> DDPMScheduler:
         timestep_spacing="trailing",
         clip_sample=True,
     )
+    return scheduler
 
 
-def sampling_scheduler(config: GeneratorConfig) -> SchedulerMixin:
+def sampling_scheduler(config: GeneratorConfig) -> Sampler:
     """Return the sampler named by ``config.sampler`` on the same schedule, its timesteps set."""
     trained = training_scheduler(config)
     if config.sampler == "ddpm":

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from dsfedmed.errors import DataError, DSFedMedError
@@ -100,11 +102,11 @@ class _Losses:
         latents = to_latent(images, self.config)
         noise = torch.randn(latents.shape, generator=draws)
         timesteps = _stratified_timesteps(len(latents), self.config.train_timesteps, draws)
-        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
         if self.config.prediction_type == "epsilon":
             target = noise
         else:
-            target = self.scheduler.get_velocity(latents, noise, timesteps)
+            target = self.scheduler.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
         if channels is not None:
             kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= self.config.mask_dropout
             channels = (channels * kept).to(self.device)

@@ -10,8 +10,8 @@ import dataclasses
 import math
 
 import torch
-from monai.transforms import Rand2DElastic
-from monai.utils import convert_to_tensor
+from monai.transforms.spatial.array import Rand2DElastic
+from monai.utils.type_conversion import convert_to_tensor
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError, DataError
@@ -31,6 +31,7 @@ class DeformationConfig:
         elastic_magnitude: largest standard displacement of a control point as a fraction of the side.
         flip_axes: spatial axes (0 is x, 1 is y) flipped at random; y is left alone because depth has a direction.
         dice_limit: a result whose overall foreground has more Dice (0..1) with any drawn mask or flip of it is redrawn.
+        kept_area: share of its pixels in [0, 1] that each label keeps at least; a result with less is redrawn.
         attempts: draws per mask before giving up.
     """
 
@@ -42,6 +43,7 @@ class DeformationConfig:
     elastic_magnitude: float = 0.06
     flip_axes: tuple[int, ...] = (0,)
     dice_limit: float = 0.95
+    kept_area: float = 0.25
     attempts: int = 50
 
     def __post_init__(self) -> None:
@@ -54,12 +56,9 @@ class DeformationConfig:
                 f"{self} has a negative or too large amount",
                 "Give amounts of 0 or above, and a scale below 1.",
             )
-        if not (0 < self.elastic_spacing <= 1 and 0 < self.dice_limit <= 1 and self.attempts >= 1):
-            raise ConfigError(
-                "mask sampler",
-                f"{self} has a spacing, limit or number of attempts out of range",
-                "Give a spacing and a limit in (0, 1] and at least one attempt.",
-            )
+        shares = 0 < self.elastic_spacing <= 1 and 0 < self.dice_limit <= 1 and 0 <= self.kept_area <= 1
+        if not shares or self.attempts < 1:
+            raise ConfigError("mask sampler", f"{self} is out of range", "Give shares in (0, 1] and an attempt.")
         if not set(self.flip_axes) <= {0, 1}:
             raise ConfigError("mask sampler", f"flip_axes {self.flip_axes} are no image axes", "Use 0 and 1.")
 
@@ -69,7 +68,7 @@ def deform_label_maps(
 ) -> Tensor:
     """Return ``count`` new label maps, uint8 (count, 1, S, S), deformed from drawn ones, uint8 (N, 1, S, S).
 
-    Every class of the source stays present (an empty source stays empty), and nested classes stay nested, because all
+    Every label of the source stays present (an empty source stays empty), and nested classes stay nested, because all
     classes move under one deformation. Sources are taken in a random order that is not returned, each equally often
     up to one. The result is deterministic in ``seed``.
 
@@ -81,7 +80,7 @@ def deform_label_maps(
     label_maps = convert_to_tensor(label_maps, track_meta=False)
     classes = int(label_maps.max())
     deform = _elastic(label_maps.shape[-1], config)
-    drawn = _with_flips(label_maps > 0)
+    drawn = _with_flips((label_maps > 0).to(torch.float32))
     draws = generator(derive_seed(seed, "mask order"))
     rounds = math.ceil(count / len(label_maps))
     order = torch.cat([torch.randperm(len(label_maps), generator=draws) for _ in range(rounds)])[:count].tolist()
@@ -103,19 +102,19 @@ def _deform_one(
     where: str,
 ) -> Tensor:
     """Return one label map (1, S, S), redrawn until it keeps its classes and is unlike every drawn mask."""
-    levels = torch.arange(1, classes + 1).reshape(-1, 1, 1)
-    channels = (source >= levels).to(torch.float32)
-    wanted = set(source.unique().tolist()) - {0}
-    if not wanted:
+    channels = (source >= torch.arange(1, classes + 1).reshape(-1, 1, 1)).to(torch.float32)
+    if not bool(source.any()):
         return source.clone()
+    least = _label_areas(source, classes) * config.kept_area
     lost, closest = 0, 0.0
     for attempt in range(config.attempts):
         deform.set_random_state(derive_seed(seed, attempt))
         moved = _flipped(channels, config.flip_axes, derive_seed(seed, attempt, "flip"))
+        # A plain tensor leaves MONAI's metadata, and with it any trace of the source, behind.
+        deformed: Tensor = convert_to_tensor(deform(moved), track_meta=False)
         # Summing the thresholded cumulative channels keeps label k inside label k - 1 and edges smooth.
-        # The plain tensor leaves MONAI's metadata (and with it any trace of the source) behind.
-        result = (convert_to_tensor(deform(moved), track_meta=False) >= 0.5).sum(dim=0, keepdim=True).to(torch.uint8)
-        if not wanted <= set(result.unique().tolist()):
+        result = (deformed >= 0.5).sum(dim=0, keepdim=True).to(torch.uint8)
+        if bool((_label_areas(result, classes) < least).any()):
             lost += 1
             continue
         closest = float(foreground_dice(result[None] > 0, drawn).max())
@@ -123,14 +122,19 @@ def _deform_one(
             return result
     raise DataError(
         where,
-        f"no usable deformation of a mask in {config.attempts} attempts: {lost} lost a class, the others came too "
+        f"no usable deformation of a mask in {config.attempts} attempts: {lost} lost a label, the others came too "
         f"close to a drawn mask (Dice {closest:.3f}, limit {config.dice_limit})",
-        "Raise the deformation (elastic_magnitude, scale, translation) or lower it if classes are lost.",
+        "Raise the deformation (elastic_magnitude, scale, translation), or lower it where labels are lost.",
     )
 
 
+def _label_areas(label_map: Tensor, classes: int) -> Tensor:
+    """Return the pixels (classes,) of each label 1..classes."""
+    return torch.bincount(label_map.flatten().to(torch.int64), minlength=classes + 1)[1:]
+
+
 def foreground_dice(first: Tensor, second: Tensor) -> Tensor:
-    """Return the Dice (0..1) of every pair of bool masks (N, ...) and (M, ...) as (N, M); 0 where both are empty."""
+    """Return the Dice (0..1) of every pair of masks in {0, 1} (N, ...) and (M, ...) as (N, M); 0 where both are empty."""
     left, right = first.flatten(1).to(torch.float32), second.flatten(1).to(torch.float32)
     sizes = left.sum(1)[:, None] + right.sum(1)[None]
     return 2 * (left @ right.T) / sizes.clamp(min=1)

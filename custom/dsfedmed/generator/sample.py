@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from dsfedmed.errors import DataError
@@ -72,7 +74,7 @@ def _sample_batch(
     latents = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
     masks = masks.to(device)
     scheduler = sampling_scheduler(config)
-    noise_source = {"generator": draws} if config.sampler == "ddpm" else {}
+    noise_source: dict[str, Any] = {"generator": draws} if config.sampler == "ddpm" else {}
     latents = latents * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps.to(device):
         prediction = _guided(base, branch, latents, timestep, masks, config.guidance)
