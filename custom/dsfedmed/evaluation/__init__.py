@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evaluation protocol: per-case metrics, intervals and the authors' legacy protocol."""
+"""The evaluation protocol: metrics per image, intervals and the authors' legacy protocol."""

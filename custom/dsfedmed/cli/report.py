@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a run's results.json and report.html again from its record.json, and print the summary.
+
+Works on an unfinished run as well: the report then says what is missing. Example:
+  dsfedmed report runs/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dsfedmed.reporting.report import REPORT_NAME, build_report
+from dsfedmed.reporting.results import RESULTS_NAME
+from dsfedmed.reporting.terminal import summary_text
+
+NAME = "report"
+HELP = "write results.json and report.html of a run again"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to the job as --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build both files and print the summary table."""
+    results = build_report(args.run_folder)
+    print(summary_text(results))
+    print(f"\n{args.run_folder / RESULTS_NAME}\n{args.run_folder / REPORT_NAME}")
+    return 0

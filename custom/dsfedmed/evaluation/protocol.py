@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one evaluation protocol: every image at its own size, sigmoid, then 0.5.
+
+The network sees the bundle's preprocessing; its logits are resized (bilinear) to the image's own size,
+the probability is thresholded at 0.5 there and compared with the label as it was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import interpolate
+
+from dsfedmed.data.arrays import SiteArrays
+from dsfedmed.data.datalist import Item, SiteDatalist
+from dsfedmed.data.labels import to_channels
+from dsfedmed.data.reading import LoadSiteImaged
+from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.evaluation.legacy import LegacyScores, legacy_eval
+from dsfedmed.evaluation.metrics import CaseMetrics, case_metrics
+
+Preprocessing = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One evaluated image, handed to ``on_image`` while it is in memory; it never leaves the site.
+
+    Attributes:
+        index: position in the part.
+        item: the datalist's item.
+        target: (K, X, Y) bool at the label's own size.
+        prediction: (K, X, Y) bool, the same size.
+        metrics: what it scored.
+    """
+
+    index: int
+    item: Item
+    target: torch.Tensor
+    prediction: torch.Tensor
+    metrics: CaseMetrics
+
+
+def evaluate(
+    network: torch.nn.Module,
+    datalist: SiteDatalist,
+    part: str,
+    preprocessing: Preprocessing,
+    num_classes: int,
+    batch_size: int = 16,
+    device: str | torch.device = "cpu",
+    on_image: Callable[[ScoredImage], None] | None = None,
+) -> list[CaseMetrics]:
+    """Score a network on one part of a site, one entry per image in the datalist's order.
+
+    Several images of one patient stay several entries that share ``case``; a volume is scored slice by
+    slice, as the authors do (not as a volume).
+
+    Args:
+        network: (N, C, S, S) images in [0, 1] to (N, K, S, S) logits; left in the mode it came in.
+        datalist: the site.
+        part: "training", "validation" or "test".
+        preprocessing: the bundle's transform: loads and resizes an item to a (C, S, S) image in [0, 1].
+        num_classes: K.
+        batch_size: images per forward pass.
+        device: where the forward pass runs.
+        on_image: called with every scored image, for pictures.
+
+    Raises:
+        DataError: the part is empty or one of its images has no label.
+        ConfigError: the network does not answer with K channels.
+    """
+    items = datalist.parts.get(part, ())
+    if not items:
+        raise DataError(datalist.name, f"the part '{part}' has no images", f"Add items to '{part}' in its datalist.")
+    load_label = LoadSiteImaged(keys=("label",))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(item.case for item in items))}
+    scored: list[CaseMetrics] = []
+    for batch in _batches(items, batch_size):
+        logits = _forward(network, torch.stack([_image(item, preprocessing) for item in batch]), num_classes, device)
+        for item, answer in zip(batch, logits, strict=True):
+            target = _own_label(item, load_label, datalist, num_classes)
+            prediction = resize_logits(answer[None], (target.shape[1], target.shape[2]))[0] > 0  # sigmoid > 0.5
+            metrics = case_metrics(prediction, target, numbers[item.case])
+            scored.append(metrics)
+            if on_image is not None:
+                on_image(ScoredImage(len(scored) - 1, item, target, prediction, metrics))
+    return scored
+
+
+def quick_dice(
+    network: torch.nn.Module,
+    arrays: SiteArrays,
+    num_classes: int = 1,
+    nested: bool = True,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+) -> float:
+    """Return the mean Dice (fraction) over images and classes at network size, for per-round validation.
+
+    Both masks empty counts 1. It equals the mean of ``case_metrics``' Dice on the same masks.
+
+    Args:
+        network: (N, C, S, S) to (N, K, S, S) logits.
+        arrays: preprocessed images and label maps of one part.
+        num_classes: K.
+        nested: whether label values are nested (see ``data.labels``).
+        batch_size: images per forward pass.
+        device: where the forward pass runs.
+
+    Raises:
+        DataError: there are no images.
+        ConfigError: the network does not answer with K channels.
+    """
+    sums = torch.zeros((), dtype=torch.float64)
+    for logits, target in _array_batches(network, arrays, num_classes, nested, batch_size, device):
+        predicted, true = logits > 0, target > 0.5
+        inter = (predicted & true).flatten(2).sum(-1).double()
+        sizes = predicted.flatten(2).sum(-1).double() + true.flatten(2).sum(-1).double()
+        sums += torch.where(sizes > 0, 2 * inter / sizes.clamp(min=1), torch.ones_like(inter)).mean(1).sum()
+    return float(sums / len(arrays.images))
+
+
+def legacy_scores(
+    network: torch.nn.Module,
+    arrays: SiteArrays,
+    num_classes: int = 1,
+    nested: bool = True,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+) -> LegacyScores:
+    """Return the authors' protocol (``legacy_eval``) at network size over one part; arguments of ``quick_dice``."""
+    dice = iou = 0.0
+    for logits, target in _array_batches(network, arrays, num_classes, nested, batch_size, device):
+        scores = legacy_eval(logits, target)
+        dice += scores.dice * len(logits)
+        iou += scores.iou * len(logits)
+    return LegacyScores(dice / len(arrays.images), iou / len(arrays.images))
+
+
+def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize (N, K, S, S) logits to (N, K, X, Y), bilinear; MONAI's (x, y) order on both sides."""
+    if tuple(logits.shape[2:]) == size:
+        return logits
+    return interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def _array_batches(
+    network: torch.nn.Module,
+    arrays: SiteArrays,
+    num_classes: int,
+    nested: bool,
+    batch_size: int,
+    device: str | torch.device,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield (logits, mask channels) of consecutive slices of the arrays."""
+    if not len(arrays.images):
+        raise DataError("validation", "there are no images to score", "Add items to the part in the datalist.")
+    for start in range(0, len(arrays.images), batch_size):
+        chosen = slice(start, start + batch_size)
+        logits = _forward(network, arrays.images[chosen], num_classes, device)
+        yield logits, to_channels(arrays.labels[chosen], num_classes, nested)
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Consecutive slices of ``size`` items."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _fields(item: Item) -> dict[str, Any]:
+    """An item as the transforms expect it; a missing label is refused."""
+    if item.label is None:
+        raise DataError(item.image, "has no label to score against", "Name its label in the datalist.")
+    return {"image": str(item.image), "label": str(item.label), "slice_index": item.slice_index}
+
+
+def _image(item: Item, preprocessing: Preprocessing) -> torch.Tensor:
+    """The network's input (C, S, S) as a plain tensor."""
+    return torch.as_tensor(preprocessing(_fields(item))["image"]).as_subclass(torch.Tensor).float()
+
+
+def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int) -> torch.Tensor:
+    """The label at its own size as (K, X, Y) bool."""
+    fields = _fields(item)
+    loaded = load({"label": fields["label"], "slice_index": item.slice_index})["label"]
+    label_map = torch.as_tensor(loaded).as_subclass(torch.Tensor)
+    return to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5
+
+
+def _forward(
+    network: torch.nn.Module, images: torch.Tensor, num_classes: int, device: str | torch.device
+) -> torch.Tensor:
+    """One forward pass in evaluation mode without gradients; logits come back on the CPU as float32."""
+    modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in eval mode
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits = network(images.to(device)).float().cpu()
+    finally:
+        for module, training in modes:
+            module.training = training
+    if logits.ndim != 4 or logits.shape[1] != num_classes:
+        raise ConfigError(
+            type(network).__name__,
+            f"answers with shape {tuple(logits.shape)}, expected {num_classes} channels",
+            "Set the bundle's out_channels to the number of classes.",
+        )
+    return torch.as_tensor(logits)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two comparisons: DSFedMed minus FedAvg at equal rounds, and at equal local gradient steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.evaluation.intervals import paired_difference
+from dsfedmed.evaluation.metrics import METRICS
+from dsfedmed.reporting.methods import OURS
+from dsfedmed.reporting.record import Record
+from dsfedmed.reporting.summary import rounded, stratum
+from dsfedmed.seeds import derive_seed
+
+BASELINES = {"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"}
+
+
+def comparisons_block(record: Record) -> dict[str, Any]:
+    """Return results.json's ``comparisons``; a comparison whose methods are not both there is None."""
+    return {name: _comparison(record, baseline) for name, baseline in BASELINES.items()}
+
+
+def _comparison(record: Record, baseline: str) -> dict[str, Any] | None:
+    """Paired differences against one baseline, per site, seen and unseen."""
+    if OURS not in record.cases or baseline not in record.cases:
+        return None
+    return {
+        "method": OURS,
+        "baseline": baseline,
+        "budget": {"method": _budget(record, OURS), "baseline": _budget(record, baseline)},
+        "seen": _differences(record, baseline, record.sites),
+        "unseen": _differences(record, baseline, record.unseen),
+        "per_site": {site: _differences(record, baseline, (site,)) for site in record.all_sites},
+    }
+
+
+def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[str, Any] | None:
+    """Difference of each metric over the images of ``sites``; None unless both methods scored the same images."""
+    ours, theirs = record.cases[OURS], record.cases[baseline]
+    if not sites or any(len(ours.get(site, ())) != len(theirs.get(site, ())) or site not in ours for site in sites):
+        return None
+    found = {}
+    for metric in METRICS:
+        pair = [[stratum(method[site], metric) for site in sites] for method in (ours, theirs)]
+        found[metric] = rounded(paired_difference(*pair, seed=derive_seed(record.seed, "difference", metric)))
+    return found
+
+
+def _budget(record: Record, method: str) -> dict[str, int | None]:
+    """What a method was given and what was taken: rounds and local gradient steps, summed over the sites.
+
+    The record's ``budgets`` counts; without it, the method's last curve point does.
+    """
+    given = record.mapping("budgets").get(method)
+    if given is None:
+        points = record.mapping("curves").get(method) or [{}]
+        given = {"rounds": points[-1].get("round"), "local_steps": points[-1].get("local_steps")}
+    selected = record.mapping("selected").get(method) or {}
+    return {
+        "rounds": given.get("rounds"),
+        "local_steps": given.get("local_steps"),
+        "selected_round": selected.get("round"),
+        "selected_local_steps": selected.get("local_steps"),
+    }

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The head of the page: verdict, the figures that matter, and what ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.reporting.methods import BY_KEY, METHODS
+from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
+from dsfedmed.reporting.record import Record
+from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed_interval_text
+
+PARTS = ("training", "validation", "test")
+
+
+def header(results: dict[str, Any]) -> Markup:
+    """Return the run's name, verdict and headline figures."""
+    complete = results["verdict"] == "complete"
+    badge = tag("span", "complete" if complete else "incomplete", css=f"badge {'good' if complete else 'bad'}")
+    facts = [f"preset {results['preset']}", f"seed {results['seed']}", f"started {_time(results['started'])}"]
+    if results["stages"]:
+        facts.append(f"{seconds_text(sum(results['stages'].values()))} in all")
+    why = Markup("") if complete else tag("p", results["verdict"], css="verdict")
+    return join(
+        (
+            tag("p", "DSFedMed federation", css="kicker"),
+            tag("h1", results["name"], " ", badge),
+            tag("p", " \N{MIDDLE DOT} ".join(facts), css="facts"),
+            why,
+            _missing(results["missing"]),
+            tag("div", *_cards(results), css="cards"),
+        )
+    )
+
+
+def what_ran(record: Record, results: dict[str, Any]) -> Section:
+    """Return the sites, the methods and the sizes of the networks."""
+    body = (
+        note(
+            f"{len(record.sites)} source sites trained together; {len(record.unseen)} held out "
+            f"({', '.join(record.unseen) or 'none'}). Classes: {', '.join(results['label_names']) or 'not recorded'}. "
+            "Images never left their site; validation on the source sites chose the round; every test part and the "
+            "unseen site were read once, at the end."
+        ),
+        _sites(record),
+        _methods(results),
+        _sizes(results),
+    )
+    return Section("ran", "What ran", join(body))
+
+
+def _time(value: str | None) -> str:
+    """An ISO time to the minute."""
+    return value[:16].replace("T", " ") if value else "not recorded"
+
+
+def _missing(missing: list[str]) -> Markup:
+    """What a complete run would show and this one cannot."""
+    if not missing:
+        return Markup("")
+    return tag("div", tag("strong", "Not there:"), tag("ul", *(tag("li", what) for what in missing)), css="missing")
+
+
+def _cards(results: dict[str, Any]) -> list[Markup]:
+    """The headline figures as cards."""
+    ours = results["methods"].get("dsfedmed", {})
+    cards = []
+    for group, name in (("unseen", "Unseen sites"), ("seen", "Seen sites")):
+        if ours.get(group):
+            dice = ours[group]["dice"]
+            cards.append(_card(f"DSFedMed, {name.lower()}", f"{dice['mean']:.1f} %", f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}"))
+    for key, name in (("equal_rounds", "equal rounds"), ("equal_steps", "equal gradient steps")):
+        comparison = results["comparisons"][key]
+        if comparison and comparison["unseen"]:
+            gain = signed_interval_text(comparison["unseen"]["dice"])
+            value, _, interval = gain.partition(" ")
+            cards.append(_card(f"Against FedAvg, {name}", value, f"Dice points unseen {interval}"))
+    block = results["bytes"]
+    if block["reduction"] is not None:
+        spent = byte_text(block["up"] + block["down"])
+        change = f"{100 * block['reduction']:.1f} % fewer bytes than FedSAM"
+        cards.append(_card("Through the wire", spent, change))
+    return cards
+
+
+def _card(title: str, value: str, below: str) -> Markup:
+    """One headline figure."""
+    return tag("div", tag("h3", title), tag("b", value), tag("span", below), css="card")
+
+
+def _sites(record: Record) -> Markup:
+    """Images per part of every site."""
+    facts = record.mapping("facts")
+    rows = []
+    for site in record.all_sites:
+        counts = (facts.get(site) or {}).get("counts") or {}
+        role = "unseen" if site in record.unseen else "source"
+        rows.append((site, tag("span", role, css=f"role {role}"), *(counts.get(part, "-") for part in PARTS)))
+    if not rows:
+        return nothing("No sites recorded.")
+    return table(("Site", "Role", "Training images", "Validation", "Test"), rows)
+
+
+def _methods(results: dict[str, Any]) -> Markup:
+    """What each compared method is, and which round was chosen."""
+    rows = []
+    for method in METHODS:
+        if method.key not in results["methods"] and not method.required:
+            continue
+        chosen = results["selected"].get(method.key) or {}
+        steps = chosen.get("local_steps")
+        rows.append(
+            (
+                join((dot(method.colour), method.name)),
+                BY_KEY[method.key].meaning,
+                chosen.get("round") or "-",
+                "-" if steps is None else f"{steps:,}",
+            )
+        )
+    return table(("Method", "What it is", "Chosen round", "Gradient steps until then"), rows, css="second-left")
+
+
+def _sizes(results: dict[str, Any]) -> Markup:
+    """Parameters and time per image of each network."""
+    names = {"light": "Light network", "teacher": "Teacher", "branch": "Generator branch (per site)", "base": "Base generator"}
+    rows = []
+    for key, name in names.items():
+        if key in results["parameters"]:
+            speed = results["inference_ms"].get(key)
+            rows.append((name, count_text(results["parameters"][key]), "-" if speed is None else f"{speed:.1f} ms"))
+    return table(("Network", "Parameters", "Time per image"), rows) if rows else Markup("")

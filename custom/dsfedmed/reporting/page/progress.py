@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened over the rounds: curves, learnability, and events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.reporting.figures.curves import curves_figure
+from dsfedmed.reporting.figures.learnability import learnability_figure
+from dsfedmed.reporting.page.html import Section, join, note, nothing, svg_figure, table, tag
+from dsfedmed.reporting.record import Record
+
+
+def curves(record: Record) -> Section:
+    """Return the curves over rounds and gradient steps."""
+    svg = curves_figure(record.mapping("curves"), record.mapping("selected"))
+    body = (
+        svg_figure(svg, "Thick: mean over the source sites; faint: each site; ring: the round that validation chose."),
+        note("Compare methods where their curves are flat: while FedAvg still climbs, any extra training looks like a gain."),
+    )
+    return Section("curves", "Over the rounds", join(body))
+
+
+def learnability(record: Record) -> Section:
+    """Return the pool's scores, losses and selection over time."""
+    entries = record.entries("learnability")
+    if not entries:
+        return Section("learnability", "Learnability over time", nothing("No scoring round was recorded."))
+    last = entries[-1]
+    share = f"Last scoring (round {last['round']}): {last.get('selected', '-')} of {last.get('pool', '-')} samples selected."
+    body = (
+        note(
+            "s = \N{GREEK SMALL LETTER LAMDA}\N{MIDDLE DOT}(\N{MINUS SIGN}loss of the teacher) + (1 \N{MINUS SIGN} "
+            "\N{GREEK SMALL LETTER LAMDA})\N{MIDDLE DOT}disagreement: a sample is worth learning when the teacher is "
+            "reliable on it and the light network still disagrees. ",
+            share,
+        ),
+        svg_figure(learnability_figure(entries), "Left: share of the pool per score, darker is more."),
+    )
+    return Section("learnability", "Learnability over time", join(body))
+
+
+def events(results: dict[str, Any]) -> Section:
+    """Return who was missing, what was refused and what went wrong."""
+    found = results["events"]
+    if not found:
+        body = note("Nothing to report: no site was missing and nothing was refused.")
+        return Section("events", "Events", join((body,)))
+    rows = [
+        (
+            (event["time"] or "")[:19].replace("T", " "),
+            tag("span", event["kind"], css=f"kind {event['kind'] if event['kind'].isalpha() else 'info'}"),
+            event["site"] or "-",
+            event["stage"] or "-",
+            "-" if event["round"] is None else event["round"],
+            event["message"],
+        )
+        for event in found
+    ]
+    return Section("events", "Events", table(("Time", "Kind", "Site", "Stage", "Round", "What happened"), rows, numbers=False))

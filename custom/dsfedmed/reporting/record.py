@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run record: what the federation wrote down, read with tolerance for what is not there yet.
+
+A record of an unfinished run lacks parts. Reading never invents them: every accessor answers with an
+empty value, and ``missing`` says in words what is not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.errors import StoreError
+from dsfedmed.evaluation.metrics import CaseMetrics
+from dsfedmed.reporting.methods import METHODS, display_name
+
+RECORD_NAME = "record.json"
+MEND = "Run the job again with the same --out: it goes on behind the last complete stage."
+Cases = dict[str, dict[str, list[CaseMetrics]]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run's record and the folder it lies in.
+
+    Attributes:
+        run: the run folder.
+        data: the parsed JSON.
+    """
+
+    run: Path
+    data: Mapping[str, Any]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Source sites, in the record's order."""
+        return tuple(self.data.get("sites") or ())
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Held-out sites."""
+        return tuple(self.data.get("unseen") or ())
+
+    @property
+    def all_sites(self) -> tuple[str, ...]:
+        """Source sites, then held-out sites."""
+        return self.sites + self.unseen
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.data.get("seed") or 0)
+
+    @property
+    def verdict(self) -> str:
+        """The run's own verdict; a run that never gave one is incomplete."""
+        return str(self.data.get("verdict") or "incomplete: the run has given no verdict yet")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the verdict is "complete"."""
+        return self.verdict == "complete"
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Return the object under ``key``, empty when it is absent."""
+        return dict(self.data.get(key) or {})
+
+    def entries(self, key: str) -> list[dict[str, Any]]:
+        """Return the list of objects under ``key``, empty when it is absent."""
+        return [dict(entry) for entry in self.data.get(key) or ()]
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Per-image metrics by method and site.
+
+        Raises:
+            StoreError: an entry is not three equally long lists of finite numbers.
+        """
+        return {
+            method: {site: self._metrics(method, site, found) for site, found in sites.items() if found}
+            for method, sites in self.mapping("cases").items()
+            if sites
+        }
+
+    def missing(self) -> list[str]:
+        """Say what a complete record would have and this one has not."""
+        said = [
+            f"{display_name(method.key)}: no test figures of {site}"
+            for method in METHODS
+            if method.required or method.key in self.cases
+            for site in self.all_sites
+            if site not in self.cases.get(method.key, {})
+        ]
+        for key, what in (
+            ("stages", "times per stage"),
+            ("curves", "curves over rounds"),
+            ("selected", "selected rounds"),
+            ("learnability", "learnability over time"),
+            ("audit", "the sites' audit of the synthetic set"),
+            ("synthetic", "the synthetic set"),
+            ("bytes", "the byte ledger"),
+        ):
+            if not self.data.get(key):
+                said.append(f"{what} (record has no '{key}')")
+        return said
+
+    def _metrics(self, method: str, site: str, found: Any) -> list[CaseMetrics]:
+        """Parse one site's list."""
+        try:
+            return [CaseMetrics.from_dict(entry) for entry in found]
+        except (KeyError, TypeError, ValueError) as error:
+            where = f"{self.run / RECORD_NAME}, cases.{method}.{site}"
+            raise StoreError(where, f"a test figure is not usable: {error}", MEND) from error
+
+
+def load_record(run: Path) -> Record:
+    """Read RUN/record.json.
+
+    Raises:
+        StoreError: the file is missing, is not JSON, or does not name the run's sites.
+    """
+    path = run / RECORD_NAME
+    if not path.is_file():
+        raise StoreError(path, "there is no run record", "Give the folder that the job was started with as --out.")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(path, f"is not JSON ({error})", MEND) from error
+    if not isinstance(data, dict) or not isinstance(data.get("sites"), list):
+        raise StoreError(path, "does not name the run's sites", MEND)
+    return Record(run, data)

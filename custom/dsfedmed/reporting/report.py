@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From RUN/record.json to RUN/results.json and RUN/report.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.reporting.page.assembly import page
+from dsfedmed.reporting.record import Record, load_record
+from dsfedmed.reporting.results import finite, write_results, write_text
+
+REPORT_NAME = "report.html"
+
+
+def build_report(run: Path) -> dict[str, Any]:
+    """Write results.json and report.html of a run, finished or not; return the results.
+
+    Args:
+        run: the run folder, which holds record.json and, where sites made them on the same disk,
+            ``sites/<site>/pictures`` and ``synthetic/*.png``.
+
+    Raises:
+        StoreError: the record cannot be read or used, or the files cannot be written.
+    """
+    record = load_record(run)
+    record = Record(run, finite(record.data))
+    results = write_results(record)
+    write_text(run / REPORT_NAME, page(record, results))
+    return results

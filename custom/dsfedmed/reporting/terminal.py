@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The summary that a run and ``dsfedmed report`` print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.reporting.methods import METHODS
+from dsfedmed.reporting.units import byte_text, signed_interval_text
+
+COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
+
+
+def summary_text(results: dict[str, Any]) -> str:
+    """Return the table of methods, both comparisons and the byte ledger as plain text."""
+    sites = [*results["sites"], *results["unseen"]]
+    lines = [
+        f"{results['name']}: {results['verdict']} (preset {results['preset']}, seed {results['seed']}, "
+        f"unseen {', '.join(results['unseen']) or 'none'})",
+        "",
+        *_methods(results, sites),
+        "",
+        *_comparisons(results),
+        _bytes(results["bytes"]),
+    ]
+    if results["missing"]:
+        lines += ["", "Not there yet:", *(f"  {what}" for what in results["missing"])]
+    return "\n".join(lines)
+
+
+def _methods(results: dict[str, Any], sites: list[str]) -> list[str]:
+    """Dice in percent by method: each site, seen and unseen."""
+    head = ["Dice, %", *sites, "seen", "unseen"]
+    rows = [head]
+    for method in METHODS:
+        entry = results["methods"].get(method.key)
+        if entry is not None:
+            dice = [entry["per_site"].get(site, {}).get("dice", {}).get("mean") for site in sites]
+            values = [*dice, entry["seen_dice"], entry["unseen_dice"]]
+            rows.append([method.name, *("-" if value is None else f"{value:.1f}" for value in values)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    text = ["  ".join(f"{cell:<{w}}" if not c else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]
+    return [text[0], "-" * len(text[0]), *text[1:]]
+
+
+def _comparisons(results: dict[str, Any]) -> list[str]:
+    """One line per comparison."""
+    lines = []
+    for key, name in COMPARISONS.items():
+        found = results["comparisons"][key]
+        if found is None:
+            lines.append(f"DSFedMed - FedAvg {name}: not tested")
+            continue
+        parts = [f"{group} {signed_interval_text(found[group]['dice'])}" for group in ("seen", "unseen") if found[group]]
+        lines.append(f"DSFedMed - FedAvg {name}: {', '.join(parts) or 'not on the same images'} (Dice points, 95 %)")
+    return lines
+
+
+def _bytes(block: dict[str, Any]) -> str:
+    """One line for the ledger."""
+    text = f"Through NVFlare: {byte_text(block['up'])} up, {byte_text(block['down'])} down"
+    if block["fedsam_equivalent"] is None:
+        return text
+    text += f"; FedSAM would have moved {byte_text(block['fedsam_equivalent'])}"
+    return text if block["reduction"] is None else f"{text} ({100 * block['reduction']:.1f} % less)"
