@@ -17,6 +17,7 @@ import yaml
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.algorithms.options import read_options, require
 from dsfedmed.errors import ConfigError
+from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
 
 
@@ -83,9 +84,6 @@ class ScheduleSettings:
         warmup_rounds: rounds of plain FedAvg before the first interleaved distillation.
         every: rounds between two interleaved distillations.
         epochs: distillation epochs on the server each time (paper's 20 for the order "paper").
-        light_learning_rate: Adam rate of the light network when it learns on the server.
-        teacher_learning_rate: Adam rate of the teacher's decoder in mutual distillation.
-        batch_size: synthetic samples per gradient step on the server.
         site_supervised_weight: factor of the mask loss on synthetic images at the sites.
         site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels at the sites.
         soft_label_ensemble: average the teacher over flips for its soft labels.
@@ -96,9 +94,6 @@ class ScheduleSettings:
     warmup_rounds: int = 10
     every: int = 10
     epochs: int = 1
-    light_learning_rate: float = 1e-4
-    teacher_learning_rate: float = 1e-4
-    batch_size: int = 16
     site_supervised_weight: float = 0.25
     site_kl_weight: float = 2.5
     soft_label_ensemble: bool = True
@@ -169,6 +164,7 @@ class Settings:
     teacher_variant: str = "small"
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    server_distillation: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     waits: WaitSettings = field(default_factory=WaitSettings)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FedAvg over the sites that answer: w <- w + sum_k (n_k / n) (w_k - w), one reply in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.exchange.compression import add
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.workflow import FederatedWorkflow
+
+
+def federated_average(
+    flow: FederatedWorkflow, task: str, request: Message, weights: Mapping[str, Tensor], counts: Mapping[str, int]
+) -> tuple[dict[str, Tensor], dict[str, Message]]:
+    """Send a task to the source sites and add the weighted mean of their differences to ``weights``.
+
+    Each update is checked whole before anything of it is added; a bad one is refused with its site named and the
+    round goes on without it. ``counts`` are the sites' declared training images.
+
+    Returns:
+        The new weights, and the replies without their tensors.
+    """
+    mean = WeightedMean(weights)
+
+    def receive(site: str, reply: Message) -> None:
+        mean.add(site, reply.tensors, counts[site])
+
+    replies = flow.ask(task, request, on_reply=receive)
+    return add(weights, mean.result()), replies

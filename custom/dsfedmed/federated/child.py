@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site's heavy work in a child process, so that a crash there is one failed task and not a failed job.
+
+In NVFlare 2.9 a client job process that dies (out of memory, segmentation fault) fails the whole job. The child takes
+one JSON line per task on its standard input and answers one JSON line on a pipe of its own; tensors pass through
+safetensors files, never by pickling. It stays alive between tasks, keeps images in memory, and is started anew when
+it has died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from dsfedmed.errors import DSFedMedError, StoreError
+from dsfedmed.federated.messages import Message
+from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
+
+POLL_SECONDS = 0.1
+
+
+class ChildProcess:
+    """One worker process of a site.
+
+    Args:
+        site: NVFlare name of the site.
+        local: folder with ``dsfedmed.yaml``.
+        folder: where requests and replies pass, and the worker's log.
+        threads: CPU threads the worker may use.
+    """
+
+    def __init__(self, site: str, local: Path, folder: Path, threads: int) -> None:
+        self.site, self.local, self.folder, self.threads = site, local, folder, threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: IO[bytes] | None = None
+
+    def run(self, task: str, request: Message, aborted: Callable[[], bool]) -> Message:
+        """Do one task and return its reply.
+
+        Raises:
+            DSFedMedError: what the task raised, or that the process ended; the next call starts a new one.
+        """
+        self._start()
+        write_message(self.folder / "request", request)
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
+            self._process.stdin.flush()
+            answer = self._wait(task, aborted)
+        except (BrokenPipeError, EOFError):
+            raise self._death(task) from None
+        if error := answer.get("error"):
+            raise DSFedMedError(error["where"], error["reason"], error["mend"])
+        return read_message(self.folder / "reply")
+
+    def stop(self) -> None:
+        """End the process, gently first."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        reader, writer = os.pipe()
+        threads = str(self.threads)
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [sys.executable, "-m", "dsfedmed.federated.worker", self.site, str(self.local), str(self.folder)]
+        with (self.folder / "worker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, str(writer)], stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writer,), env=environment
+            )
+        os.close(writer)
+        self._answers = os.fdopen(reader, "rb", buffering=0)
+
+    def _wait(self, task: str, aborted: Callable[[], bool]) -> dict[str, Any]:
+        assert self._answers is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            if aborted():
+                self.stop()
+                raise DSFedMedError(self.site, f"{task} was stopped", "The run was aborted; start it again to go on")
+            if select.select([self._answers], [], [], POLL_SECONDS)[0]:
+                piece = self._answers.read(65536)
+                if not piece:
+                    raise EOFError
+                line += piece
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _death(self, task: str) -> DSFedMedError:
+        assert self._process is not None
+        code = self._process.wait()
+        self._process = None
+        how = f"signal {-code} (9 is often out of memory)" if code < 0 else f"exit status {code}"
+        return DSFedMedError(self.site, f"the worker process died in {task} with {how}", "See worker.log at the site")
+
+
+def write_message(stem: Path, message: Message) -> None:
+    """Write a message as ``<stem>.safetensors`` and ``<stem>.json``, the JSON last."""
+    tensors = stem.with_suffix(".safetensors")
+    if message.tensors:
+        write_tensors(tensors, message.tensors)
+    else:
+        tensors.unlink(missing_ok=True)
+    write_json(stem.with_suffix(".json"), {"info": message.info, "is_difference": message.is_difference})
+
+
+def read_message(stem: Path) -> Message:
+    """Read what `write_message` wrote."""
+    head = read_json(stem.with_suffix(".json"))
+    tensors = stem.with_suffix(".safetensors")
+    if not isinstance(head, dict) or "info" not in head:
+        raise StoreError(stem, "holds no message", "Remove the file")
+    return Message(head["info"], read_tensors(tensors) if tensors.exists() else {}, bool(head["is_difference"]))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large files go down by NVFlare's file download: the site pulls at its own pace, the server's memory does not grow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nvflare.fuel.f3.streaming.file_downloader import add_file, download_file
+from nvflare.fuel.f3.streaming.obj_downloader import ObjectDownloader
+
+from dsfedmed.data.synthetic import Manifest, verify_shard
+from dsfedmed.errors import PayloadError
+
+REQUEST_TIMEOUT_S = 60.0
+IDLE_TIMEOUT_S = 1800.0
+TRIES = 3
+
+
+def offer_files(folder: Path, manifest: Manifest, cell: Any) -> tuple[dict[str, Any], ObjectDownloader]:
+    """Register the shards of ``manifest`` for download.
+
+    Returns:
+        What a site needs to pull them (goes with the task), and the transaction to delete when the task is over.
+        The number of receivers stays open on purpose, since a task may be sent to the same site twice.
+    """
+    downloader = ObjectDownloader(cell=cell, timeout=IDLE_TIMEOUT_S, num_receivers=0)
+    references = {shard.name: add_file(downloader, str(folder / shard.name)) for shard in manifest.shards}
+    return {"from": cell.get_fqcn(), "references": references, "manifest": manifest.to_dict()}, downloader
+
+
+def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any) -> None:
+    """Pull every shard that is not yet here with the right hash, and verify it.
+
+    Raises:
+        PayloadError: a shard is still truncated or altered after some tries; what arrived whole stays.
+    """
+    manifest = Manifest.from_dict(offer["manifest"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in manifest.shards:
+        target = folder / shard.name
+        if _whole(target, shard):
+            continue
+        for attempt in range(1, TRIES + 1):
+            error, arrived = download_file(
+                offer["from"], offer["references"][shard.name], REQUEST_TIMEOUT_S, cell, str(folder), abort_signal=abort_signal
+            )
+            if not error and arrived:
+                os.replace(arrived, target)
+            elif arrived:
+                Path(arrived).unlink(missing_ok=True)
+            if _whole(target, shard):
+                break
+            if attempt == TRIES:
+                raise PayloadError(shard.name, f"did not arrive whole after {TRIES} tries ({error})", "Run again")
+
+
+def _whole(path: Path, shard: Any) -> bool:
+    try:
+        verify_shard(path, shard)
+    except PayloadError:
+        return False
+    return path.exists()

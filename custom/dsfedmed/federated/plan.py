@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the federation agreed on after the sites reported: channels, classes, and the form of every network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dsfedmed.data.facts import FederationFacts
+from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.seeds import derive_seed
+from dsfedmed.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The run's networks and the facts every request carries.
+
+    Attributes:
+        settings: the run's settings.
+        facts: what the sites agree on.
+        counts: training images of each source site; the weights n_k of FedAvg, so no site can claim another.
+        light_bundle: the bundle of the light network with the run's sizes laid over it.
+        generator: the generator at the run's sizes.
+    """
+
+    settings: Settings
+    facts: FederationFacts
+    counts: dict[str, int]
+    light_bundle: BundleDefinition
+    generator: GeneratorConfig
+
+    @property
+    def light_spec(self) -> dict[str, Any]:
+        """The light network as requests name it."""
+        bundle = self.light_bundle
+        return {"bundle": bundle.folder.name, "overrides": bundle.overrides, "sha256": bundle.sha256}
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What every request says."""
+        return {
+            "seed": self.settings.seed,
+            "light": self.light_spec,
+            "num_classes": self.facts.num_classes,
+            "nested": self.facts.nested,
+            "precision": self.settings.light.precision,
+        }
+
+    @property
+    def teacher_spec(self) -> dict[str, Any]:
+        """The teacher as requests name it (only for its comparison at the sites)."""
+        size = self.settings.image_size
+        return {
+            "variant": self.settings.teacher_variant,
+            "image_size": size,
+            "num_classes": self.facts.num_classes,
+        }
+
+    def light_network(self) -> nn.Module:
+        """Build the light network with the run's start weights: the same for every method that is compared."""
+        return self.light_bundle.network(seed=derive_seed(self.settings.seed, "light"))
+
+    def teacher_network(self) -> PromptlessSam:
+        """Build the teacher with the run's random start weights."""
+        return build_promptless_sam(**self.teacher_spec, seed=derive_seed(self.settings.seed, "teacher"))
+
+
+def make_plan(settings: Settings, config: SiteConfig, facts: FederationFacts, counts: dict[str, int]) -> Plan:
+    """Lay the federation's sizes over the bundle and the generator.
+
+    Raises:
+        ConfigError: the bundle is not there, or a setting of it or of the generator is unknown or impossible.
+    """
+    size = settings.image_size
+    names = {str(index): name for index, name in enumerate(facts.label_names)}
+    overrides = {
+        "image_size": [size, size],
+        "in_channels": facts.channels,
+        "num_classes": facts.num_classes,
+        "nested": facts.nested,
+        "channel_def": names,
+        **settings.light_overrides,
+    }
+    folder: Path = config.need("bundles") / settings.light.bundle
+    model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
+    generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
+    return Plan(settings, facts, counts, BundleDefinition(folder, overrides), generator)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task ``dsf_evaluate``: score finished networks on the site's test split, once, at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from dsfedmed.data.arrays import plain
+from dsfedmed.data.reading import LoadSiteImaged
+from dsfedmed.evaluation.metrics import CaseMetrics
+from dsfedmed.evaluation.protocol import ScoredImage
+from dsfedmed.evaluation.protocol import evaluate as score
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_tasks.networks import build, load, prefixed
+from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
+
+
+def evaluate(site: Site, request: Message) -> Message:
+    """Return per-case metrics of each network, without case names; pictures of the cases stay at the site."""
+    info = request.info
+    answer: dict[str, Any] = {}
+    for name, kind in info["networks"].items():
+        network = build(site, info, kind)
+        load(network, prefixed(request.tensors, name), site.config.device)
+        scored: list[ScoredImage] = []
+        preprocessing = site.bundle(info["light"]).preprocessing()
+        cases = score(
+            network,
+            site.datalist,
+            "test",
+            preprocessing,
+            info["num_classes"],
+            device=site.config.device,
+            on_image=scored.append,
+        )
+        if name in info["pictures"]:
+            _draw(site, name, scored)
+        answer[name] = [_public(case) for case in cases]
+    return Message({"cases": answer})
+
+
+def _public(case: CaseMetrics) -> dict[str, Any]:
+    numbers = {"dice": list(case.dice), "iou": list(case.iou), "hd95": list(case.hd95)}
+    return numbers if case.case is None else {**numbers, "case": case.case}
+
+
+def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:
+    """Write overlays of the method's best, median and worst case into the site's own folder."""
+    folder = site.folder / "pictures"
+    kept = [picture for picture in read_picture_index(folder) if picture.method != method]
+    for rank, index in select_cases([image.metrics.mean_dice for image in scored]).items():
+        image = scored[index]
+        file = f"{method}-{rank}.png"
+        overlay_png(_own_image(site, image), image.target, image.prediction, folder / file)
+        kept.append(Picture(file, method, image.item.case, rank, image.metrics.mean_dice))
+    write_picture_index(folder, kept)
+
+
+def _own_image(site: Site, image: ScoredImage) -> Tensor:
+    document = {key: value for key, value in site.datalist.document(image.item).items() if key != "label"}
+    return plain(LoadSiteImaged(keys=("image",), channels=3)(document)["image"])

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks of the generator: a round of the base, the site's own branch, and masks to sample from."""
+
+from __future__ import annotations
+
+from dsfedmed.data.labels import to_channels
+from dsfedmed.exchange.compression import difference, pack, unpack
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.site import Site
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.fit import fit_base, fit_branch
+from dsfedmed.generator.mask_sampler import deform_label_maps
+from dsfedmed.generator.packing import pack_label_maps
+from dsfedmed.seeds import derive_seed
+
+
+def base(site: Site, request: Message) -> Message:
+    """Train the common base for some steps on the site's images and return the difference."""
+    info, device = request.info, site.config.device
+    config = GeneratorConfig.from_dict(info["generator"])
+    images = site.arrays("training", info["light"]).images
+    start = unpack(request.tensors)
+    network = build_base(config).to(device)
+    network.load_state_dict(start)
+    loss = fit_base(
+        network,
+        images.to(device),
+        config,
+        info["steps"],
+        derive_seed(info["seed"], site.name, "base", info["round"]),
+        first_step=info["first_step"],
+        total_steps=info["total_steps"],
+    )
+    update = pack(difference(network.state_dict(), start), info["precision"], site.name)
+    scalars = {"base_loss": loss}
+    return Message({"weight": len(images), "loss": loss, "round": info["round"], "scalars": scalars}, update, True)
+
+
+def branch(site: Site, request: Message) -> Message:
+    """Fit the site's ControlNet branch on its own pairs, the base frozen; only the branch leaves."""
+    info, device = request.info, site.config.device
+    config = GeneratorConfig.from_dict(info["generator"])
+    arrays = site.arrays("training", info["light"])
+    frozen = build_base(config).to(device)
+    frozen.load_state_dict(unpack(request.tensors))
+    network = build_branch(frozen, config, seed=derive_seed(info["seed"], "branch")).to(device)
+    channels = to_channels(arrays.labels, config.num_classes, info["nested"])
+    seed = derive_seed(info["seed"], site.name, "branch")
+    loss = fit_branch(frozen, network, arrays.images.to(device), channels.to(device), config, info["steps"], seed)
+    weights = pack(network.state_dict(), info["precision"], site.name)
+    return Message({"loss": loss, "scalars": {"branch_loss": loss}}, weights)
+
+
+def masks(site: Site, request: Message) -> Message:
+    """Return label maps to sample from: deformed ones, unless the site allows its drawn ones to leave."""
+    info = request.info
+    arrays = site.arrays("training", info["light"])
+    if site.config.send_drawn_masks:
+        label_maps, kind = arrays.labels[: info["count"]], "drawn"
+    else:
+        seed = derive_seed(info["seed"], site.name, "masks")
+        label_maps, kind = deform_label_maps(arrays.labels, info["count"], seed), "deformed"
+    return Message({"kind": kind}, pack_label_maps(label_maps, info["num_classes"]))

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network's specification in a request to the network, its loss and its optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dsfedmed.exchange.compression import unpack
+from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.federated.site import Site
+from dsfedmed.networks.promptless_sam import build_promptless_sam
+
+
+def build(site: Site, info: dict[str, Any], kind: str) -> nn.Module:
+    """Build the "light" network from the site's bundle, or the "teacher" from its sizes."""
+    if kind == "light":
+        return site.bundle(info["light"]).network()
+    teacher = info["teacher"]
+    return build_promptless_sam(teacher["variant"], teacher["image_size"], teacher["num_classes"])
+
+
+def load(network: nn.Module, tensors: dict[str, Tensor], device: str) -> dict[str, Tensor]:
+    """Check what arrived, load it, move the network, and return the weights in float32."""
+    trained = trained_tensors(network)
+    weights = unpack(check_tensors(tensors, specs_of(trained), "server"))
+    network.load_state_dict(weights, strict=False)
+    network.to(device)
+    return weights
+
+
+def trained_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors that travel: all floating-point entries of the state dict; integer counters stay home."""
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
+def optimizer_for(site: Site, info: dict[str, Any], kind: str, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the bundle's optimiser for the light network, Adam with the announced rate for the teacher."""
+    if kind == "light":
+        return site.bundle(info["light"]).optimizer(network.parameters())
+    return torch.optim.Adam(network.parameters(), lr=info["learning_rate"])
+
+
+def prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with ``prefix/``, without it."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}

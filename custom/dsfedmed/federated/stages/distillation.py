@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutual distillation on the learnable samples, at the server, and soft labels for the sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dsfedmed.algorithms.batch_quantile import select_batch_quantile
+from dsfedmed.algorithms.distillation import select_from_pool
+from dsfedmed.exchange.tensors import digest
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.synthetic_set import SealedSet
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
+from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
+from dsfedmed.training.soft_labels import teacher_soft_labels
+
+STATE = "distillation"
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """The teacher's word on the selected samples: pool positions, uint8 levels (n, K, s, s) and their hash."""
+
+    selected: list[int]
+    levels: Tensor
+    sha256: str
+
+
+class Distillation:
+    """The server's half of mutual distillation, resumable after each call.
+
+    The teacher's encoder is frozen here, so its embeddings of the set are computed once and kept on disk. Which
+    network learns follows from where distillation happens: at the "server" both do (the paper), at the "sites" only
+    the teacher does here and the light network learns there from the soft labels, with "both" both happen.
+    """
+
+    def __init__(self, flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights) -> None:
+        self.flow, self.plan, self.sealed = flow, plan, sealed
+        self.at = flow.settings.schedule.at
+        self.round, self.soft_labels = -1, None
+        self.acknowledged: set[str] = set()
+        network = plan.teacher_network()
+        network.load_state_dict(teacher)
+        network.to(flow.config.device)
+        light = plan.light_network().to(flow.config.device)
+        embeddings = open_embeddings(flow.folder / "embeddings", network, sealed.pool, sealed.sha256)
+        learn = "teacher" if self.at == "sites" else "both"
+        server = replace(flow.settings.server_distillation, learn=learn)
+        self.distiller = MutualDistiller(
+            network,
+            light,
+            sealed.pool,
+            embeddings,
+            plan.facts.num_classes,
+            plan.facts.nested,
+            flow.settings.distillation,
+            server,
+        )
+        self._resume()
+
+    soft_labels: SoftLabels | None
+
+    @property
+    def teacher(self) -> Weights:
+        """The teacher's weights as they are now."""
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.distiller.teacher.state_dict().items()}
+
+    def run(self, round_number: int, light: Weights, epochs: int) -> Weights:
+        """Distil with the light network's weights after ``round_number``; return the light network's weights.
+
+        A call for a round that is already in the store gives back what it gave then.
+        """
+        if round_number <= self.round:
+            return self._light if round_number == self.round else light
+        self.distiller.light.load_state_dict(light, strict=False)
+        seed = derive_seed(self.flow.settings.seed, "distillation")
+        records = self.distiller.run(epochs, seed, on_epoch=lambda record: self._report(round_number, record))
+        self.round = round_number
+        self._light = light if self.at == "sites" else _floats(self.distiller.light)
+        self.soft_labels = None if self.at == "server" else self._make_soft_labels(seed)
+        self.acknowledged.clear()
+        self._save([_entry(round_number, record) for record in records])
+        return self._light
+
+    def send_soft_labels(self) -> dict[str, Any] | None:
+        """Let every site that lacks the present soft labels have them; return what a round's request says of them."""
+        if self.soft_labels is None:
+            return None
+        soft, schedule = self.soft_labels, self.flow.settings.schedule
+        chosen = {
+            "manifest": self.sealed.pool.manifest.to_dict(),
+            "kept": self.sealed.kept,
+            "selected": soft.selected,
+            "soft_labels": soft.sha256,
+            "supervised_weight": schedule.site_supervised_weight,
+            "kl_weight": schedule.site_kl_weight,
+        }
+        lacking = [site for site in self.flow.sources if site not in self.acknowledged]
+        if lacking:
+            info = {**self.plan.common, "round": self.round, "synthetic": chosen}
+            replies = self.flow.ask("dsf_soft_labels", Message(info, {"levels": soft.levels}), sites=lacking, at_least=0)
+            self.acknowledged |= {site for site, reply in replies.items() if reply.info["kept"] == soft.sha256}
+        return chosen
+
+    def _make_soft_labels(self, seed: int) -> SoftLabels:
+        selected = self._select(self.distiller.score(), seed)
+        size = self.flow.settings.image_size // 2
+        ensemble = self.flow.settings.schedule.soft_label_ensemble
+        levels = teacher_soft_labels(self.distiller.teacher, self.sealed.pool, selected, size, tta=ensemble)
+        return SoftLabels(selected, levels, digest({"levels": levels}))
+
+    def _select(self, scores: PoolScores, seed: int) -> list[int]:
+        config = self.flow.settings.distillation
+        if config.rule == "batch_quantile":
+            chosen = select_batch_quantile(
+                scores.teacher_loss, scores.student_loss, scores.disagreement, config.quantile, config.rate
+            )
+        else:
+            draws = generator(derive_seed(seed, "soft labels", self.round))
+            chosen = select_from_pool(scores.scores, config, draws)
+        return sorted(int(index) for index in chosen)
+
+    def _report(self, round_number: int, record: DistillationRecord) -> None:
+        self.flow.progress.say(
+            f"distilled after round {round_number}: {record.selected} of {record.pool} samples, "
+            f"teacher loss {record.pool_teacher_loss:.4f}, disagreement {record.pool_disagreement:.5f}"
+        )
+        self.flow.track("distillation/disagreement", record.pool_disagreement, self.distiller.epoch)
+        self.flow.track("distillation/teacher_loss", record.pool_teacher_loss, self.distiller.epoch)
+
+    def _save(self, entries: list[dict[str, Any]]) -> None:
+        known = self.flow.record.data["learnability"]
+        self.flow.record.put(learnability=known + entries)
+        soft = self.soft_labels
+        tensors = {f"teacher/{name}": tensor for name, tensor in self.teacher.items()}
+        tensors |= {f"light/{name}": tensor for name, tensor in self._light.items()}
+        tensors |= {f"adam.teacher/{n}": t for n, t in optimizer_state_tensors(self.distiller.teacher_optimizer).items()}
+        tensors |= {f"adam.light/{n}": t for n, t in optimizer_state_tensors(self.distiller.student_optimizer).items()}
+        if soft:
+            tensors["levels"] = soft.levels
+        info = {"round": self.round, "epoch": self.distiller.epoch, "selected": soft.selected if soft else None}
+        self.flow.store.put(STATE, {**info, "learnability": known + entries}, tensors)
+
+    def _resume(self) -> None:
+        self._light: Weights = {}
+        if not self.flow.store.has(STATE):
+            return
+        state = self.flow.store.get(STATE)
+        self.round, self.distiller.epoch = state.info["round"], state.info["epoch"]
+        self.distiller.teacher.load_state_dict(_under(state.tensors, "teacher/"))
+        load_optimizer_state(self.distiller.teacher_optimizer, _under(state.tensors, "adam.teacher/"), STATE)
+        load_optimizer_state(self.distiller.student_optimizer, _under(state.tensors, "adam.light/"), STATE)
+        self._light = _under(state.tensors, "light/")
+        if state.info["selected"] is not None:
+            levels = state.tensors["levels"]
+            self.soft_labels = SoftLabels(state.info["selected"], levels, digest({"levels": levels}))
+        self.flow.record.put(learnability=state.info["learnability"])
+
+
+def _entry(round_number: int, record: DistillationRecord) -> dict[str, Any]:
+    return {
+        "round": round_number,
+        "scores": {
+            "mean": record.score_mean,
+            "std": record.score_std,
+            "histogram": {"edges": list(record.histogram_edges), "counts": list(record.histogram_pool)},
+        },
+        "selected_mean": record.selected_score_mean,
+        "teacher_loss": record.pool_teacher_loss,
+        "student_loss": record.student_loss,
+        "kl": record.pool_disagreement,
+        "selected": record.selected,
+        "pool": record.pool,
+    }
+
+
+def _floats(network: nn.Module) -> Weights:
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in network.state_dict().items()
+        if torch.is_floating_point(tensor)
+    }
+
+
+def _under(tensors: Weights, prefix: str) -> Weights:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages "synthesise" and "audit": the synthetic set, streamed to the sites, checked by them and sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsfedmed.data.labels import to_channels
+from dsfedmed.data.synthetic import Manifest, SyntheticSet, write_shards
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.federated.files import offer_files
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.quality import usable
+from dsfedmed.generator.sample import sample
+from dsfedmed.reporting.pictures import contact_sheet
+from dsfedmed.seeds import derive_seed
+from dsfedmed.store.stage_store import StageResult
+
+FOLDER = "synthetic"
+SHEET_PAIRS = 24
+
+
+@dataclass(frozen=True)
+class SealedSet:
+    """The synthetic set after the audit: what is in it is fixed by ``sha256``."""
+
+    pool: SyntheticSet
+    kept: list[int]
+    sha256: str
+
+
+def synthesise(
+    flow: FederatedWorkflow, plan: Plan, base: Weights, branches: dict[str, Weights], masks: dict[str, Tensor]
+) -> Manifest:
+    """Generate images for the masks of every site's branch, D~ = U_k {(g(m; branch_k), m)}, and write the shards."""
+
+    def make() -> StageResult:
+        images, labels, origin = [], [], []
+        for number, site in enumerate(branches, start=1):
+            made = _generate(flow, plan, base, branches[site], masks[site], site)
+            good = usable(made)
+            images.append(made[good])
+            labels.append(masks[site][good])
+            origin += [site] * int(good.sum())
+            flow.progress.step(number, len(branches), f"{site}: {int(good.sum())} of {len(made)} usable")
+        folder = flow.folder / FOLDER
+        manifest = write_shards(folder, torch.cat(images), torch.cat(labels), origin, flow.settings.synthetic.shard_size)
+        return StageResult(manifest.to_dict(), {})
+
+    return Manifest.from_dict(flow.once("synthesise", make).info)
+
+
+def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
+    """Stream the set to the source sites; each vetoes what is too close to its own training images; then seal it."""
+
+    def make() -> StageResult:
+        offer, transaction = offer_files(flow.folder / FOLDER, manifest, flow.engine.get_cell())
+        info = {**plan.common, "files": offer, "quantile": flow.settings.synthetic.audit_quantile}
+        try:
+            replies = flow.ask("dsf_audit", Message(info))
+        finally:
+            transaction.delete_transaction()
+        vetoes = {site: _vetoed(site, reply, manifest) for site, reply in replies.items()}
+        _refuse_copies(flow, manifest, vetoes)
+        vetoed = set().union(*vetoes.values())
+        kept = [index for index in range(manifest.count) if index not in vetoed]
+        results = {s: _result(reply, len(vetoes[s]), manifest.count) for s, reply in replies.items()}
+        return StageResult({"kept": kept, "sites": results}, {})
+
+    result = flow.once("audit", make).info
+    kept: list[int] = result["kept"]
+    pool = SyntheticSet.open(flow.folder / FOLDER, manifest, kept)
+    flow.record.put(audit=result["sites"], synthetic=_inspect(flow, manifest, pool))
+    seal = hashlib.sha256(f"{manifest.sha256}:{kept}".encode()).hexdigest()
+    return SealedSet(pool, kept, seal)
+
+
+def _generate(
+    flow: FederatedWorkflow, plan: Plan, base: Weights, weights: Weights, label_maps: Tensor, site: str
+) -> Tensor:
+    device = flow.config.device
+    frozen = build_base(plan.generator)
+    frozen.load_state_dict(base)
+    branch = build_branch(frozen, plan.generator)
+    branch.load_state_dict(weights)
+    channels = to_channels(label_maps, plan.facts.num_classes, plan.facts.nested)
+    seed = derive_seed(flow.settings.seed, site, "synthesise")
+
+    def report(done: int) -> None:
+        flow.progress.site("server", f"{site}: {done} of {len(label_maps)} images")
+
+    return sample(frozen.to(device), branch.to(device), channels.to(device), plan.generator, seed, on_batch=report)
+
+
+def _vetoed(site: str, reply: Message, manifest: Manifest) -> set[int]:
+    vetoed, distances = reply.tensors.get("vetoed"), reply.tensors.get("distances")
+    mend = "Use the same version of dsfedmed everywhere"
+    if vetoed is None or distances is None or tuple(distances.shape) != (manifest.count,):
+        raise PayloadError(site, "sent no verdict on the synthetic set", mend)
+    indices = {int(index) for index in vetoed.tolist()}
+    if any(not 0 <= index < manifest.count for index in indices) or not bool(torch.isfinite(distances).all()):
+        raise PayloadError(site, "sent a verdict that does not fit the synthetic set", mend)
+    return indices
+
+
+def _refuse_copies(flow: FederatedWorkflow, manifest: Manifest, vetoes: dict[str, set[int]]) -> None:
+    limit = flow.settings.synthetic.max_veto_share
+    for site, vetoed in vetoes.items():
+        own = {index for index, origin in enumerate(manifest.origin) if origin == site}
+        share = len(vetoed & own) / max(len(own), 1)
+        if vetoed:
+            flow.record.event("vetoed", f"{len(vetoed)} of {manifest.count} synthetic images", "audit", None, site)
+        if share > limit:
+            mend = "Train its branch for fewer steps, or add training images"
+            raise DSFedMedError(site, f"{share:.0%} of its branch's images are too close to its training images", mend)
+
+
+def _result(reply: Message, vetoed: int, candidates: int) -> dict[str, Any]:
+    counts, edges = torch.histogram(reply.tensors["distances"].double(), bins=20)
+    return {
+        "candidates": candidates,
+        "vetoed": vetoed,
+        "threshold": float(reply.info["threshold"]),
+        "distances": {"edges": edges.tolist(), "counts": [int(count) for count in counts]},
+    }
+
+
+def _inspect(flow: FederatedWorkflow, manifest: Manifest, pool: SyntheticSet) -> dict[str, Any]:
+    """Draw a contact sheet per site of what was kept."""
+    sheets: dict[str, str] = {}
+    for site in sorted(set(pool.origin)):
+        indices = [i for i, origin in enumerate(pool.origin) if origin == site][:SHEET_PAIRS]
+        images = (pool.images(indices) * 255).round().to(torch.uint8)
+        sheets[site] = f"{FOLDER}/{site}.png"
+        contact_sheet(images, pool.labels(indices), flow.folder / sheets[site])
+    return {"count": manifest.count, "kept": len(pool), "bytes": manifest.bytes, "sheets": sheets}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage "adapt teacher": the server's SAM learns the synthetic set. It never sees a real image of any site."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.synthetic_set import SealedSet
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.seeds import derive_seed
+from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.teacher import TeacherEpoch, adapt_on_pool
+
+
+def start_teacher(flow: FederatedWorkflow, plan: Plan) -> tuple[PromptlessSam, str]:
+    """Build the teacher and load its foundation; without a weights file it starts at random, and the record says so."""
+    teacher = plan.teacher_network()
+    if flow.config.teacher is None:
+        return teacher, "random start: no `teacher` file is set for the server"
+    report = load_weights(teacher, flow.config.teacher, "teacher", allow_head_change=True)
+    return teacher, report.summary()
+
+
+def adapt_teacher(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet) -> Weights:
+    """Fine-tune the teacher on the sealed set with its masks; return its weights."""
+
+    def make() -> StageResult:
+        teacher, origin = start_teacher(flow, plan)
+        flow.progress.say(origin)
+        epochs = flow.settings.teacher.epochs
+
+        def report(epoch: TeacherEpoch) -> None:
+            flow.progress.step(epoch.epoch + 1, epochs, f"loss {epoch.loss:.4f}")
+            flow.track("teacher/adaptation_loss", epoch.loss, epoch.epoch + 1)
+
+        seed = derive_seed(flow.settings.seed, "adapt teacher")
+        teacher.to(flow.config.device)
+        history = adapt_on_pool(
+            teacher, sealed.pool, flow.settings.teacher, seed, plan.facts.nested, on_epoch=report
+        )
+        info = {"foundation": origin, "losses": [epoch.loss for epoch in history]}
+        return StageResult(info, dict(teacher.state_dict()))
+
+    result = flow.once("adapt teacher", make)
+    flow.record.put(teacher=result.info)
+    return result.tensors

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Main program of a site's worker process (see `dsfedmed.federated.child`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsfedmed.errors import DSFedMedError
+from dsfedmed.federated.child import read_message, write_message
+from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_config import load_site_config
+from dsfedmed.federated.site_tasks import ALWAYS_ANEW, TASKS
+
+LOGGER = logging.getLogger("dsfedmed.worker")
+
+
+def answer(site: Site, task: str, folder: Path) -> dict[str, Any]:
+    """Do one task; the reply lies in ``folder``, an error is returned for the server to read."""
+    try:
+        request = read_message(folder / "request")
+        do = TASKS[task]
+        reply = do(site, request) if task in ALWAYS_ANEW else site.replay(task, request, do)
+        write_message(folder / "reply", reply)
+        return {"done": task}
+    except DSFedMedError as error:
+        LOGGER.error("%s: %s", task, error)
+        return {"error": site.public_error(error)}
+    except Exception as error:  # whatever a library raises is a failed task with a log, never a dead site
+        traceback.print_exc()
+        kind = "ran out of memory" if _out_of_memory(error) else f"failed with {type(error).__name__}"
+        return {"error": {"where": site.name, "reason": f"{task} {kind}", "mend": "See worker.log at the site"}}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def main(argv: list[str]) -> None:
+    """Serve tasks until standard input closes."""
+    name, local, folder, descriptor = argv[0], Path(argv[1]), Path(argv[2]), int(argv[3])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
+    config = load_site_config(local, name)
+    torch.set_num_threads(config.threads)
+    site = Site(name, config, folder)
+    with os.fdopen(descriptor, "wb", buffering=0) as answers:
+        for line in sys.stdin:
+            answers.write(json.dumps(answer(site, json.loads(line)["task"], folder)).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's side of any workflow of this package: ask sites, tolerate those that fail, count, resume, record."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.widgets.streaming import create_analytic_dxo, send_analytic_dxo
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.exchange.ledger import ByteLedger, Purpose
+from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
+from dsfedmed.federated.progress import Progress
+from dsfedmed.federated.run_record import RunRecord
+from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.wire_meter import attach
+from dsfedmed.settings import Settings
+from dsfedmed.store.stage_store import StageResult, StageStore
+
+POLL_SECONDS = 0.05
+OnReply = Callable[[str, Message], None]
+
+
+class FederatedWorkflow(ModelController):  # type: ignore[misc]
+    """Base of the workflows. A workflow names its ``STAGES`` and writes `work` on one screen.
+
+    Args:
+        settings: the run's settings, as nested mappings (see `dsfedmed.settings`).
+    """
+
+    METHOD: str
+    STAGES: tuple[str, ...]
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
+        self.settings = Settings.from_dict(settings)
+        self.absent: set[str] = set()
+
+    @abstractmethod
+    def work(self) -> None:
+        """Do all stages; what is finished in the store is not done again."""
+
+    def run(self) -> None:
+        """Prepare, work, and leave a record with a verdict whatever happens (called by NVFlare)."""
+        self._prepare()
+        try:
+            self.work()
+            self.record.finish("complete")
+        except DSFedMedError as error:
+            self.record.event("error", str(error))
+            self.record.finish(f"incomplete: {error}")
+            self.progress.say(f"stopped: {error}")
+            self.panic(str(error))
+        except Exception as error:
+            self.record.finish(f"incomplete: {type(error).__name__}: {error}")
+            raise
+
+    def ask(
+        self,
+        task: str,
+        request: Message,
+        sites: Sequence[str] | None = None,
+        on_reply: OnReply | None = None,
+        at_least: int | None = None,
+    ) -> dict[str, Message]:
+        """Send a task to sites and return the replies of those that did it.
+
+        A site that fails, or does not answer in time, is recorded and left out; it is asked again next time.
+
+        Args:
+            task: task name.
+            request: goes to every site alike.
+            sites: whom to ask; the source sites by default.
+            on_reply: takes each reply as it arrives, so that nothing piles up; the returned messages then hold no
+                tensors. A ``PayloadError`` it raises refuses that reply.
+            at_least: replies needed; ``min_sites`` of the settings by default.
+
+        Raises:
+            DSFedMedError: fewer good replies than needed, with each site's reason; or the run was aborted.
+        """
+        targets = list(sites if sites is not None else self.sources)
+        needed = min(at_least if at_least is not None else self.settings.min_sites, len(targets))
+        replies: dict[str, Message] = {}
+        failures: dict[str, str] = {}
+
+        def receive(model: FLModel) -> None:
+            site = str(model.meta["client_name"])
+            try:
+                reply = from_model(model, site, filtered=True)
+                if error := reply.info.get("error"):
+                    raise PayloadError(site, error["reason"], error["mend"])
+                if on_reply:
+                    on_reply(site, reply)
+                    reply = Message(reply.info, {}, reply.is_difference)
+                replies[site] = reply
+                self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
+            except DSFedMedError as error:
+                failures[site] = f"{error.reason}. {error.mend}"
+
+        self._send(task, request, targets, needed, receive)
+        self._note_absence(task, request, targets, replies, failures)
+        if len(replies) < needed:
+            reasons = "; ".join(f"{site}: {failures.get(site, 'no answer')}" for site in targets if site not in replies)
+            raise DSFedMedError(
+                task, f"{len(replies)} of {needed} needed sites answered ({reasons})", "Mend these sites and start again"
+            )
+        return {site: replies[site] for site in targets if site in replies}
+
+    @contextmanager
+    def stage(self, name: str, purpose: Purpose = "method") -> Iterator[None]:
+        """Enter a stage: time, bytes and progress count under its name."""
+        started, resumed = time.monotonic(), self.store.has(name)
+        self.ledger.stage, self.ledger.purpose = name, purpose
+        self.progress.stage(name, resumed)
+        yield
+        self.record.stage(name, time.monotonic() - started, resumed)
+        self.record.put(bytes={**self.record.data["bytes"], "entries": self.ledger.entries()})
+
+    def once(self, name: str, make: Callable[[], StageResult], purpose: Purpose = "method") -> StageResult:
+        """Return a stage's result from the store, or make and keep it."""
+        with self.stage(name, purpose):
+            if self.store.has(name):
+                return self.store.get(name)
+            result = make()
+            self.store.put(name, result.info, result.tensors)
+            return result
+
+    def track(self, tag: str, value: float, step: int) -> None:
+        """Publish a scalar of the server through NVFlare's tracking."""
+        with self.engine.new_context() as context:
+            dxo = create_analytic_dxo(tag, float(value), "SCALAR", global_step=step)
+            send_analytic_dxo(self, dxo, context)
+
+    def _prepare(self) -> None:
+        register_tensors()
+        local = Path(self.engine.get_workspace().get_site_config_dir())
+        self.config: SiteConfig = load_site_config(local, "server")
+        self.folder = self.config.run or Path(self.get_run_dir()) / "dsfedmed"
+        self.sources = [c.name for c in self.engine.get_clients() if c.name not in self.settings.unseen]
+        self.unseen = [c.name for c in self.engine.get_clients() if c.name in self.settings.unseen]
+        self.sources.sort()
+        key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
+        self.store = StageStore(self.folder / "store", key)
+        self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
+        self.progress = Progress(self.folder, self.STAGES)
+        self.ledger = ByteLedger()
+        self.ledger.restore(self.record.data["bytes"]["entries"])
+        attach(self.ledger, self.engine.get_cell())
+
+    def _send(
+        self, task: str, request: Message, targets: list[str], needed: int, receive: Callable[[FLModel], None]
+    ) -> None:
+        waits = self.settings.waits
+        known_absent = bool(self.absent & set(targets))
+        self.broadcast_model(
+            to_model(request),
+            task_name=task,
+            targets=targets,
+            min_responses=needed,
+            timeout=waits.task_s,
+            wait_time_after_min_received=waits.after_absence_s if known_absent else waits.after_enough_s,
+            blocking=False,
+            callback=receive,
+        )
+        while self.get_num_standing_tasks():
+            if self.abort_signal.triggered:
+                raise DSFedMedError(task, "the run was aborted", "Start it again to go on behind the last stage")
+            time.sleep(POLL_SECONDS)
+
+    def _note_absence(
+        self, task: str, request: Message, targets: list[str], replies: dict[str, Message], failures: dict[str, str]
+    ) -> None:
+        stage, round_number = self.ledger.stage, request.info.get("round")
+        for site in targets:
+            if site not in replies:
+                kind, text = ("refused", failures[site]) if site in failures else ("missing", f"no answer to {task}")
+                self.record.event(kind, text, stage, round_number, site)
+                self.progress.say(f"{site} {kind}: {text}")
+            elif site in self.absent:
+                self.record.event("returned", f"answered {task} again", stage, round_number, site)
+        self.absent = (self.absent - set(targets)) | {site for site in targets if site not in replies}
