@@ -21,6 +21,7 @@ Where paper and code differ, and what we do:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -81,7 +82,10 @@ class DistillationConfig:
         for name in ("softmax_temperature", "temperature", "pos_weight"):
             require(getattr(self, name) > 0, f"distillation.{name}", "it is not above 0", "Give a positive number")
         for name in ("supervised_weight", "kl_weight"):
-            require(getattr(self, name) >= 0, f"distillation.{name}", "it is negative", "Give 0 or more")
+            good = 0 <= getattr(self, name) < math.inf
+            require(good, f"distillation.{name}", "it is negative or not finite", "Give 0 or more")
+        learns = self.supervised_weight + self.kl_weight > 0
+        require(learns, "distillation.kl_weight", "it and supervised_weight are both 0", "Let one of them count")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "distillation") -> DistillationConfig:
