@@ -168,7 +168,9 @@ def _curve(random: np.random.Generator, rounds: int, steps: int, top: float) -> 
         {
             "round": r,
             "local_steps": steps * r,
-            "validation": {s: top * (1 - math.exp(-r / 4)) + random.normal(0, 0.008) - 0.02 * i for i, s in enumerate(SITES)},
+            "validation": {
+                s: top * (1 - math.exp(-r / 4)) + random.normal(0, 0.008) - 0.02 * i for i, s in enumerate(SITES)
+            },
             "loss": {s: 0.9 * math.exp(-r / 6) + 0.15 + random.normal(0, 0.01) for s in SITES},
         }
         for r in range(1, rounds + 1)
@@ -199,7 +201,13 @@ def _events() -> list[dict[str, Any]]:
     return [
         {**at, "round": 4, "site": "logiq5", "kind": "missing", "message": "no answer within 120 s; the round went on"},
         {**at, "round": 5, "site": "logiq5", "kind": "returned", "message": "back, given the current weights"},
-        {**at, "round": 7, "site": "busi", "kind": "refused", "message": "update refused: 'model.0.weight' <not finite>"},
+        {
+            **at,
+            "round": 7,
+            "site": "busi",
+            "kind": "refused",
+            "message": "update refused: 'model.0.weight' <not finite>",
+        },
         {**at, "stage": "audit", "round": None, "site": "logiq7", "kind": "vetoed", "message": "7 of 1350 images"},
     ]
 

@@ -171,19 +171,19 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _fields(item: Item) -> dict[str, Any]:
-    """An item as the transforms expect it; a missing label is refused."""
+    """Return an item as the transforms expect it; a missing label is refused."""
     if item.label is None:
         raise DataError(item.image, "has no label to score against", "Name its label in the datalist.")
     return {"image": str(item.image), "label": str(item.label), "slice_index": item.slice_index}
 
 
 def _image(item: Item, preprocessing: Preprocessing) -> torch.Tensor:
-    """The network's input (C, S, S) as a plain tensor."""
+    """Return the network's input (C, S, S) as a plain tensor."""
     return torch.as_tensor(preprocessing(_fields(item))["image"]).as_subclass(torch.Tensor).float()
 
 
 def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int) -> torch.Tensor:
-    """The label at its own size as (K, X, Y) bool."""
+    """Return the label at its own size as (K, X, Y) bool."""
     fields = _fields(item)
     loaded = load({"label": fields["label"], "slice_index": item.slice_index})["label"]
     label_map = torch.as_tensor(loaded).as_subclass(torch.Tensor)

@@ -47,7 +47,7 @@ def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[
 
 
 def _budget(record: Record, method: str) -> dict[str, int | None]:
-    """What a method was given and what was taken: rounds and local gradient steps, summed over the sites.
+    """Return what a method was given and what was taken: rounds and local gradient steps, summed over the sites.
 
     The record's ``budgets`` counts; without it, the method's last curve point does.
     """

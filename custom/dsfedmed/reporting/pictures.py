@@ -89,13 +89,10 @@ def overlay_png(
     for channels, colours in ((target, TARGET_COLOURS), (prediction, PREDICTION_COLOURS)):
         for k, mask in enumerate(channels):
             _draw_contour(picture, mask, size, colours[k % len(colours)], width=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, optimize=True)
+    _save(picture, path, grey=image.shape[0] == 1)
 
 
-def contact_sheet(
-    images: torch.Tensor, labels: torch.Tensor, path: Path, columns: int = 6, cell: int = 112
-) -> None:
+def contact_sheet(images: torch.Tensor, labels: torch.Tensor, path: Path, columns: int = 6, cell: int = 112) -> None:
     """Write a sheet of pairs: each synthetic image bare, and beside it with the contour of its mask.
 
     Args:
@@ -123,8 +120,7 @@ def contact_sheet(
             _draw_contour(marked, label[0] >= value, (cell, cell), TARGET_COLOURS[(value - 1) % 3], width=1)
         sheet[top : top + cell, left : left + cell] = bare
         sheet[top : top + cell, left + cell + half : left + 2 * cell + half] = marked
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path, optimize=True)
+    _save(sheet, path, grey=images.shape[1] == 1)
 
 
 def write_picture_index(folder: Path, pictures: Sequence[Picture]) -> None:
@@ -143,17 +139,28 @@ def read_picture_index(folder: Path) -> list[Picture]:
     if not index.is_file():
         return []
     found = [Picture(**entry) for entry in json.loads(index.read_text(encoding="utf-8"))]
-    return [picture for picture in found if Path(picture.file).name == picture.file and (folder / picture.file).is_file()]
+    return [
+        picture for picture in found if Path(picture.file).name == picture.file and (folder / picture.file).is_file()
+    ]
+
+
+def _save(picture: Rgb, path: Path, grey: bool) -> None:
+    """Write a PNG; grey images with coloured contours fit a palette, a third of the bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(picture)
+    if grey:
+        image = image.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
 
 
 def _scaled(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """The size enlarged (never shrunk) by one factor so that its longer side has at least ``longer_side``."""
+    """Return the size enlarged (never shrunk) by one factor so that its longer side has at least ``longer_side``."""
     factor = max(1.0, longer_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _upright(image: torch.Tensor, size: tuple[int, int]) -> Rgb:
-    """A (C, X, Y) image in [0, 1] as (rows, columns, 3) uint8 of the wanted (x, y) size."""
+    """Return a (C, X, Y) image in [0, 1] as (rows, columns, 3) uint8 of the wanted (x, y) size."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"expected a (1 or 3, X, Y) image, got {tuple(image.shape)}")
     pixels = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)

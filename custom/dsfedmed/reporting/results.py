@@ -120,7 +120,9 @@ def write_text(path: Path, text: str) -> None:
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise StoreError(path, f"cannot be written ({error})", "Free space or mend the rights, then report again.") from error
+        raise StoreError(
+            path, f"cannot be written ({error})", "Free space or mend the rights, then report again."
+        ) from error
 
 
 def finite(value: Any) -> Any:

@@ -55,7 +55,7 @@ def _section(group: Group, runs: list[Results]) -> list[str]:
 
 
 def _method_lines(runs: list[Results]) -> list[str]:
-    """The table of methods."""
+    """Return the table of methods."""
     columns = ("seen_dice", "unseen_dice", "seen_iou", "unseen_iou", "seen_hd95", "unseen_hd95")
     lines = [
         "| method | Dice seen (%) | Dice unseen (%) | IoU seen (%) | IoU unseen (%) | HD95 seen (px) "
@@ -71,11 +71,13 @@ def _method_lines(runs: list[Results]) -> list[str]:
 
 
 def _comparison_lines(runs: list[Results]) -> list[str]:
-    """The table of paired Dice differences."""
+    """Return the table of paired Dice differences."""
     lines = ["| comparison (Dice, points) | seen | unseen | seeds better unseen |", "|---|---|---|---|"]
     for key, name in COMPARISONS.items():
         found = [run["comparisons"][key] for run in runs if run["comparisons"][key]]
-        values = {group: [entry[group]["dice"]["mean"] if entry[group] else None for entry in found] for group in GROUPS}
+        values = {
+            group: [entry[group]["dice"]["mean"] if entry[group] else None for entry in found] for group in GROUPS
+        }
         unseen = [value for value in values["unseen"] if value is not None]
         cells = [_mean_std(values[group], len(runs), signed=True) for group in GROUPS]
         better = f"{sum(value > 0 for value in unseen)} of {len(unseen)}" if unseen else "-"

@@ -17,9 +17,7 @@ SCALE = {"dice": 100.0, "iou": 100.0, "hd95": 1.0}  # fractions become percent, 
 
 def methods_block(record: Record) -> dict[str, Any]:
     """Return results.json's ``methods``: one entry for every method that has any test figures."""
-    return {
-        method.key: _method(record, record.cases[method.key]) for method in METHODS if record.cases.get(method.key)
-    }
+    return {method.key: _method(record, record.cases[method.key]) for method in METHODS if record.cases.get(method.key)}
 
 
 def stratum(cases: Sequence[CaseMetrics], metric: str) -> Stratum:
@@ -61,9 +59,7 @@ def _group(by_site: dict[str, list[CaseMetrics]], sites: tuple[str, ...], seed: 
     if not sites or any(site not in by_site for site in sites):
         return None  # a mean over some of the sites would not be comparable with the others' means
     chosen = [by_site[site] for site in sites]
-    return {
-        metric: {**_interval(chosen, metric, seed), "site_mean": _site_mean(chosen, metric)} for metric in METRICS
-    }
+    return {metric: {**_interval(chosen, metric, seed), "site_mean": _site_mean(chosen, metric)} for metric in METRICS}
 
 
 def _interval(strata: Sequence[list[CaseMetrics]], metric: str, seed: int) -> dict[str, Any]:

@@ -39,7 +39,12 @@ def _methods(results: dict[str, Any], sites: list[str]) -> list[str]:
             values = [*dice, entry["seen_dice"], entry["unseen_dice"]]
             rows.append([method.name, *("-" if value is None else f"{value:.1f}" for value in values)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    text = ["  ".join(f"{cell:<{w}}" if not c else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]
+    text = [
+        "  ".join(
+            f"{cell:<{w}}" if not c else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
     return [text[0], "-" * len(text[0]), *text[1:]]
 
 
@@ -51,7 +56,9 @@ def _comparisons(results: dict[str, Any]) -> list[str]:
         if found is None:
             lines.append(f"DSFedMed - FedAvg {name}: not tested")
             continue
-        parts = [f"{group} {signed_interval_text(found[group]['dice'])}" for group in ("seen", "unseen") if found[group]]
+        parts = [
+            f"{group} {signed_interval_text(found[group]['dice'])}" for group in ("seen", "unseen") if found[group]
+        ]
         lines.append(f"DSFedMed - FedAvg {name}: {', '.join(parts) or 'not on the same images'} (Dice points, 95 %)")
     return lines
 

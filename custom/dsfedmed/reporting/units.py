@@ -28,14 +28,14 @@ def seconds_text(seconds: float) -> str:
 
 
 def count_text(count: int) -> str:
-    """A number of parameters or steps: "304 k", "1.82 M"."""
+    """Return a number of parameters or steps: "304 k", "1.82 M"."""
     if count >= 1_000_000:
         return f"{count / 1e6:.2f} M"
     return f"{count / 1e3:.0f} k" if count >= 10_000 else f"{count:,}"
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """A difference with its sign, a true minus."""
+    """Return a difference with its sign, a true minus."""
     rounded = round(value, digits)
     if rounded == 0:
         return f"{0:.{digits}f}"
@@ -43,5 +43,5 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def signed_interval_text(interval: dict[str, Any]) -> str:
-    """A difference and its interval: "+2.8 [+0.3, +5.1]"."""
+    """Return a difference and its interval: "+2.8 [+0.3, +5.1]"."""
     return f"{signed(interval['mean'])} [{signed(interval['low'])}, {signed(interval['high'])}]"

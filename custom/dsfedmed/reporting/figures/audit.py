@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.reporting.figures.style import SITE_COLOURS, new_figure, to_svg
+from dsfedmed.reporting.figures.style import SITE_COLOURS, new_figure, styled, to_svg
 
 
+@styled
 def audit_figure(audit: dict[str, Any]) -> str | None:
     """Return one histogram of nearest distances per site, with the veto threshold, as SVG; None without sites."""
     known = {site: entry for site, entry in audit.items() if entry.get("distances")}

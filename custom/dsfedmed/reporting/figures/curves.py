@@ -7,12 +7,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dsfedmed.reporting.figures.style import new_figure, to_svg
+from dsfedmed.reporting.figures.style import new_figure, styled, to_svg
 from dsfedmed.reporting.methods import colour, display_name
 
 Points = list[dict[str, Any]]
 
 
+@styled
 def curves_figure(curves: dict[str, Points], selected: dict[str, Any]) -> str | None:
     """Return validation Dice over rounds and over gradient steps, and the training loss, as SVG.
 
@@ -23,6 +24,8 @@ def curves_figure(curves: dict[str, Points], selected: dict[str, Any]) -> str | 
     if not curves:
         return None
     figure, (by_round, by_step, loss) = new_figure(10.4, 3.3, 3)
+    for axis in (by_round, by_step):
+        axis.set_ylim(*_dice_range(curves))
     for method, points in curves.items():
         _dice(by_round, method, points, "round", selected.get(method))
         _dice(by_step, method, points, "local_steps", selected.get(method))
@@ -37,6 +40,20 @@ def curves_figure(curves: dict[str, Points], selected: dict[str, Any]) -> str | 
     handles, labels = by_round.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
     return to_svg(figure)
+
+
+def _dice_range(curves: dict[str, Points]) -> tuple[float, float]:
+    """Percent axis: at most 40 points below the best, or the first rounds would flatten what matters."""
+    known = [
+        100 * value
+        for points in curves.values()
+        for point in points
+        for value in (point.get("validation") or {}).values()
+        if value is not None
+    ]
+    if not known:
+        return 0.0, 100.0
+    return max(min(known), max(known) - 40) - 1, max(known) + 2
 
 
 def _dice(axis: Axes, method: str, points: Points, x: str, selected: dict[str, Any] | None) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dsfedmed.reporting.figures.style import INK, QUIET, new_figure, to_svg
+from dsfedmed.reporting.figures.style import INK, QUIET, new_figure, styled, to_svg
 from dsfedmed.reporting.methods import METHODS
+from dsfedmed.reporting.units import signed
 
 TITLES = {"seen": "Seen sites (their test parts)", "unseen": "Unseen sites"}
 
 
+@styled
 def methods_figure(results: dict[str, Any]) -> str | None:
     """Return the mean Dice per method, seen and unseen, as SVG; None when nothing was tested."""
     shown = [method for method in METHODS if method.key in results["methods"]]
@@ -34,6 +36,7 @@ def methods_figure(results: dict[str, Any]) -> str | None:
     return to_svg(figure)
 
 
+@styled
 def differences_figure(results: dict[str, Any]) -> str | None:
     """Return the paired Dice differences of both comparisons per site as SVG; None when neither was tested."""
     found = {key: value for key, value in results["comparisons"].items() if value is not None}
@@ -50,7 +53,7 @@ def differences_figure(results: dict[str, Any]) -> str | None:
             if entry:
                 value = entry["dice"]
                 shade = "#2b8a3e" if value["low"] > 0 else "#c92a2a" if value["high"] < 0 else "#868e96"
-                _interval(axis, row, value, shade, f"{value['mean']:+.1f}")
+                _interval(axis, row, value, shade, signed(value["mean"]))
         axis.set_title(names[key])
         axis.set_xlabel("DSFedMed \N{MINUS SIGN} FedAvg, Dice points (95 % interval)")
         axis.set_yticks(range(len(rows)), labels)
@@ -61,7 +64,9 @@ def differences_figure(results: dict[str, Any]) -> str | None:
 
 def _interval(axis: Axes, row: int, value: dict[str, Any], colour: str, text: str) -> None:
     """One dot with its interval and its number above."""
-    axis.plot([value["low"], value["high"]], [row, row], color=colour, linewidth=2.2, solid_capstyle="round", alpha=0.55)
+    axis.plot(
+        [value["low"], value["high"]], [row, row], color=colour, linewidth=2.2, solid_capstyle="round", alpha=0.55
+    )
     axis.plot([value["mean"]], [row], "o", color=colour, markersize=6.5)
     axis.annotate(
         text, (value["mean"], row), (0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=8, color=INK

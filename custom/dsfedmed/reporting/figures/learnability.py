@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.reporting.figures.style import QUIET, new_figure, to_svg
+from dsfedmed.reporting.figures.style import QUIET, new_figure, styled, to_svg
 from dsfedmed.reporting.methods import colour
 
 
+@styled
 def learnability_figure(entries: list[dict[str, Any]]) -> str | None:
     """Return the heat map of scores, the losses and the disagreement over rounds as SVG; None without entries."""
     if not entries:

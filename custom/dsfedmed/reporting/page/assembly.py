@@ -39,13 +39,15 @@ def page(record: Record, results: dict[str, Any]) -> str:
 
 
 def _settings(record: Record, results: dict[str, Any]) -> Section:
-    """The preset as it ran, and the versions."""
+    """Return the preset as it ran, and the versions."""
     config = record.mapping("config")
     shown = tree(config) if config else nothing("No configuration was recorded.")
-    versions = table(("Software", "Version"), sorted(results["versions"].items())) if results["versions"] else Markup("")
-    return Section("settings", "Configuration and versions", join((versions, tag("details", tag("summary", "Preset as it ran"), shown))))
+    versions = (
+        table(("Software", "Version"), sorted(results["versions"].items())) if results["versions"] else Markup("")
+    )
+    return Section("settings", "Settings", join((versions, tag("details", tag("summary", "Preset as it ran"), shown))))
 
 
 def _resource(name: str) -> str:
-    """A text file of this package."""
+    """Return a text file of this package."""
     return resources.files("dsfedmed.reporting.page").joinpath(name).read_text(encoding="utf-8")

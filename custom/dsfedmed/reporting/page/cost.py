@@ -17,14 +17,20 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
     if not block["per_stage"]:
         return Section("bytes", "Byte ledger", nothing("No payload was recorded."))
     spent = block["up"] + block["down"]
-    stages = [(name, byte_text(s["up"]), byte_text(s["down"]), byte_text(sum(s.values()))) for name, s in block["per_stage"].items()]
-    sites = [(name, byte_text(s["up"]), byte_text(s["down"]), byte_text(sum(s.values()))) for name, s in block["per_site"].items()]
+    stages = [
+        (name, byte_text(s["up"]), byte_text(s["down"]), byte_text(sum(s.values())))
+        for name, s in block["per_stage"].items()
+    ]
+    sites = [
+        (name, byte_text(s["up"]), byte_text(s["down"]), byte_text(sum(s.values())))
+        for name, s in block["per_site"].items()
+    ]
     total = (tag("b", "All"), byte_text(block["up"]), byte_text(block["down"]), tag("b", byte_text(spent)))
     apart = block["comparison"]
     body = (
         note(
-            f"Bytes that really went through NVFlare in {block['messages']:,} messages. The comparison arms (FedAvg beside "
-            f"it, FedSAM, gathering test figures) are not DSFedMed's cost and are counted apart: "
+            f"Bytes that really went through NVFlare in {block['messages']:,} messages. The comparison arms (FedAvg, "
+            f"FedSAM, gathering test figures) are not DSFedMed's cost and are counted apart: "
             f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down."
         ),
         svg_figure(bytes_figure(block), ""),

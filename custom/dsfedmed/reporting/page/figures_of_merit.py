@@ -21,8 +21,8 @@ def main_table(results: dict[str, Any]) -> Section:
     body = [
         note(
             "Every image is scored at its own size: probability above 0.5, mean over classes, mean over images. "
-            "Small figures are 95 % bootstrap intervals that resample patients inside each site. HD95 is in pixels, lower "
-            "is better; a mask missed altogether counts the image's diagonal."
+            "Small figures are 95 % bootstrap intervals that resample patients inside each site. HD95 is in pixels, "
+            "lower is better; a mask missed altogether counts the image's diagonal."
         ),
         svg_figure(methods_figure(results), ""),
         *(join((tag("h3", name), _metric_table(results, metric))) for metric, name in METRIC_NAMES.items()),
@@ -38,8 +38,8 @@ def comparisons(results: dict[str, Any]) -> Section:
     halves = [_comparison(name, results["comparisons"][key]) for key, name in COMPARISON_NAMES.items()]
     body = (
         note(
-            "The same network, split and seed. A gain that is only more training is no gain: the left side gives FedAvg "
-            "as many rounds, as the paper does; the right side gives it as many gradient steps. Differences are paired, "
+            "The same network, split and seed. A gain that is only more training is no gain: the left side gives "
+            "FedAvg as many rounds, as the paper does; the right side gives it as many gradient steps. Differences are paired, "
             "image by image; an interval that contains 0 is no clear difference."
         ),
         tag("div", *halves, css="halves"),
@@ -59,16 +59,23 @@ def _metric_table(results: dict[str, Any], metric: str) -> Markup:
         entry = results["methods"].get(method.key)
         if entry is None:
             if method.required:
-                rows.append((join((dot(method.colour), method.name)), *[tag("span", "not tested", css="quiet")] * (len(head) + len(groups) - 1)))
+                rows.append(
+                    (
+                        join((dot(method.colour), method.name)),
+                        *[tag("span", "not tested", css="quiet")] * (len(head) + len(groups) - 1),
+                    )
+                )
             continue
-        cells = [_cell(entry["per_site"].get(site, {}).get(metric), best[site] == method.key) for site in (*sites, *unseen)]
+        cells = [
+            _cell(entry["per_site"].get(site, {}).get(metric), best[site] == method.key) for site in (*sites, *unseen)
+        ]
         cells += [_cell((entry[group] or {}).get(metric), best[group] == method.key) for group, _ in groups]
         rows.append((join((dot(method.colour), method.name)), *cells))
     return table([*head, *(name for _, name in groups)], rows, css=f"main last-{len(groups)}")
 
 
 def _best(results: dict[str, Any], metric: str, column: str) -> str | None:
-    """The method with the best mean in one column."""
+    """Return the method with the best mean in one column."""
     values = {}
     for key, entry in results["methods"].items():
         found = entry.get(column) if column in ("seen", "unseen") else entry["per_site"].get(column)
@@ -84,7 +91,16 @@ def _cell(value: dict[str, Any] | None, best: bool) -> Markup:
     if value is None:
         return tag("span", "-", css="quiet")
     mean = tag("b" if best else "span", f"{value['mean']:.1f}")
-    return join((mean, tag("small", f"{value['low']:.1f} \N{EN DASH} {value['high']:.1f}", title=f"{value['n']} images of {value['cases']} patients")))
+    return join(
+        (
+            mean,
+            tag(
+                "small",
+                f"{value['low']:.1f} \N{EN DASH} {value['high']:.1f}",
+                title=f"{value['n']} images of {value['cases']} patients",
+            ),
+        )
+    )
 
 
 def _class_table(results: dict[str, Any]) -> Markup:
@@ -101,12 +117,18 @@ def _class_table(results: dict[str, Any]) -> Markup:
 
 
 def _legacy(results: dict[str, Any]) -> Markup:
-    """The authors' protocol, when it was asked for."""
+    """Return the authors' protocol, when it was asked for."""
     if not results["legacy"]:
         return Markup("")
     sites = [*results["sites"], *results["unseen"]]
     rows = [
-        (display_name(key), *(f"{100 * found[site]['dice']:.1f} / {100 * found[site]['iou']:.1f}" if site in found else "-" for site in sites))
+        (
+            display_name(key),
+            *(
+                f"{100 * found[site]['dice']:.1f} / {100 * found[site]['iou']:.1f}" if site in found else "-"
+                for site in sites
+            ),
+        )
         for key, found in results["legacy"].items()
     ]
     return join(
@@ -141,7 +163,7 @@ def _comparison(name: str, found: dict[str, Any] | None) -> Markup:
 
 
 def _difference(value: dict[str, Any], metric: str) -> Markup:
-    """A difference, its interval and what it means."""
+    """Return a difference, its interval and what it means."""
     sign = -1 if metric == "hd95" else 1
     low, high = sorted((sign * value["low"], sign * value["high"]))
     verdict, css = ("better", "good") if low > 0 else ("worse", "bad") if high < 0 else ("no clear difference", "quiet")
@@ -150,5 +172,5 @@ def _difference(value: dict[str, Any], metric: str) -> Markup:
 
 
 def _count(value: int | None) -> str:
-    """A count or a dash."""
+    """Return a count or a dash."""
     return "-" if value is None else f"{value:,}"

@@ -89,6 +89,6 @@ def tree(value: Any, depth: int = 0) -> Markup:
 
 
 def _figure(source: str, caption: object, css: str) -> Markup:
-    """An image with its caption."""
+    """Return an image with its caption."""
     image = Markup(f'<img src="{source}" alt="{escape(str(caption)) if not isinstance(caption, Markup) else ""}">')
     return tag("figure", image, tag("figcaption", caption) if caption else Markup(""), css=css)

@@ -20,13 +20,17 @@ def overlays(record: Record) -> Section:
         folder = record.run / "sites" / site / "pictures"
         pictures = read_picture_index(folder)
         if pictures:
-            parts.append(tag("h3", site, tag("span", "unseen", css="role unseen") if site in record.unseen else Markup("")))
+            parts.append(
+                tag("h3", site, tag("span", "unseen", css="role unseen") if site in record.unseen else Markup(""))
+            )
             parts.append(_site(folder, pictures))
     if not parts:
         return Section("cases", "Cases", nothing("No pictures here: in a real federation they stay at the sites."))
     key = note(
-        Markup('<i class="line" style="background:#00d6ff"></i>'), "drawn by the expert ",
-        Markup('<i class="line" style="background:#ff7020"></i>'), "predicted. Best, median and worst test case of each "
+        Markup('<i class="line" style="background:#00d6ff"></i>'),
+        "drawn by the expert ",
+        Markup('<i class="line" style="background:#ff7020"></i>'),
+        "predicted. Best, median and worst test case of each "
         "site by Dice. These pictures lie in the site's own folder on this disk; they do not cross the wire.",
     )
     return Section("cases", "Cases", join((key, *parts)))
@@ -39,11 +43,18 @@ def synthetic(record: Record) -> Section:
     if info:
         made, kept = info.get("count"), info.get("kept")
         size = f", {byte_text(info['bytes'])} on the wire to each site" if info.get("bytes") is not None else ""
-        parts.append(note(f"{made} pairs generated, {kept} kept after the sites' audit{size}. Each pair of pictures: the image bare, and with its mask."))
+        parts.append(
+            note(
+                f"{made} pairs generated, {kept} kept after the sites' audit{size}. "
+                "Each pair of pictures: the image bare, and with its mask."
+            )
+        )
     sheets = {site: record.run / str(name) for site, name in (info.get("sheets") or {}).items()}
     for site, path in sheets.items():
         parts.append(tag("h3", f"In the look of {site}"))
-        parts.append(png_figure(path, "", "sheet") if _inside(path, record.run) else nothing(f"{path.name} is not there."))
+        parts.append(
+            png_figure(path, "", "sheet") if _inside(path, record.run) else nothing(f"{path.name} is not there.")
+        )
     parts.append(_audit(record))
     return Section("synthetic", "Synthetic set and audit", join(parts))
 
@@ -56,7 +67,12 @@ def _site(folder: Path, pictures: list[Picture]) -> Markup:
     for method in sorted({picture.method for picture in pictures}, key=lambda key: order.get(key, len(order))):
         chosen = sorted((p for p in pictures if p.method == method), key=lambda p: ranks.get(p.rank, len(ranks)))
         cells = [png_figure(folder / p.file, f"{p.rank}: Dice {100 * p.dice:.1f} % ({p.case})", "case") for p in chosen]
-        label = tag("p", display_name(method), css="label", style=f"border-color:{BY_KEY[method].colour if method in BY_KEY else '#555'}")
+        label = tag(
+            "p",
+            display_name(method),
+            css="label",
+            style=f"border-color:{BY_KEY[method].colour if method in BY_KEY else '#555'}",
+        )
         rows.append(tag("div", label, tag("div", *cells, css="row"), css="method-row"))
     return tag("div", *rows, css="method-rows")
 
@@ -68,14 +84,26 @@ def _audit(record: Record) -> Markup:
     if not audit:
         return join((title, nothing("No site has reported an audit.")))
     rows = [
-        (site, entry.get("candidates", "-"), entry.get("vetoed", "-"), "-" if entry.get("threshold") is None else f"{entry['threshold']:.4g}")
+        (
+            site,
+            entry.get("candidates", "-"),
+            entry.get("vetoed", "-"),
+            "-" if entry.get("threshold") is None else f"{entry['threshold']:.4g}",
+        )
         for site, entry in audit.items()
     ]
     explained = note(
-        "Each site measures how close every synthetic image comes to its own training images and vetoes what is closer than "
-        "its own held-out images ever come. Only indices and distances leave the site."
+        "Each site measures how close every synthetic image comes to its own training images and vetoes what is closer "
+        "than its own held-out images ever come. Only indices and distances leave the site."
     )
-    return join((title, explained, table(("Site", "Compared", "Vetoed", "Threshold"), rows), svg_figure(audit_figure(audit), "")))
+    return join(
+        (
+            title,
+            explained,
+            table(("Site", "Compared", "Vetoed", "Threshold"), rows),
+            svg_figure(audit_figure(audit), ""),
+        )
+    )
 
 
 def _inside(path: Path, run: Path) -> bool:

@@ -50,25 +50,31 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
 
 
 def _time(value: str | None) -> str:
-    """An ISO time to the minute."""
+    """Return an ISO time to the minute."""
     return value[:16].replace("T", " ") if value else "not recorded"
 
 
 def _missing(missing: list[str]) -> Markup:
-    """What a complete run would show and this one cannot."""
+    """Return what a complete run would show and this one cannot."""
     if not missing:
         return Markup("")
     return tag("div", tag("strong", "Not there:"), tag("ul", *(tag("li", what) for what in missing)), css="missing")
 
 
 def _cards(results: dict[str, Any]) -> list[Markup]:
-    """The headline figures as cards."""
+    """Return the headline figures as cards."""
     ours = results["methods"].get("dsfedmed", {})
     cards = []
     for group, name in (("unseen", "Unseen sites"), ("seen", "Seen sites")):
         if ours.get(group):
             dice = ours[group]["dice"]
-            cards.append(_card(f"DSFedMed, {name.lower()}", f"{dice['mean']:.1f} %", f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}"))
+            cards.append(
+                _card(
+                    f"DSFedMed, {name.lower()}",
+                    f"{dice['mean']:.1f} %",
+                    f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}",
+                )
+            )
     for key, name in (("equal_rounds", "equal rounds"), ("equal_steps", "equal gradient steps")):
         comparison = results["comparisons"][key]
         if comparison and comparison["unseen"]:
@@ -78,7 +84,9 @@ def _cards(results: dict[str, Any]) -> list[Markup]:
     block = results["bytes"]
     if block["reduction"] is not None:
         spent = byte_text(block["up"] + block["down"])
-        change = f"{100 * block['reduction']:.1f} % fewer bytes than FedSAM"
+        change = (
+            f"{abs(100 * block['reduction']):.1f} % {'fewer' if block['reduction'] >= 0 else 'more'} bytes than FedSAM"
+        )
         cards.append(_card("Through the wire", spent, change))
     return cards
 
@@ -102,7 +110,7 @@ def _sites(record: Record) -> Markup:
 
 
 def _methods(results: dict[str, Any]) -> Markup:
-    """What each compared method is, and which round was chosen."""
+    """Return what each compared method is, and which round was chosen."""
     rows = []
     for method in METHODS:
         if method.key not in results["methods"] and not method.required:
@@ -122,7 +130,12 @@ def _methods(results: dict[str, Any]) -> Markup:
 
 def _sizes(results: dict[str, Any]) -> Markup:
     """Parameters and time per image of each network."""
-    names = {"light": "Light network", "teacher": "Teacher", "branch": "Generator branch (per site)", "base": "Base generator"}
+    names = {
+        "light": "Light network",
+        "teacher": "Teacher",
+        "branch": "Generator branch (per site)",
+        "base": "Base generator",
+    }
     rows = []
     for key, name in names.items():
         if key in results["parameters"]:
