@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutual distillation over a pool: what is forwarded, what moves, what is recorded, and resuming."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_networks import SIZE, TinyLight, TinyTeacher, squares
+
+from dsfedmed.algorithms.distillation import DistillationConfig
+from dsfedmed.algorithms.losses import bce_per_sample, symmetric_kl_per_sample
+from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.training.distil import DistillationRecord, MutualDistiller, ServerDistillationConfig
+from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
+from dsfedmed.training.pool import TensorPool, at_size, mask_at_size
+from dsfedmed.training.teacher import TeacherConfig, adapt_teacher, pool_dice
+
+POOL = TensorPool(*squares(24, seed=5))
+SERVER = ServerDistillationConfig(
+    batch_size=4, score_batch_size=8, teacher_learning_rate=5e-3, student_learning_rate=5e-3
+)
+
+
+def distiller(
+    folder: Path,
+    teacher: TinyTeacher,
+    light: TinyLight,
+    config: DistillationConfig | None = None,
+    server: ServerDistillationConfig = SERVER,
+) -> MutualDistiller:
+    embeddings = open_embeddings(folder, teacher, POOL, "set")
+    teacher.encoded = teacher.decoded = light.seen_with_gradient = 0
+    return MutualDistiller(teacher, light, POOL, embeddings, 1, True, config or DistillationConfig(), server)
+
+
+def moved(before: dict[str, torch.Tensor], network: torch.nn.Module) -> set[str]:
+    after = network.state_dict()
+    return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_scores_are_those_of_the_losses_on_the_teachers_grid(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    scores = distiller(tmp_path, teacher, light, DistillationConfig(lam=0.25, normalise=False)).score()
+    indices = list(range(24))
+    with torch.no_grad():
+        low = teacher.decode(teacher.encode(POOL.images(indices)).half().float())
+        student = at_size(light(POOL.images(indices)), low.shape[-2:])
+        target = mask_at_size(POOL.labels(indices).float(), low.shape[-2:])
+    assert low.shape[-2:] == (SIZE // 2, SIZE // 2)
+    torch.testing.assert_close(scores.teacher_loss, bce_per_sample(low, target, 2.0))
+    torch.testing.assert_close(scores.student_loss, bce_per_sample(student, target, 2.0))
+    torch.testing.assert_close(scores.disagreement, symmetric_kl_per_sample(low, student))
+    torch.testing.assert_close(scores.scores, -0.25 * scores.teacher_loss + 0.75 * scores.disagreement)
+
+
+@pytest.mark.parametrize("rule", ["top", "softmax"])
+def test_only_selected_samples_are_forwarded_with_gradients_and_the_encoder_never_runs(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight, rule: str
+) -> None:
+    config = DistillationConfig(rule=rule, rate=0.25)  # type: ignore[arg-type]
+    record = distiller(tmp_path, teacher, light, config).run(1, seed=0)[0]
+    assert (record.pool, record.selected, record.steps) == (24, 6, 2)
+    assert light.seen_with_gradient == 6
+    assert (teacher.encoded, teacher.decoded) == (0, 24 + 6)
+
+
+def test_the_released_rule_forwards_all_and_distils_half_of_each_batch(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    record = distiller(tmp_path, teacher, light, DistillationConfig(rule="batch_quantile")).run(1, seed=0)[0]
+    assert (record.selected, record.steps) == (12, 6)
+    assert light.seen_with_gradient == 24
+
+
+@pytest.mark.parametrize(
+    ("learn", "teacher_parts", "light_parts"),
+    [("both", {"mask_decoder"}, {"layers"}), ("teacher", {"mask_decoder"}, set()), ("student", set(), {"layers"})],
+)
+def test_who_learns(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight, learn: str, teacher_parts: set[str], light_parts: set[str]
+) -> None:
+    before = copy.deepcopy(teacher.state_dict()), copy.deepcopy(light.state_dict())
+    server = replace(SERVER, learn=learn)  # type: ignore[arg-type]
+    distiller(tmp_path, teacher, light, server=server).run(1, seed=0)
+    assert moved(before[0], teacher) == teacher_parts
+    assert moved(before[1], light) == light_parts
+
+
+def test_the_light_network_learns_from_an_adapted_teacher(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    adapt_teacher(teacher, *squares(48), TeacherConfig(epochs=20, batch_size=8, learning_rate=0.02), seed=0)
+    before = pool_dice(light, POOL, nested=True)
+    config = DistillationConfig(supervised_weight=0.0, kl_weight=1.0, rate=1.0)
+    server = replace(SERVER, learn="student", grid="student", student_learning_rate=0.02)
+    records = distiller(tmp_path, teacher, light, config, server).run(12, seed=0)
+    assert records[-1].pool_disagreement < 0.3 * records[0].pool_disagreement
+    assert pool_dice(light, POOL, nested=True) > before + 0.2
+
+
+def test_the_record_is_whole(tmp_path: Path, teacher: TinyTeacher, light: TinyLight) -> None:
+    seen: list[DistillationRecord] = []
+    records = distiller(tmp_path, teacher, light).run(2, seed=0, on_epoch=seen.append)
+    assert seen == records
+    for epoch, record in enumerate(records):
+        assert record.epoch == epoch
+        assert record.score_mean == pytest.approx(0.0, abs=1e-5)
+        assert record.selected_score_mean > record.score_mean
+        assert sum(record.histogram_pool) == record.pool == 24
+        assert sum(record.histogram_selected) == record.selected == 12
+        assert len(record.histogram_edges) == len(record.histogram_pool) + 1
+        assert all(s <= p for s, p in zip(record.histogram_selected, record.histogram_pool, strict=True))
+        assert json.loads(json.dumps(record.to_dict()))["kl"] == record.kl > 0
+
+
+def test_interleaved_and_resumed_calls_equal_one_long_call(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    config = DistillationConfig(rule="softmax")
+    nets = [(copy.deepcopy(teacher), copy.deepcopy(light)) for _ in range(2)]
+    long = distiller(tmp_path, *nets[0], config)
+    expected = long.run(4, seed=7)
+    short = distiller(tmp_path, *nets[1], config)
+    found = short.run(2, seed=7)
+    resumed = distiller(tmp_path, *nets[1], config)
+    resumed.epoch = short.epoch
+    for old, new in (
+        (short.teacher_optimizer, resumed.teacher_optimizer),
+        (short.student_optimizer, resumed.student_optimizer),
+    ):
+        load_optimizer_state(new, optimizer_state_tensors(old), "distillation")
+    found += resumed.run(2, seed=7)
+    assert [replace(record, seconds=0.0) for record in found] == [replace(record, seconds=0.0) for record in expected]
+    for one, two in zip(nets[0][1].parameters(), nets[1][1].parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_embeddings_of_another_set_are_refused(tmp_path: Path, teacher: TinyTeacher, light: TinyLight) -> None:
+    other = open_embeddings(tmp_path, teacher, TensorPool(*squares(5)), "other")
+    with pytest.raises(DSFedMedError, match="5 embeddings for 24 samples"):
+        MutualDistiller(teacher, light, POOL, other, 1)
+
+
+def test_a_diverged_network_stops_the_distillation(tmp_path: Path, teacher: TinyTeacher, light: TinyLight) -> None:
+    torch.nn.init.constant_(light.layers[0].weight, float("nan"))
+    with pytest.raises(DSFedMedError, match="24 of 24 values are not finite"):
+        distiller(tmp_path, teacher, light).run(1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"batchsize": 4}, "Did you mean 'batch_size'"),
+        ({"learn": "neither"}, "Use one of both, teacher, student"),
+        ({"batch_size": 0}, "server_distillation.batch_size"),
+        ({"grid": "sam"}, "Use one of teacher, student"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        ServerDistillationConfig.from_dict(values)
+    assert ServerDistillationConfig.from_dict(SERVER.to_dict()) == SERVER

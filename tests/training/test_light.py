@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training the light network: step counts, alternation, the synthetic loss by hand, replay, and bad losses."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from monai.losses import DiceCELoss
+from monai.transforms import Compose, RandFlipd
+from tiny_networks import TinyLight, squares
+from torch.nn import functional
+
+from dsfedmed.algorithms.soft_divergence import soft_kl
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.training.light import SyntheticSource, TrainingSummary, train_light
+from dsfedmed.training.pool import TensorPool
+from dsfedmed.training.teacher import pool_dice
+
+bce = functional.binary_cross_entropy_with_logits
+
+
+def trained(light: TinyLight, **options: object) -> TrainingSummary:
+    images, labels = options.pop("pairs", None) or squares(10)  # type: ignore[misc]
+    settings: dict[str, object] = {"augmentation": None, "batch_size": 4, "seed": 0, "loss": bce}
+    settings.update(options)
+    loss, rate = settings.pop("loss"), settings.pop("rate", 1e-2)
+    optimizer = settings.pop("optimizer", None) or torch.optim.Adam(light.parameters(), lr=rate)  # type: ignore[arg-type]
+    return train_light(light, loss, optimizer, images, labels, 1, True, **settings)  # type: ignore[arg-type]
+
+
+def test_an_epoch_sees_every_image_once(light: TinyLight) -> None:
+    summary = trained(light, epochs=2)
+    assert (summary.steps, summary.samples, summary.synthetic_steps, summary.synthetic_samples) == (6, 20, 0, 0)
+    assert summary.mean_synthetic_loss is None
+
+
+def test_synthetic_steps_alternate_and_are_counted(light: TinyLight) -> None:
+    images, labels = squares(9, seed=2)
+    source = SyntheticSource(images + 0.001, labels, None, supervised_weight=1.0, kl_weight=0.0)
+    seen: list[tuple[int, int]] = []
+    losses: list[float] = []
+
+    def on_step(done: int, total: int, loss: float) -> None:
+        seen.append((done, total))
+        losses.append(loss)
+
+    summary = trained(light, epochs=1, synthetic=source, on_step=on_step)
+    assert (summary.steps, summary.synthetic_steps, summary.samples) == (6, 3, 10)
+    assert seen == [(step, 6) for step in range(1, 7)]
+    assert summary.mean_loss == pytest.approx(sum(losses[0::2]) / 3)
+    assert summary.mean_synthetic_loss == pytest.approx(sum(losses[1::2]) / 3)
+
+
+@pytest.mark.parametrize(("steps", "synthetic_steps"), [(1, 0), (2, 1), (7, 3)])
+def test_a_given_number_of_steps_counts_both_kinds(light: TinyLight, steps: int, synthetic_steps: int) -> None:
+    source = SyntheticSource(*squares(3, seed=2))
+    summary = trained(light, steps=steps, synthetic=source)
+    assert (summary.steps, summary.synthetic_steps) == (steps, synthetic_steps)
+    assert trained(light, steps=steps).synthetic_steps == 0
+
+
+@pytest.mark.parametrize("divergence", ["forward", "symmetric"])
+def test_the_synthetic_loss_by_hand(light: TinyLight, divergence: str) -> None:
+    images, labels = squares(4, seed=2)
+    soft = (torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
+    bytes_ = (images.clamp(0, 1) * 255).to(torch.uint8)
+    source = SyntheticSource(bytes_, labels, soft, 0.25, 2.5, divergence)  # type: ignore[arg-type]
+    with torch.no_grad():
+        logits = light(bytes_ / 255)
+        full = functional.interpolate(soft / 255, size=(16, 16), mode="bilinear")
+        distance = soft_kl(full, logits, symmetric=divergence == "symmetric").mean()
+        expected = 0.25 * bce(logits, labels.float()) + 2.5 * distance
+    summary = trained(light, steps=2, synthetic=source, rate=0.0)
+    assert summary.mean_synthetic_loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_soft_labels_alone_teach_the_light_network(light: TinyLight) -> None:
+    images, labels = squares(32, seed=2)
+    wrong = squares(8)[0], torch.zeros(8, 1, 16, 16, dtype=torch.uint8)
+    source = SyntheticSource(images, labels, labels.float(), supervised_weight=0.0, kl_weight=20.0)
+    trained(light, pairs=wrong, epochs=60, synthetic=source, rate=2e-2, loss=lambda z, y: 0.01 * bce(z, y))
+    assert pool_dice(light, TensorPool(*squares(16, seed=3)), nested=True) > 0.8
+
+
+def test_the_network_learns(light: TinyLight) -> None:
+    first = trained(light, epochs=1, loss=DiceCELoss(sigmoid=True)).mean_loss
+    last = trained(light, epochs=20, loss=DiceCELoss(sigmoid=True), rate=2e-2).mean_loss
+    assert last < 0.8 * first
+
+
+def test_the_same_seed_replays_with_augmentation(light: TinyLight) -> None:
+    keys = ["image", "label", "soft"]
+    flips = Compose([RandFlipd(keys, prob=0.5, spatial_axis=0, allow_missing_keys=True)])
+    images, labels = squares(6, seed=2)
+    twins = [copy.deepcopy(light) for _ in range(3)]
+    for network, seed in zip(twins, (5, 5, 6), strict=True):
+        source = SyntheticSource(images, labels, labels.float())
+        trained(network, epochs=2, augmentation=flips, seed=seed, synthetic=source)
+    weights = [network.layers[0].weight for network in twins]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_optimiser_goes_on_from_call_to_call(light: TinyLight) -> None:
+    optimizer = torch.optim.Adam(light.parameters(), lr=1e-3)
+    trained(light, epochs=1, optimizer=optimizer)
+    trained(light, epochs=1, optimizer=optimizer)
+    assert int(optimizer.state[light.layers[0].weight]["step"]) == 6
+
+
+def test_bfloat16_comes_close_to_float32(light: TinyLight) -> None:
+    twin = copy.deepcopy(light)
+    exact = trained(light, epochs=3).mean_loss
+    assert trained(twin, epochs=3, bfloat16=True).mean_loss == pytest.approx(exact, rel=0.02)
+    assert all(value.dtype == torch.float32 for value in twin.parameters())
+
+
+def test_a_loss_that_is_not_finite_names_the_site_and_spares_the_weights(light: TinyLight) -> None:
+    images, labels = squares(4)
+    images[2, 0, 0, 0] = float("inf")
+    before = copy.deepcopy(light.state_dict())
+    with pytest.raises(DSFedMedError, match="hospital_x: the loss is"):
+        trained(light, pairs=(images, labels), epochs=1, where="hospital_x")
+    assert all(torch.equal(value, before[name]) for name, value in light.state_dict().items())
+
+
+def test_wrong_calls_are_refused(light: TinyLight) -> None:
+    with pytest.raises(ConfigError, match="epochs or steps"):
+        trained(light)
+    with pytest.raises(ConfigError, match="epochs or steps"):
+        trained(light, epochs=1, steps=1)
+    with pytest.raises(ConfigError, match="not above 0"):
+        trained(light, steps=0)
+    images, labels = squares(4)
+    with pytest.raises(DataError, match="no training images"):
+        trained(light, pairs=(images[:0], labels[:0]), epochs=1)
+    with pytest.raises(DataError, match="4 images, 4 label maps and 3 soft labels"):
+        SyntheticSource(images, labels, labels[:3].float())

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools, batches of indices, resampling of masks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dsfedmed.errors import DataError
+from dsfedmed.training.pool import TensorPool, index_batches, is_encoder, mask_at_size, unit_images
+
+
+def test_a_mask_on_a_coarser_grid_covers_cells_that_are_half_full() -> None:
+    mask = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]).view(1, 1, 2, 4)
+    assert mask_at_size(mask, (1, 2)).flatten().tolist() == [1.0, 0.0]
+    assert mask_at_size(mask, (2, 4)) is mask
+
+
+def test_byte_images_are_scaled() -> None:
+    pool = TensorPool(torch.full((2, 1, 2, 2), 255, dtype=torch.uint8), torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+    assert float(pool.images([1]).max()) == 1.0
+    floats = torch.rand(1, 1, 2, 2)
+    assert torch.equal(unit_images(floats), floats)
+
+
+def test_batches_cover_the_indices_in_order() -> None:
+    assert list(index_batches(torch.tensor([4, 2, 9, 1, 0]), 2)) == [[4, 2], [9, 1], [0]]
+
+
+def test_pairs_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(DataError, match="do not pair up"):
+        TensorPool(torch.rand(2, 1, 4, 4), torch.zeros(3, 1, 4, 4, dtype=torch.uint8))
+    with pytest.raises(DataError, match="do not pair up"):
+        TensorPool(torch.rand(2, 1, 4, 4), torch.zeros(2, 1, 4, 5, dtype=torch.uint8))
+
+
+def test_encoders_are_told_by_their_names() -> None:
+    names = ["image_encoder.a", "prompt_encoder.b", "mask_decoder.c", "image_encoder_like.d"]
+    assert [is_encoder(name) for name in names] == [True, True, False, False]
