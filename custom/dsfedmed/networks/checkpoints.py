@@ -136,7 +136,8 @@ def save_weights(state: Mapping[str, Tensor], path: Path | str, metadata: Mappin
             save_file(plain, partial, metadata=dict(metadata) if metadata else None)
         os.replace(partial, path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
+        if partial.is_file():
+            partial.unlink()
         raise CheckpointError(path, f"cannot be written ({error})", "Free some space or choose another folder.") from error
 
 

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BundleDefinition: parts, overrides, hash, errors; and the rules for what a configuration may call."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.networks.bundle import BundleDefinition, apply_overrides
+from dsfedmed.networks.bundle_rules import check_document
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "light_unet_segmentation"
+
+
+def copy_with(folder: Path, change: dict[str, Any]) -> Path:
+    shutil.copytree(BUNDLE, folder)
+    path = folder / "configs" / "train.json"
+    document = json.loads(path.read_text())
+    document.update(change)
+    path.write_text(json.dumps(document))
+    return folder
+
+
+@pytest.mark.parametrize(("channels", "classes", "size"), [(1, 1, 32), (3, 2, 64), (1, 3, 48)])
+def test_overrides_reach_every_part(tmp_path: Path, channels: int, classes: int, size: int) -> None:
+    definition = BundleDefinition(
+        BUNDLE, {"in_channels": channels, "num_classes": classes, "image_size": [size, size], "learning_rate": 0.25}
+    )
+    network = definition.network(seed=1)
+    assert network(torch.rand(2, channels, size, size)).shape == (2, classes, size, size)
+    optimizer = definition.optimizer(network.parameters())
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert sum(p.numel() for p in optimizer.param_groups[0]["params"]) == sum(p.numel() for p in network.parameters())
+    assert definition.image_size == (size, size)
+    assert (definition.in_channels, definition.num_classes, definition.nested) == (channels, classes, True)
+    Image.fromarray(np.full((20, 30, 3), 255, np.uint8)).save(tmp_path / "i.png")
+    item = definition.preprocessing()({"image": str(tmp_path / "i.png")})
+    assert item["image"].shape == (channels, size, size)
+    assert definition.inferer()(torch.rand(1, channels, size, size), network).shape == (1, classes, size, size)
+
+
+def test_default_network_has_the_documented_size() -> None:
+    count = sum(p.numel() for p in BundleDefinition(BUNDLE).network().parameters())
+    assert 300_000 < count < 500_000
+
+
+def test_network_has_no_counters_or_running_statistics() -> None:
+    assert not list(BundleDefinition(BUNDLE).network().buffers())
+
+
+def test_loss_is_binary_cross_entropy_plus_dice_per_channel() -> None:
+    loss = BundleDefinition(BUNDLE, {"num_classes": 2}).loss()
+    logits = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    target = (torch.rand(3, 2, 8, 8, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    probability = logits.sigmoid()
+    cross_entropy = -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    overlap = (probability * target).sum((0, 2, 3))
+    total = probability.sum((0, 2, 3)) + target.sum((0, 2, 3))
+    dice = (1 - (2 * overlap + 1) / (total + 1)).mean()
+    torch.testing.assert_close(loss(logits, target), cross_entropy + dice)
+
+
+def test_augmentation_moves_image_label_and_soft_targets_alike() -> None:
+    augmentation = BundleDefinition(BUNDLE).augmentation()
+    augmentation.set_random_state(seed=3)  # type: ignore[attr-defined]
+    label = torch.zeros(1, 64, 64)
+    label[:, 14:30, 18:50] = 1.0
+    for _ in range(5):
+        result = augmentation({"image": label.clone(), "label": label.to(torch.uint8), "soft": label.clone()})
+        inside = result["label"].bool()
+        assert ((result["soft"] > 0.5) == inside).float().mean() > 0.97
+        assert result["image"][inside].mean() > result["image"][~inside].mean() + 0.3
+        assert set(torch.unique(result["label"]).tolist()) <= {0, 1}
+        assert 0.0 <= result["image"].min() <= result["image"].max() <= 1.0
+
+
+def test_augmentation_works_without_soft_targets() -> None:
+    result = BundleDefinition(BUNDLE).augmentation()({"image": torch.rand(3, 64, 64), "label": torch.ones(1, 64, 64)})
+    assert set(result) == {"image", "label"}
+
+
+def test_start_weights_come_from_the_seed() -> None:
+    definition = BundleDefinition(BUNDLE)
+    first, again, other = (definition.network(seed=s).state_dict() for s in (1, 1, 2))
+    key = next(iter(first))
+    assert torch.equal(first[key], again[key])
+    assert not torch.equal(first[key], other[key])
+
+
+def test_hash_depends_on_files_and_overrides(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(BUNDLE, copy)
+    assert BundleDefinition(copy).sha256 == BundleDefinition(BUNDLE).sha256
+    assert BundleDefinition(copy, {"num_classes": 2}).sha256 != BundleDefinition(copy).sha256
+    metadata = copy / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text() + " ")
+    assert BundleDefinition(copy).sha256 != BundleDefinition(BUNDLE).sha256
+
+
+@pytest.mark.parametrize("key", ["num_clases", "network_def::chanels", "network_def::channels::9", "loss::a::b"])
+def test_unknown_override_is_refused_by_name(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown override '{key}'.*num_classes"):
+        BundleDefinition(BUNDLE, {key: 2})
+
+
+def test_overrides_reach_into_components_and_leave_the_source_alone() -> None:
+    document = {"a": {"b": [1, 2]}, "c": 3}
+    assert apply_overrides(document, {"a::b::1": 5, "c": 4}, "x") == {"a": {"b": [1, 5]}, "c": 4}
+    assert document == {"a": {"b": [1, 2]}, "c": 3}
+    network = BundleDefinition(BUNDLE, {"network_def::channels": [4, 8, 16, 32]}).network()
+    assert sum(p.numel() for p in network.parameters()) < 40_000
+
+
+def test_missing_bundle_and_missing_part_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.*train\.json"):
+        BundleDefinition(tmp_path / "nowhere")
+    folder = copy_with(tmp_path / "bundle", {})
+    path = folder / "configs" / "train.json"
+    document = json.loads(path.read_text())
+    del document["inferer"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="has no 'inferer'"):
+        BundleDefinition(folder).inferer()
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="not JSON"):
+        BundleDefinition(folder)
+
+
+def test_network_that_does_not_build_is_a_config_error(tmp_path: Path) -> None:
+    definition = BundleDefinition(copy_with(tmp_path / "b", {"network_def": {"_target_": "monai.networks.nets.UNet"}}))
+    with pytest.raises(ConfigError, match="'network_def' cannot be built"):
+        definition.network()
+
+
+def test_unreadable_image_keeps_its_own_error(tmp_path: Path) -> None:
+    from dsfedmed.data.arrays import preprocess_item
+    from dsfedmed.data.datalist import Item, SiteDatalist
+
+    item = Item(tmp_path / "gone.png", None, "a")
+    site = SiteDatalist("s", tmp_path, {0: "background", 1: "x"}, True, {}, "")
+    with pytest.raises(DataError, match=r"gone\.png"):
+        preprocess_item(site, item, BundleDefinition(BUNDLE).preprocessing())
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os.system", "subprocess.run", "builtins.eval", "torch.load", "torch.hub.load", "monai.apps.download_url",
+     "monai.bundle.run", "scripts.net.Net", "numpy.load", "monai.transforms.utils._private", "dsfedmed.cli.main.main"],
+)  # fmt: skip
+def test_targets_outside_the_list_are_refused(tmp_path: Path, target: str) -> None:
+    with pytest.raises(ConfigError, match="may not call"):
+        BundleDefinition(copy_with(tmp_path / "b", {"network_def": {"_target_": target}}))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "$import os",
+        "$__import__('os').system('true')",
+        "$open('/etc/passwd').read()",
+        "$torch.load('x')",
+        "$(lambda: 1)()",
+        "$[x for x in (1,)]",
+        "$@network.__class__",
+        "$@network.state_dict()",
+        "$eval('1')",
+        "$().__class__.__bases__",
+        "$@network.to(open('x'))",
+        "$monai.utils.set_determinism(seed=__import__('os'))",
+        "$np.load('x')",
+        "$f'{@network}'",
+        "$1 +",
+    ],
+)
+def test_expressions_outside_the_grammar_are_refused(expression: str) -> None:
+    with pytest.raises(ConfigError, match="plain expression|may compute"):
+        check_document({"a": [{"b": expression}]}, "test")
+
+
+@pytest.mark.parametrize("expression", ["$@a + '/models'", "$@a::b#c.to(@device)", "$2 * @k", "$[@k, 1]", "plain text"])
+def test_plain_expressions_pass(expression: str) -> None:
+    check_document({"x": expression}, "test")
+
+
+def test_macros_may_not_leave_the_file() -> None:
+    check_document({"a": "%train::postprocessing"}, "test")
+    with pytest.raises(ConfigError, match="another file"):
+        check_document({"a": "%../../other.json::network_def"}, "test")
+
+
+def test_overrides_are_checked_too() -> None:
+    with pytest.raises(ConfigError, match="may compute"):
+        BundleDefinition(BUNDLE, {"learning_rate": "$__import__('os').getpid()"})

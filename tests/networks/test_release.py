@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The release folder: whole, self-consistent, and usable by ``monai.bundle run`` from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dsfedmed.data.facts import FederationFacts
+from dsfedmed.errors import CheckpointError, ConfigError
+from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.release import write_release
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
+FACTS = FederationFacts(channels=3, num_classes=2, label_names=("cell", "nucleus"), nested=True)
+OVERRIDES = {"image_size": [32, 32], "network_def::channels": [4, 8, 8, 8]}
+METRICS = {"seen sites": {"dice": 0.8125, "hd95": 4.0}, "unseen site": {"dice": 0.7}}
+
+
+def state(seed: int = 0) -> dict[str, torch.Tensor]:
+    definition = BundleDefinition(BUNDLE, {**OVERRIDES, "num_classes": 2, "in_channels": 3})
+    return definition.network(seed=seed).state_dict()
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_release(BUNDLE, tmp_path_factory.mktemp("run") / "release", state(), OVERRIDES, FACTS, METRICS)
+
+
+def test_release_needs_no_overrides(release: Path) -> None:
+    definition = BundleDefinition(release)
+    assert (definition.in_channels, definition.num_classes, definition.image_size) == (3, 2, (32, 32))
+    report = load_weights(definition.network(), release / "models" / "model.pt")
+    assert not report.missing
+    plain = torch.load(release / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(plain[key], value) for key, value in state().items())
+
+
+def test_train_and_inference_define_the_same_network(release: Path) -> None:
+    for folder in (BUNDLE, release):
+        train, inference = (json.loads((folder / "configs" / f"{n}.json").read_text()) for n in ("train", "inference"))
+        for key in ("network_def", "image_size", "in_channels", "num_classes", "nested"):
+            assert train[key] == inference[key]
+
+
+def test_metadata_and_card_say_what_was_measured(release: Path) -> None:
+    metadata = json.loads((release / "configs" / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+    assert metadata["eval_metrics"]["seen sites dice"] == 0.8125
+    prediction = metadata["network_data_format"]["outputs"]["pred"]
+    assert prediction["channel_def"] == {"0": "background", "1": "cell", "2": "nucleus"}
+    assert (prediction["num_channels"], prediction["spatial_shape"]) == (2, [32, 32])
+    assert metadata["network_data_format"]["inputs"]["image"]["num_channels"] == 3
+    card = (release / "docs" / "README.md").read_text()
+    assert "| seen sites | 0.8125 | 4 |" in card
+    assert "| unseen site | 0.7 |  |" in card
+    assert "1 cell, 2 nucleus (nested)" in card
+    assert "No weights come with the bundle" not in card
+    assert "## MONAI Bundle Commands" in card
+
+
+def test_a_newer_release_replaces_the_older_whole(tmp_path: Path) -> None:
+    write_release(BUNDLE, tmp_path / "release", state(0), OVERRIDES, FACTS, METRICS)
+    (tmp_path / "release" / "old").write_text("")
+    write_release(BUNDLE, tmp_path / "release", state(1), OVERRIDES, FACTS, METRICS)
+    assert [p.name for p in tmp_path.iterdir()] == ["release"]
+    assert not (tmp_path / "release" / "old").exists()
+
+
+def test_wrong_weights_and_contradictions_leave_the_old_release(tmp_path: Path) -> None:
+    out = write_release(BUNDLE, tmp_path / "release", state(), OVERRIDES, FACTS, METRICS)
+    broken = state()
+    next(iter(broken.values()))[0] = float("nan")
+    with pytest.raises(CheckpointError, match="not finite"):
+        write_release(BUNDLE, out, broken, OVERRIDES, FACTS, METRICS)
+    with pytest.raises(CheckpointError, match="another architecture"):
+        write_release(BUNDLE, out, {"x": torch.ones(1)}, OVERRIDES, FACTS, METRICS)
+    with pytest.raises(ConfigError, match="num_classes is 1 in the run and 2 at the sites"):
+        write_release(BUNDLE, out, state(), {**OVERRIDES, "num_classes": 1}, FACTS, METRICS)
+    assert load_weights(BundleDefinition(out).network(), out / "models" / "model.pt").loaded
+    assert [p.name for p in tmp_path.iterdir()] == ["release"]
+
+
+def test_monai_bundle_run_writes_masks_of_the_images_own_size(release: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    sizes = {"wide": (90, 50), "tall": (41, 70)}
+    for index, (name, size) in enumerate(sizes.items()):
+        array = np.random.default_rng(index).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(array).save(images / f"{name}.png")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(release / "configs/inference.json"),
+               "--bundle_root", str(release), "--dataset_dir", str(images), "--output_dir", str(tmp_path / "masks")]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "custom"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    network = BundleDefinition(release).network()
+    load_weights(network, release / "models" / "model.pt")
+    for name, size in sizes.items():
+        mask = Image.open(tmp_path / "masks" / f"{name}_mask.png")
+        assert (mask.size, mask.mode) == (size, "L")
+        item = BundleDefinition(release).preprocessing()({"image": str(images / f"{name}.png")})
+        with torch.no_grad():
+            logits = network.eval()(item["image"].as_tensor()[None])
+        own = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[0] > 0
+        expected = torch.maximum(own[0].int(), own[1].int() * 2).T.numpy()
+        assert (np.asarray(mask) == expected).mean() > 0.99
