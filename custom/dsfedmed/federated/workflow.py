@@ -21,6 +21,7 @@ from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
 from dsfedmed.federated.wire_meter import attach
+from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
 
@@ -29,19 +30,23 @@ OnReply = Callable[[str, Message], None]
 
 
 class FederatedWorkflow(ModelController):  # type: ignore[misc]
-    """Base of the workflows. A workflow names its ``STAGES`` and writes `work` on one screen.
+    """Base of the workflows. A workflow names its stages and writes `work` on one screen.
 
     Args:
         settings: the run's settings, as nested mappings (see `dsfedmed.settings`).
     """
 
     METHOD: str
-    STAGES: tuple[str, ...]
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
         self.settings = Settings.from_dict(settings)
         self.absent: set[str] = set()
+
+    @classmethod
+    @abstractmethod
+    def stages(cls, settings: Settings) -> tuple[str, ...]:
+        """Return the names of the stages in order, for the progress line."""
 
     @abstractmethod
     def work(self) -> None:
@@ -52,14 +57,13 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self._prepare()
         try:
             self.work()
-            self.record.finish("complete")
+            self._close("complete")
         except DSFedMedError as error:
-            self.record.event("error", str(error))
-            self.record.finish(f"incomplete: {error}")
-            self.progress.say(f"stopped: {error}")
+            self.record.event("error", str(error), self.ledger.stage)
+            self._close(f"incomplete: {error}")
             self.panic(str(error))
         except Exception as error:
-            self.record.finish(f"incomplete: {type(error).__name__}: {error}")
+            self._close(f"incomplete: {type(error).__name__}: {error}")
             raise
 
     def ask(
@@ -138,6 +142,12 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             dxo = create_analytic_dxo(tag, float(value), "SCALAR", global_step=step)
             send_analytic_dxo(self, dxo, context)
 
+    def _close(self, verdict: str) -> None:
+        """Give the verdict and write the report of what there is."""
+        self.record.finish(verdict)
+        build_report(self.folder)
+        self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
+
     def _prepare(self) -> None:
         register_tensors()
         local = Path(self.engine.get_workspace().get_site_config_dir())
@@ -149,7 +159,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
         self.store = StageStore(self.folder / "store", key)
         self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
-        self.progress = Progress(self.folder, self.STAGES)
+        self.progress = Progress(self.folder, self.stages(self.settings))
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
         attach(self.ledger, self.engine.get_cell())

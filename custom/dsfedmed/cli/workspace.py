@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepare a workspace for NVFlare's own simulator command.
+
+Example:
+  dsfedmed workspace ws --sites data/demo --run runs/demo --bundles bundles
+  nvflare simulator jobs/dsfedmed -w ws -c site_a,site_b,site_c,site_d -t 4
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+
+NAME = "workspace"
+HELP = "prepare a workspace for `nvflare simulator`"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("workspace", type=Path, help="folder to prepare; give it to `nvflare simulator -w`")
+    parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
+    parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="run folder for results and report")
+    parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)")
+    parser.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation (default: random start)")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads per site (default: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the workspace and say how to go on."""
+    names = site_names(args.sites)
+    layout = SimulatedSites(args.sites, args.run_folder, args.bundles, args.teacher, args.device, args.threads)
+    prepare_workspace(args.workspace, layout)
+    print(f"{args.workspace} is ready. Next:")
+    print(f"  nvflare simulator jobs/dsfedmed -w {args.workspace} -c {','.join(names)} -t {len(names)}")
+    return 0

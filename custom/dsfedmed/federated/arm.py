@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One federated training, round by round: the light network of DSFedMed, of FedAvg, or the teacher of FedSAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from dsfedmed.exchange.compression import pack
+from dsfedmed.federated.averaging import federated_average
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.store.stage_store import StageResult
+
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class ArmState:
+    """Where an arm stands after ``round`` rounds.
+
+    Attributes:
+        round: rounds done.
+        steps: local gradient steps taken so far, summed over the sites.
+        weights: the global weights after that round, float32.
+        best: the weights with the highest mean validation Dice over the source sites so far.
+        best_round: the round they come from.
+        best_steps: local gradient steps until then.
+        best_dice: that Dice, 0 to 1; -1 before the first validation.
+        curve: one entry a round.
+    """
+
+    weights: Weights
+    round: int = 0
+    steps: int = 0
+    best: Weights = field(default_factory=dict)
+    best_round: int = 0
+    best_steps: int = 0
+    best_dice: float = -1.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def validated(self, replies: Mapping[str, Message]) -> float:
+        """Take the sites' validation of the present weights: extend the curve, keep the best."""
+        dice = {site: float(reply.info["validation"]) for site, reply in replies.items()}
+        mean = sum(dice.values()) / len(dice)
+        if self.curve and self.curve[-1]["round"] == self.round:
+            self.curve[-1]["validation"] = dice
+        if mean > self.best_dice:
+            self.best, self.best_dice = self.weights, mean
+            self.best_round, self.best_steps = self.round, self.steps
+        return mean
+
+    def selected(self) -> dict[str, Any]:
+        """Return what the record says of the chosen round."""
+        return {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How an arm trains.
+
+    Attributes:
+        name: key of its curve and of its seeds.
+        network: which network travels.
+        learning_rate: the teacher's Adam rate (FedSAM); the light network's stands in its bundle.
+    """
+
+    name: str
+    network: Literal["light", "teacher"] = "light"
+    learning_rate: float = 0.0
+
+
+def train_round(
+    flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState, synthetic: dict[str, Any] | None = None
+) -> ArmState:
+    """One round: the sites validate the global weights, train on, and their updates are averaged."""
+    request = _request(plan, arm, state, state.round + 1, flow.settings.light.epochs_per_round, synthetic)
+    weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts)
+    dice = state.validated(replies)
+    state.weights = weights
+    state.round += 1
+    state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
+    loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
+    state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
+    flow.track(f"{arm.name}/validation_dice", dice, state.round - 1)
+    save_arm(flow, arm, state)
+    return state
+
+
+def validate_arm(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> float:
+    """Let the sites validate the present weights without training; return the mean Dice."""
+    replies = flow.ask("dsf_train", _request(plan, arm, state, state.round, 0, None))
+    dice = state.validated(replies)
+    save_arm(flow, arm, state)
+    return dice
+
+
+def train_until(
+    flow: FederatedWorkflow,
+    plan: Plan,
+    arm: Arm,
+    state: ArmState,
+    done: Callable[[ArmState], bool],
+    rounds: int,
+) -> ArmState:
+    """Plain FedAvg until ``done``; ``rounds`` is the expected number of rounds, for the progress line."""
+    since = state.round
+    while not done(state):
+        state = train_round(flow, plan, arm, state)
+        report(flow, arm, state, rounds, since)
+    validate_arm(flow, plan, arm, state)
+    return state
+
+
+def report(flow: FederatedWorkflow, arm: Arm, state: ArmState, rounds: int, since: int) -> None:
+    """Write the round's progress line."""
+    last = state.curve[-2]["validation"] if len(state.curve) > 1 else {}
+    dice = " ".join(f"{site} {value * 100:.1f}" for site, value in last.items())
+    flow.progress.step(state.round, rounds, f"{arm.name} round {state.round}  validation Dice {dice or 'pending'}", since)
+
+
+def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
+    """Keep the arm's state, so that a restarted run goes on behind this round."""
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    numbers = {key: value for key, value in vars(state).items() if key not in ("weights", "best")}
+    flow.store.put(f"arm-{arm.name}", numbers, tensors)
+    flow.record.add("curves", **{arm.name: state.curve})
+
+
+def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights) -> ArmState:
+    """Return the arm's state from the store, or a new one at ``start``."""
+    if not flow.store.has(f"arm-{arm.name}"):
+        return ArmState(start)
+    kept: StageResult = flow.store.get(f"arm-{arm.name}")
+    weights = {n.removeprefix("weights/"): t for n, t in kept.tensors.items() if n.startswith("weights/")}
+    best = {n.removeprefix("best/"): t for n, t in kept.tensors.items() if n.startswith("best/")}
+    return ArmState(weights=weights, best=best, **kept.info)
+
+
+def _request(
+    plan: Plan, arm: Arm, state: ArmState, number: int, epochs: int, synthetic: dict[str, Any] | None
+) -> Message:
+    settings = plan.settings.light
+    info = {
+        **plan.common,
+        "arm": arm.name,
+        "network": arm.network,
+        "teacher": plan.teacher_spec,
+        "learning_rate": arm.learning_rate,
+        "round": number,
+        "epochs": epochs,
+        "batch_size": settings.batch_size,
+        "keep_optimizer": settings.keep_optimizer,
+        "synthetic": synthetic,
+    }
+    weights = pack(state.weights, settings.precision)
+    return Message(info, {f"weights/{name}": tensor for name, tensor in weights.items()})

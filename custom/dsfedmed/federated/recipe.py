@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVFlare jobs of this package: configuration only, for sites that have the package installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
+from nvflare.job_config.api import FedJob
+from nvflare.recipe.spec import Recipe
+
+from dsfedmed.federated.dsfedmed import DSFedMed
+from dsfedmed.federated.executor import SiteExecutor
+from dsfedmed.settings import Settings
+
+TASKS = ["dsf_*"]
+TASK_REQUEST_SECONDS = 0.2
+
+
+class DSFedMedRecipe(Recipe):  # type: ignore[misc]
+    """The job of DSFedMed for any environment: simulator, POC or provisioned sites.
+
+    Args:
+        settings: the run's settings; they become the arguments of the server's workflow.
+        name: of the job.
+    """
+
+    def __init__(self, settings: Settings, name: str = "dsfedmed") -> None:
+        job = FedJob(name=name, min_clients=settings.min_sites)
+        job.to_server(DSFedMed(settings.to_dict()), id="dsfedmed")
+        job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
+        job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
+        job.to_clients(SiteExecutor(), tasks=TASKS)
+        job.set_app_packages(["dsfedmed"])
+        self.job = job
+        super().__init__(job)
+
+
+def export_job(settings: Settings, folder: Path, name: str = "dsfedmed") -> Path:
+    """Write the job as ``folder/name`` and return that path; NVFlare's own tools submit and simulate it."""
+    DSFedMedRecipe(settings, name).job.export_job(str(folder))
+    return folder / name
+
+
+def job_files(folder: Path) -> dict[str, Any]:
+    """Return the parsed configuration files of a job folder by relative path, to compare two jobs."""
+    paths = [folder / "meta.json", *sorted((folder / "app" / "config").glob("*.json"))]
+    return {str(path.relative_to(folder)): json.loads(path.read_text(encoding="utf-8")) for path in paths}

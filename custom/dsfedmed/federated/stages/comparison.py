@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage "compare": the other methods, on the same split, seed and start weights. Their bytes are counted apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dsfedmed.errors import PayloadError
+from dsfedmed.exchange.compression import pack, unpack
+from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.federated.arm import Arm, ArmState, open_arm, train_until
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.stages.teacher import start_teacher
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.store.stage_store import StageResult
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A finished network that is scored at the end.
+
+    Attributes:
+        weights: its weights.
+        network: what it is.
+        sites: the sites that score it; None for all. (A site's own network is scored there and at the unseen sites.)
+    """
+
+    weights: Weights
+    network: Literal["light", "teacher"] = "light"
+    sites: tuple[str, ...] | None = None
+
+
+def compare(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Contender]:
+    """Train what the settings ask for and return it by method name (``local@SITE`` for a site alone)."""
+    contenders: dict[str, Contender] = {}
+    asked = flow.settings.compare
+    if asked.fedavg or asked.equal_steps:
+        contenders |= _fedavg(flow, plan, ours)
+    if asked.local:
+        contenders |= _local(flow, plan)
+    if asked.fedsam:
+        contenders["fedsam"] = _fedsam(flow, plan)
+    return contenders
+
+
+def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Contender]:
+    """FedAvg at equal rounds; then the same run goes on to equal local gradient steps."""
+    arm, contenders = Arm("fedavg"), {}
+    equal = flow.store.has("compare fedavg")
+    with flow.stage("compare fedavg", "comparison"):
+        state = open_arm(flow, arm, start_weights(plan))
+        if equal:
+            contenders["fedavg"] = Contender(flow.store.get("compare fedavg").tensors)
+        else:
+            rounds = flow.settings.rounds
+            state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
+            flow.store.put("compare fedavg", state.selected(), state.best)
+            contenders["fedavg"] = Contender(state.best)
+            flow.record.add("selected", fedavg=state.selected())
+    if flow.settings.compare.equal_steps:
+        with flow.stage("compare equal steps", "comparison"):
+            per_round = max(state.steps // max(state.round, 1), 1)
+            rounds = max(-(-ours.steps // per_round), state.round)
+            state = train_until(flow, plan, arm, state, lambda now: now.steps >= ours.steps, rounds)
+            contenders["fedavg_equal_steps"] = Contender(state.best)
+            flow.record.add("selected", fedavg_equal_steps=state.selected())
+            flow.store.put("compare equal steps", {})
+    return contenders
+
+
+def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
+    """Each site alone, with as many epochs as FedAvg has at equal rounds."""
+
+    def make() -> StageResult:
+        start = start_weights(plan)
+        specs = specs_of(start)
+        networks: Weights = {}
+
+        def take(site: str, reply: Message) -> None:
+            weights = unpack(check_tensors(reply.tensors, specs, site))
+            if "/" in site:
+                raise PayloadError(site, "has a slash in its name", "Rename the site")
+            networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
+
+        settings = flow.settings
+        info = {
+            **plan.common,
+            "epochs": settings.rounds * settings.light.epochs_per_round,
+            "batch_size": settings.light.batch_size,
+        }
+        packed = {f"weights/{n}": t for n, t in pack(start, settings.light.precision).items()}
+        replies = flow.ask("dsf_local", Message(info, packed), on_reply=take)
+        facts = {site: {"epoch": r.info["epoch"], "steps": r.info["steps"]} for site, r in replies.items()}
+        return StageResult({"sites": facts}, networks)
+
+    result = flow.once("compare local", make, "comparison")
+    contenders = {}
+    for site in result.info["sites"]:
+        prefix = f"{site}/"
+        weights = {n.removeprefix(prefix): t for n, t in result.tensors.items() if n.startswith(prefix)}
+        contenders[f"local@{site}"] = Contender(weights, "light", (site, *flow.unseen))
+    return contenders
+
+
+def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
+    """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
+    arm = Arm("fedsam", "teacher", flow.settings.compare.fedsam_learning_rate)
+    with flow.stage("compare fedsam", "comparison"):
+        teacher, _ = start_teacher(flow, plan)
+        rounds = flow.settings.rounds
+        state = open_arm(flow, arm, dict(teacher.state_dict()))
+        state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
+        flow.record.add("selected", fedsam=state.selected())
+        flow.store.put("compare fedsam", {})
+        return Contender(state.best, "teacher")

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage "rounds": FedAvg of the light network, with mutual distillation as the schedule says. The round of DSFedMed."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.arm import Arm, ArmState, open_arm, report, save_arm, train_round, validate_arm
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.distillation import Distillation
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.synthetic_set import SealedSet
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.settings import ScheduleSettings
+
+ARM = Arm("dsfedmed")
+
+
+def start_weights(plan: Plan) -> Weights:
+    """The light network's weights before the first round: the same for every method that is compared."""
+    state = plan.light_network().state_dict()
+    return {name: tensor.detach().clone() for name, tensor in state.items() if tensor.is_floating_point()}
+
+
+def distil_due(schedule: ScheduleSettings, done: int) -> bool:
+    """Tell whether an interleaved distillation comes after ``done`` rounds."""
+    beyond = done - schedule.warmup_rounds
+    return schedule.order == "interleaved" and beyond >= 0 and beyond % schedule.every == 0
+
+
+def distilled_rounds(
+    flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights
+) -> tuple[ArmState, Weights]:
+    """All rounds of DSFedMed.
+
+    Returns:
+        The arm with its best weights by source-site validation, and the teacher's weights after distillation.
+    """
+    schedule, total = flow.settings.schedule, flow.settings.rounds
+    with flow.stage("rounds"):
+        state = open_arm(flow, ARM, start_weights(plan))
+        distillation = Distillation(flow, plan, sealed, teacher)
+        since = state.round
+        while state.round < total:
+            if distil_due(schedule, state.round):
+                state.weights = distillation.run(state.round, state.weights, schedule.epochs)
+            state = train_round(flow, plan, ARM, state, distillation.send_soft_labels())
+            report(flow, ARM, state, total, since)
+        validate_arm(flow, plan, ARM, state)
+        if schedule.order == "paper":
+            _distil_at_the_end(flow, plan, distillation, state)
+        flow.store.put("rounds", {})
+        flow.record.add("selected", dsfedmed=state.selected())
+        return state, distillation.teacher
+
+
+def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distillation, state: ArmState) -> None:
+    """The paper's order: every epoch of the server's distillation is validated by the source sites, the best is kept."""
+    last = flow.settings.rounds
+    for number in range(max(state.round, last) + 1, last + flow.settings.schedule.epochs + 1):
+        state.weights = distillation.run(number, state.weights, 1)
+        state.round = number
+        if state.curve[-1]["round"] != number:
+            state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
+        dice = validate_arm(flow, plan, ARM, state)
+        done = number - last
+        flow.progress.step(done, flow.settings.schedule.epochs, f"distilled on the server, validation Dice {dice:.3f}")
+    save_arm(flow, ARM, state)

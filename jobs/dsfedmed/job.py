@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DSFedMed job: simulate it on site folders, or write its job folder.
+
+Examples:
+  python jobs/dsfedmed/job.py --sites data/demo --unseen site_d --preset demo --out runs/demo
+  python jobs/dsfedmed/job.py --write-job jobs --preset demo --unseen site_d
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
+sys.path.insert(0, str(HERE.parents[1] / "custom"))
+
+from dsfedmed.errors import ConfigError, DSFedMedError  # noqa: E402
+from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names  # noqa: E402
+from dsfedmed.settings import Settings, merge, parse_override, read_preset  # noqa: E402
+
+BUNDLES = HERE.parents[1] / "bundles"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=Path, help="folder with one folder per site")
+    parser.add_argument("--unseen", action="append", default=[], help="site held out until the end (may be repeated)")
+    parser.add_argument("--preset", default="cpu", help="name of a file in presets/, or a path to a YAML file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
+    parser.add_argument("--seed", type=int, help="seed of the run")
+    parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it goes on")
+    parser.add_argument("--teacher", type=Path, help="weights of the teacher's foundation (`dsfedmed pretrain-teacher`)")
+    parser.add_argument("--env", choices=("sim", "poc", "prod"), default="sim", help="where it runs")
+    parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
+    parser.add_argument("--write-job", type=Path, metavar="DIR", help="only write the job folder DIR/dsfedmed")
+    return parser
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """Lay the command line over the preset."""
+    path = Path(args.preset) if args.preset.endswith((".yaml", ".yml")) else HERE / "presets" / f"{args.preset}.yaml"
+    values = read_preset(path)
+    for text in args.set:
+        values = merge(values, parse_override(text))
+    values = merge(values, {"preset": path.stem, "unseen": args.unseen})
+    if args.seed is not None:
+        values["seed"] = args.seed
+    return Settings.from_dict(values, path.name)
+
+
+def simulate(args: argparse.Namespace, settings: Settings) -> int:
+    """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
+    from dsfedmed.federated.simulation import simulate as run_simulation
+
+    if args.sites is None or args.out is None:
+        raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
+    layout = SimulatedSites(args.sites, args.out, BUNDLES, args.teacher, args.device, args.threads)
+    prepare_workspace(args.out / "nvflare" / "dsfedmed", layout)
+    return run_simulation(settings, site_names(args.sites), args.out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run or write the job."""
+    args = build_parser().parse_args(argv)
+    try:
+        settings = read_settings(args)
+        if args.write_job:
+            from dsfedmed.federated.recipe import export_job
+
+            print(export_job(settings, args.write_job))
+            return 0
+        if args.env != "sim":
+            raise ConfigError("--env", f"{args.env} is not built yet", "Use --env sim")
+        return simulate(args, settings)
+    except DSFedMedError as error:
+        print(f"job.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
