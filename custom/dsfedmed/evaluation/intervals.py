@@ -102,4 +102,5 @@ def _cluster_sums(stratum: Stratum) -> tuple[NDArray[np.float64], NDArray[np.flo
     if len(stratum.cases) != len(values):
         raise ValueError(f"{len(stratum.cases)} cases for {len(values)} values")
     _, index = np.unique(np.asarray(stratum.cases), return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
+    sums: NDArray[np.float64] = np.bincount(index, weights=values).astype(np.float64)
+    return sums, np.bincount(index).astype(np.float64)

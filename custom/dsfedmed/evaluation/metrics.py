@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance, compute_iou
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.meandice import compute_dice
+from monai.metrics.meaniou import compute_iou
 
 METRICS = ("dice", "iou", "hd95")
 

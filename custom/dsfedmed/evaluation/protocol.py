@@ -7,14 +7,14 @@ the probability is thresholded at 0.5 there and compared with the label as it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import interpolate
 
-from dsfedmed.data.arrays import SiteArrays
+from dsfedmed.data.arrays import SiteArrays, check_label_values, plain, preprocess_item
 from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.reading import LoadSiteImaged
@@ -70,7 +70,7 @@ def evaluate(
         on_image: called with every scored image, for pictures.
 
     Raises:
-        DataError: the part is empty or one of its images has no label.
+        DataError: the part is empty, or an image or label cannot be read, is missing or has undeclared values.
         ConfigError: the network does not answer with K channels.
     """
     items = datalist.parts.get(part, ())
@@ -80,7 +80,8 @@ def evaluate(
     numbers = {name: number for number, name in enumerate(dict.fromkeys(item.case for item in items))}
     scored: list[CaseMetrics] = []
     for batch in _batches(items, batch_size):
-        logits = _forward(network, torch.stack([_image(item, preprocessing) for item in batch]), num_classes, device)
+        images = torch.stack([_image(datalist, item, preprocessing) for item in batch])
+        logits = _forward(network, images, num_classes, device)
         for item, answer in zip(batch, logits, strict=True):
             target = _own_label(item, load_label, datalist, num_classes)
             prediction = resize_logits(answer[None], (target.shape[1], target.shape[2]))[0] > 0  # sigmoid > 0.5
@@ -136,7 +137,7 @@ def legacy_scores(
     dice = iou = 0.0
     for logits, target in _array_batches(network, arrays, num_classes, nested, batch_size, device):
         scores = legacy_eval(logits, target)
-        dice += scores.dice * len(logits)
+        dice += scores.dice * len(logits)  # the last batch may be smaller
         iou += scores.iou * len(logits)
     return LegacyScores(dice / len(arrays.images), iou / len(arrays.images))
 
@@ -170,23 +171,18 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _fields(item: Item) -> dict[str, Any]:
-    """Return an item as the transforms expect it; a missing label is refused."""
+def _image(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> torch.Tensor:
+    """Return the network's input (C, S, S) as a plain tensor."""
     if item.label is None:
         raise DataError(item.image, "has no label to score against", "Name its label in the datalist.")
-    return {"image": str(item.image), "label": str(item.label), "slice_index": item.slice_index}
-
-
-def _image(item: Item, preprocessing: Preprocessing) -> torch.Tensor:
-    """Return the network's input (C, S, S) as a plain tensor."""
-    return torch.as_tensor(preprocessing(_fields(item))["image"]).as_subclass(torch.Tensor).float()
+    return plain(preprocess_item(datalist, item, preprocessing)["image"]).float()
 
 
 def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int) -> torch.Tensor:
     """Return the label at its own size as (K, X, Y) bool."""
-    fields = _fields(item)
-    loaded = load({"label": fields["label"], "slice_index": item.slice_index})["label"]
-    label_map = torch.as_tensor(loaded).as_subclass(torch.Tensor)
+    fields: dict[Hashable, Any] = dict(datalist.document(item))
+    label_map = plain(load(fields)["label"])
+    check_label_values(item, label_map, datalist.labels)
     return to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5
 
 

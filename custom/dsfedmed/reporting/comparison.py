@@ -41,8 +41,8 @@ def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[
         return None
     found = {}
     for metric in METRICS:
-        pair = [[stratum(method[site], metric) for site in sites] for method in (ours, theirs)]
-        found[metric] = rounded(paired_difference(*pair, seed=derive_seed(record.seed, "difference", metric)))
+        left, right = ([stratum(method[site], metric) for site in sites] for method in (ours, theirs))
+        found[metric] = rounded(paired_difference(left, right, derive_seed(record.seed, "difference", metric)))
     return found
 
 

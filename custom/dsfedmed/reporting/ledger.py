@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dsfedmed.reporting.record import Record
+from dsfedmed.errors import StoreError
+from dsfedmed.reporting.record import MEND, RECORD_NAME, Record
 
 DIRECTIONS = ("up", "down")
 
 
 def bytes_block(record: Record) -> dict[str, Any]:
     """Return results.json's ``bytes``."""
-    entries = record.mapping("bytes").get("entries") or []
+    entries = _entries(record)
     method = [entry for entry in entries if entry.get("purpose", "method") == "method"]
     total = _sums(method)
     equivalent = _fedsam(record)
@@ -32,6 +33,20 @@ def bytes_block(record: Record) -> dict[str, Any]:
         "fedsam_equivalent": equivalent,
         "reduction": round(1 - spent / equivalent, 4) if equivalent and method else None,
     }
+
+
+def _entries(record: Record) -> list[dict[str, Any]]:
+    """Return the ledger's entries; one that does not say direction and bytes would falsify every sum.
+
+    Raises:
+        StoreError: naming the entry.
+    """
+    entries: list[dict[str, Any]] = list(record.mapping("bytes").get("entries") or ())
+    for number, entry in enumerate(entries):
+        if entry.get("direction") not in DIRECTIONS or not isinstance(entry.get("bytes"), int) or entry["bytes"] < 0:
+            where = f"{record.run / RECORD_NAME}, bytes.entries[{number}]"
+            raise StoreError(where, "needs a direction (up or down) and a count of bytes", MEND)
+    return entries
 
 
 def _fedsam(record: Record) -> int | None:

@@ -26,7 +26,7 @@ FORMAT = "dsfedmed-results/1"
 def build_results(record: Record) -> dict[str, Any]:
     """Return the results of a record; parts the record lacks are null or empty and named in ``missing``."""
     data = record.data
-    return finite(
+    results: dict[str, Any] = finite(
         {
             "format": FORMAT,
             "name": str(data.get("name") or record.run.name),
@@ -52,6 +52,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "events": [_event(event) for event in record.entries("events")],
         }
     )
+    return results
 
 
 def stage_seconds(record: Record) -> dict[str, float]:

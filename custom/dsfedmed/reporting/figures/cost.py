@@ -36,7 +36,7 @@ def bytes_figure(block: dict[str, Any]) -> str | None:
     left.set_yticks(range(len(stages)), list(stages))
     left.set_ylim(len(stages) - 0.5, -0.5)
     left.set_title("Through NVFlare, by stage")
-    left.legend(loc="lower right")
+    left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
     totals = [("DSFedMed", block["up"] + block["down"], colour("dsfedmed"))]
     if block["fedsam_equivalent"]:
         totals.append(("FedSAM", block["fedsam_equivalent"], colour("fedsam")))

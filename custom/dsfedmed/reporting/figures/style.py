@@ -20,7 +20,7 @@ UP, DOWN = "#d9480f", "#1c6fb8"
 SITE_COLOURS = ("#0b7285", "#e67700", "#5f3dc4", "#2b8a3e", "#c2255c", "#495057", "#1864ab", "#846358")
 P = ParamSpec("P")
 T = TypeVar("T")
-RC: dict[str, Any] = {
+RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,

@@ -39,8 +39,8 @@ def comparisons(results: dict[str, Any]) -> Section:
     body = (
         note(
             "The same network, split and seed. A gain that is only more training is no gain: the left side gives "
-            "FedAvg as many rounds, as the paper does; the right side gives it as many gradient steps. Differences are paired, "
-            "image by image; an interval that contains 0 is no clear difference."
+            "FedAvg as many rounds, as the paper does; the right side gives it as many gradient steps. Differences "
+            "are paired, image by image; an interval that contains 0 is no clear difference."
         ),
         tag("div", *halves, css="halves"),
         svg_figure(differences_figure(results), "Difference in Dice, site by site."),
@@ -76,7 +76,7 @@ def _metric_table(results: dict[str, Any], metric: str) -> Markup:
 
 def _best(results: dict[str, Any], metric: str, column: str) -> str | None:
     """Return the method with the best mean in one column."""
-    values = {}
+    values: dict[str, float] = {}
     for key, entry in results["methods"].items():
         found = entry.get(column) if column in ("seen", "unseen") else entry["per_site"].get(column)
         if found:
