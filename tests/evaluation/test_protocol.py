@@ -120,5 +120,5 @@ def test_another_number_of_classes_is_refused(site: SiteDatalist, preprocessing:
 def test_an_undeclared_label_value_names_the_file(site: SiteDatalist, preprocessing: Any) -> None:
     assert site.parts["test"][1].label is not None
     Image.fromarray(np.full((40, 40), 9, dtype=np.uint8)).save(site.parts["test"][1].label)
-    with pytest.raises(DataError, match="label1.png"):
+    with pytest.raises(DataError, match=r"label1.png"):
         evaluate(Brightness(), site, "test", preprocessing, 1)

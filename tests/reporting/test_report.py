@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsfedmed.cli.main import main
+from dsfedmed.reporting.report import build_report
+
+VOID = {"meta", "img", "br", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects anchors, image sources and text; fails on tags that do not close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [found["id"] or ""] if "id" in found else []
+        self.sources += [found["src"] or ""] if "src" in found else []
+        self.links += [found["href"] or ""] if "href" in found else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data + " "
+
+
+def read(run: Path) -> Page:
+    page = Page()
+    page.feed((run / "report.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def test_the_page_is_whole_and_self_contained(make_run: Callable[..., Path]) -> None:
+    run = make_run(pictures=True)
+    build_report(run)
+    page = read(run)
+    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,")) for source in page.sources)
+    assert [link.removeprefix("#") for link in page.links] == page.ids
+    assert len(page.ids) == 11
+    css = (run / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+    assert "url(" not in css
+    assert "@import" not in css
+    # 7 figures, three methods' three ranks at four sites, three sheets
+    assert len([s for s in page.sources if "png" in s[:20]]) == 4 * 9 + 3
+    assert len([s for s in page.sources if "svg" in s[:20]]) == 7
+
+
+def test_the_page_shows_the_results_figures(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+    results = build_report(run)
+    text = " ".join(read(run).text.split())
+    for method in results["methods"].values():
+        assert f"{method['unseen_dice']:.1f}" in text
+    assert "At equal rounds" in text
+    assert "At equal local gradient steps" in text
+    assert "no answer within 120 s; the round went on" in text
+    assert "softmax" in text  # the preset as it ran
+
+
+def test_text_is_escaped(make_run: Callable[..., Path], record: dict[str, Any]) -> None:
+    attack = '<script>alert("x")</script>&'
+    record["name"] = attack
+    record["events"][0]["message"] = attack
+    record["config"]["note"] = attack
+    record["versions"]["torch"] = attack
+    run = make_run(record)
+    build_report(run)
+    page = read(run)
+    assert "script" not in page.tags
+    assert page.text.count(attack) == 4  # title, heading, event and version; the setting is shown as JSON
+    assert attack.replace('"', '\\"') in page.text
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        (),
+        ("cases", "label_names"),
+        ("curves", "learnability", "stages"),
+        ("bytes", "audit", "synthetic", "events"),
+        ("facts", "config", "versions", "selected", "parameters"),
+    ],
+)
+def test_an_unfinished_run_has_a_page_that_says_so(
+    make_run: Callable[..., Path], record: dict[str, Any], keep: tuple[str, ...]
+) -> None:
+    run = make_run({key: record[key] for key in ("sites", "unseen", *keep)})
+    build_report(run)
+    text = read(run).text
+    assert "incomplete" in text
+    assert "Not there:" in text
+
+
+def test_gaps_inside_the_curves_and_scores_do_not_stop_the_page(
+    make_run: Callable[..., Path], record: dict[str, Any]
+) -> None:
+    record["curves"]["fedavg"][2]["validation"].pop("busi")
+    record["curves"]["fedavg"][3]["validation"]["busi"] = float("nan")
+    record["curves"]["dsfedmed"][0].pop("loss")
+    record["learnability"][0].pop("scores")
+    record["learnability"][1]["kl"] = None
+    record["synthetic"]["sheets"]["busi"] = "../../elsewhere.png"
+    run = make_run(record)
+    build_report(run)
+    assert "elsewhere.png is not there" in read(run).text
+
+
+def test_no_unseen_site_and_several_classes(
+    make_run: Callable[..., Path], make_record: Callable[..., dict[str, Any]]
+) -> None:
+    data = make_record(classes=2)
+    data["unseen"] = []
+    run = make_run(data)
+    results = build_report(run)
+    assert results["methods"]["dsfedmed"]["unseen_dice"] is None
+    text = read(run).text
+    assert "cytoplasm / nucleus" in text
+    assert "All unseen" not in text
+
+
+def test_the_same_record_gives_the_same_bytes(make_run: Callable[..., Path]) -> None:
+    run = make_run()
+    build_report(run)
+    first = (run / "report.html").read_bytes()
+    build_report(run)
+    assert (run / "report.html").read_bytes() == first
+
+
+def test_the_command_prints_the_table(make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run()
+    assert main(["report", str(run)]) == 0
+    printed = capsys.readouterr().out
+    results = build_report(run)
+    row = next(line for line in printed.splitlines() if line.startswith("DSFedMed  "))
+    assert re.findall(r"[\d.]+", row)[-1] == f"{results['methods']['dsfedmed']['unseen_dice']:.1f}"
+    assert "at equal gradient steps: seen" in printed
+    assert "FedSAM would have moved" in printed
+    assert main(["report", str(run / "nowhere")]) == 2
+    assert "no run record" in capsys.readouterr().err
