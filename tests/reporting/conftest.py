@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from dsfedmed.reporting.pictures import Picture, contact_sheet, overlay_png, write_picture_index
+from dsfedmed.reporting.report import build_report
 
 SITES, UNSEEN = ("busi", "logiq7", "logiq5"), ("aplio300",)
 METHODS = {
@@ -135,6 +136,14 @@ def blob(seed: int, width: int, height: int) -> tuple[torch.Tensor, torch.Tensor
 def record() -> dict[str, Any]:
     """Return a complete record of one class."""
     return fake_record()
+
+
+@pytest.fixture(scope="session")
+def built_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run folder with pictures whose report has been built once; tests only read it."""
+    run = write_run(tmp_path_factory.mktemp("built") / "run", fake_record(), pictures=True)
+    build_report(run)
+    return run
 
 
 @pytest.fixture

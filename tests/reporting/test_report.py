@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from dsfedmed.cli.main import main
 from dsfedmed.reporting.report import build_report
+from dsfedmed.reporting.results import load_results
 
 VOID = {"meta", "img", "br", "link", "hr"}
 
@@ -51,15 +53,13 @@ def read(run: Path) -> Page:
     return page
 
 
-def test_the_page_is_whole_and_self_contained(make_run: Callable[..., Path]) -> None:
-    run = make_run(pictures=True)
-    build_report(run)
-    page = read(run)
+def test_the_page_is_whole_and_self_contained(built_run: Path) -> None:
+    page = read(built_run)
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
     assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,")) for source in page.sources)
     assert [link.removeprefix("#") for link in page.links] == page.ids
     assert len(page.ids) == 11
-    css = (run / "report.html").read_text(encoding="utf-8").split("</style>")[0]
+    css = (built_run / "report.html").read_text(encoding="utf-8").split("</style>")[0]
     assert "url(" not in css
     assert "@import" not in css
     # 7 figures, three methods' three ranks at four sites, three sheets
@@ -67,10 +67,9 @@ def test_the_page_is_whole_and_self_contained(make_run: Callable[..., Path]) -> 
     assert len([s for s in page.sources if "svg" in s[:20]]) == 7
 
 
-def test_the_page_shows_the_results_figures(make_run: Callable[..., Path]) -> None:
-    run = make_run()
-    results = build_report(run)
-    text = " ".join(read(run).text.split())
+def test_the_page_shows_the_results_figures(built_run: Path) -> None:
+    results = load_results(built_run)
+    text = " ".join(read(built_run).text.split())
     for method in results["methods"].values():
         assert f"{method['unseen_dice']:.1f}" in text
     assert "At equal rounds" in text
@@ -140,19 +139,15 @@ def test_no_unseen_site_and_several_classes(
     assert "All unseen" not in text
 
 
-def test_the_same_record_gives_the_same_bytes(make_run: Callable[..., Path]) -> None:
-    run = make_run()
-    build_report(run)
-    first = (run / "report.html").read_bytes()
-    build_report(run)
-    assert (run / "report.html").read_bytes() == first
-
-
-def test_the_command_prints_the_table(make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    run = make_run()
+def test_the_command_prints_the_table_and_gives_the_same_bytes(
+    built_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(built_run, tmp_path / "run")
     assert main(["report", str(run)]) == 0
     printed = capsys.readouterr().out
-    results = build_report(run)
+    results = load_results(run)
+    for name in ("report.html", "results.json"):
+        assert (run / name).read_bytes() == (built_run / name).read_bytes()
     row = next(line for line in printed.splitlines() if line.startswith("DSFedMed  "))
     assert re.findall(r"[\d.]+", row)[-1] == f"{results['methods']['dsfedmed']['unseen_dice']:.1f}"
     assert "at equal gradient steps: seen" in printed

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.main import main
-from dsfedmed.reporting.report import build_report
+from dsfedmed.reporting.record import load_record
+from dsfedmed.reporting.results import write_results
 from dsfedmed.reporting.seeds_table import markdown_table
 
 
@@ -65,7 +66,7 @@ def test_the_command(
     assert main(["table", *map(str, runs)]) == 2  # no results yet
     assert "dsfedmed report" in capsys.readouterr().err
     for run in runs:
-        build_report(run)
+        write_results(load_record(run))
     assert main(["table", *map(str, runs), "--out", str(tmp_path / "table.md")]) == 0
     assert capsys.readouterr().out == ""
     assert main(["table", *map(str, runs)]) == 0

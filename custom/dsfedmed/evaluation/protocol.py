@@ -7,7 +7,7 @@ the probability is thresholded at 0.5 there and compared with the label as it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +180,7 @@ def _image(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> 
 
 def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int) -> torch.Tensor:
     """Return the label at its own size as (K, X, Y) bool."""
-    fields: dict[Hashable, Any] = dict(datalist.document(item))
+    fields: Any = datalist.document(item)
     label_map = plain(load(fields)["label"])
     check_label_values(item, label_map, datalist.labels)
     return to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5

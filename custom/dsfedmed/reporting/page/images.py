@@ -31,8 +31,8 @@ def overlays(record: Record) -> Section:
         "drawn by the expert ",
         Markup('<i class="line" style="background:#ff7020"></i>'),
         "predicted. Best, median and worst test case of each site "
-        "by Dice; further classes have their own shades. These pictures lie in the site's own folder on this disk; they "
-        "do not cross the wire.",
+        "by Dice; further classes have their own shades. These pictures lie in the site's own folder on this disk; "
+        "they do not cross the wire.",
     )
     return Section("cases", "Cases", join((key, *parts)))
 
