@@ -189,7 +189,21 @@ def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: b
     transformer = TwoWayTransformer(
         depth=2, embedding_dim=shape.prompt_dim, num_heads=shape.decoder_heads, mlp_dim=shape.mlp_dim
     )
-    if not shape.relative_position:  # nothing else tells these encoders where a patch lies: start from small noise
-        nn.init.trunc_normal_(encoder.pos_embed, std=0.02)
+    if shape.patch_size is None:
+        _start_without_checkpoint(encoder)
     decoder = PromptlessMaskDecoder(shape.prompt_dim, transformer, num_classes, shape.quality_dim)
     return PromptlessSam(encoder, prompt_encoder, decoder, normalise)
+
+
+def _start_without_checkpoint(encoder: ImageEncoderViT) -> None:
+    """Start values for the encoders that have no official checkpoint.
+
+    Positions start from small noise, for nothing else tells these encoders where a patch lies. The patch projection
+    starts centred: SAM's pixel normalisation folded into weight and bias, so that dark and bright patches of a [0, 1]
+    image differ in sign and not in length only (the first layer norm would take the length away).
+    """
+    nn.init.trunc_normal_(encoder.pos_embed, std=0.02)
+    projection = encoder.patch_embed.proj
+    with torch.no_grad():
+        projection.weight.div_(torch.tensor(PIXEL_STD).view(1, 3, 1, 1))
+        projection.bias.copy_(-(projection.weight * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1)).sum((1, 2, 3)))

@@ -55,7 +55,7 @@ class PretrainConfig:
     steps: int = 4000
     batch_size: int = 16
     minutes: float | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 0.05
     warm_up: float = 0.05
     bfloat16: bool = True
@@ -150,7 +150,9 @@ def pretrain(
     network = build_promptless_sam(
         config.variant, config.image_size, 1, seed=derive_seed(config.seed, "pretrain", "weights")
     ).to(config.device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
     loss_function = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
     started, running, step = time.monotonic(), float("nan"), 0
     network.train()

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-GREY_CHANCE = 0.6
-INVERT_CHANCE = 0.3
-SPECKLE_CHANCE = 0.5
-BLUR_CHANCE = 0.3
-SHADING_CHANCE = 0.3
+GREY_CHANCE = 0.5
+INVERT_CHANCE = 0.2
+SPECKLE_CHANCE = 0.4
+BLUR_CHANCE = 0.2
+SHADING_CHANCE = 0.2
 
 
 def augment(images: Tensor, masks: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -49,8 +49,8 @@ def recolour(images: Tensor, generator: torch.Generator) -> Tensor:
     images = torch.where(_chance(count, SHADING_CHANCE, generator), images * shading, images)
     low = images.amin((1, 2, 3), keepdim=True)
     images = (images - low) / (images.amax((1, 2, 3), keepdim=True) - low).clamp_min(1e-3)
-    images = images.clamp_min(1e-4) ** torch.exp(_between(count, -0.7, 0.7, generator))
-    images = images * _between(count, 0.5, 1.1, generator) + _between(count, -0.1, 0.2, generator)
+    images = images.clamp_min(1e-4) ** torch.exp(_between(count, -0.5, 0.5, generator))
+    images = images * _between(count, 0.6, 1.1, generator) + _between(count, -0.1, 0.15, generator)
     blurred = functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     images = torch.where(_chance(count, BLUR_CHANCE, generator), blurred, images)
     return _speckle(images, generator).clamp(0.0, 1.0)
@@ -62,7 +62,7 @@ def _speckle(images: Tensor, generator: torch.Generator) -> Tensor:
     side = size // int(torch.randint(1, 4, (1,), generator=generator))
     grain = torch.randn(count, 1, side, side, generator=generator)
     grain = functional.interpolate(grain, size=(size, size), mode="bilinear", align_corners=False)
-    strength = _between(count, 0.05, 0.5, generator)
+    strength = _between(count, 0.05, 0.4, generator)
     speckled = images * (1.0 + strength * grain).clamp_min(0.0)
     images = torch.where(_chance(count, SPECKLE_CHANCE, generator), speckled, images)
     return images + 0.02 * torch.randn(images.shape, generator=generator)
