@@ -16,7 +16,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
-sys.path.insert(0, str(HERE.parents[1] / "custom"))
 
 from dsfedmed.errors import ConfigError, DSFedMedError  # noqa: E402
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names  # noqa: E402

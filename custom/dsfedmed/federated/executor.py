@@ -11,13 +11,13 @@ from nvflare.apis.executor import Executor
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
-from nvflare.app_common.widgets.streaming import create_analytic_dxo, send_analytic_dxo
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.files import pull_files
 from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.tracking import publish
 
 
 class SiteExecutor(Executor):
@@ -66,10 +66,8 @@ class SiteExecutor(Executor):
 
     def _track(self, reply: Message, fl_ctx: FLContext) -> None:
         """Publish the scalars that the task marked for it, through NVFlare's own tracking (TensorBoard, MLflow)."""
-        with fl_ctx.get_engine().new_context() as fresh:
-            for tag, value in reply.info.get("scalars", {}).items():
-                dxo = create_analytic_dxo(tag, float(value), "SCALAR", global_step=int(reply.info.get("round", 0)))
-                send_analytic_dxo(self, dxo, fresh, event_type="fed.analytix_log_stats", fire_fed_event=True)
+        for tag, value in reply.info.get("scalars", {}).items():
+            publish(self, fl_ctx.get_engine(), tag, value, int(reply.info.get("round", 0)), from_site=True)
 
 
 def _folder(config: SiteConfig, fl_ctx: FLContext) -> Path:

@@ -20,7 +20,7 @@ def simulate(settings: Settings, sites: list[str], out: Path) -> int:
     """Simulate all ``sites``, each in a process of its own; print the summary; return 0 for a complete run.
 
     Raises:
-        ConfigError: an unseen site is not among the sites, or too few are left to train.
+        ConfigError: an unseen site is not among the sites, too few are left to train, or NVFlare refused the job.
     """
     unknown = sorted(set(settings.unseen) - set(sites))
     if unknown:
@@ -35,7 +35,11 @@ def simulate(settings: Settings, sites: list[str], out: Path) -> int:
         log_config=str((workspace / "dsfedmed" / "local" / "log_config.json").resolve()),
     )
     recipe = DSFedMedRecipe(settings)
-    environment.deploy(recipe.job)
+    try:
+        environment.deploy(recipe.job)
+    except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
+        if not (out / FILE_NAME).exists():
+            raise ConfigError(workspace, f"NVFlare did not start the run ({error})", "Read the log files there") from error
     results = build_report(out)
     print(summary_text(results))
     return 0 if read_json(out / FILE_NAME)["verdict"] == "complete" else 1

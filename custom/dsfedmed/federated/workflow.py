@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from nvflare.app_common.abstract.fl_model import FLModel
-from nvflare.app_common.widgets.streaming import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from dsfedmed.errors import DSFedMedError, PayloadError
@@ -20,6 +19,7 @@ from dsfedmed.federated.messages import Message, from_model, register_tensors, t
 from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.tracking import publish
 from dsfedmed.federated.wire_meter import attach
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
@@ -33,14 +33,16 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     """Base of the workflows. A workflow names its stages and writes `work` on one screen.
 
     Args:
-        settings: the run's settings, as nested mappings (see `dsfedmed.settings`).
+        configuration: the run's settings as nested mappings (see `dsfedmed.settings`). The attribute keeps them as
+            they came, since NVFlare's job export reads constructor arguments back from the attributes.
     """
 
     METHOD: str
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, configuration: dict[str, Any]) -> None:
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
-        self.settings = Settings.from_dict(settings)
+        self.configuration = configuration
+        self.settings = Settings.from_dict(configuration)
         self.absent: set[str] = set()
 
     @classmethod
@@ -63,7 +65,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             self._close(f"incomplete: {error}")
             self.panic(str(error))
         except Exception as error:
-            self._close(f"incomplete: {type(error).__name__}: {error}")
+            self._close(f"incomplete: {type(error).__name__}: {str(error).strip().splitlines()[:1]}")
             raise
 
     def ask(
@@ -138,9 +140,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
 
     def track(self, tag: str, value: float, step: int) -> None:
         """Publish a scalar of the server through NVFlare's tracking."""
-        with self.engine.new_context() as context:
-            dxo = create_analytic_dxo(tag, float(value), "SCALAR", global_step=step)
-            send_analytic_dxo(self, dxo, context)
+        publish(self, self.engine, tag, value, step, from_site=False)
 
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""

@@ -63,8 +63,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically."""
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    """Write tensors as safetensors, atomically. They are cloned, since the format refuses tensors that share memory."""
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     write_atomic(path, lambda temporary: save_file(plain, str(temporary)))
 
 
