@@ -21,6 +21,7 @@ from scipy.ndimage import binary_erosion
 INDEX_NAME = "index.json"
 TARGET_COLOURS = ((0, 214, 255), (120, 255, 180), (90, 150, 255))
 PREDICTION_COLOURS = ((255, 112, 32), (255, 214, 64), (255, 90, 170))
+GREYS = 122  # levels in the palette of a grey picture, beside the six contour colours
 RANKS = ("best", "median", "worst")
 Rgb = NDArray[np.uint8]
 
@@ -88,7 +89,7 @@ def overlay_png(
     picture = _upright(image, size)
     for channels, colours in ((target, TARGET_COLOURS), (prediction, PREDICTION_COLOURS)):
         for k, mask in enumerate(channels):
-            _draw_contour(picture, mask, size, colours[k % len(colours)], width=2)
+            _draw_contour(picture, mask, size, colours[k % len(colours)], width=3)
     _save(picture, path, grey=image.shape[0] == 1)
 
 
@@ -145,11 +146,18 @@ def read_picture_index(folder: Path) -> list[Picture]:
 
 
 def _save(picture: Rgb, path: Path, grey: bool) -> None:
-    """Write a PNG; grey images with coloured contours fit a palette, a third of the bytes."""
+    """Write a PNG; a grey image with coloured contours fits a palette, a third of the bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(picture)
-    if grey:
-        image = image.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    if not grey:
+        Image.fromarray(picture).save(path, optimize=True)
+        return
+    index = np.round(picture[..., 0] * ((GREYS - 1) / 255)).astype(np.uint8)
+    colours = TARGET_COLOURS + PREDICTION_COLOURS
+    for number, colour in enumerate(colours):
+        index[(picture == colour).all(-1)] = GREYS + number
+    image = Image.fromarray(index, mode="P")
+    levels = np.round(np.linspace(0, 255, GREYS)).astype(int)
+    image.putpalette([int(v) for level in levels for v in (level,) * 3] + [v for colour in colours for v in colour])
     image.save(path, optimize=True)
 
 

@@ -88,13 +88,12 @@ class Record:
 
     def missing(self) -> list[str]:
         """Say what a complete record would have and this one has not."""
-        said = [
-            f"{display_name(method.key)}: no test figures of {site}"
-            for method in METHODS
-            if method.required or method.key in self.cases
-            for site in self.all_sites
-            if site not in self.cases.get(method.key, {})
-        ]
+        said = []
+        for method in METHODS:
+            tested = self.cases.get(method.key, {})
+            lacking = [site for site in self.all_sites if site not in tested]
+            if lacking and (method.required or tested):
+                said.append(f"{display_name(method.key)}: no test figures of {', '.join(lacking)}")
         for key, what in (
             ("stages", "times per stage"),
             ("curves", "curves over rounds"),
