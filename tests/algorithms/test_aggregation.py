@@ -89,6 +89,8 @@ BAD: list[tuple[dict[str, object], float, str]] = [
     (GOOD, float("nan"), "weight nan"),
     (GOOD, float("inf"), "weight inf"),
     (GOOD, True, "weight True"),
+    (GOOD, "12", "weight 12"),  # type: ignore[list-item]
+    ({"w": torch.ones(2, 2), "b": torch.full((3,), 1e300, dtype=torch.float64)}, 1, "b has values that are not finite"),
     ({}, 1, "empty"),
 ]
 

@@ -49,7 +49,8 @@ class WeightedMean:
 
     def check(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Raise ``PayloadError`` naming site and key if this update must be refused; changes nothing."""
-        if isinstance(weight, bool) or not math.isfinite(weight) or weight <= 0:
+        number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not number or not math.isfinite(weight) or weight <= 0:
             _refuse(name, f"its weight {weight} is not a positive finite number", "Send the number of training samples")
         if name in self._names:
             _refuse(name, "its update was already counted", "Send one update a round")
@@ -110,7 +111,8 @@ def _check_tensor(name: str, key: str, tensor: object, shape: torch.Size | None)
     if shape is not None and tensor.shape != shape:
         reason = f"{key} has shape {tuple(tensor.shape)} instead of {tuple(shape)}"
         _refuse(name, reason, "Run the same network configuration at every site")
-    if not bool(torch.isfinite(tensor).all()):
+    # In float32, as the result is: a float64 beyond its range would turn infinite there.
+    if not bool(torch.isfinite(tensor.to(torch.float32)).all()):
         _refuse(name, f"{key} has values that are not finite", "Lower the site's learning rate or look at its images")
 
 

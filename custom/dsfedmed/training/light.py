@@ -28,6 +28,7 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pool import at_size, device_of, unit_images
+from dsfedmed.training.single_channel import fast_single_channel_convolutions
 
 Batch = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -134,30 +135,22 @@ def train_light(
     real_steps, total = _count_steps(len(images), batch_size, epochs, steps, synthetic is not None)
     started = time.perf_counter()
     real = _endless(images, label_maps, None, augmentation, batch_size, derive_seed(seed, "real"))
-    extra = None
+    sources = [real]
     if synthetic is not None and total > real_steps:
-        extra = _synthetic_batches(
-            synthetic, total - real_steps, augmentation, batch_size, derive_seed(seed, "synthetic")
-        )
+        drawn = derive_seed(seed, "synthetic")
+        sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn))
     network.train()
-    device = device_of(network)
     losses: tuple[list[float], list[float]] = ([], [])
     samples = [0, 0]
-    for step in range(total):
-        odd = step % 2 if extra is not None else 0
-        batch = next(extra) if odd and extra is not None else next(real)
-        target = to_channels(batch["label"], num_classes, nested).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            logits = network(batch["image"].to(device))
-        logits = logits.float()
-        if odd and synthetic is not None:
-            value = _synthetic_loss(logits, target, batch.get("soft"), loss, synthetic)
-        else:
-            value = loss(logits, target)
-        losses[odd].append(_descend(value, optimizer, where, step))
-        samples[odd] += len(target)
-        if on_step is not None:
-            on_step(step + 1, total, losses[odd][-1])
+    with fast_single_channel_convolutions(network):
+        for step in range(total):
+            kind = step % len(sources)
+            batch = next(sources[kind])
+            value = _batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, bfloat16)
+            losses[kind].append(_descend(value, optimizer, where, step))
+            samples[kind] += len(batch["image"])
+            if on_step is not None:
+                on_step(step + 1, total, losses[kind][-1])
     return TrainingSummary(
         mean_loss=_mean(losses[0]),
         mean_synthetic_loss=_mean(losses[1]) if losses[1] else None,
@@ -209,12 +202,29 @@ def _synthetic_batches(
     return _endless(images, labels, soft, augmentation, size, seed)
 
 
-def _synthetic_loss(logits: Tensor, target: Tensor, soft: Tensor | None, loss: Loss, source: SyntheticSource) -> Tensor:
-    supervised = source.supervised_weight * loss(logits, target)
-    if soft is None or source.kl_weight == 0:
-        return supervised
-    divergence = soft_kl(soft.to(logits.device), logits, symmetric=source.divergence == "symmetric")
-    return supervised + source.kl_weight * divergence.mean()
+def _batch_loss(
+    network: nn.Module,
+    batch: Batch,
+    num_classes: int,
+    nested: bool,
+    loss: Loss,
+    source: SyntheticSource | None,
+    bfloat16: bool,
+) -> Tensor:
+    """Return the loss of a real batch, or with ``source`` the weighted loss of a synthetic one."""
+    device = device_of(network)
+    target = to_channels(batch["label"], num_classes, nested).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        logits = network(batch["image"].to(device))
+    logits = logits.float()
+    value = loss(logits, target)
+    if source is None:
+        return value
+    value = source.supervised_weight * value
+    if "soft" in batch and source.kl_weight > 0:
+        divergence = soft_kl(batch["soft"].to(device), logits, symmetric=source.divergence == "symmetric")
+        value = value + source.kl_weight * divergence.mean()
+    return value
 
 
 def _descend(value: Tensor, optimizer: torch.optim.Optimizer, where: str, step: int) -> float:
