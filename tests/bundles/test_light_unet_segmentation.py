@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The light U-Net bundle as MONAI runs it: properties, metadata, train, evaluate and inference from a foreign folder."""
+"""The light U-Net bundle as MONAI runs it: properties, metadata, training, evaluation and inference."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_targets_outside_the_list_are_refused(tmp_path: Path, target: str) -> No
     ],
 )
 def test_expressions_outside_the_grammar_are_refused(expression: str) -> None:
-    with pytest.raises(ConfigError, match="plain expression|may compute"):
+    with pytest.raises(ConfigError, match=r"plain expression|may compute"):
         check_document({"a": [{"b": expression}]}, "test")
 
 

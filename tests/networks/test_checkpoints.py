@@ -29,7 +29,9 @@ def test_what_is_saved_loads_again(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     save_weights(source.state_dict(), path)
     report = load_weights(target, path)
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True)
+    )
     assert set(report.loaded) == set(source.state_dict())
     assert report.missing == report.unexpected == report.dropped == ()
     assert "4 tensors loaded" in report.summary()
@@ -58,7 +60,9 @@ def test_another_architecture_is_refused_with_its_first_keys(tmp_path: Path) -> 
 
 def test_misshapen_tensor_is_named_with_both_shapes(tmp_path: Path) -> None:
     save_weights(build_promptless_sam("tiny", 64, 1).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(CheckpointError, match=r"patch_embed\.proj\.weight is \(32, 3, 8, 8\) there and \(32, 3, 4, 4\)"):
+    with pytest.raises(
+        CheckpointError, match=r"patch_embed\.proj\.weight is \(32, 3, 8, 8\) there and \(32, 3, 4, 4\)"
+    ):
         load_weights(build_promptless_sam("tiny", 32, 1), tmp_path / "w.safetensors")
 
 
@@ -78,7 +82,7 @@ def test_official_sam_without_class_head_loads_when_asked(tmp_path: Path) -> Non
     network = build_promptless_sam("tiny", 32, 1)
     official = {key: value for key, value in network.state_dict().items() if "seg1" not in key}
     save_weights(official, tmp_path / "sam.pth")
-    with pytest.raises(CheckpointError, match="lacks mask_decoder.seg1.weight"):
+    with pytest.raises(CheckpointError, match=r"lacks mask_decoder\.seg1\.weight"):
         load_weights(network, tmp_path / "sam.pth")
     report = load_weights(network, tmp_path / "sam.pth", allow_head_change=True)
     assert set(report.missing) == {"mask_decoder.seg1.weight", "mask_decoder.seg1.bias"}

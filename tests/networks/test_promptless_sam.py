@@ -153,7 +153,11 @@ def test_a_few_steps_fit_one_image() -> None:
 def test_gradients_reach_encoder_and_class_head(tiny_two: PromptlessSam) -> None:
     tiny_two.zero_grad()
     tiny_two(torch.rand(1, 1, 32, 32)).square().mean().backward()
-    for name in ("image_encoder.patch_embed.proj.weight", "mask_decoder.seg1.weight", "mask_decoder.mask_tokens.weight"):
+    for name in (
+        "image_encoder.patch_embed.proj.weight",
+        "mask_decoder.seg1.weight",
+        "mask_decoder.mask_tokens.weight",
+    ):
         gradient = tiny_two.get_parameter(name).grad
         assert gradient is not None
         assert gradient.abs().sum() > 0

@@ -100,8 +100,9 @@ def test_monai_bundle_run_writes_masks_of_the_images_own_size(release: Path, tmp
         Image.fromarray(array).save(images / f"{name}.png")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(release / "configs/inference.json"),
-               "--bundle_root", str(release), "--dataset_dir", str(images), "--output_dir", str(tmp_path / "masks")]  # fmt: skip
+    settings = {"bundle_root": release, "dataset_dir": images, "output_dir": tmp_path / "masks"}
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(release / "configs/inference.json")]
+    command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "custom"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -71,7 +71,8 @@ def test_augmentation_replays_from_its_generator() -> None:
 
 
 def test_recolour_drops_colour_in_some_images_and_keeps_it_in_others() -> None:
-    images = torch.stack([torch.full((32, 32), 0.9), torch.rand(32, 32), torch.full((32, 32), 0.2)]).expand(64, -1, -1, -1)
+    image = torch.stack([torch.full((32, 32), 0.9), torch.rand(32, 32), torch.full((32, 32), 0.2)])
+    images = image.expand(64, -1, -1, -1)
     result = recolour(images.clone(), torch.Generator().manual_seed(0))
     coloured = (result[:, 0] - result[:, 2]).abs().mean((1, 2)) > 0.1
     assert 5 < int(coloured.sum()) < 59
@@ -91,7 +92,7 @@ def test_pretraining_learns_and_replays(tmp_path: Path) -> None:
     folders = load_folders([site(tmp_path / "shapes", count=12)], 32)
     config = PretrainConfig(variant="tiny", image_size=32, steps=120, batch_size=8, learning_rate=3e-3)
     reports: list[tuple[int, float]] = []
-    network, result = pretrain(folders, config, lambda p: reports.append((p.step, p.seconds_left)))
+    _, result = pretrain(folders, config, lambda p: reports.append((p.step, p.seconds_left)))
     assert result.steps == 120
     assert result.dice > 0.6
     assert result.dice_by_folder == {"shapes": pytest.approx(result.dice)}

@@ -64,7 +64,7 @@ def _check_target(path: str, value: Any, where: object) -> None:
 
 
 def _check_macro(path: str, value: str, where: object) -> None:
-    """A macro copies from this file; another file would be looked up from wherever the command was started."""
+    """Refuse a macro that copies from another file: it would be looked up from wherever the command was started."""
     if re.search(r"\.(json|ya?ml)(::|#|$)", value):
         raise ConfigError(where, f"{path} copies from another file ('{value}')", "Write the setting out.")
 

@@ -138,7 +138,9 @@ def save_weights(state: Mapping[str, Tensor], path: Path | str, metadata: Mappin
     except (OSError, RuntimeError, SafetensorError) as error:
         if partial.is_file():
             partial.unlink()
-        raise CheckpointError(path, f"cannot be written ({error})", "Free some space or choose another folder.") from error
+        raise CheckpointError(
+            path, f"cannot be written ({error})", "Free some space or choose another folder."
+        ) from error
 
 
 def _read_torch(path: Path) -> object:
@@ -159,7 +161,9 @@ def _refuse_other_architecture(
     head: set[str],
 ) -> None:
     shapes = [
-        f"{key} is {tuple(state[key].shape)} there and {tuple(own[key].shape)} here" for key in misshapen if key not in head
+        f"{key} is {tuple(state[key].shape)} there and {tuple(own[key].shape)} here"
+        for key in misshapen
+        if key not in head
     ]
     complaints = [
         f"{word} {_some(keys)}"

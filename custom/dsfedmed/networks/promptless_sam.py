@@ -51,7 +51,7 @@ class PromptlessMaskDecoder(MaskDecoder):  # type: ignore[misc]
         with torch.no_grad():
             self.seg1.weight.mul_(0.1)
             self.seg1.weight[:, 0] = 1.0
-            self.seg1.bias.zero_()
+            nn.init.zeros_(cast(Tensor, self.seg1.bias))
 
     def forward(self, embeddings: Tensor, positional: Tensor) -> Tensor:
         """Return low-resolution logits (N, K, 4h, 4w) of embeddings (N, E, h, w), positional encoding (1, E, h, w)."""
@@ -79,6 +79,8 @@ class PromptlessSam(nn.Module):
         normalise: subtract SAM's pixel mean and divide by its deviation; off as in the release.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
     class_dependent_prefixes = ("mask_decoder.seg1.",)
     """Keys that depend on the number of classes; official SAM checkpoints do not have them."""
 

@@ -93,7 +93,9 @@ def write_release(
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, DSFedMedError) and not isinstance(error, CheckpointError):
             raise
-        raise StoreError(target, f"the release cannot be written ({error})", "Free some space and run again.") from error
+        raise StoreError(
+            target, f"the release cannot be written ({error})", "Free some space and run again."
+        ) from error
     return target
 
 
@@ -130,7 +132,9 @@ def _write_configs(
     metadata["pytorch_version"] = torch.__version__.split("+")[0]
     metadata["numpy_version"] = np.__version__
     metadata.setdefault("required_packages_version", {})["dsfedmed"] = VERSION
-    metadata["eval_metrics"] = {f"{row} {name}": value for row, values in metrics.items() for name, value in values.items()}
+    metadata["eval_metrics"] = {
+        f"{row} {name}": value for row, values in metrics.items() for name, value in values.items()
+    }
     image = metadata["network_data_format"]["inputs"]["image"]
     prediction = metadata["network_data_format"]["outputs"]["pred"]
     image["num_channels"], prediction["num_channels"] = definition.in_channels, facts.num_classes
