@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors carry where, why and how to mend it, also across process borders."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError, PayloadError, StoreError
+
+KINDS = (DataError, ConfigError, PayloadError, CheckpointError, StoreError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_message_names_place_reason_and_mend(kind: type[DSFedMedError]) -> None:
+    error = kind(Path("site_a/datalist.json"), "lists no image", "Add images")
+    assert str(error) == "site_a/datalist.json: lists no image. Add images"
+    assert (error.where, error.reason, error.mend) == ("site_a/datalist.json", "lists no image", "Add images")
+    assert isinstance(error, DSFedMedError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copied_error_is_whole(kind: type[DSFedMedError]) -> None:
+    """Copying goes the way of pickling (`__reduce__`), as a process pool does with an error."""
+    twin = copy.copy(kind(Path("a"), "b", "c"))
+    assert type(twin) is kind
+    assert str(twin) == "a: b. c"
+    assert (twin.where, twin.reason, twin.mend) == ("a", "b", "c")
+
+
+def test_kinds_are_told_apart() -> None:
+    for kind in KINDS:
+        assert [other for other in KINDS if issubclass(kind, other)] == [kind]
