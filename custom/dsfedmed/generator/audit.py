@@ -70,7 +70,8 @@ def descriptors(images: Tensor) -> Tensor:
     if not images.is_floating_point():
         grey = grey / 255
     small = functional.interpolate(grey, size=(DESCRIPTOR_SIZE, DESCRIPTOR_SIZE), mode="bilinear", antialias=True)
-    flat = GaussianFilter(2, 1.0)(small).flatten(1)
+    # Centred first, because the filter sees zeros beyond the border.
+    flat = GaussianFilter(2, 1.0)(small - small.mean(dim=(2, 3), keepdim=True)).flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
     norm = flat.norm(dim=1, keepdim=True)
     # Below a thousandth of grey standard deviation only rounding is left, which must not be blown up to a pattern.

@@ -23,18 +23,23 @@ class LatentCodec(Protocol):
 
 
 class PixelUnshuffle:
-    """Lossless codec: every ``factor`` x ``factor`` patch becomes channels, values go from [0, 1] to [-1, 1].
+    """Lossless codec: every ``factor`` x ``factor`` patch becomes channels, values v become (v - mean) / deviation.
 
     Not learned, so it costs nothing to send and blurs nothing; latents are (N, C * factor**2, S / factor, S / factor).
     """
 
-    def __init__(self, factor: int) -> None:
-        self.factor = factor
+    def __init__(self, factor: int, mean: float = 0.5, deviation: float = 0.5) -> None:
+        self.factor, self.mean, self.deviation = factor, mean, deviation
+
+    @property
+    def limit(self) -> float:
+        """The largest magnitude that a latent of an image in [0, 1] can have."""
+        return max(self.mean, 1 - self.mean) / self.deviation
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return the latents, in [-1, 1], of images in [0, 1]."""
-        return functional.pixel_unshuffle(images.to(torch.float32) * 2 - 1, self.factor)
+        """Return the latents of images in [0, 1]."""
+        return functional.pixel_unshuffle((images.to(torch.float32) - self.mean) / self.deviation, self.factor)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of latents, clamped to [0, 1]."""
-        return (functional.pixel_shuffle(latents, self.factor) / 2 + 0.5).clamp(0, 1)
+        return (functional.pixel_shuffle(latents, self.factor) * self.deviation + self.mean).clamp(0, 1)

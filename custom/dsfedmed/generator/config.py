@@ -12,7 +12,7 @@ from typing import Any
 from dsfedmed.errors import ConfigError
 
 SAMPLERS = ("ddim", "unipc", "ddpm")
-PREDICTION_TYPES = ("epsilon", "v_prediction")
+PREDICTION_TYPES = ("sample", "v_prediction", "epsilon")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +24,18 @@ class GeneratorConfig:
         channels: image channels, 1 (grey) or 3 (RGB).
         num_classes: mask channels K.
         unshuffle: pixels per latent position along each axis (a power of two); latents are image_size / unshuffle.
+        image_mean: mean grey value, in [0, 1], of the images of all sites together, roughly.
+        image_deviation: their standard deviation; diffusion wants latents near unit variance.
         block_out_channels: channels of the UNet levels, shallow to deep; each level after the first halves the latents.
         layers_per_block: residual blocks per level of the encoder (the decoder has one more).
         attention_levels: how many of the deepest levels carry self-attention.
         attention_head_channels: channels per attention head.
         norm_groups: groups of the group normalisation; divides every entry of ``block_out_channels``.
         train_timesteps: diffusion steps T of the training schedule.
-        prediction_type: what the network predicts, "v_prediction" or "epsilon".
-        zero_terminal_snr: rescale the schedule so that step T is pure noise (arXiv 2305.08891); v-prediction only.
-        min_snr_gamma: clamp of the signal-to-noise ratio in the loss weight (arXiv 2303.09556), 0 for no weighting.
+        prediction_type: what the network predicts: "sample" (the clean latents), "v_prediction" or "epsilon". A small
+            network that sees patches learns "sample" fastest (arXiv 2511.13720); the others leave noise behind.
+        zero_terminal_snr: rescale the schedule so that step T is pure noise (arXiv 2305.08891); not with "epsilon".
+        snr_clamp: the loss is that of v-prediction, with 1 + signal-to-noise ratio clamped to this; above 1.
         batch_size: images per gradient step.
         base_learning_rate: peak learning rate of AdamW for the base.
         branch_learning_rate: peak learning rate of AdamW for the branch.
@@ -53,15 +56,17 @@ class GeneratorConfig:
     channels: int = 1
     num_classes: int = 1
     unshuffle: int = 4
+    image_mean: float = 0.3
+    image_deviation: float = 0.2
     block_out_channels: tuple[int, ...] = (48, 96, 96)
     layers_per_block: int = 1
     attention_levels: int = 1
     attention_head_channels: int = 32
     norm_groups: int = 8
     train_timesteps: int = 1000
-    prediction_type: str = "v_prediction"
+    prediction_type: str = "sample"
     zero_terminal_snr: bool = True
-    min_snr_gamma: float = 5.0
+    snr_clamp: float = 5.0
     batch_size: int = 16
     base_learning_rate: float = 1e-3
     branch_learning_rate: float = 1e-3
@@ -75,8 +80,9 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Normalise lists (as JSON gives them) to tuples, then check every value."""
-        object.__setattr__(self, "block_out_channels", tuple(self.block_out_channels))
-        object.__setattr__(self, "flip_axes", tuple(self.flip_axes))
+        for name in ("block_out_channels", "flip_axes"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_ranges(self)
         _check_shapes(self)
 
@@ -127,6 +133,7 @@ def _check_ranges(config: GeneratorConfig) -> None:
         "layers_per_block",
         "attention_head_channels",
         "norm_groups",
+        "image_deviation",
         "batch_size",
         "base_learning_rate",
         "branch_learning_rate",
@@ -136,10 +143,12 @@ def _check_ranges(config: GeneratorConfig) -> None:
     for name in positive:
         value = getattr(config, name)
         _require(math.isfinite(value) and value > 0, name, value, "Give a finite number above 0.")
-    for name in ("min_snr_gamma", "warmup_steps", "attention_levels", "guidance"):
+    for name in ("warmup_steps", "attention_levels", "guidance"):
         value = getattr(config, name)
         _require(math.isfinite(value) and value >= 0, name, value, "Give a finite number, 0 or above.")
     _require(config.channels in (1, 3), "channels", config.channels, "Give 1 or 3.")
+    _require(0 <= config.image_mean <= 1, "image_mean", config.image_mean, "Give a grey value in [0, 1].")
+    _require(config.snr_clamp > 1, "snr_clamp", config.snr_clamp, "Give a number above 1.")
     _require(config.train_timesteps >= 2, "train_timesteps", config.train_timesteps, "Give 2 or more.")
     _require(0 <= config.mask_dropout < 1, "mask_dropout", config.mask_dropout, "Give a probability below 1.")
     _require(set(config.flip_axes) <= {0, 1}, "flip_axes", config.flip_axes, "Give a list out of 0 and 1.")
@@ -165,5 +174,10 @@ def _check_shapes(config: GeneratorConfig) -> None:
     _require(heads, "attention_head_channels", config.attention_head_channels, f"Give a divisor of {attended}.")
     sampler_fits = config.sampler_steps <= config.train_timesteps
     _require(sampler_fits, "sampler_steps", config.sampler_steps, "Give at most train_timesteps.")
-    learnable = config.prediction_type == "v_prediction" or not config.zero_terminal_snr
-    _require(learnable, "zero_terminal_snr", True, "Epsilon is undefined without signal: use v_prediction or false.")
+    learnable = config.prediction_type != "epsilon" or not config.zero_terminal_snr
+    _require(
+        learnable,
+        "zero_terminal_snr",
+        True,
+        "Epsilon says nothing without signal: use false.",
+    )

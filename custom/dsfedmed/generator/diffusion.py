@@ -98,11 +98,11 @@ def predict(
 
 def codec_of(config: GeneratorConfig) -> PixelUnshuffle:
     """Return the latent codec of ``config``."""
-    return PixelUnshuffle(config.unshuffle)
+    return PixelUnshuffle(config.unshuffle, config.image_mean, config.image_deviation)
 
 
 def to_latent(images: Tensor, config: GeneratorConfig) -> Tensor:
-    """Return the latents, in [-1, 1], of images (N, C, S, S) in [0, 1]."""
+    """Return the latents of images (N, C, S, S) in [0, 1]."""
     return codec_of(config).encode(images)
 
 
@@ -120,6 +120,7 @@ def training_scheduler(config: GeneratorConfig) -> DDPMScheduler:
         rescale_betas_zero_snr=config.zero_terminal_snr,
         timestep_spacing="trailing",
         clip_sample=True,
+        clip_sample_range=codec_of(config).limit,
     )
     return scheduler
 
@@ -132,7 +133,6 @@ def sampling_scheduler(config: GeneratorConfig) -> Sampler:
     elif config.sampler == "ddim":
         scheduler = DDIMScheduler.from_config(trained.config)
     else:
-        # UniPC has no sample clipping but thresholding at 1 does the same for pixels in [-1, 1].
-        scheduler = UniPCMultistepScheduler.from_config(trained.config, thresholding=True, sample_max_value=1.0)
+        scheduler = UniPCMultistepScheduler.from_config(trained.config)
     scheduler.set_timesteps(config.sampler_steps)
     return scheduler

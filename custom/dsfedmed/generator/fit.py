@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fitting the base (unconditional) and the branch (mask to image, base frozen): plain torch loops.
 
-Loss: mean squared error of the prediction, weighted per image by min-SNR-gamma (Hang et al., arXiv 2303.09556):
-min(snr, gamma) / snr for epsilon, min(snr, gamma) / (snr + 1) for v. Timesteps are stratified over the batch, one
-per equal share of [0, T), which has the same expectation and less variance than independent draws.
+Loss: mean squared error of the prediction, weighted so that for each of the three predictions it is the error of v with
+1 + snr clamped: min(1 + snr, c) on the clean latents, over (1 + snr) on v, over snr on epsilon. It is min-SNR weighting
+(Hang et al., arXiv 2303.09556) moved by one, because theirs is zero at pure noise, the step that sets the brightness
+of a whole image. Timesteps are stratified over the batch, one per equal share of [0, T), which has the same expectation
+and less variance than independent draws.
 
 The base is fitted by many short calls from given (averaged) weights. AdamW starts anew in each call: moments
 of one site's run would not fit the averaged weights, and they would double what a site keeps. A short linear warm-up
@@ -103,10 +105,10 @@ class _Losses:
         noise = torch.randn(latents.shape, generator=draws)
         timesteps = _stratified_timesteps(len(latents), self.config.train_timesteps, draws)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
-        if self.config.prediction_type == "epsilon":
-            target = noise
-        else:
+        if self.config.prediction_type == "v_prediction":
             target = self.scheduler.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
+        else:
+            target = latents if self.config.prediction_type == "sample" else noise
         if channels is not None:
             kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= self.config.mask_dropout
             channels = (channels * kept).to(self.device)
@@ -116,12 +118,12 @@ class _Losses:
 
 
 def loss_weights(alphas_cumprod: Tensor, config: GeneratorConfig) -> Tensor:
-    """Return the loss weight of each timestep (T,) from the cumulative alphas (T,): min-SNR-gamma, or ones."""
-    if config.min_snr_gamma == 0:
-        return torch.ones_like(alphas_cumprod)
-    snr = alphas_cumprod / (1 - alphas_cumprod)
-    clamped = snr.clamp(max=config.min_snr_gamma)
-    return clamped / (snr if config.prediction_type == "epsilon" else snr + 1)
+    """Return the loss weight of each timestep (T,) from the cumulative alphas (T,), as the module's text says."""
+    ratio = alphas_cumprod / (1 - alphas_cumprod)
+    weight = (1 + ratio).clamp(max=config.snr_clamp)
+    if config.prediction_type == "sample":
+        return weight
+    return weight / (ratio if config.prediction_type == "epsilon" else 1 + ratio)
 
 
 def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generator) -> Tensor:

@@ -134,7 +134,7 @@ def _label_areas(label_map: Tensor, classes: int) -> Tensor:
 
 
 def foreground_dice(first: Tensor, second: Tensor) -> Tensor:
-    """Return the Dice (0..1) of every pair of masks in {0, 1} (N, ...) and (M, ...) as (N, M); 0 where both are empty."""
+    """Return the Dice (0..1) of every pair of masks in {0, 1} (N, ...) and (M, ...), as (N, M); 0 if both are empty."""
     left, right = first.flatten(1).to(torch.float32), second.flatten(1).to(torch.float32)
     sizes = left.sum(1)[:, None] + right.sum(1)[None]
     return 2 * (left @ right.T) / sizes.clamp(min=1)
