@@ -123,6 +123,12 @@ def report(flow: FederatedWorkflow, arm: Arm, state: ArmState, rounds: int, sinc
     flow.progress.step(state.round, rounds, f"{arm.name} round {state.round}  validation Dice {dice or 'pending'}", since)
 
 
+def record_choice(flow: FederatedWorkflow, method: str, state: ArmState) -> None:
+    """Write down which round a method's network comes from, and what the method spent in all."""
+    flow.record.add("selected", **{method: state.selected()})
+    flow.record.add("budgets", **{method: {"rounds": state.round, "local_steps": state.steps}})
+
+
 def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
     """Keep the arm's state, so that a restarted run goes on behind this round."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}

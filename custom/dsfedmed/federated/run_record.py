@@ -39,6 +39,7 @@ class RunRecord:
             "stages": [],
             "curves": {},
             "selected": {},
+            "budgets": {},
             "cases": {},
             "learnability": [],
             "audit": {},

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
-from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.evaluation.protocol import ScoredImage
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.federated.messages import Message
@@ -38,13 +37,8 @@ def evaluate(site: Site, request: Message) -> Message:
         )
         if name in info["pictures"]:
             _draw(site, name, scored)
-        answer[name] = [_public(case) for case in cases]
+        answer[name] = [case.to_dict() for case in cases]
     return Message({"cases": answer})
-
-
-def _public(case: CaseMetrics) -> dict[str, Any]:
-    numbers = {"dice": list(case.dice), "iou": list(case.iou), "hd95": list(case.hd95)}
-    return numbers if case.case is None else {**numbers, "case": case.case}
 
 
 def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:

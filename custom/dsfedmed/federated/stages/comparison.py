@@ -9,7 +9,7 @@ from typing import Literal
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, train_until
+from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, train_until
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.generators import Weights
@@ -60,14 +60,14 @@ def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
             state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
             flow.store.put("compare fedavg", state.selected(), state.best)
             contenders["fedavg"] = Contender(state.best)
-            flow.record.add("selected", fedavg=state.selected())
+            record_choice(flow, "fedavg", state)
     if flow.settings.compare.equal_steps:
         with flow.stage("compare equal steps", "comparison"):
             per_round = max(state.steps // max(state.round, 1), 1)
             rounds = max(-(-ours.steps // per_round), state.round)
             state = train_until(flow, plan, arm, state, lambda now: now.steps >= ours.steps, rounds)
             contenders["fedavg_equal_steps"] = Contender(state.best)
-            flow.record.add("selected", fedavg_equal_steps=state.selected())
+            record_choice(flow, "fedavg_equal_steps", state)
             flow.store.put("compare equal steps", {})
     return contenders
 
@@ -114,6 +114,6 @@ def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
         rounds = flow.settings.rounds
         state = open_arm(flow, arm, dict(teacher.state_dict()))
         state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
-        flow.record.add("selected", fedsam=state.selected())
+        record_choice(flow, "fedsam", state)
         flow.store.put("compare fedsam", {})
         return Contender(state.best, "teacher")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, report, save_arm, train_round, validate_arm
+from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, save_arm, train_round, validate_arm
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.distillation import Distillation
 from dsfedmed.federated.stages.generators import Weights
@@ -48,7 +48,7 @@ def distilled_rounds(
         if schedule.order == "paper":
             _distil_at_the_end(flow, plan, distillation, state)
         flow.store.put("rounds", {})
-        flow.record.add("selected", dsfedmed=state.selected())
+        record_choice(flow, "dsfedmed", state)
         return state, distillation.teacher
 
 

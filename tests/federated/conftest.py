@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A complete small federation through NVFlare's simulator, run once for all tests that look at its results."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.data.demo import make_demo_sites
+
+ROOT = Path(__file__).resolve().parents[2]
+JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command and its run folder."""
+
+    folder: Path
+    sites: Path
+    code: int
+    output: str
+
+
+def run_job(sites: Path, out: Path, *extra: str, timeout: float = 400) -> Run:
+    """Run job.py with the smoke preset as a user does, in a process of its own."""
+    command = [sys.executable, str(JOB), "--sites", str(sites), "--unseen", "site_d", "--preset", "smoke"]
+    done = subprocess.run(
+        [*command, "--out", str(out), *extra],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=out.parent,
+        check=False,
+    )
+    return Run(out, sites, done.returncode, done.stdout + done.stderr)
+
+
+def simulate_folder(job: Path, workspace: Path, names: list[str], timeout: float = 400) -> tuple[int, str]:
+    """Run a job folder with NVFlare's own simulator command."""
+    nvflare = str(Path(sys.executable).parent / "nvflare")
+    done = subprocess.run(
+        [nvflare, "simulator", str(job), "-w", str(workspace), "-c", ",".join(names), "-t", str(len(names))],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=workspace,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four made-up sites."""
+    folder = tmp_path_factory.mktemp("sites") / "demo"
+    make_demo_sites(folder, seed=0, training=12, validation=12, test=6)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def federation(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An undisturbed run of the whole workflow, FedSAM included."""
+    out = tmp_path_factory.mktemp("federation") / "smoke"
+    return run_job(sites, out, "--set", "compare.fedsam=true")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kill everything in the middle, start the same command again: the result is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dsfedmed.store.files import read_json
+from tests.federated.conftest import ROOT, run_job
+
+pytestmark = pytest.mark.federation
+
+
+def _kill_in_round(process: subprocess.Popen, folder: Path, number: int) -> None:
+    """Kill the whole process group as soon as the store holds that round."""
+    state = folder / "store" / "arm-dsfedmed.json"
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        if state.exists() and read_json(state)["info"]["round"] >= number:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(federation, sites, tmp_path):
+    """The first part runs by NVFlare's command on an exported job folder, the second by job.py: they are one job."""
+    assert federation.code == 0, federation.output[-3000:]
+    out, workspace = tmp_path / "smoke", tmp_path / "ws"
+    tool = [sys.executable, "-m", "dsfedmed.cli.main", "workspace", str(workspace), "--sites", str(sites)]
+    subprocess.run([*tool, "--run", str(out), "--bundles", str(ROOT / "bundles")], check=True, capture_output=True)
+    job = [sys.executable, str(ROOT / "jobs/dsfedmed/job.py"), "--write-job", str(tmp_path / "jobs"), "--preset", "smoke"]
+    subprocess.run([*job, "--unseen", "site_d", "--set", "compare.fedsam=true"], check=True, capture_output=True)
+    nvflare = str(Path(sys.executable).parent / "nvflare")
+    command = [nvflare, "simulator", str(tmp_path / "jobs/dsfedmed"), "-w", str(workspace), "-t", "4"]
+    process = subprocess.Popen(
+        [*command, "-c", "site_a,site_b,site_c,site_d"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=tmp_path,
+    )
+    _kill_in_round(process, out, 2)
+    resumed = run_job(sites, out, "--set", "compare.fedsam=true")
+    assert resumed.code == 0, resumed.output[-3000:]
+    assert "fit base: found finished" in resumed.output
+    assert "rounds: 1/3" not in resumed.output, "round 1 was done again"
+    undisturbed = load_file(federation.folder / "store" / "arm-dsfedmed.safetensors")
+    again = load_file(out / "store" / "arm-dsfedmed.safetensors")
+    assert undisturbed.keys() == again.keys()
+    for name, tensor in undisturbed.items():
+        assert torch.equal(tensor, again[name]), name
