@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `dsfedmed` command: its sub-commands, its exit status, and errors as one line."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.cli import main as entry
+from dsfedmed.errors import DataError
+from dsfedmed.version import VERSION
+
+
+def test_every_command_is_a_module_with_its_four_parts() -> None:
+    parser = entry.build_parser()
+    names = set()
+    for name in entry.COMMANDS:
+        module = importlib.import_module(f"dsfedmed.cli.{name}")
+        assert module.NAME == name.replace("_", "-")
+        assert module.HELP
+        names.add(module.NAME)
+        with pytest.raises(SystemExit) as ended:
+            parser.parse_args([module.NAME, "--help"])
+        assert ended.value.code == 0
+    assert len(names) == len(entry.COMMANDS)
+
+
+def test_no_command_module_is_forgotten() -> None:
+    folder = Path(entry.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__", "main"} == set(entry.COMMANDS)
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == VERSION
+    with pytest.raises(SystemExit):
+        entry.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(name.replace("_", "-") in text for name in entry.COMMANDS)
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["report"]])
+def test_wrong_usage_ends_with_status_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main(argv)
+    assert ended.value.code == 2
+    assert "usage: dsfedmed" in capsys.readouterr().err
+
+
+def test_an_expected_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["report", str(tmp_path / "no_run")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"dsfedmed: {tmp_path / 'no_run' / 'record.json'}: there is no run record. ")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_status_of_a_command_is_that_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("dsfedmed.cli.check_site")
+    monkeypatch.setattr(module, "run", lambda args: 1)
+    assert entry.main(["check-site", "anywhere"]) == 1
+
+    def fail(_: object) -> int:
+        raise DataError("site_a", "is empty", "Fill it")
+
+    monkeypatch.setattr(module, "run", fail)
+    assert entry.main(["check-site", "anywhere"]) == 2
+
+
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(importlib.import_module("dsfedmed.cli.check_site"), "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        entry.main(["check-site", "anywhere"])
+
+
+def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for site in ("site_a", "site_b"):
+        (tmp_path / "sites" / site).mkdir(parents=True)
+        (tmp_path / "sites" / site / "datalist.json").write_text("{}")
+    given = ["--sites", str(tmp_path / "sites"), "--run", str(tmp_path / "run")]
+    assert entry.main(["workspace", str(tmp_path / "ws"), *given]) == 0
+    assert "-c site_a,site_b -t 2" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "ws" / "local").iterdir()} == {
+        "dsfedmed.yaml",
+        "resources.json",
+        "log_config.json",
+    }
+    assert entry.main(["workspace", str(tmp_path / "ws"), "--sites", str(tmp_path / "none"), "--run", "run"]) == 2
+    assert "holds no site folder" in capsys.readouterr().err

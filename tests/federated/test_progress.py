@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress lines and status.json: where the run stands and how long the stage still takes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.federated import progress as module
+from dsfedmed.federated.progress import Progress, clock
+from dsfedmed.store.files import read_json
+
+
+class Watch:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr(module, "time", watch)
+    return watch
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599.4, "59:59"), (3600, "1:00:00"), (36061, "10:01:01")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_lines_by_hand(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    progress = Progress(tmp_path, ("check sites", "rounds"))
+    progress.stage("rounds")
+    watch.now += 30
+    progress.site("site_a", "dsf_train done in 2.0 s")
+    progress.step(3, 12, "Dice 81.0")
+    assert [record.getMessage() for record in caplog.records] == [
+        "[   0:00] 2/2 rounds: started",
+        "[   0:30] 2/2 rounds: 3/12  Dice 81.0  stage ETA 1:30",
+    ]
+    status = read_json(tmp_path / "status.json")
+    assert status["stage"] == "rounds"
+    assert (status["number"], status["stages"]) == (2, ["check sites", "rounds"])
+    assert (status["step"], status["eta_s"], status["elapsed_s"]) == ([3, 12], 90.0, 30.0)
+    assert status["sites"] == {"site_a": "dsf_train done in 2.0 s"}
+
+
+def test_a_resumed_stage_reckons_with_its_own_steps_only(tmp_path: Path, watch: Watch) -> None:
+    """Steps 1 to 10 came from an earlier run: one step took 5 s, so nine more take 45 s."""
+    progress = Progress(tmp_path, ("rounds",))
+    progress.stage("rounds", resumed=True)
+    assert "going on behind it" in read_json(tmp_path / "status.json")["last"]
+    watch.now += 5
+    progress.step(11, 20, since=10)
+    assert read_json(tmp_path / "status.json")["eta_s"] == 45.0
+
+
+def test_a_stage_that_takes_longer_than_expected_has_no_negative_rest(tmp_path: Path, watch: Watch) -> None:
+    """FedAvg to equal steps needs more rounds than reckoned when a site was absent."""
+    progress = Progress(tmp_path, ("compare equal steps",))
+    progress.stage("compare equal steps")
+    watch.now += 10
+    progress.step(5, 4)
+    status = read_json(tmp_path / "status.json")
+    assert status["eta_s"] == 0.0
+    assert status["last"].endswith("stage ETA 0:00")
+
+
+def test_the_step_of_one_stage_is_not_shown_in_the_next(tmp_path: Path, watch: Watch) -> None:
+    progress = Progress(tmp_path, ("a", "b"))
+    progress.stage("a")
+    progress.step(1, 2)
+    progress.stage("b")
+    status = read_json(tmp_path / "status.json")
+    assert (status["stage"], status["step"], status["eta_s"]) == ("b", None, None)

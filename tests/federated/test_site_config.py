@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site's own configuration: what may stand in it, and that mistakes are said with the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.site_config import SiteConfig, load_site_config
+
+
+def _load(folder: Path, text: str, site: str = "site_a") -> SiteConfig:
+    (folder / "dsfedmed.yaml").write_text(text, encoding="utf-8")
+    return load_site_config(folder, site)
+
+
+def test_no_file_means_defaults(tmp_path: Path) -> None:
+    assert load_site_config(tmp_path, "site_a") == SiteConfig()
+    assert _load(tmp_path, "# nothing yet\n") == SiteConfig()
+    assert SiteConfig().send_drawn_masks is False
+
+
+def test_the_site_s_name_stands_in_its_paths(tmp_path: Path) -> None:
+    text = "data: /images/{site}/now\noutput: out/{site}\nbundles: bundles\nthreads: 2\ndevice: cuda\n"
+    config = _load(tmp_path, text, "Klinik_7")
+    assert config.data == Path("/images/Klinik_7/now")
+    assert config.output == Path("out/Klinik_7")
+    assert config.bundles == Path("bundles")
+    assert (config.threads, config.device) == (2, "cuda")
+
+
+def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    config = _load(tmp_path, "data: ~/images\nteacher:\n")
+    assert config.data == Path("/home/someone/images")
+    assert config.teacher is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dta: /images\n", r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: bundles, data, device"),
+        ("threads: two\n", r"`threads` must be a int, found 'two'"),
+        ("threads: true\n", r"`threads` must be a int, found True"),
+        ("threads: 0\n", r"`threads`"),
+        ("device: 0\n", r"`device` must be a str, found 0"),
+        ("send_drawn_masks: 'no'\n", r"`send_drawn_masks` must be a bool, found 'no'"),
+        ("data: [a, b]\n", r"`data`"),
+        ("data: 7\n", r"`data`"),
+        ("- data\n", r"does not hold `key: value` lines"),
+        ("data: [a\n", r"is not valid YAML"),
+    ],
+)
+def test_mistakes_name_file_reason_and_mend(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        _load(tmp_path, text)
+    assert caught.value.where == str(tmp_path / "dsfedmed.yaml")
+    assert caught.value.mend
+
+
+def test_a_needed_path_says_where_to_write_it() -> None:
+    assert SiteConfig(data=Path("x")).need("data") == Path("x")
+    with pytest.raises(ConfigError, match=r"`bundles` is not set\. Add `bundles: <path>` to local/dsfedmed\.yaml"):
+        SiteConfig().need("bundles")

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: presets load, unknown keys name the nearest, impossible values are refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.settings import Settings, merge, parse_override, read_preset
+
+PRESETS = Path(__file__).resolve().parents[1] / "jobs" / "dsfedmed" / "presets"
+NESTED = st.recursive(
+    st.integers(),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
+    max_leaves=8,
+)
+MAPPING = st.dictionaries(st.sampled_from(["a", "b", "c"]), NESTED, max_size=3)
+
+
+def test_defaults_survive_json() -> None:
+    assert Settings.from_dict(json.loads(json.dumps(Settings().to_dict()))) == Settings()
+
+
+def test_every_changed_value_survives_json() -> None:
+    changed = Settings.from_dict(
+        {
+            "preset": "mine",
+            "seed": 5,
+            "unseen": ["site_d"],
+            "light": {"precision": "fp32", "keep_optimizer": False},
+            "light_overrides": {"network_def::channels": [8, 16]},
+            "generator_model": {"block_out_channels": [16, 32]},
+            "teacher": {"epochs": 3},
+            "distillation": {"rule": "softmax", "lam": 0.25},
+            "server_distillation": {"batch_size": 4},
+            "schedule": {"order": "paper", "at": "server", "epochs": 20},
+            "waits": {"task_s": 1},
+        }
+    )
+    assert changed.unseen == ("site_d",)
+    assert changed.schedule.epochs == 20
+    assert Settings.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_loads(path: Path) -> None:
+    loaded = Settings.from_dict(read_preset(path), path.name)
+    assert Settings.from_dict(loaded.to_dict()) == loaded
+    assert loaded.rounds >= 3
+
+
+def test_a_preset_lies_over_its_base() -> None:
+    """smoke builds on demo, which builds on cpu: each says only what differs."""
+    cpu, demo, smoke = (Settings.from_dict(read_preset(PRESETS / f"{name}.yaml")) for name in ("cpu", "demo", "smoke"))
+    assert (cpu.rounds, demo.rounds, smoke.rounds) == (60, 12, 3)
+    assert cpu.schedule.at == demo.schedule.at == smoke.schedule.at == "sites"
+    assert (cpu.schedule.every, demo.schedule.every, smoke.schedule.every) == (10, 4, 1)
+    assert demo.image_size == 64
+    assert smoke.image_size == 32
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"roundz": 3}, r"mine\.yaml\.roundz: unknown key\. Did you mean 'rounds'"),
+        ({"schedule": {"evry": 3}}, r"mine\.yaml\.schedule\.evry: unknown key\. Did you mean 'every'"),
+        ({"light": {"qqqqqqq": 1}}, r"mine\.yaml\.light\.qqqqqqq: unknown key\. Valid keys are bundle, batch_size"),
+        ({"rounds": "3"}, r"mine\.yaml\.rounds: '3' is not a whole number"),
+        ({"rounds": True}, r"mine\.yaml\.rounds: True is not a whole number"),
+        ({"rounds": 2.5}, r"mine\.yaml\.rounds: 2\.5 is not a whole number"),
+        ({"rounds": 0}, r"mine\.yaml\.rounds: must be at least 1"),
+        ({"min_sites": 0}, r"mine\.yaml\.min_sites: must be at least 1"),
+        ({"schedule": 5}, r"mine\.yaml\.schedule: is not a section"),
+        ({"schedule": None}, r"mine\.yaml\.schedule: is not a section"),
+        ({"schedule": {"at": "moon"}}, r"schedule\.at: 'moon' is not a choice\. Use one of server, sites, both"),
+        ({"schedule": {"soft_label_ensemble": "no"}}, r"soft_label_ensemble: 'no' is not true or false"),
+        ({"schedule": {"every": 0}}, r"schedule: every and epochs start at 1"),
+        ({"schedule": {"order": "paper", "at": "sites"}}, r"schedule\.at: order 'paper' .*Use at: server, or order"),
+        ({"schedule": {"order": "paper", "at": "both"}}, r"schedule\.at: order 'paper'"),
+        ({"synthetic": {"audit_quantile": "x"}}, r"synthetic\.audit_quantile: 'x' is not a number"),
+        ({"distillation": {"rate": 0.0}}, r"distillation\.rate: 0\.0 lies outside"),
+        ({"server_distillation": {"batch_size": 0}}, r"server_distillation\.batch_size"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_key_and_a_mend(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Settings.from_dict(values, "mine.yaml")
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("unseen", ["site_d", 4, [4]])
+def test_unseen_is_a_list_of_names(unseen: object) -> None:
+    """`unseen: site_d` in YAML is a text; its letters are no sites."""
+    with pytest.raises(ConfigError, match=r"unseen"):
+        Settings.from_dict({"unseen": unseen})
+
+
+@pytest.mark.parametrize("key", ["light_overrides", "generator_model"])
+def test_free_sections_are_sections_too(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{key}: is not a section"):
+        Settings.from_dict({key: 3})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"light": {"batch_size": 0}},
+        {"light": {"epochs_per_round": 0}},
+        {"synthetic": {"per_site": 0}},
+        {"synthetic": {"shard_size": 0}},
+        {"synthetic": {"audit_quantile": 1.5}},
+        {"image_size": 0},
+    ],
+)
+def test_sizes_that_fail_hours_later_are_refused_at_once(values: dict[str, Any]) -> None:
+    key = next(iter(values))
+    with pytest.raises(ConfigError, match=key):
+        Settings.from_dict(values)
+
+
+def test_a_missing_preset_lists_those_there(tmp_path: Path) -> None:
+    for name in ("us", "fundus"):
+        (tmp_path / f"{name}.yaml").write_text("rounds: 1\n")
+    with pytest.raises(ConfigError, match=r"ultra\.yaml: cannot be read.*Presets there: fundus, us"):
+        read_preset(tmp_path / "ultra.yaml")
+    (tmp_path / "mine.yaml").write_text("base: uss\n")
+    with pytest.raises(ConfigError, match=r"uss\.yaml: cannot be read.*Presets there: fundus, mine, us"):
+        read_preset(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("a: [1", "cannot be read"), ("- a\n- b\n", "does not hold"), ("text", "does not hold")]
+)
+def test_what_is_no_preset_is_named(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "p.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=rf"p\.yaml: {reason}"):
+        read_preset(tmp_path / "p.yaml")
+
+
+def test_an_empty_preset_is_all_defaults(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("# nothing\n")
+    assert read_preset(tmp_path / "p.yaml") == {}
+
+
+def test_presets_that_build_on_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b\n")
+    (tmp_path / "b.yaml").write_text("base: a\n")
+    with pytest.raises(ConfigError, match="base"):
+        read_preset(tmp_path / "a.yaml")
+
+
+def test_merge_by_hand() -> None:
+    base = {"a": {"x": 1, "y": {"z": 2}}, "b": [1, 2]}
+    assert merge(base, {"a": {"y": {"w": 3}}, "b": [9]}) == {"a": {"x": 1, "y": {"z": 2, "w": 3}}, "b": [9]}
+    assert merge(base, {"a": 5}) == {"a": 5, "b": [1, 2]}
+    assert base == {"a": {"x": 1, "y": {"z": 2}}, "b": [1, 2]}
+
+
+@given(MAPPING, MAPPING)
+@settings(deadline=None, max_examples=50)
+def test_merging_again_changes_nothing_and_the_overlay_wins(base: dict[str, Any], overlay: dict[str, Any]) -> None:
+    merged = merge(base, overlay)
+    assert merge(merged, overlay) == merged
+    assert merge(base, {}) == base
+    assert merge({}, overlay) == overlay
+    assert merged.keys() == base.keys() | overlay.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rounds=3", {"rounds": 3}),
+        ("schedule.every=5", {"schedule": {"every": 5}}),
+        ("a.b.c=[1, 2]", {"a": {"b": {"c": [1, 2]}}}),
+        ("compare.fedsam=true", {"compare": {"fedsam": True}}),
+        ("light.bundle=x=y", {"light": {"bundle": "x=y"}}),
+        ("teacher_variant=", {"teacher_variant": None}),
+    ],
+)
+def test_overrides_are_yaml_under_a_dotted_key(text: str, expected: dict[str, Any]) -> None:
+    assert parse_override(text) == expected
+
+
+@pytest.mark.parametrize("text", ["rounds", "=3", "rounds=[1", "rounds={a"])
+def test_what_is_no_override_is_shown_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set ") as caught:
+        parse_override(text)
+    assert text in caught.value.where
+    assert "--set schedule.every=5" in caught.value.mend
