@@ -27,7 +27,8 @@ class SiteConfig:
         output: folder for what the site keeps: caches, pictures of its own cases.
         bundles: folder that holds the network bundles.
         device: torch device of the heavy work.
-        threads: CPU threads of the heavy work.
+        threads: CPU threads of a site's heavy work.
+        server_threads: CPU threads of the server's heavy work, which runs while sites wait; 0 takes all cores.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server only).
@@ -38,6 +39,7 @@ class SiteConfig:
     bundles: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    server_threads: int = 0
     send_drawn_masks: bool = False
     run: Path | None = None
     teacher: Path | None = None
@@ -77,7 +79,7 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
         raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
     if key in _PATHS:
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
-    wanted = {"device": str, "threads": int, "send_drawn_masks": bool}[key]
+    wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
     if not isinstance(value, wanted):
         raise ConfigError(path, f"`{key}` must be a {wanted.__name__}, found {value!r}", "Correct the file")
     return value

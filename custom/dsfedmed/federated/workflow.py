@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.model_controller import ModelController
 
@@ -152,6 +154,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         register_tensors()
         local = Path(self.engine.get_workspace().get_site_config_dir())
         self.config: SiteConfig = load_site_config(local, "server")
+        torch.set_num_threads(self.config.server_threads or os.cpu_count() or 1)
         self.folder = self.config.run or Path(self.get_run_dir()) / "dsfedmed"
         self.sources = [c.name for c in self.engine.get_clients() if c.name not in self.settings.unseen]
         self.unseen = [c.name for c in self.engine.get_clients() if c.name in self.settings.unseen]
