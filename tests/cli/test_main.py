@@ -18,7 +18,7 @@ def test_every_command_is_a_module_with_its_four_parts() -> None:
     names = set()
     for name in entry.COMMANDS:
         module = importlib.import_module(f"dsfedmed.cli.{name}")
-        assert module.NAME == name.replace("_", "-")
+        assert name.replace("_", "-") == module.NAME
         assert module.HELP
         names.add(module.NAME)
         with pytest.raises(SystemExit) as ended:

@@ -22,7 +22,7 @@ from dsfedmed.federated import child as module
 from dsfedmed.federated.child import ChildProcess, read_message, write_message
 from dsfedmed.federated.messages import Message
 
-STAND_IN = '''
+STAND_IN = """
 import json, os, signal, sys, time
 folder, answers = sys.argv[5], os.fdopen(int(sys.argv[6]), "wb", buffering=0)
 for line in sys.stdin:
@@ -44,7 +44,7 @@ for line in sys.stdin:
     for start in range(0, len(answer), 5):  # in pieces, as a pipe may deliver it
         answers.write(answer[start : start + 5])
         time.sleep(0.01)
-'''
+"""
 
 
 def never() -> bool:
@@ -136,7 +136,9 @@ def test_stopping_twice_or_before_the_start_is_nothing(quick: ChildProcess) -> N
 
 
 def test_a_message_on_disk_is_the_message(tmp_path: Path) -> None:
-    sent = Message({"round": 1, "name": "é"}, {"w": torch.tensor([1.5]), "levels": torch.tensor([3], dtype=torch.uint8)}, True)
+    sent = Message(
+        {"round": 1, "name": "é"}, {"w": torch.tensor([1.5]), "levels": torch.tensor([3], dtype=torch.uint8)}, True
+    )
     write_message(tmp_path / "m", sent)
     got = read_message(tmp_path / "m")
     assert (got.info, got.is_difference) == (sent.info, True)
@@ -183,7 +185,9 @@ def _assert_no_file_name_leaves(child: ChildProcess, site: Path) -> None:
     image = json.loads((site / "datalist.json").read_text())["training"][1]["image"]
     content = (site / image).read_bytes()
     (site / image).write_bytes(b"not an image")
-    with pytest.raises(DSFedMedError, match=r"site_a: DataError, described in the site's own log.*check-site") as caught:
+    with pytest.raises(
+        DSFedMedError, match=r"site_a: DataError, described in the site's own log.*check-site"
+    ) as caught:
         child.run("dsf_facts", Message(), never)
     for part in (Path(image).name, Path(image).stem, str(site), "images"):
         assert part not in str(caught.value)

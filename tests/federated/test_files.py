@@ -23,7 +23,9 @@ class Downloads:
         self.server, self.calls = server, []
         self.spoilt: dict[str, list[str]] = {}
 
-    def __call__(self, fqcn: str, ref: str, timeout: float, cell: Any, location: str, **_: Any) -> tuple[str, str | None]:
+    def __call__(
+        self, fqcn: str, ref: str, timeout: float, cell: Any, location: str, **_: Any
+    ) -> tuple[str, str | None]:
         assert fqcn == "server.job"
         name = ref.removeprefix("ref-")
         self.calls.append(name)
@@ -68,7 +70,8 @@ def test_all_shards_arrive_and_open(tmp_path: Path, manifest: Manifest, download
     assert downloads.calls == _names(manifest)
     assert sorted(path.name for path in (tmp_path / "site").iterdir()) == _names(manifest)
     assert torch.equal(
-        SyntheticSet.open(tmp_path / "site", manifest).images(), SyntheticSet.open(tmp_path / "server", manifest).images()
+        SyntheticSet.open(tmp_path / "site", manifest).images(),
+        SyntheticSet.open(tmp_path / "server", manifest).images(),
     )
 
 

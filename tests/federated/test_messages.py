@@ -15,17 +15,23 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.federated.messages import Message, from_model, from_shareable, to_model, to_shareable
 
 INFO = st.dictionaries(
-    st.text(max_size=4), st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.lists(st.integers()), max_size=4
+    st.text(max_size=4),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.lists(st.integers()),
+    max_size=4,
 )
 
 
 def _message() -> Message:
-    return Message({"round": 3, "seed": 0}, {"a": torch.arange(4.0), "b": torch.tensor([1, 2], dtype=torch.uint8)}, True)
+    return Message(
+        {"round": 3, "seed": 0}, {"a": torch.arange(4.0), "b": torch.tensor([1, 2], dtype=torch.uint8)}, True
+    )
 
 
 @given(INFO, st.booleans(), st.lists(st.floats(width=16, allow_nan=False), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=40)
-def test_a_message_comes_out_of_a_shareable_as_it_went_in(info: dict[str, Any], diff: bool, values: list[float]) -> None:
+def test_a_message_comes_out_of_a_shareable_as_it_went_in(
+    info: dict[str, Any], diff: bool, values: list[float]
+) -> None:
     sent = Message(info, {"w": torch.tensor(values), "half": torch.tensor(values).half()}, diff)
     got = from_shareable(to_shareable(sent), "server")
     assert got.info == info
@@ -70,7 +76,9 @@ def test_what_is_no_tensor_is_refused_by_name(value: object, filtered: bool) -> 
         from_model(model, "site_a", filtered)
 
 
-@pytest.mark.parametrize("meta", [None, {}, {"dsfedmed": 1}, {"dsfedmed": {}}, {"dsfedmed": {"info": [], "sha256": ""}}])
+@pytest.mark.parametrize(
+    "meta", [None, {}, {"dsfedmed": 1}, {"dsfedmed": {}}, {"dsfedmed": {"info": [], "sha256": ""}}]
+)
 def test_a_message_without_our_header_is_refused(meta: dict[str, Any] | None) -> None:
     with pytest.raises(PayloadError, match=r"site_b: sent a message without our header.*same version"):
         from_model(FLModel(params={"w": torch.ones(1)}, meta=meta), "site_b")

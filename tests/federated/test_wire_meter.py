@@ -69,12 +69,18 @@ def test_what_leaves_for_a_site_goes_down(kind: str) -> None:
 
 
 def test_an_object_counts_as_it_is_serialised() -> None:
+    """NVFlare serialises into a list of buffers: their bytes count, not their number."""
     ledger, filters = _metered()
     message = _message({"weights": "x" * 1000})
     filters["request"](message)
-    assert isinstance(message.payload, (bytes, bytearray, memoryview))
-    assert _counts(ledger) == [("site_a", "down", len(message.payload), 1)]
-    assert len(message.payload) > 1000
+    assert len(b"".join(message.payload)) > 1000
+    assert _counts(ledger) == [("site_a", "down", len(b"".join(message.payload)), 1)]
+
+
+def test_buffers_that_come_in_count_by_their_bytes() -> None:
+    ledger, filters = _metered()
+    filters["incoming"](_message([b"123", bytearray(4)], "site_a", "server"))
+    assert _counts(ledger) == [("site_a", "up", 7, 1)]
 
 
 def test_the_simulator_s_passing_messages_go_down() -> None:

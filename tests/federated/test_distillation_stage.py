@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's half of mutual distillation: who learns where, soft labels until they have arrived, and resuming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.data.synthetic import SyntheticSet, write_shards
+from dsfedmed.exchange.tensors import digest
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.stages.distillation import Distillation
+from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.stages.synthetic_set import SealedSet
+from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+
+Weights = dict[str, torch.Tensor]
+PAIRS = 8
+
+
+def _same(first: Weights, second: Weights) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Sites:
+    """Sites that keep soft labels, unless told to be absent or to keep wrong ones."""
+
+    def __init__(self) -> None:
+        self.absent: set[str] = set()
+        self.wrong: set[str] = set()
+
+    def __call__(self, site: str, task: str, request: Message) -> Message | None:
+        assert task == "dsf_soft_labels"
+        if site in self.absent:
+            return None
+        return Message({"kept": "other" if site in self.wrong else digest(request.tensors)})
+
+
+def _sealed(folder: Path) -> SealedSet:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (PAIRS, 1, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.zeros(PAIRS, 1, 32, 32, dtype=torch.uint8)
+    for number in range(PAIRS):
+        labels[number, :, 4 : 12 + number, 6:20] = 1
+    manifest = write_shards(folder / "synthetic", images, labels, ["site_a", "site_b"] * (PAIRS // 2))
+    kept = list(range(1, PAIRS))
+    return SealedSet(SyntheticSet.open(folder / "synthetic", manifest, kept), kept, "f" * 64)
+
+
+def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeFlow, Sites, Distillation, Weights]:
+    values = tiny_settings(schedule={"at": at}, **changes)
+    plan, sites = tiny_plan(values), Sites()
+    flow = FakeFlow(folder, values, sites)
+    teacher = dict(plan.teacher_network().state_dict())
+    return flow, sites, Distillation(flow, plan, _sealed(folder), teacher), start_weights(plan)
+
+
+@pytest.mark.parametrize(
+    ("at", "light_learns", "soft"), [("sites", False, True), ("server", True, False), ("both", True, True)]
+)
+def test_who_learns_where(tmp_path: Path, at: str, light_learns: bool, soft: bool) -> None:
+    _, _, distillation, light = _make(tmp_path, at)
+    before = distillation.teacher
+    after = distillation.run(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
+    assert not _same(before, distillation.teacher)
+    assert after.keys() == light.keys()
+    assert _same(after, light) is not light_learns
+    assert (distillation.soft_labels is not None) is soft
+    assert (distillation.send_soft_labels() is not None) is soft
+
+
+def test_soft_labels_cover_the_selected_share_of_the_kept_set(tmp_path: Path) -> None:
+    flow, _, distillation, light = _make(tmp_path, distillation={"rate": 0.5})
+    assert distillation.send_soft_labels() is None, "nothing to send before the first distillation"
+    distillation.run(1, light, 1)
+    soft = distillation.soft_labels
+    assert soft is not None
+    assert soft.selected == sorted(set(soft.selected))
+    assert len(soft.selected) in (3, 4)
+    assert max(soft.selected) < PAIRS - 1
+    assert soft.levels.dtype == torch.uint8
+    assert tuple(soft.levels.shape) == (len(soft.selected), 1, 16, 16)
+    assert soft.sha256 == digest({"levels": soft.levels})
+    (entry,) = flow.record.data["learnability"]
+    assert (entry["round"], entry["pool"]) == (1, PAIRS - 1)
+    assert sum(entry["scores"]["histogram"]["counts"]) == PAIRS - 1
+
+
+def test_soft_labels_go_to_those_that_lack_them_until_they_have_them(tmp_path: Path) -> None:
+    flow, sites, distillation, light = _make(tmp_path)
+    distillation.run(1, light, 1)
+    sites.absent, sites.wrong = {"site_a"}, {"site_b"}
+    chosen = distillation.send_soft_labels()
+    assert chosen is not None
+    assert chosen["soft_labels"] == distillation.soft_labels.sha256  # type: ignore[union-attr]
+    assert chosen["kept"] == list(range(1, PAIRS))
+    sites.wrong = set()
+    distillation.send_soft_labels()
+    sites.absent = set()
+    distillation.send_soft_labels()
+    assert distillation.send_soft_labels() == chosen
+    assert [targets for _, targets, _ in flow.asked] == [("site_a", "site_b"), ("site_a", "site_b"), ("site_a",)]
+    distillation.run(2, light, 1)
+    distillation.send_soft_labels()
+    assert flow.asked[-1][1] == ("site_a", "site_b"), "new soft labels go to all"
+
+
+@pytest.mark.parametrize("at", ["sites", "both"])
+def test_a_restart_goes_on_to_the_same_end(tmp_path: Path, at: str) -> None:
+    _, _, unbroken, light = _make(tmp_path / "unbroken", at)
+    whole = unbroken.run(2, unbroken.run(1, light, 1), 1)
+    _, _, before, light = _make(tmp_path / "broken", at)
+    once = before.run(1, light, 1)
+    flow, _, after, light = _make(tmp_path / "broken", at)
+    assert _same(after.teacher, before.teacher)
+    assert after.soft_labels is not None
+    assert before.soft_labels is not None
+    assert after.soft_labels.sha256 == before.soft_labels.sha256
+    assert _same(after.run(1, light, 1), once), "a round that is done gives what it gave then"
+    assert len(flow.record.data["learnability"]) == 1
+    assert _same(after.run(2, once, 1), whole)
+    assert _same(after.teacher, unbroken.teacher)
+    assert after.soft_labels.sha256 == unbroken.soft_labels.sha256  # type: ignore[union-attr]
+    assert [entry["round"] for entry in flow.record.data["learnability"]] == [1, 2]

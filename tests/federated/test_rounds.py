@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When distillation is due, and what the rounds of DSFedMed do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.stages import rounds
+from dsfedmed.federated.stages.rounds import distil_due, distilled_rounds, start_weights
+from dsfedmed.settings import ScheduleSettings
+from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+
+
+@pytest.mark.parametrize(
+    ("schedule", "due"),
+    [
+        (ScheduleSettings(warmup_rounds=3, every=2), [3, 5, 7, 9]),
+        (ScheduleSettings(warmup_rounds=0, every=4), [0, 4, 8]),
+        (ScheduleSettings(warmup_rounds=1, every=1), list(range(1, 10))),
+        (ScheduleSettings(warmup_rounds=10, every=10), []),
+        (ScheduleSettings(order="paper", at="server", warmup_rounds=0, every=1), []),
+    ],
+)
+def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> None:
+    assert [done for done in range(10) if distil_due(schedule, done)] == due
+
+
+@given(st.integers(0, 20), st.integers(1, 10), st.integers(0, 60))
+@settings(deadline=None)
+def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: int, total: int) -> None:
+    schedule = ScheduleSettings(warmup_rounds=warmup, every=every)
+    due = [done for done in range(total) if distil_due(schedule, done)]
+    assert due == list(range(warmup, total, every))
+
+
+class FakeDistillation:
+    """Adds 100 to the light network's weight and remembers after which rounds it was asked."""
+
+    def __init__(self, *_: object) -> None:
+        self.calls: list[int] = []
+        self.teacher = {"t": torch.zeros(1)}
+
+    def run(self, number: int, light: dict[str, torch.Tensor], epochs: int) -> dict[str, torch.Tensor]:
+        self.calls.append(number)
+        return {"w": light["w"] + 100}
+
+    def send_soft_labels(self) -> dict[str, Any] | None:
+        return {"soft_labels": str(len(self.calls))} if self.calls else None
+
+
+def _answer(_: str, __: str, request: Message) -> Message:
+    info = {"validation": float(request.tensors["weights/w"][0]) / 1000, "steps": 1, "loss": 0.0}
+    return Message(info, {} if request.info["epochs"] == 0 else {"w": torch.ones(1)}, True)
+
+
+def _run(folder: Path, monkeypatch: pytest.MonkeyPatch, **schedule: Any) -> tuple[FakeFlow, FakeDistillation, Any]:
+    values = tiny_settings(rounds=4, schedule=schedule)
+    flow, made = FakeFlow(folder, values, _answer), FakeDistillation()
+    monkeypatch.setattr(rounds, "Distillation", lambda *_: made)
+    monkeypatch.setattr(rounds, "start_weights", lambda _: {"w": torch.zeros(1)})
+    plan: Any = SimpleNamespace(settings=values, counts={"site_a": 1, "site_b": 1}, common={}, teacher_spec={})
+    state, _ = distilled_rounds(flow, plan, None, {})
+    return flow, made, state
+
+
+def test_interleaved_rounds_train_on_with_what_was_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, made, state = _run(tmp_path, monkeypatch, warmup_rounds=1, every=2)
+    assert made.calls == [1, 3]
+    assert state.weights["w"].item() == 204.0
+    requests = [request.info for task, _, request in flow.asked if request.info["epochs"]]
+    assert [info["synthetic"] for info in requests] == [
+        None,
+        {"soft_labels": "1"},
+        {"soft_labels": "1"},
+        {"soft_labels": "2"},
+    ]
+    assert state.best_round == 4
+    assert flow.store.has("rounds")
+
+
+def test_the_paper_s_order_distils_after_the_last_round_epoch_by_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, made, state = _run(tmp_path, monkeypatch, order="paper", at="server", epochs=3)
+    assert made.calls == [5, 6, 7]
+    assert state.weights["w"].item() == 304.0
+    assert (state.best_round, state.best["w"].item()) == (7, 304.0)
+    assert [entry["round"] for entry in state.curve] == [1, 2, 3, 4, 5, 6, 7]
+    assert state.steps == 8, "the server's steps are no local steps"
+
+
+def test_finished_rounds_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(tmp_path, monkeypatch, order="paper", at="server", epochs=2)
+    flow, made, state = _run(tmp_path, monkeypatch, order="paper", at="server", epochs=2)
+    assert made.calls == []
+    assert all(request.info["epochs"] == 0 for _, _, request in flow.asked)
+    assert state.weights["w"].item() == 204.0
+
+
+def test_every_method_starts_from_the_same_weights() -> None:
+    plan = tiny_plan(tiny_settings())
+    first, second = start_weights(plan), start_weights(plan)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(tensor.is_floating_point() for tensor in first.values())
+    other = start_weights(tiny_plan(tiny_settings(seed=1)))
+    assert any(not torch.equal(first[name], other[name]) for name in first)

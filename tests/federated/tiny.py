@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small parts for tests of single stages: a 32-pixel plan, and a workflow without NVFlare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.data.facts import FederationFacts
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan, make_plan
+from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.settings import Settings, merge
+from dsfedmed.store.stage_store import StageStore
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles"
+SITES = ("site_a", "site_b")
+
+
+def tiny_settings(**changes: Any) -> Settings:
+    """Settings of a federation that fits into a second."""
+    base = {
+        "rounds": 2,
+        "image_size": 32,
+        "light": {"batch_size": 4},
+        "teacher_variant": "tiny",
+        "generator_model": {"block_out_channels": [16, 32], "norm_groups": 8, "attention_head_channels": 16},
+    }
+    return Settings.from_dict(merge(base, changes))
+
+
+def tiny_plan(settings: Settings) -> Plan:
+    """One class, grey images, and two sites of which the second has three times as many."""
+    facts = FederationFacts(1, 1, ("lesion",), True)
+    return make_plan(settings, SiteConfig(bundles=BUNDLES), facts, {"site_a": 4, "site_b": 12})
+
+
+class FakeRecord:
+    """Keeps what the run record would write."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {"learnability": [], "curves": {}, "selected": {}, "budgets": {}}
+
+    def put(self, **parts: Any) -> None:
+        self.data.update(parts)
+
+    def add(self, part: str, **entries: Any) -> None:
+        self.data[part] = {**self.data[part], **entries}
+
+
+class FakeProgress:
+    """Keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
+        self.lines.append(f"{done}/{total} {detail}")
+
+
+Answer = Callable[[str, str, Message], "Message | None"]
+
+
+class FakeFlow:
+    """The server's workflow as the stages see it; ``answer(site, task, request)`` stands in for the sites."""
+
+    def __init__(self, folder: Path, settings: Settings, answer: Answer) -> None:
+        self.folder, self.settings, self.answer = folder, settings, answer
+        self.sources = list(SITES)
+        self.unseen: list[str] = []
+        self.config = SiteConfig(bundles=BUNDLES)
+        self.store = StageStore(folder / "store", settings.to_dict())
+        self.record, self.progress = FakeRecord(), FakeProgress()
+        self.asked: list[tuple[str, tuple[str, ...], Message]] = []
+        self.tracked: list[tuple[str, float, int]] = []
+
+    def ask(
+        self,
+        task: str,
+        request: Message,
+        sites: list[str] | None = None,
+        on_reply: Callable[[str, Message], None] | None = None,
+        at_least: int | None = None,
+    ) -> dict[str, Message]:
+        targets = list(sites if sites is not None else self.sources)
+        self.asked.append((task, tuple(targets), request))
+        replies = {}
+        for site in targets:
+            reply = self.answer(site, task, request)
+            if reply is None:
+                continue
+            if on_reply:
+                on_reply(site, reply)
+            replies[site] = Message(reply.info, {} if on_reply else reply.tensors, reply.is_difference)
+        return replies
+
+    @contextmanager
+    def stage(self, name: str, purpose: str = "method") -> Iterator[None]:
+        yield
+
+    def track(self, tag: str, value: float, step: int) -> None:
+        self.tracked.append((tag, value, step))
