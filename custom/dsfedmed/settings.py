@@ -8,7 +8,7 @@ sent to, or known by, every party; paths and devices are not settings (see `dsfe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,13 +176,13 @@ class Settings:
         Raises:
             ConfigError: an unknown key, with the nearest known one, or a value that is out of range.
         """
-        sections = {f.name: f.default_factory for f in fields(cls) if isinstance(f.default_factory, type)}
+        sections: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}
         ready: dict[str, Any] = {}
         for key, value in values.items():
             kind = sections.get(key)
             if key == "unseen":
                 ready[key] = tuple(value)
-            elif kind is not None and kind is not dict:
+            elif isinstance(kind, type) and is_dataclass(kind):
                 require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
                 ready[key] = read_options(kind, value, f"{where}.{key}")
             else:

@@ -17,7 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
 
-from dsfedmed.errors import ConfigError, DSFedMedError  # noqa: E402
+from dsfedmed.data.checks import check_site  # noqa: E402
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError  # noqa: E402
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names  # noqa: E402
 from dsfedmed.settings import Settings, merge, parse_override, read_preset  # noqa: E402
 
@@ -33,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--seed", type=int, help="seed of the run")
     parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it goes on")
-    parser.add_argument("--teacher", type=Path, help="weights of the teacher's foundation (`dsfedmed pretrain-teacher`)")
+    parser.add_argument(
+        "--teacher", type=Path, help="weights of the teacher's foundation (`dsfedmed pretrain-teacher`)"
+    )
     parser.add_argument("--env", choices=("sim", "poc", "prod"), default="sim", help="where it runs")
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
@@ -59,9 +62,21 @@ def simulate(args: argparse.Namespace, settings: Settings) -> int:
 
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
+    names = site_names(args.sites)
+    refuse_damaged_sites(args.sites, names)
     layout = SimulatedSites(args.sites, args.out, BUNDLES, args.teacher, args.device, args.threads)
     prepare_workspace(args.out / "nvflare" / "dsfedmed", layout)
-    return run_simulation(settings, site_names(args.sites), args.out)
+    return run_simulation(settings, names, args.out)
+
+
+def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
+    """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here."""
+    found = {name: [f for f in check_site(folder / name) if f.level == "error"] for name in names}
+    lines = [f"{site}: {f.where}: {f.reason}. {f.mend}" for site, findings in found.items() for f in findings]
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+        broken = ", ".join(site for site, findings in found.items() if findings)
+        raise DataError(broken, f"{len(lines)} errors, listed above", "Mend them, then `dsfedmed check-site` again")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

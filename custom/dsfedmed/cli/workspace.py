@@ -22,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workspace", type=Path, help="folder to prepare; give it to `nvflare simulator -w`")
     parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="run folder for results and report")
-    parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)")
+    parser.add_argument(
+        "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
+    )
     parser.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation (default: random start)")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per site (default: 1)")

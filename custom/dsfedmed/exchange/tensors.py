@@ -73,5 +73,7 @@ def _check_one(name: str, tensor: object, spec: TensorSpec, where: str, mend: st
     if tensor.dtype not in spec.dtypes:
         raise PayloadError(where, f"{name} has dtype {tensor.dtype}, announced was {spec.dtypes}", mend)
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-        raise PayloadError(where, f"{name} holds NaN or infinite values", "Lower the site's learning rate or check its data")
+        raise PayloadError(
+            where, f"{name} holds NaN or infinite values", "Lower the site's learning rate or check its data"
+        )
     return tensor

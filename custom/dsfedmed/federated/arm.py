@@ -120,7 +120,9 @@ def report(flow: FederatedWorkflow, arm: Arm, state: ArmState, rounds: int, sinc
     """Write the round's progress line."""
     last = state.curve[-2]["validation"] if len(state.curve) > 1 else {}
     dice = " ".join(f"{site} {value * 100:.1f}" for site, value in last.items())
-    flow.progress.step(state.round, rounds, f"{arm.name} round {state.round}  validation Dice {dice or 'pending'}", since)
+    flow.progress.step(
+        state.round, rounds, f"{arm.name} round {state.round}  validation Dice {dice or 'pending'}", since
+    )
 
 
 def record_choice(flow: FederatedWorkflow, method: str, state: ArmState) -> None:

@@ -48,7 +48,8 @@ class ChildProcess:
         """
         self._start()
         write_message(self.folder / "request", request)
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
             self._process.stdin.flush()
@@ -86,7 +87,12 @@ class ChildProcess:
         command = [sys.executable, "-m", "dsfedmed.federated.worker", self.site, str(self.local), str(self.folder)]
         with (self.folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, str(writer)], stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(writer,), env=environment
+                [*command, str(writer)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                env=environment,
             )
         os.close(writer)
         self._answers = os.fdopen(reader, "rb", buffering=0)

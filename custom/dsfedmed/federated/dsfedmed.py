@@ -16,7 +16,7 @@ from dsfedmed.settings import Settings
 
 
 class DSFedMed(FederatedWorkflow):
-    """Dual-scale federation: private generators, a synthetic set, a teacher at the server, a light network everywhere."""
+    """Private generators, a synthetic set, a teacher at the server, and a light network everywhere."""
 
     METHOD = "dsfedmed"
 

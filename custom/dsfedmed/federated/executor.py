@@ -27,7 +27,7 @@ class SiteExecutor(Executor):
         super().__init__()
         self._child: ChildProcess | None = None
 
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:  # noqa: ARG002 (NVFlare's signature)
         """Prepare at the start of the run, end the child at its end."""
         if event_type == EventType.START_RUN:
             register_tensors()

@@ -10,7 +10,8 @@ from typing import Any
 from nvflare.fuel.f3.streaming.file_downloader import add_file, download_file
 from nvflare.fuel.f3.streaming.obj_downloader import ObjectDownloader
 
-from dsfedmed.data.synthetic import Manifest, verify_shard
+from dsfedmed.data.manifest import Manifest, Shard
+from dsfedmed.data.synthetic import verify_shard
 from dsfedmed.errors import PayloadError
 
 REQUEST_TIMEOUT_S = 60.0
@@ -44,7 +45,12 @@ def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any
             continue
         for attempt in range(1, TRIES + 1):
             error, arrived = download_file(
-                offer["from"], offer["references"][shard.name], REQUEST_TIMEOUT_S, cell, str(folder), abort_signal=abort_signal
+                offer["from"],
+                offer["references"][shard.name],
+                REQUEST_TIMEOUT_S,
+                cell,
+                str(folder),
+                abort_signal=abort_signal,
             )
             if not error and arrived:
                 os.replace(arrived, target)
@@ -56,7 +62,7 @@ def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any
                 raise PayloadError(shard.name, f"did not arrive whole after {TRIES} tries ({error})", "Run again")
 
 
-def _whole(path: Path, shard: Any) -> bool:
+def _whole(path: Path, shard: Shard) -> bool:
     try:
         verify_shard(path, shard)
     except PayloadError:

@@ -39,7 +39,9 @@ def simulate(settings: Settings, sites: list[str], out: Path) -> int:
         environment.deploy(recipe.job)
     except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
         if not (out / FILE_NAME).exists():
-            raise ConfigError(workspace, f"NVFlare did not start the run ({error})", "Read the log files there") from error
+            raise ConfigError(
+                workspace, f"NVFlare did not start the run ({error})", "Read the log files there"
+            ) from error
     results = build_report(out)
     print(summary_text(results))
     return 0 if read_json(out / FILE_NAME)["verdict"] == "complete" else 1

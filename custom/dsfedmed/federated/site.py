@@ -69,7 +69,8 @@ class Site:
         """Do a task, or give the reply again that this very request was given before.
 
         A request that comes a second time (the server was restarted, or a message was lost) costs nothing and its
-        reply is the same to the last bit, unless the site's datalist has changed since. Replies of training rounds are kept for a few rounds, all others for good.
+        reply is the same to the last bit, unless the site's datalist has changed since. Replies of training rounds are
+        kept for a few rounds, all others for good.
         """
         slot = self.folder / "replies" / _slot(task, request.info)
         parts = {"info": request.info, "tensors": digest(request.tensors), "datalist": self.datalist.sha256}

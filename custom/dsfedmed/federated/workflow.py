@@ -117,7 +117,9 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         if len(replies) < needed:
             reasons = "; ".join(f"{site}: {failures.get(site, 'no answer')}" for site in targets if site not in replies)
             raise DSFedMedError(
-                task, f"{len(replies)} of {needed} needed sites answered ({reasons})", "Mend these sites and start again"
+                task,
+                f"{len(replies)} of {needed} needed sites answered ({reasons})",
+                "Mend these sites and start again",
             )
         return {site: replies[site] for site in targets if site in replies}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepare an NVFlare simulator workspace: what a hospital's site installation holds, for all simulated sites at once."""
+"""Prepare a simulator workspace: what a hospital's installation holds, for all simulated sites at once."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.reporting.methods import METHODS
-from dsfedmed.reporting.units import byte_text, signed_interval_text
+from dsfedmed.reporting.units import byte_text, change_text, signed_interval_text
 
 COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
 
@@ -69,4 +69,4 @@ def _bytes(block: dict[str, Any]) -> str:
     if block["fedsam_equivalent"] is None:
         return text
     text += f"; FedSAM would have moved {byte_text(block['fedsam_equivalent'])}"
-    return text if block["reduction"] is None else f"{text} ({100 * block['reduction']:.1f} % less)"
+    return text if block["reduction"] is None else f"{text} ({change_text(block['reduction'])})"

@@ -45,3 +45,8 @@ def signed(value: float, digits: int = 1) -> str:
 def signed_interval_text(interval: dict[str, Any]) -> str:
     """Return a difference and its interval: "+2.8 [+0.3, +5.1]"."""
     return f"{signed(interval['mean'])} [{signed(interval['low'])}, {signed(interval['high'])}]"
+
+
+def change_text(reduction: float) -> str:
+    """Return a reduction (fraction; negative is an increase) as "12.3 % less" or "12.3 % more"."""
+    return f"{abs(100 * reduction):.1f} % {'less' if reduction >= 0 else 'more'}"

@@ -44,6 +44,8 @@ class TeacherConfig:
         pos_weight: factor of positive pixels in the BCE; the release has 2.
         dice_weight: factor of the soft Dice loss beside the BCE.
         flips: flip images and labels along either axis at random, half of the time each.
+        bfloat16: run the forward pass under bfloat16 autocast; weights, loss and update stay float32. About twice as
+            fast on CPUs that have it, slower on those that do not.
     """
 
     epochs: int = 8
@@ -55,6 +57,7 @@ class TeacherConfig:
     pos_weight: float = 2.0
     dice_weight: float = 1.0
     flips: bool = True
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
@@ -197,7 +200,9 @@ def _epoch(
         images, labels = pool.images(batch), pool.labels(batch)
         if config.flips:
             images, labels = _flip(images, labels, random)
-        logits = _logits(teacher, images.to(device), config.tune, labels.shape[-2:])
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+            logits = _logits(teacher, images.to(device), config.tune, labels.shape[-2:])
+        logits = logits.float()
         target = to_channels(labels, logits.shape[1], nested).to(device)
         bce = bce_per_sample(logits, target, config.pos_weight).mean()
         dice = soft_dice(logits, target)

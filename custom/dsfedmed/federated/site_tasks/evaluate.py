@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from torch import Tensor
@@ -54,5 +55,7 @@ def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:
 
 
 def _own_image(site: Site, image: ScoredImage) -> Tensor:
-    document = {key: value for key, value in site.datalist.document(image.item).items() if key != "label"}
+    document: dict[Hashable, Any] = {
+        key: value for key, value in site.datalist.document(image.item).items() if key != "label"
+    }
     return plain(LoadSiteImaged(keys=("image",), channels=3)(document)["image"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dsfedmed.data.labels import to_channels
+from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference, pack, unpack
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
@@ -21,7 +22,7 @@ def base(site: Site, request: Message) -> Message:
     config = GeneratorConfig.from_dict(info["generator"])
     images = site.arrays("training", info["light"]).images
     start = unpack(request.tensors)
-    network = build_base(config).to(device)
+    network = on_device(build_base(config), device)
     network.load_state_dict(start)
     loss = fit_base(
         network,
@@ -42,9 +43,9 @@ def branch(site: Site, request: Message) -> Message:
     info, device = request.info, site.config.device
     config = GeneratorConfig.from_dict(info["generator"])
     arrays = site.arrays("training", info["light"])
-    frozen = build_base(config).to(device)
+    frozen = on_device(build_base(config), device)
     frozen.load_state_dict(unpack(request.tensors))
-    network = build_branch(frozen, config, seed=derive_seed(info["seed"], "branch")).to(device)
+    network = on_device(build_branch(frozen, config, seed=derive_seed(info["seed"], "branch")), device)
     channels = to_channels(arrays.labels, config.num_classes, info["nested"])
     seed = derive_seed(info["seed"], site.name, "branch")
     loss = fit_branch(frozen, network, arrays.images.to(device), channels.to(device), config, info["steps"], seed)

@@ -40,9 +40,7 @@ def synthetic_source(site: Site, info: dict[str, Any]) -> SyntheticSource | None
         raise PayloadError(site.name, "holds other soft labels than the round uses", "They are sent again next round")
     samples = _samples(site, chosen)
     soft = decode_soft(tensors["levels"], len(samples), info["num_classes"], "server")
-    return SyntheticSource(
-        samples.images, samples.labels, soft, chosen["supervised_weight"], chosen["kl_weight"]
-    )
+    return SyntheticSource(samples.images, samples.labels, soft, chosen["supervised_weight"], chosen["kl_weight"])
 
 
 def _samples(site: Site, chosen: dict[str, Any]) -> SiteArrays:

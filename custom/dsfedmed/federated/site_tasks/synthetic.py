@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from dsfedmed.data.synthetic import Manifest, SyntheticSet
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.generator.audit import audit as copy_check

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -46,14 +46,16 @@ class Distillation:
     def __init__(self, flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights) -> None:
         self.flow, self.plan, self.sealed = flow, plan, sealed
         self.at = flow.settings.schedule.at
-        self.round, self.soft_labels = -1, None
+        self.round = -1
+        self.soft_labels: SoftLabels | None = None
         self.acknowledged: set[str] = set()
-        network = plan.teacher_network()
+        self._light: Weights = {}
+        self._teacher = network = plan.teacher_network()
         network.load_state_dict(teacher)
         network.to(flow.config.device)
         light = plan.light_network().to(flow.config.device)
         embeddings = open_embeddings(flow.folder / "embeddings", network, sealed.pool, sealed.sha256)
-        learn = "teacher" if self.at == "sites" else "both"
+        learn: Literal["teacher", "both"] = "teacher" if self.at == "sites" else "both"
         server = replace(flow.settings.server_distillation, learn=learn)
         self.distiller = MutualDistiller(
             network,
@@ -67,12 +69,10 @@ class Distillation:
         )
         self._resume()
 
-    soft_labels: SoftLabels | None
-
     @property
     def teacher(self) -> Weights:
         """The teacher's weights as they are now."""
-        return {name: tensor.detach().cpu().clone() for name, tensor in self.distiller.teacher.state_dict().items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self._teacher.state_dict().items()}
 
     def run(self, round_number: int, light: Weights, epochs: int) -> Weights:
         """Distil with the light network's weights after ``round_number``; return the light network's weights.
@@ -107,7 +107,9 @@ class Distillation:
         lacking = [site for site in self.flow.sources if site not in self.acknowledged]
         if lacking:
             info = {**self.plan.common, "round": self.round, "synthetic": chosen}
-            replies = self.flow.ask("dsf_soft_labels", Message(info, {"levels": soft.levels}), sites=lacking, at_least=0)
+            replies = self.flow.ask(
+                "dsf_soft_labels", Message(info, {"levels": soft.levels}), sites=lacking, at_least=0
+            )
             self.acknowledged |= {site for site, reply in replies.items() if reply.info["kept"] == soft.sha256}
         return chosen
 
@@ -143,7 +145,9 @@ class Distillation:
         soft = self.soft_labels
         tensors = {f"teacher/{name}": tensor for name, tensor in self.teacher.items()}
         tensors |= {f"light/{name}": tensor for name, tensor in self._light.items()}
-        tensors |= {f"adam.teacher/{n}": t for n, t in optimizer_state_tensors(self.distiller.teacher_optimizer).items()}
+        tensors |= {
+            f"adam.teacher/{n}": t for n, t in optimizer_state_tensors(self.distiller.teacher_optimizer).items()
+        }
         tensors |= {f"adam.light/{n}": t for n, t in optimizer_state_tensors(self.distiller.student_optimizer).items()}
         if soft:
             tensors["levels"] = soft.levels
@@ -151,12 +155,11 @@ class Distillation:
         self.flow.store.put(STATE, {**info, "learnability": known + entries}, tensors)
 
     def _resume(self) -> None:
-        self._light: Weights = {}
         if not self.flow.store.has(STATE):
             return
         state = self.flow.store.get(STATE)
         self.round, self.distiller.epoch = state.info["round"], state.info["epoch"]
-        self.distiller.teacher.load_state_dict(_under(state.tensors, "teacher/"))
+        self._teacher.load_state_dict(_under(state.tensors, "teacher/"))
         load_optimizer_state(self.distiller.teacher_optimizer, _under(state.tensors, "adam.teacher/"), STATE)
         load_optimizer_state(self.distiller.student_optimizer, _under(state.tensors, "adam.light/"), STATE)
         self._light = _under(state.tensors, "light/")

@@ -81,7 +81,9 @@ def _ask(
 
 def _local(flow: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, Any]]]:
     """A site's own network on its own test; at an unseen site, each case's mean over the sites' networks."""
-    local = {site: compared[f"local@{site}"][site] for site in flow.sources if site in compared.get(f"local@{site}", {})}
+    local = {
+        site: compared[f"local@{site}"][site] for site in flow.sources if site in compared.get(f"local@{site}", {})
+    }
     for site in flow.unseen:
         runs = [found[site] for name, found in compared.items() if name.startswith("local@") and site in found]
         if runs:

@@ -53,7 +53,7 @@ def distilled_rounds(
 
 
 def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distillation, state: ArmState) -> None:
-    """The paper's order: every epoch of the server's distillation is validated by the source sites, the best is kept."""
+    """The paper's order: the source sites validate every epoch of the server's distillation, the best is kept."""
     last = flow.settings.rounds
     for number in range(max(state.round, last) + 1, last + flow.settings.schedule.epochs + 1):
         state.weights = distillation.run(number, state.weights, 1)

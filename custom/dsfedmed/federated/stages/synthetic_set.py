@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from dsfedmed.data.labels import to_channels
-from dsfedmed.data.synthetic import Manifest, SyntheticSet, write_shards
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet, write_shards
+from dsfedmed.devices import on_device
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.federated.files import offer_files
 from dsfedmed.federated.messages import Message
@@ -53,7 +55,9 @@ def synthesise(
             origin += [site] * int(good.sum())
             flow.progress.step(number, len(branches), f"{site}: {int(good.sum())} of {len(made)} usable")
         folder = flow.folder / FOLDER
-        manifest = write_shards(folder, torch.cat(images), torch.cat(labels), origin, flow.settings.synthetic.shard_size)
+        manifest = write_shards(
+            folder, torch.cat(images), torch.cat(labels), origin, flow.settings.synthetic.shard_size
+        )
         return StageResult(manifest.to_dict(), {})
 
     return Manifest.from_dict(flow.once("synthesise", make).info)
@@ -98,7 +102,8 @@ def _generate(
     def report(done: int) -> None:
         flow.progress.site("server", f"{site}: {done} of {len(label_maps)} images")
 
-    return sample(frozen.to(device), branch.to(device), channels.to(device), plan.generator, seed, on_batch=report)
+    networks = on_device(frozen, device), on_device(branch, device)
+    return sample(*networks, channels.to(device), plan.generator, seed, on_batch=report)
 
 
 def _vetoed(site: str, reply: Message, manifest: Manifest) -> set[int]:

@@ -37,9 +37,7 @@ def adapt_teacher(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet) -> Wei
 
         seed = derive_seed(flow.settings.seed, "adapt teacher")
         teacher.to(flow.config.device)
-        history = adapt_on_pool(
-            teacher, sealed.pool, flow.settings.teacher, seed, plan.facts.nested, on_epoch=report
-        )
+        history = adapt_on_pool(teacher, sealed.pool, flow.settings.teacher, seed, plan.facts.nested, on_epoch=report)
         info = {"foundation": origin, "losses": [epoch.loss for epoch in history]}
         return StageResult(info, dict(teacher.state_dict()))
 

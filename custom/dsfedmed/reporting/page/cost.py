@@ -8,7 +8,7 @@ from typing import Any
 from dsfedmed.reporting.figures.cost import bytes_figure, stages_figure
 from dsfedmed.reporting.page.html import Section, join, note, nothing, svg_figure, table, tag
 from dsfedmed.reporting.record import Record
-from dsfedmed.reporting.units import byte_text, count_text, seconds_text
+from dsfedmed.reporting.units import byte_text, change_text, count_text, seconds_text
 
 
 def ledger(record: Record, results: dict[str, Any]) -> Section:
@@ -60,7 +60,7 @@ def _fedsam(record: Record, results: dict[str, Any]) -> object:
     block, fedsam = results["bytes"], record.mapping("bytes").get("fedsam")
     if block["fedsam_equivalent"] is None or not fedsam:
         return nothing("FedSAM's equivalent was not recorded.")
-    change = "" if block["reduction"] is None else f" DSFedMed moved {100 * block['reduction']:.1f} % less."
+    change = "" if block["reduction"] is None else f" DSFedMed moved {change_text(block['reduction'])}."
     if block["reduction"] is not None and block["reduction"] < 0:
         change = f" DSFedMed moved {-100 * block['reduction']:.1f} % more: the one-off payloads outweigh so few rounds."
     return note(

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The committed job folder and job.py are the same job, and what is wrong is said before anything starts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.data.demo import make_demo_sites
+from tests.federated.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "jobs" / "dsfedmed"))
+import job  # noqa: E402
+
+from dsfedmed.federated.recipe import job_files  # noqa: E402
+
+
+def test_the_committed_job_folder_is_what_job_py_writes(tmp_path):
+    assert job.main(["--write-job", str(tmp_path), "--preset", "demo", "--unseen", "site_d"]) == 0
+    assert job_files(tmp_path / "dsfedmed") == job_files(ROOT / "jobs" / "dsfedmed")
+
+
+def test_the_job_carries_no_code_and_names_only_allowed_classes():
+    folder = ROOT / "jobs" / "dsfedmed" / "app"
+    assert not (folder / "custom").exists()
+    server = job_files(ROOT / "jobs" / "dsfedmed")["app/config/config_fed_server.json"]
+    paths = [entry["path"] for entry in [*server["workflows"], *server["components"]]]
+    assert all(path.startswith(("dsfedmed.", "nvflare.")) for path in paths)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("job") / "sites"
+    make_demo_sites(folder, seed=1, training=2, validation=2, test=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset", "nonsense"], ["nonsense", "cpu", "demo"]),
+        (["--set", "schedule.evry=5"], ["evry", "every"]),
+        (["--set", "rounds"], ["key=value"]),
+        (["--unseen", "site_z"], ["site_z", "site_a"]),
+        (["--set", "min_sites=9"], ["min_sites"]),
+    ],
+)
+def test_a_wrong_word_on_the_command_line_is_named_with_its_mend(demo, tmp_path, capsys, arguments, words):
+    code = job.main(["--sites", str(demo), "--out", str(tmp_path / "run"), "--preset", "smoke", *arguments])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert all(word in said for word in words), said
+
+
+def test_a_folder_without_sites_is_refused(tmp_path, capsys):
+    assert job.main(["--sites", str(tmp_path), "--out", str(tmp_path / "run"), "--preset", "smoke"]) == 2
+    assert "datalist.json" in capsys.readouterr().err
+
+
+def test_a_site_with_a_damaged_image_stops_the_run_before_it_starts(demo, tmp_path, capsys):
+    import shutil
+
+    sites = tmp_path / "sites"
+    shutil.copytree(demo, sites)
+    image = next((sites / "site_b" / "images").iterdir())
+    image.write_bytes(image.read_bytes()[:60])
+    code = job.main(["--sites", str(sites), "--out", str(tmp_path / "run"), "--preset", "smoke", "--unseen", "site_d"])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert image.name in said
+    assert "site_b" in said
+    assert not (tmp_path / "run" / "store").exists()
