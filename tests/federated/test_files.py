@@ -116,7 +116,7 @@ def test_a_manifest_that_leads_out_of_the_folder_fetches_nothing(
 ) -> None:
     document = manifest.to_dict()
     document["shards"][0]["name"] = "../evil.safetensors"
-    with pytest.raises(PayloadError, match="no plain .safetensors name"):
+    with pytest.raises(PayloadError, match=r"no plain \.safetensors name"):
         pull_files({"from": "server.job", "references": {}, "manifest": document}, tmp_path / "site", None, None)
     assert downloads.calls == []
 
