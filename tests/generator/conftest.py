@@ -22,6 +22,7 @@ def tiny() -> GeneratorConfig:
         base_learning_rate=3e-3,
         branch_learning_rate=3e-3,
         warmup_steps=2,
+        guidance=1.0,
         sampler_steps=4,
     )
 

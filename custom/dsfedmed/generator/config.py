@@ -44,7 +44,8 @@ class GeneratorConfig:
         flip_axes: spatial axes (0 is x: left-right as displayed, 1 is y) flipped at random while fitting. The default
             leaves y alone because depth has a direction in ultrasound.
         mask_dropout: probability in [0, 1) of blanking a mask while fitting the branch (classifier-free guidance).
-        guidance: classifier-free guidance scale against the blank mask; 1 is off and costs half of any other value.
+        guidance: classifier-free guidance scale against the blank mask; 1 is off and costs half of any other value. On
+            breast ultrasound 1.25 gives lesions the contrast of real ones (-0.129 to -0.131), 1 less, 1.5 more.
         sampler: "ddim", "unipc" or "ddpm".
         sampler_steps: network evaluations per image (twice as many with guidance).
 
@@ -66,7 +67,7 @@ class GeneratorConfig:
     train_timesteps: int = 1000
     prediction_type: str = "sample"
     zero_terminal_snr: bool = True
-    snr_clamp: float = 5.0
+    snr_clamp: float = 20.0
     batch_size: int = 16
     base_learning_rate: float = 1e-3
     branch_learning_rate: float = 1e-3
@@ -74,9 +75,9 @@ class GeneratorConfig:
     max_gradient_norm: float = 1.0
     flip_axes: tuple[int, ...] = (0,)
     mask_dropout: float = 0.1
-    guidance: float = 1.0
-    sampler: str = "ddim"
-    sampler_steps: int = 20
+    guidance: float = 1.25
+    sampler: str = "unipc"
+    sampler_steps: int = 10
 
     def __post_init__(self) -> None:
         """Normalise lists (as JSON gives them) to tuples, then check every value."""
