@@ -12,7 +12,7 @@ import numpy as np
 from dsfedmed.data.arrays import unknown_values, unknown_values_mend
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
 from dsfedmed.data.formats import Raw, read_volume
-from dsfedmed.data.reading import intensity_window, label_values
+from dsfedmed.data.reading import label_values
 from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning"]
@@ -68,8 +68,8 @@ def _check_item(datalist: SiteDatalist, item: Item, findings: list[Finding]) -> 
     image = _open(item.image, False, findings)
     if image is not None:
         try:
-            low, high = intensity_window(item.image, image.array)
-            if low == high or (image.array == image.array.flat[0]).all():
+            low, high = image.window
+            if low == high or (not image.volume and (image.array == image.array.flat[0]).all()):
                 findings.append(Finding("warning", str(item.image), "the image is blank", "Look at it."))
         except DataError as error:
             findings.append(_error(error))
@@ -104,7 +104,8 @@ def _check_part(datalist: SiteDatalist, part: str, values: tuple[int, ...]) -> l
     """Judge a part as a whole."""
     items, where = datalist.parts[part], f"{datalist.root} ({part})"
     if not items:
-        return [Finding("warning", where, "the part is empty", "A site that trains needs training and validation.")]
+        need = {"training": "A site that trains needs it.", "validation": "A site that trains selects on it."}
+        return [Finding("warning", where, "the part is empty", need.get(part, "Nothing can be reported without it."))]
     findings = []
     unlabelled = sum(item.label is None for item in items)
     if unlabelled:

@@ -23,15 +23,35 @@ SUFFIXES = (*PICTURES, ".npy", ".nii", ".nii.gz", ".dcm")
 # A volume's label (or image) is read once while its slices are asked for one after the other: image and label of
 # the volume at hand and of the one before.
 VOLUMES_KEPT = 4
+PERCENTILES = (0.5, 99.5)
 
 
 @dataclass(frozen=True)
 class Raw:
     """A file's content. ``array`` is (X, Y, C), or (X, Y, Z) when ``volume``; ``affine`` is 4 x 4."""
 
+    path: Path
     array: np.ndarray
     affine: np.ndarray
     volume: bool
+
+    @functools.cached_property
+    def window(self) -> tuple[float, float]:
+        """The (low, high) that become 0 and 1: (0, 255) for 8 bit, (0, 1) for bits, else percentiles 0.5 and 99.5.
+
+        Raises:
+            DataError: when a value is not finite.
+        """
+        if self.array.dtype == np.uint8:
+            return 0.0, 255.0
+        if self.array.dtype == np.bool_:
+            return 0.0, 1.0
+        if not np.isfinite(self.array).all():
+            raise DataError(
+                self.path, "it holds values that are not finite", "Export it again without NaN and infinity."
+            )
+        low, high = np.percentile(self.array.astype(np.float32), PERCENTILES)
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -127,7 +147,7 @@ def _flat(path: Path, array: np.ndarray, affine: Any = None) -> Raw:
         )
     if array.shape[2] in (2, 4):
         array = array[..., :-1]
-    return Raw(array, np.eye(4) if affine is None else np.asarray(affine, dtype=np.float64), volume=False)
+    return Raw(path, array, np.eye(4) if affine is None else np.asarray(affine, dtype=np.float64), volume=False)
 
 
 def _read_picture(path: Path, label: bool) -> Raw:
@@ -173,7 +193,7 @@ def _read_nifti(path: Path) -> Raw:
     array, meta = reader.get_data(reader.read(path))
     array = array.reshape(shape)
     affine = np.asarray(meta["affine"], dtype=np.float64)
-    return Raw(array, affine, volume=True) if len(shape) == 3 else _flat(path, array, affine)
+    return Raw(path, array, affine, volume=True) if len(shape) == 3 else _flat(path, array, affine)
 
 
 def _read_dicom(path: Path) -> Raw:

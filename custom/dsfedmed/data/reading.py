@@ -16,7 +16,6 @@ from dsfedmed.data.formats import Raw, read_raw, read_volume
 from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
-LOWER_PERCENTILE, UPPER_PERCENTILE = 0.5, 99.5
 
 
 class LoadSiteImaged(MapTransform):
@@ -66,12 +65,12 @@ class LoadSiteImaged(MapTransform):
             if key == "label":
                 array = label_values(path, raw.array, label_map).transpose(2, 0, 1)
             else:
-                array = self._scaled_channels(path, raw, slice_index)
+                array = self._scaled_channels(raw, slice_index)
             item[key] = _meta_tensor(array, path, raw.affine, slice_index)
         return item
 
-    def _scaled_channels(self, path: Path, raw: Raw, slice_index: int | None) -> np.ndarray:
-        low, high = intensity_window(path, raw.array)
+    def _scaled_channels(self, raw: Raw, slice_index: int | None) -> np.ndarray:
+        low, high = raw.window
         array = raw.array if slice_index is None else raw.array[..., slice_index : slice_index + 1]
         scaled = np.clip((array.astype(np.float32) - low) / max(high - low, 1e-12), 0.0, 1.0)
         if self.channels == 1 and scaled.shape[2] == 3:
@@ -79,22 +78,6 @@ class LoadSiteImaged(MapTransform):
         if self.channels == 3 and scaled.shape[2] == 1:
             scaled = np.repeat(scaled, 3, axis=2)
         return scaled.astype(np.float32).transpose(2, 0, 1)
-
-
-def intensity_window(path: Path, array: np.ndarray) -> tuple[float, float]:
-    """Return the (low, high) that become 0 and 1: (0, 255) for 8 bit, (0, 1) for bits, else the percentiles.
-
-    Raises:
-        DataError: when a value is not finite.
-    """
-    if array.dtype == np.uint8:
-        return 0.0, 255.0
-    if array.dtype == np.bool_:
-        return 0.0, 1.0
-    if not np.isfinite(array).all():
-        raise DataError(path, "it holds values that are not finite", "Export it again without NaN and infinity.")
-    low, high = np.percentile(array.astype(np.float32), (LOWER_PERCENTILE, UPPER_PERCENTILE))
-    return float(low), float(high)
 
 
 def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:
@@ -131,7 +114,7 @@ def _read(path: Path, slice_index: int | None, label: bool) -> Raw:
     if not raw.volume or not 0 <= slice_index < raw.array.shape[2]:
         raise DataError(path, f"it has no slice {slice_index}", "Image and label must be volumes of the same size.")
     if label:
-        return Raw(raw.array[..., slice_index : slice_index + 1], raw.affine, volume=True)
+        return Raw(path, raw.array[..., slice_index : slice_index + 1], raw.affine, volume=True)
     return raw
 
 

@@ -149,7 +149,7 @@ class SyntheticSet:
         return cls(folder, manifest, np.sort(chosen))
 
     def __len__(self) -> int:
-        """Number of kept images."""
+        """Return the number of kept images."""
         return len(self.kept)
 
     @property

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a site's datalist.json from paired folders, or one per client from the authors' npy layout.
+
+The split goes by case, so all images of a patient stay in one part; the same seed gives the same split.
+
+Examples:
+  dsfedmed build-datalist /data/our_hospital --images images --labels labels --label-names lesion
+  dsfedmed build-datalist /data/our_hospital --case-regex '^(patient[0-9]+)_' --split 0.6/0.15/0.25
+  dsfedmed build-datalist /data/Prostate --layout npy --case-regex '^(Case[0-9]+)'
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired
+from dsfedmed.errors import ConfigError
+
+NAME = "build-datalist"
+HELP = "write datalist.json from paired folders or from the authors' npy layout"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="site folder (paired), or folder of client folders (npy)")
+    add("--layout", choices=("paired", "npy"), default="paired", help="how the files lie (default %(default)s)")
+    add("--images", default="images", help="paired: folder of the images (default %(default)s)")
+    add("--labels", default="labels", help="paired: folder of the labels, same names (default %(default)s)")
+    add("--label-suffix", default="", help="paired: what label names have behind the image's name, such as _mask")
+    add("--split", default="0.6/0.15/0.25", help="paired: training/validation/test shares (default %(default)s)")
+    add("--validation-share", type=float, default=0.15, help="npy: share cut from data_npy (default %(default)s)")
+    add("--case-regex", help="finds the patient in a file name: group 1, or the whole match (default: every file)")
+    add("--label-names", nargs="+", metavar="NAME", help="foreground classes, from label value 1 upwards")
+    add("--label-map", help="label values to rewrite, such as 128=1,255=2 (0/255 masks need none)")
+    add("--exclusive", action="store_true", help="classes exclude each other (default: a higher label lies in a lower)")
+    add("--name", help="paired: the site's name (default: the folder's)")
+    add("--seed", type=int, default=0, help="seed of the split (default %(default)s)")
+    add("--force", action="store_true", help="replace a datalist.json that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the datalists and name them with their counts."""
+    settings = BuildSettings(
+        case_regex=args.case_regex,
+        label_names=tuple(args.label_names or ()),
+        label_map=_numbers(args.label_map),
+        nested=not args.exclusive,
+        seed=args.seed,
+        force=args.force,
+    )
+    if args.layout == "npy":
+        paths = build_npy_layout(args.folder, settings, args.validation_share)
+    else:
+        split = _shares(args.split)
+        paths = [build_paired(args.folder, settings, args.images, args.labels, split, args.label_suffix, args.name)]
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    try:
+        training, validation, test = (float(share) for share in text.split("/"))
+    except ValueError as error:
+        raise ConfigError("--split", f"{text!r} is no split", "Write three shares, such as 0.6/0.15/0.25.") from error
+    return training, validation, test
+
+
+def _numbers(text: str | None) -> dict[int, int] | None:
+    try:
+        pairs: list[Any] = [pair.split("=") for pair in text.split(",")] if text else []
+        return {int(value): int(target) for value, target in pairs} or None
+    except ValueError as error:
+        raise ConfigError("--label-map", f"{text!r} is no map", "Write pairs, such as 128=1,255=2.") from error
