@@ -46,5 +46,21 @@ types: setup     ## mypy --strict
 
 check: lint types test   ## everything CI could ask
 
+# Real sites, several seeds: make benchmark SITES=DIR UNSEEN=SITE PUBLIC="DIR/polyp DIR/skin" NAME=ultrasound
+UNSEEN ?= site_d
+NAME ?= benchmark
+SEEDS ?= 0 1 2
+TEACHER ?= runs/teacher_small_64.safetensors
+
+runs/teacher_small_64.safetensors: | setup
+	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant small --image-size 64 --steps 5000 --out $@
+
+benchmark: setup $(TEACHER)   ## the cpu preset on SITES for every seed, and one table
+	for seed in $(SEEDS); do \
+		$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen $(UNSEEN) --preset cpu --seed $$seed \
+			--teacher $(TEACHER) --out runs/$(NAME)-$$seed || exit 1; \
+	done
+	$(BIN)/dsfedmed table $(foreach seed,$(SEEDS),runs/$(NAME)-$(seed)) --out runs/$(NAME).md
+
 clean:           ## remove what the targets made, the environment aside
 	rm -rf $(DEMO) $(SITES) $(SHAPES) data/demo_teacher.safetensors build dist

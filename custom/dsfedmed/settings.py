@@ -180,29 +180,53 @@ class Settings:
         ready: dict[str, Any] = {}
         for key, value in values.items():
             kind = sections.get(key)
-            if key == "unseen":
-                ready[key] = tuple(value)
-            elif isinstance(kind, type) and is_dataclass(kind):
+            if isinstance(kind, type):
                 require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
+            if key == "unseen":
+                named = isinstance(value, (list, tuple)) and all(isinstance(site, str) for site in value)
+                require(named, f"{where}.unseen", f"{value!r} is no list of site names", "Write unseen: [SITE]")
+                ready[key] = tuple(value)
+            elif is_dataclass(kind):
                 ready[key] = read_options(kind, value, f"{where}.{key}")
             else:
-                ready[key] = value
+                ready[key] = dict(value) if kind is dict else value
         settings = read_options(cls, ready, where)
-        require(settings.rounds > 0, f"{where}.rounds", "must be at least 1", "Give 1 or more")
-        require(settings.min_sites > 0, f"{where}.min_sites", "must be at least 1", "Give 1 or more")
+        settings.check(where)
         return settings
+
+    def check(self, where: str) -> None:
+        """Raise ``ConfigError`` naming the first number that is out of range."""
+        positive = {
+            "rounds": self.rounds,
+            "min_sites": self.min_sites,
+            "image_size": self.image_size,
+            "light.batch_size": self.light.batch_size,
+            "light.epochs_per_round": self.light.epochs_per_round,
+            "generator.base_rounds": self.generator.base_rounds,
+            "generator.base_steps": self.generator.base_steps,
+            "generator.branch_steps": self.generator.branch_steps,
+            "synthetic.per_site": self.synthetic.per_site,
+            "synthetic.shard_size": self.synthetic.shard_size,
+            "waits.task_s": self.waits.task_s,
+        }
+        for key, value in positive.items():
+            require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
+        quantile = self.synthetic.audit_quantile
+        require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""
         return {**asdict(self), "unseen": list(self.unseen)}
 
 
-def read_preset(path: Path) -> dict[str, Any]:
+def read_preset(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a preset and the presets it builds on; later ones win, section by section.
 
     Raises:
-        ConfigError: the file is missing, is not YAML or does not hold a mapping.
+        ConfigError: the file is missing, is not YAML or does not hold a mapping, or builds on itself.
     """
+    if path in above:
+        raise ConfigError(path, "builds on itself by its `base`", "Let `base` name another preset, or leave it out")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
@@ -211,7 +235,7 @@ def read_preset(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
     base = content.pop("base", None)
-    return merge(read_preset(path.parent / f"{base}.yaml"), content) if base else content
+    return merge(read_preset(path.parent / f"{base}.yaml", (*above, path)), content) if base else content
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +252,10 @@ def parse_override(text: str) -> dict[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.every=5")
-    nested: Any = yaml.safe_load(value)
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}", "has a value that is not YAML", "Example: --set schedule.every=5") from error
     for part in reversed(key.split(".")):
         nested = {part: nested}
     return dict(nested)

@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dsfedmed.data.synthetic import Manifest, SyntheticSet
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.store.files import read_json
 
 pytestmark = pytest.mark.federation

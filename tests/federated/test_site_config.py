@@ -42,8 +42,8 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
     ("text", "message"),
     [
         ("dta: /images\n", r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: bundles, data, device"),
-        ("threads: two\n", r"`threads` must be a int, found 'two'"),
-        ("threads: true\n", r"`threads` must be a int, found True"),
+        ("threads: two\n", r"`threads` must be a whole number from 1, found 'two'"),
+        ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),
         ("device: 0\n", r"`device` must be a str, found 0"),
         ("send_drawn_masks: 'no'\n", r"`send_drawn_masks` must be a bool, found 'no'"),

@@ -26,7 +26,7 @@ def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> 
     """
     if precision not in PRECISIONS:
         raise ConfigError("light.precision", f"{precision!r} is unknown", f"Use one of {sorted(PRECISIONS)}")
-    packed = {name: t.detach().to("cpu", PRECISIONS[precision]).contiguous() for name, t in tensors.items()}
+    packed = {name: t.detach().to("cpu", PRECISIONS[precision], copy=True).contiguous() for name, t in tensors.items()}
     for name, tensor in packed.items():
         if not bool(torch.isfinite(tensor).all()):
             raise PayloadError(where, f"{name} does not fit {precision} or is not finite", "Use precision fp32")
@@ -35,7 +35,7 @@ def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> 
 
 def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return float32 copies."""
-    return {name: t.to(torch.float32) for name, t in tensors.items()}
+    return {name: t.to(torch.float32, copy=True) for name, t in tensors.items()}
 
 
 def difference(new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> dict[str, Tensor]:

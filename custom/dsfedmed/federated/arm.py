@@ -17,6 +17,7 @@ from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.store.stage_store import StageResult
 
 Weights = dict[str, Tensor]
+FACTS = ("validation", "steps", "loss")
 
 
 @dataclass
@@ -79,7 +80,7 @@ def train_round(
 ) -> ArmState:
     """One round: the sites validate the global weights, train on, and their updates are averaged."""
     request = _request(plan, arm, state, state.round + 1, flow.settings.light.epochs_per_round, synthetic)
-    weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts)
+    weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts, FACTS)
     dice = state.validated(replies)
     state.weights = weights
     state.round += 1

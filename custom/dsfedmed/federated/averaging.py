@@ -8,18 +8,25 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import add
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.workflow import FederatedWorkflow
 
 
 def federated_average(
-    flow: FederatedWorkflow, task: str, request: Message, weights: Mapping[str, Tensor], counts: Mapping[str, int]
+    flow: FederatedWorkflow,
+    task: str,
+    request: Message,
+    weights: Mapping[str, Tensor],
+    counts: Mapping[str, int],
+    facts: tuple[str, ...],
 ) -> tuple[dict[str, Tensor], dict[str, Message]]:
     """Send a task to the source sites and add the weighted mean of their differences to ``weights``.
 
     Each update is checked whole before anything of it is added; a bad one is refused with its site named and the
-    round goes on without it. ``counts`` are the sites' declared training images.
+    round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply must
+    bring.
 
     Returns:
         The new weights, and the replies without their tensors.
@@ -27,6 +34,9 @@ def federated_average(
     mean = WeightedMean(weights)
 
     def receive(site: str, reply: Message) -> None:
+        lacking = [name for name in facts if not isinstance(reply.info.get(name), (int, float))]
+        if lacking:
+            raise PayloadError(site, f"sent no {lacking[0]}", "Use the same version of dsfedmed everywhere")
         mean.add(site, reply.tensors, counts[site])
 
     replies = flow.ask(task, request, on_reply=receive)

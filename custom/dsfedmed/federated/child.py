@@ -48,14 +48,15 @@ class ChildProcess:
         """
         self._start()
         write_message(self.folder / "request", request)
-        assert self._process is not None
-        assert self._process.stdin is not None
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
-            self._process.stdin.flush()
+            process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
+            process.stdin.flush()
             answer = self._wait(task, aborted)
         except (BrokenPipeError, EOFError):
-            raise self._death(task) from None
+            raise self._death(task, process) from None
         if error := answer.get("error"):
             raise DSFedMedError(error["where"], error["reason"], error["mend"])
         return read_message(self.folder / "reply")
@@ -112,16 +113,18 @@ class ChildProcess:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _death(self, task: str) -> DSFedMedError:
-        assert self._process is not None
-        code = self._process.wait()
+    def _death(self, task: str, process: subprocess.Popen[bytes]) -> DSFedMedError:
+        code = process.wait()
+        if self._process is not process:  # another thread has stopped it, at the end of the run
+            return DSFedMedError(self.site, f"{task} was stopped", "The run was aborted; start it again to go on")
         self._process = None
         how = f"signal {-code} (9 is often out of memory)" if code < 0 else f"exit status {code}"
         return DSFedMedError(self.site, f"the worker process died in {task} with {how}", "See worker.log at the site")
 
 
 def write_message(stem: Path, message: Message) -> None:
-    """Write a message as ``<stem>.safetensors`` and ``<stem>.json``, the JSON last."""
+    """Write a message as ``<stem>.safetensors`` and ``<stem>.json``; the JSON goes first and comes last."""
+    stem.with_suffix(".json").unlink(missing_ok=True)
     tensors = stem.with_suffix(".safetensors")
     if message.tensors:
         write_tensors(tensors, message.tensors)
@@ -134,6 +137,6 @@ def read_message(stem: Path) -> Message:
     """Read what `write_message` wrote."""
     head = read_json(stem.with_suffix(".json"))
     tensors = stem.with_suffix(".safetensors")
-    if not isinstance(head, dict) or "info" not in head:
+    if not isinstance(head, dict) or not {"info", "is_difference"} <= head.keys():
         raise StoreError(stem, "holds no message", "Remove the file")
     return Message(head["info"], read_tensors(tensors) if tensors.exists() else {}, bool(head["is_difference"]))

@@ -43,6 +43,8 @@ def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any
         target = folder / shard.name
         if _whole(target, shard):
             continue
+        if shard.name not in offer["references"]:
+            raise PayloadError(shard.name, "was announced without a reference to pull it by", "Start the run again")
         for attempt in range(1, TRIES + 1):
             error, arrived = download_file(
                 offer["from"],

@@ -57,7 +57,7 @@ def from_model(model: FLModel, where: str, filtered: bool = False) -> Message:
         PayloadError: the message is not of this package, or its tensors are not those that were sent.
     """
     head = (model.meta or {}).get(_INFO)
-    if not isinstance(head, dict) or not isinstance(head.get("info"), dict):
+    if not isinstance(head, dict) or not isinstance(head.get("info"), dict) or not isinstance(head.get("sha256"), str):
         raise PayloadError(where, "sent a message without our header", "Use the same version of dsfedmed everywhere")
     tensors = dict(model.params or {})
     wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]

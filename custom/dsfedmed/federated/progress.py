@@ -40,7 +40,7 @@ class Progress:
     def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
         """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run)."""
         spent = time.monotonic() - self.stage_started
-        eta = spent / max(done - since, 1) * (total - done)
+        eta = spent / max(done - since, 1) * max(total - done, 0)
         self.state.update(step=[done, total], eta_s=round(eta, 1))
         self.say(f"{done}/{total}{'  ' + detail if detail else ''}  stage ETA {clock(eta)}")
 

@@ -78,8 +78,12 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
     if key not in known:
         raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
     if key in _PATHS:
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
     wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
-    if not isinstance(value, wanted):
-        raise ConfigError(path, f"`{key}` must be a {wanted.__name__}, found {value!r}", "Correct the file")
+    least = {"threads": 1, "server_threads": 0}.get(key)
+    if type(value) is not wanted or (least is not None and value < least):
+        what = wanted.__name__ if least is None else f"whole number from {least}"
+        raise ConfigError(path, f"`{key}` must be a {what}, found {value!r}", "Correct the file")
     return value

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
-from nvflare.fuel.f3.cellnet.utils import encode_payload
+from nvflare.fuel.f3.cellnet.utils import buffer_len, encode_payload
 
 from dsfedmed.exchange.ledger import ByteLedger
 
@@ -21,7 +21,7 @@ def attach(ledger: ByteLedger, cell: Any) -> None:
     core = cell.core_cell
 
     def incoming(message: Any, *_: Any, **__: Any) -> None:
-        size = len(message.payload or b"")
+        size = buffer_len(message.payload)
         origin = _site(message.get_header(MessageHeaderKey.ORIGIN))
         target = _site(message.get_header(MessageHeaderKey.DESTINATION))
         if origin:
@@ -33,7 +33,7 @@ def attach(ledger: ByteLedger, cell: Any) -> None:
         target = _site(message.get_header(MessageHeaderKey.DESTINATION))
         if target:
             encode_payload(message, fobs_ctx=core.get_fobs_context())
-            ledger.add(target, "down", len(message.payload or b""))
+            ledger.add(target, "down", buffer_len(message.payload))
 
     core.add_incoming_filter("*", "*", incoming)
     core.add_outgoing_request_filter("*", "*", outgoing)

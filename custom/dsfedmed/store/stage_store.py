@@ -56,12 +56,19 @@ class StageStore:
         return self._json(stage).exists()
 
     def put(self, stage: str, info: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
-        """Keep a finished stage: tensors first, then the JSON with their hash, each atomically."""
-        record: dict[str, Any] = {"info": dict(info), "tensors": None}
+        """Keep a finished stage, or replace it: new tensors beside the old, then the JSON that names them.
+
+        A kill at any moment leaves either the old stage or the new one, whole.
+        """
+        old = self._file(stage)
+        record: dict[str, Any] = {"info": dict(info), "tensors": None, "file": None}
         if tensors:
-            write_tensors(self._tensors(stage), tensors)
-            record["tensors"] = file_sha256(self._tensors(stage))
+            name = f"{stage}.b.safetensors" if old == f"{stage}.safetensors" else f"{stage}.safetensors"
+            write_tensors(self.folder / name, tensors)
+            record |= {"tensors": file_sha256(self.folder / name), "file": name}
         write_json(self._json(stage), record)
+        if old and old != record["file"]:
+            (self.folder / old).unlink(missing_ok=True)
 
     def get(self, stage: str) -> StageResult:
         """Return a finished stage, after checking its hash.
@@ -72,7 +79,7 @@ class StageStore:
         record = read_json(self._json(stage))
         tensors: dict[str, Tensor] = {}
         if record["tensors"] is not None:
-            path = self._tensors(stage)
+            path = self.folder / record["file"]
             if not path.exists() or file_sha256(path) != record["tensors"]:
                 mend = f"Remove {self._json(stage)} to compute that stage again"
                 raise StoreError(path, "does not match the hash it was written with", mend)
@@ -81,11 +88,15 @@ class StageStore:
 
     def drop(self, stage: str) -> None:
         """Forget a stage that a later one has replaced (the JSON goes first)."""
+        file = self._file(stage)
         self._json(stage).unlink(missing_ok=True)
-        self._tensors(stage).unlink(missing_ok=True)
+        if file:
+            (self.folder / file).unlink(missing_ok=True)
 
     def _json(self, stage: str) -> Path:
         return self.folder / f"{stage}.json"
 
-    def _tensors(self, stage: str) -> Path:
-        return self.folder / f"{stage}.safetensors"
+    def _file(self, stage: str) -> str | None:
+        """Name of the file that holds the stage's tensors now."""
+        name = read_json(self._json(stage)).get("file") if self.has(stage) else None
+        return None if name is None else str(name)

@@ -37,7 +37,7 @@ def fit_base(flow: FederatedWorkflow, plan: Plan) -> Weights:
                 "total_steps": schedule.base_rounds * schedule.base_steps,
             }
             request = Message(info, pack(weights, plan.settings.light.precision))
-            weights, replies = federated_average(flow, "dsf_base", request, weights, plan.counts)
+            weights, replies = federated_average(flow, "dsf_base", request, weights, plan.counts, ("loss",))
             flow.store.put(f"base-{number:04d}", {}, weights)
             flow.store.drop(f"base-{number - 1:04d}")
             loss = sum(reply.info["loss"] for reply in replies.values()) / len(replies)
