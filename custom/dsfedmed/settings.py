@@ -148,7 +148,29 @@ class WaitSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a run. ``min_sites`` is the number of source sites without which a stage does not go on."""
+    """All settings of a run.
+
+    Attributes:
+        preset: name of the preset, for the record.
+        seed: every random draw of the run derives from it.
+        rounds: rounds of FedAvg of the light network.
+        image_size: side of the square images of networks and generator, in pixels.
+        min_sites: source sites without which a stage does not go on.
+        unseen: sites held out until the end.
+        light: the light network and its local training.
+        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`).
+        generator: how the generator is fitted.
+        generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
+        synthetic: the synthetic set and its audit.
+        teacher_variant: size of the teacher, a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        teacher: its adaptation to the synthetic set.
+        distillation: learnability, selection and losses.
+        server_distillation: batches and rates of the distillation at the server.
+        schedule: when and where distillation happens.
+        compare: the methods to compare with.
+        legacy_eval: also score by the authors' protocol (five thresholds on raw logits), for their published tables.
+        waits: how long the server waits.
+    """
 
     preset: str = ""
     seed: int = 0
@@ -167,6 +189,7 @@ class Settings:
     server_distillation: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
+    legacy_eval: bool = False
     waits: WaitSettings = field(default_factory=WaitSettings)
 
     @classmethod

@@ -45,7 +45,8 @@ def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -
     items = datalist.parts.get(part, ())
     if not items:
         raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
-    images, labels = [], []
+    images: list[Tensor] = []
+    labels: list[Tensor] = []
     for item in items:
         result = preprocess_item(datalist, item, preprocessing)
         if "label" not in result:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dsfedmed.data.datalist import FILE_NAME, PARTS
 from dsfedmed.data.formats import SUFFIXES, read_raw, stem_of, suffix_of
-from dsfedmed.data.reading import label_values
+from dsfedmed.data.reading import observed_values
 from dsfedmed.data.synthetic import write_atomically
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.seeds import derive_seed
@@ -214,7 +214,7 @@ def _observed(pairs: list[Pair], settings: BuildSettings) -> tuple[set[int], dic
     """Return the label values after mapping, and the mapping; values that leave a gap are refused, not guessed."""
     raw: set[int] = set()
     for _, label in pairs:
-        raw |= set(np.unique(label_values(label, read_raw(label, label=True).array)).tolist())
+        raw |= observed_values(read_raw(label, label=True), None)
     label_map = settings.label_map
     if label_map is None:
         label_map = {255: 1} if raw <= {0, 255} else {}

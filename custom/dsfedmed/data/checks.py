@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from dsfedmed.data.arrays import unknown_values, unknown_values_mend
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
 from dsfedmed.data.formats import Raw, read_volume
-from dsfedmed.data.reading import label_values
+from dsfedmed.data.reading import observed_values
 from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning"]
@@ -87,9 +85,8 @@ def _check_item(datalist: SiteDatalist, item: Item, findings: list[Finding]) -> 
 
 def _check_label(datalist: SiteDatalist, item: Item, label: Raw, findings: list[Finding]) -> set[int]:
     assert item.label is not None
-    array = label.array if item.slice_index is None else label.array[..., item.slice_index : item.slice_index + 1]
     try:
-        values = set(np.unique(label_values(item.label, array, datalist.label_map)).tolist())
+        values = observed_values(label, item.slice_index, datalist.label_map)
     except DataError as error:
         findings.append(_error(error))
         return set()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dsfedmed.data.datalist import Item, SiteDatalist
-from dsfedmed.data.formats import probe, read_raw, read_volume, suffix_of
-from dsfedmed.data.reading import label_values
+from dsfedmed.data.formats import probe, read_volume, suffix_of
+from dsfedmed.data.reading import observed_values
 from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.version import VERSION
 
@@ -52,7 +52,8 @@ class SiteFacts:
             PayloadError: when keys are missing or unknown, or the numbers make no sense.
         """
         try:
-            facts = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+            facts = cls(**fields)
             usable = facts.channels in (1, 3) and facts.num_classes == len(facts.label_names) >= 1
             usable = usable and all(isinstance(count, int) and count >= 0 for count in facts.counts.values())
         except (TypeError, AttributeError) as error:
@@ -137,8 +138,4 @@ def versions() -> dict[str, str]:
 def _values(datalist: SiteDatalist, item: Item) -> set[int]:
     if item.label is None:
         return set()
-    if item.slice_index is None:
-        array = read_raw(item.label, label=True).array
-    else:
-        array = read_volume(item.label, label=True).array[..., item.slice_index : item.slice_index + 1]
-    return set(np.unique(label_values(item.label, array, datalist.label_map)).tolist())
+    return observed_values(read_volume(item.label, label=True), item.slice_index, datalist.label_map)

@@ -177,7 +177,8 @@ def _nifti_shape(path: Path) -> tuple[int, ...]:
     import nibabel
 
     try:
-        shape = tuple(int(n) for n in nibabel.load(path).shape)
+        header: Any = nibabel.load(path)
+        shape = tuple(int(n) for n in header.shape)
     except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise DataError(path, f"it cannot be read ({error})", "Replace the file or take its item out.") from error
     while len(shape) > 2 and shape[-1] == 1:

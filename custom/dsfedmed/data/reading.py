@@ -77,7 +77,7 @@ class LoadSiteImaged(MapTransform):
             scaled = (scaled @ LUMINANCE)[..., None]
         if self.channels == 3 and scaled.shape[2] == 1:
             scaled = np.repeat(scaled, 3, axis=2)
-        return scaled.astype(np.float32).transpose(2, 0, 1)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
 
 
 def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:
@@ -102,6 +102,14 @@ def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | N
     for source, target in (label_map or {}).items():
         result[values == int(source)] = int(target)
     return result
+
+
+def observed_values(raw: Raw, slice_index: int | None, label_map: Mapping[Any, int] | None = None) -> set[int]:
+    """Return the values that occur in a label file, or in one slice of it; errors as :func:`label_values`."""
+    array = raw.array if slice_index is None else raw.array[..., slice_index : slice_index + 1]
+    if raw.volume:
+        array = array.reshape(array.shape[0], -1, 1)
+    return {int(value) for value in np.unique(label_values(raw.path, array, label_map))}
 
 
 def _read(path: Path, slice_index: int | None, label: bool) -> Raw:

@@ -41,6 +41,7 @@ class RunRecord:
             "selected": {},
             "budgets": {},
             "cases": {},
+            "legacy": {},
             "learnability": [],
             "audit": {},
             "bytes": {"entries": []},

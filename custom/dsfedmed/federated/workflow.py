@@ -114,6 +114,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
 
         self._send(task, request, targets, needed, receive)
         self._note_absence(task, request, targets, replies, failures)
+        self._record_bytes()
         if len(replies) < needed:
             reasons = "; ".join(f"{site}: {failures.get(site, 'no answer')}" for site in targets if site not in replies)
             raise DSFedMedError(
@@ -131,7 +132,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.progress.stage(name, resumed)
         yield
         self.record.stage(name, time.monotonic() - started, resumed)
-        self.record.put(bytes={**self.record.data["bytes"], "entries": self.ledger.entries()})
+        self._record_bytes()
 
     def once(self, name: str, make: Callable[[], StageResult], purpose: Purpose = "method") -> StageResult:
         """Return a stage's result from the store, or make and keep it."""
@@ -168,6 +169,10 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
         attach(self.ledger, self.engine.get_cell())
+
+    def _record_bytes(self) -> None:
+        """Write the ledger down after every task, so that a killed run loses no byte of it."""
+        self.record.put(bytes={**self.record.data["bytes"], "entries": self.ledger.entries()})
 
     def _send(
         self, task: str, request: Message, targets: list[str], needed: int, receive: Callable[[FLModel], None]

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
-from dsfedmed.evaluation.protocol import ScoredImage
+from dsfedmed.evaluation.protocol import ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
@@ -22,6 +23,7 @@ def evaluate(site: Site, request: Message) -> Message:
     """Return per-case metrics of each network, without case names; pictures of the cases stay at the site."""
     info = request.info
     answer: dict[str, Any] = {}
+    legacy: dict[str, Any] = {}
     for name, kind in info["networks"].items():
         network = build(site, info, kind)
         load(network, prefixed(request.tensors, name), site.config.device)
@@ -39,7 +41,12 @@ def evaluate(site: Site, request: Message) -> Message:
         if name in info["pictures"]:
             _draw(site, name, scored)
         answer[name] = [case.to_dict() for case in cases]
-    return Message({"cases": answer})
+        if info["legacy_eval"]:
+            arrays = site.arrays("test", info["light"])
+            legacy[name] = asdict(
+                legacy_scores(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
+            )
+    return Message({"cases": answer, "legacy": legacy})
 
 
 def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:

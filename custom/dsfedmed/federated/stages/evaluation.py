@@ -42,14 +42,19 @@ def _score(
 ) -> Cases:
     def make() -> StageResult:
         found: Cases = {name: {} for name in contenders}
+        legacy: dict[str, dict[str, Any]] = {}
         for sites in dict.fromkeys(contender.sites for contender in contenders.values()):
             group = {name: contender for name, contender in contenders.items() if contender.sites == sites}
-            for site, cases in _ask(flow, plan, list(sites or flow.sources + flow.unseen), group).items():
+            for site, answer in _ask(flow, plan, list(sites or flow.sources + flow.unseen), group).items():
                 for name in group:
-                    found[name][site] = cases[name]
-        return StageResult({"cases": found}, {})
+                    found[name][site] = answer["cases"][name]
+                for name, scores in answer["legacy"].items():
+                    legacy.setdefault(name, {})[site] = scores
+        return StageResult({"cases": found, "legacy": legacy}, {})
 
-    cases: Cases = flow.once(stage, make, purpose).info["cases"]
+    info = flow.once(stage, make, purpose).info
+    flow.record.add("legacy", **info["legacy"])
+    cases: Cases = info["cases"]
     return cases
 
 
@@ -61,6 +66,7 @@ def _ask(
         **plan.common,
         "teacher": plan.teacher_spec,
         "networks": {name: contender.network for name, contender in contenders.items()},
+        "legacy_eval": flow.settings.legacy_eval,
         "pictures": [name for name in contenders if name in PICTURED],
     }
     tensors = {
@@ -76,7 +82,7 @@ def _ask(
         flow.progress.say(f"{site}: {len(next(iter(cases.values())))} test images, {len(cases)} networks scored")
 
     replies = flow.ask("dsf_evaluate", Message(info, tensors), sites=sites, on_reply=check, at_least=0)
-    return {site: reply.info["cases"] for site, reply in replies.items()}
+    return {site: {"cases": reply.info["cases"], "legacy": reply.info["legacy"]} for site, reply in replies.items()}
 
 
 def _local(flow: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, Any]]]:
