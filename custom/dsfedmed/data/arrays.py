@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,14 +95,14 @@ def check_label_values(item: Item, label: Tensor, declared: dict[int, str]) -> N
         raise DataError(item.label or item.image, unknown_values(unknown, declared), unknown_values_mend(unknown))
 
 
-def unknown_values(unknown: list[float], declared: dict[int, str]) -> str:
+def unknown_values(unknown: Sequence[float], declared: dict[int, str]) -> str:
     """Word the reason for undeclared label values."""
     shown = ", ".join(f"{value:g}" for value in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
     return f"label values {shown} are not declared (datalist.json has {', '.join(map(str, declared))})"
 
 
-def unknown_values_mend(unknown: list[float]) -> str:
+def unknown_values_mend(unknown: Sequence[float]) -> str:
     """Word the mend for undeclared label values."""
-    if unknown == [255]:
+    if list(unknown) == [255]:
         return 'For 0/255 masks add "label_map": {"255": 1} to datalist.json.'
     return 'Declare them under "labels", or rewrite them with "label_map"; JPEG masks must become PNG.'

@@ -8,6 +8,7 @@ slice, how palettes, alpha, MONOCHROME1 and NPY axis order are meant. Patient da
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,9 @@ def _read_dicom(path: Path) -> Raw:
     header = content[0] if isinstance(content, (list, tuple)) else content
     if int(getattr(header, "NumberOfFrames", 1) or 1) > 1:
         raise DataError(path, "it holds several frames", "Export the frames singly, or as a NIfTI volume.")
-    array, meta = reader.get_data(content)
+    with warnings.catch_warnings():  # ultrasound and photographs have no patient orientation: the identity is right
+        warnings.filterwarnings("ignore", message="PydicomReader: ImageOrientationPatient")
+        array, meta = reader.get_data(content)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if getattr(header, "PhotometricInterpretation", "") == "MONOCHROME1":

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,17 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
 
 
 def export_job(settings: Settings, folder: Path, name: str = "dsfedmed") -> Path:
-    """Write the job as ``folder/name`` and return that path; NVFlare's own tools submit and simulate it."""
-    DSFedMedRecipe(settings, name).job.export_job(str(folder))
-    return folder / name
+    """Write the job as ``folder/name`` and return that path; NVFlare's own tools submit and simulate it.
+
+    Only ``meta.json`` and ``app`` are written or replaced, so that the folder may hold a script and presets besides.
+    """
+    target = folder / name
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        DSFedMedRecipe(settings, name).job.export_job(temporary)
+        shutil.rmtree(target / "app", ignore_errors=True)
+        shutil.copytree(Path(temporary) / name, target, dirs_exist_ok=True)
+    return target
 
 
 def job_files(folder: Path) -> dict[str, Any]:
