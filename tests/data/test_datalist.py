@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datalists: what they mean, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsfedmed.data.datalist import load_datalist, parse_datalist
+from dsfedmed.errors import DataError
+from tests.data.conftest import MakeSite
+
+
+def test_items_labels_and_hash(make_site: MakeSite) -> None:
+    folder = make_site()
+    datalist = load_datalist(folder)
+    assert {part: len(items) for part, items in datalist.parts.items()} == {"training": 3, "validation": 2, "test": 2}
+    item = datalist.parts["training"][1]
+    assert (item.image, item.label, item.case, item.slice_index) == (
+        folder / "images/training1.png",
+        folder / "labels/training1.png",
+        "training1",
+        None,
+    )
+    assert (datalist.num_classes, datalist.label_names, datalist.nested) == (2, ("disc", "cup"), True)
+    assert datalist.sha256 == hashlib.sha256((folder / "datalist.json").read_bytes()).hexdigest()
+    assert "label_map" not in datalist.document(item)
+
+
+def test_without_case_every_image_is_its_own(make_site: MakeSite) -> None:
+    bare = [{"image": f"images/training{n}.png", "label": f"labels/training{n}.png"} for n in range(3)]
+    items = load_datalist(make_site(**{"training": 3})).parts["training"]
+    folder = make_site("bare")
+    document = json.loads((folder / "datalist.json").read_text())
+    document["training"] = bare
+    (folder / "datalist.json").write_text(json.dumps(document))
+    assert len({item.case for item in load_datalist(folder).parts["training"]}) == len(items) == 3
+
+
+def test_binary_masks_of_0_and_255_need_no_map(make_site: MakeSite) -> None:
+    one = load_datalist(make_site(labels={"0": "background", "1": "lesion"}))
+    assert one.label_map == {255: 1}
+    assert one.document(one.parts["test"][0])["label_map"] == {255: 1}
+    assert load_datalist(make_site("two")).label_map == {}
+    own = make_site("own", labels={"0": "background", "1": "lesion"}, label_map={"7": 1})
+    assert load_datalist(own).label_map == {7: 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"labels": {"1": "disc"}}, "label values are"),
+        ({"labels": {"background": 0}}, "labels"),
+        ({"labels": None}, "labels"),
+        ({"label_map": {"255": 9}}, "undeclared"),
+        ({"nested": "yes"}, "nested"),
+        ({"channels": 2}, "channels"),
+        ({"slices": "some"}, "slices"),
+        ({"test": {}}, "no list"),
+        ({"test": [{"label": "x.png"}]}, "test item 0"),
+        ({"test": ["/etc/passwd.png"]}, "leads out"),
+        ({"test": ["../other/x.png"]}, "leads out"),
+        ({"test": [{"image": "C:\\x.png"}]}, "leads out"),
+        ({"training": [], "validation": [], "test": []}, "empty"),
+        ({"test": [{"image": "images/training0.png", "case": "training0"}]}, "'training0' stands in training and test"),
+    ],
+)
+def test_what_is_refused_names_the_place(make_site: MakeSite, changes: dict[str, Any], said: str) -> None:
+    folder = make_site(**{"training": 1})
+    document = {**json.loads((folder / "datalist.json").read_text()), **changes}
+    (folder / "datalist.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=said) as caught:
+        load_datalist(folder)
+    assert "site" in caught.value.where
+
+
+def test_every_problem_is_collected(make_site: MakeSite) -> None:
+    folder = make_site()
+    document = json.loads((folder / "datalist.json").read_text())
+    document["test"] += ["../a.png", {"image": "images/b.png", "case": "training0"}, 7]
+    (folder / "datalist.json").write_text(json.dumps(document))
+    datalist, problems = parse_datalist(folder)
+    assert datalist is not None
+    assert len(problems) == 3
+
+
+def test_missing_and_damaged_datalists(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"datalist\.json.*missing"):
+        load_datalist(tmp_path)
+    for content in ("{", "[]"):
+        (tmp_path / "datalist.json").write_text(content)
+        with pytest.raises(DataError, match="JSON"):
+            load_datalist(tmp_path)
+
+
+def test_volumes_become_slices(make_volume: Callable[..., Path]) -> None:
+    labelled = load_datalist(make_volume())
+    assert [item.slice_index for item in labelled.parts["training"]] == [1, 2]
+    assert [item.slice_index for item in labelled.parts["test"]] == [0, 1, 2, 3]
+    assert len({item.case for item in labelled.parts["test"]}) == 1
+    everything = load_datalist(make_volume(slices="all"))
+    assert [item.slice_index for item in everything.parts["training"]] == [0, 1, 2, 3]
