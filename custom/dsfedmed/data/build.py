@@ -219,7 +219,7 @@ def _observed(pairs: list[Pair], settings: BuildSettings) -> tuple[set[int], dic
     if label_map is None:
         label_map = {255: 1} if raw <= {0, 255} else {}
     values = {label_map.get(value, value) for value in raw}
-    if values and max(values) > max(len(values), len(settings.label_names)):
+    if max(values, default=0) > max(len(values - {0}), len(settings.label_names)):
         where = pairs[0][1].parent
         raise DataError(where, f"label values are {sorted(raw)}", "Say what they mean: --label-map 128=1,255=2.")
     return values, label_map
