@@ -15,8 +15,8 @@ from typing import Any, Literal
 import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
-from dsfedmed.algorithms.options import read_options, require
 from dsfedmed.errors import ConfigError
+from dsfedmed.options import read_options, require
 from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
 

@@ -43,11 +43,11 @@ def test_results_follow_the_documented_schema_and_name_every_method(results, fed
         assert set(results["methods"][method]["per_site"]) == {"site_a", "site_b", "site_c", "site_d"}
 
 
-def test_equal_steps_means_at_least_as_many_steps(results):
-    record = results["selected"]
-    curves = results.get("curves", {})
-    assert record["dsfedmed"]["local_steps"] <= max(entry["local_steps"] for entry in curves["fedavg"]) if curves else True
-    assert record["fedavg"]["round"] <= 3 <= record["fedavg_equal_steps"]["round"] or record["fedavg_equal_steps"]
+def test_equal_steps_means_as_many_local_gradient_steps_at_least(federation):
+    budgets = read_json(federation.folder / "record.json")["budgets"]
+    assert budgets["fedavg"]["rounds"] == budgets["dsfedmed"]["rounds"] == 3
+    assert budgets["fedavg"]["local_steps"] < budgets["dsfedmed"]["local_steps"]
+    assert budgets["fedavg_equal_steps"]["local_steps"] >= budgets["dsfedmed"]["local_steps"]
 
 
 def test_progress_names_stage_round_site_and_eta(federation):

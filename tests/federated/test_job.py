@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 from pathlib import Path
 
+import job
 import pytest
 
 from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.federated.recipe import job_files
 from tests.federated.conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "jobs" / "dsfedmed"))
-import job  # noqa: E402
-
-from dsfedmed.federated.recipe import job_files  # noqa: E402
 
 
 def test_the_committed_job_folder_is_what_job_py_writes(tmp_path):
@@ -60,8 +57,6 @@ def test_a_folder_without_sites_is_refused(tmp_path, capsys):
 
 
 def test_a_site_with_a_damaged_image_stops_the_run_before_it_starts(demo, tmp_path, capsys):
-    import shutil
-
     sites = tmp_path / "sites"
     shutil.copytree(demo, sites)
     image = next((sites / "site_b" / "images").iterdir())

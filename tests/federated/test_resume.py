@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT, run_job
+from tests.federated.conftest import JOB, ROOT, run_job
 
 pytestmark = pytest.mark.federation
 
@@ -39,7 +39,7 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     out, workspace = tmp_path / "smoke", tmp_path / "ws"
     tool = [sys.executable, "-m", "dsfedmed.cli.main", "workspace", str(workspace), "--sites", str(sites)]
     subprocess.run([*tool, "--run", str(out), "--bundles", str(ROOT / "bundles")], check=True, capture_output=True)
-    job = [sys.executable, str(ROOT / "jobs/dsfedmed/job.py"), "--write-job", str(tmp_path / "jobs"), "--preset", "smoke"]
+    job = [sys.executable, str(JOB), "--write-job", str(tmp_path / "jobs"), "--preset", "smoke"]
     subprocess.run([*job, "--unseen", "site_d", "--set", "compare.fedsam=true"], check=True, capture_output=True)
     nvflare = str(Path(sys.executable).parent / "nvflare")
     command = [nvflare, "simulator", str(tmp_path / "jobs/dsfedmed"), "-w", str(workspace), "-t", "4"]

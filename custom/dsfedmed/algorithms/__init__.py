@@ -20,7 +20,6 @@ from dsfedmed.algorithms.losses import (
     symmetric_kl,
     symmetric_kl_per_sample,
 )
-from dsfedmed.algorithms.options import read_options
 from dsfedmed.algorithms.selection import select_softmax, select_top, selection_count
 from dsfedmed.algorithms.soft_divergence import soft_kl
 
@@ -33,7 +32,6 @@ __all__ = [
     "bernoulli_kl_released",
     "learnability_score",
     "mutual_distillation_loss",
-    "read_options",
     "select_batch_quantile",
     "select_from_pool",
     "select_in_batch",

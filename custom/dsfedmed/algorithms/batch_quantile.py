@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from dsfedmed.algorithms.learnability import check_terms
-from dsfedmed.algorithms.options import require
 from dsfedmed.algorithms.selection import select_top
+from dsfedmed.options import require
 
 NOT_RELIABLE = -1e9
 

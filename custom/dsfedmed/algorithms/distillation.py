@@ -31,8 +31,8 @@ from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.losses import bce_per_sample, bernoulli_kl
-from dsfedmed.algorithms.options import read_options, require, require_choice
 from dsfedmed.algorithms.selection import select_softmax, select_top
+from dsfedmed.options import read_options, require, require_choice
 
 Rule = Literal["top", "softmax", "batch_quantile"]
 RULES: tuple[str, ...] = ("top", "softmax", "batch_quantile")

@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsfedmed.algorithms.options import require
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.options import require
 
 
 def learnability_score(

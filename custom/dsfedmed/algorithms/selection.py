@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dsfedmed.algorithms.learnability import check_terms
-from dsfedmed.algorithms.options import require
+from dsfedmed.options import require
 
 
 def selection_count(total: int, rate: float) -> int:

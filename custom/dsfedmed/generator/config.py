@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.options import read_options
 
 SAMPLERS = ("ddim", "unipc", "ddpm")
 PREDICTION_TYPES = ("sample", "v_prediction", "epsilon")
@@ -104,12 +104,7 @@ class GeneratorConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
         """Build from a mapping; a key that is no field raises ConfigError naming it and the nearest valid ones."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in names:
-                near = difflib.get_close_matches(str(key), names, n=3, cutoff=0.4) or sorted(names)
-                raise ConfigError(f"generator.{key}", "is no setting of the generator", f"Nearest: {', '.join(near)}.")
-        return cls(**values)
+        return read_options(cls, values, "generator")
 
 
 def _require(condition: bool, name: str, value: object, mend: str) -> None:

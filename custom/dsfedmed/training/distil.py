@@ -35,9 +35,9 @@ from dsfedmed.algorithms.distillation import (
 )
 from dsfedmed.algorithms.learnability import learnability_score
 from dsfedmed.algorithms.losses import bce_per_sample, symmetric_kl_per_sample
-from dsfedmed.algorithms.options import read_options, require, require_choice
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.embeddings import Embeddings
 from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, mask_at_size

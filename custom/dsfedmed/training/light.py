@@ -21,11 +21,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.options import require
 from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DataError, DSFedMedError
+from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pool import at_size, device_of, unit_images
 from dsfedmed.training.single_channel import fast_single_channel_convolutions

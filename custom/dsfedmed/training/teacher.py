@@ -23,9 +23,9 @@ from monai.losses.dice import DiceLoss
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.losses import bce_per_sample
-from dsfedmed.algorithms.options import read_options, require, require_choice
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pool import Pool, Teacher, TensorPool, at_size, device_of, index_batches, is_encoder
 
