@@ -203,13 +203,13 @@ class Settings:
         ready: dict[str, Any] = {}
         for key, value in values.items():
             kind = sections.get(key)
-            if isinstance(kind, type):
+            if isinstance(kind, type):  # a section: a dataclass, or free keys
                 require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
             if key == "unseen":
                 named = isinstance(value, (list, tuple)) and all(isinstance(site, str) for site in value)
                 require(named, f"{where}.unseen", f"{value!r} is no list of site names", "Write unseen: [SITE]")
                 ready[key] = tuple(value)
-            elif is_dataclass(kind):
+            elif isinstance(kind, type) and is_dataclass(kind):
                 ready[key] = read_options(kind, value, f"{where}.{key}")
             else:
                 ready[key] = dict(value) if kind is dict else value

@@ -82,8 +82,8 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
             raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
     wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
-    least = {"threads": 1, "server_threads": 0}.get(key)
-    if type(value) is not wanted or (least is not None and value < least):
+    least: int | None = {"threads": 1, "server_threads": 0}.get(key)
+    if type(value) is not wanted or (least is not None and int(value) < least):
         what = wanted.__name__ if least is None else f"whole number from {least}"
         raise ConfigError(path, f"`{key}` must be a {what}, found {value!r}", "Correct the file")
     return value
