@@ -83,7 +83,8 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
     wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
     least: int | None = {"threads": 1, "server_threads": 0}.get(key)
-    if type(value) is not wanted or (least is not None and int(value) < least):
+    too_small = least is not None and isinstance(value, int) and value < least
+    if type(value) is not wanted or too_small:
         what = wanted.__name__ if least is None else f"whole number from {least}"
         raise ConfigError(path, f"`{key}` must be a {what}, found {value!r}", "Correct the file")
     return value
