@@ -113,9 +113,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
     images, labels, origin = a_set()
     monkeypatch.setattr(os, place, full)
-    with pytest.raises(StoreError, match=r"disk is full; synthetic-00000\.safetensors needs \d+ bytes") as caught:
+    with pytest.raises(StoreError, match=r"disk is full; \d+ bytes are needed") as caught:
         write_shards(tmp_path, images, labels, origin, 4)
-    assert caught.value.where == str(tmp_path)
+    assert caught.value.where == str(tmp_path / "synthetic-00000.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 

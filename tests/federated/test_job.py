@@ -6,9 +6,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import job
 import pytest
 
+import job
 from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.federated.recipe import job_files
 from tests.federated.conftest import ROOT

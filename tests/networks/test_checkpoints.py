@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsfedmed.errors import CheckpointError
+from dsfedmed.errors import CheckpointError, StoreError
 from dsfedmed.networks.checkpoints import load_weights, read_state, save_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 
@@ -141,5 +141,5 @@ def test_a_torch_file_without_tensors_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         save_weights(Headed(1).state_dict(), tmp_path / "file" / "w.safetensors")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.reporting.results import load_results, write_text
+from dsfedmed.reporting.results import load_results
 from dsfedmed.reporting.seeds_table import markdown_table
+from dsfedmed.store.files import write_text
 
 NAME = "table"
 HELP = "one table over several runs (mean over seeds)"

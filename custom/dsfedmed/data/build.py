@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 from dsfedmed.data.datalist import FILE_NAME, PARTS
 from dsfedmed.data.formats import SUFFIXES, read_raw, stem_of, suffix_of
 from dsfedmed.data.reading import observed_values
-from dsfedmed.data.synthetic import write_atomically
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.seeds import derive_seed
+from dsfedmed.store.files import write_json
 
 Pair = tuple[Path, Path]
 
@@ -206,7 +205,7 @@ def _write(
             }
             for pair in parts[part]
         ]
-    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+    write_json(path, document)
     return path
 
 

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dsfedmed.data.manifest import Manifest, Shard, set_sha256
-from dsfedmed.errors import PayloadError, StoreError
+from dsfedmed.errors import PayloadError
+from dsfedmed.store.files import write_bytes
 
 FETCH_AGAIN = "Remove it and fetch the set again; what else was computed stays."
 
@@ -39,7 +37,7 @@ def write_shards(
 
     Raises:
         ValueError: when shapes, types or counts do not fit together.
-        StoreError: naming the folder and the bytes needed, when the disk is full or not writable.
+        StoreError: naming the file and the bytes needed, when the disk is full or not writable.
     """
     _check_set(images, labels, origin, shard_size)
     folder = Path(folder)
@@ -48,7 +46,7 @@ def write_shards(
         part = slice(first, first + shard_size)
         payload = save({"images": images[part].contiguous(), "labels": labels[part].contiguous()})
         name = f"synthetic-{number:05d}.safetensors"
-        write_atomically(folder / name, payload)
+        write_bytes(folder / name, payload)
         shards.append(Shard(name, len(payload), hashlib.sha256(payload).hexdigest(), len(images[part]), first))
     return Manifest(
         shards=tuple(shards),
@@ -69,29 +67,6 @@ def _check_set(images: Tensor, labels: Tensor, origin: Sequence[str], shard_size
         raise ValueError(f"{len(images)} images, labels {tuple(labels.shape)} and {len(origin)} origins do not fit")
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}")
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write ``payload`` to ``path`` whole or not at all.
-
-    Raises:
-        StoreError: naming the folder and the bytes needed.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = f"{'the disk is full' if full else error.strerror}; {path.name} needs {len(payload)} bytes"
-        raise StoreError(path.parent, reason, "Free space or name another folder, then start again.") from error
 
 
 def verify_shard(path: str | Path, shard: Shard) -> None:

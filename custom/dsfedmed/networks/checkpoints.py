@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dsfedmed.errors import CheckpointError
+from dsfedmed.store.files import write_atomic
 
 SHOWN_KEYS = 5
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -123,24 +123,18 @@ def save_weights(state: Mapping[str, Tensor], path: Path | str, metadata: Mappin
     """Write tensors as safetensors (default) or, for .pt and .pth, as a plain torch state dict; atomic.
 
     Raises:
-        CheckpointError: the folder cannot be written or the disk is full.
+        StoreError: the folder cannot be written or the disk is full.
     """
     path = Path(path)
     plain = {key: value.detach().to("cpu").contiguous().clone() for key, value in state.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(partial: Path) -> None:
         if path.suffix in (".pt", ".pth"):
             torch.save(plain, partial)
         else:
             save_file(plain, partial, metadata=dict(metadata) if metadata else None)
-        os.replace(partial, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if partial.is_file():
-            partial.unlink()
-        raise CheckpointError(
-            path, f"cannot be written ({error})", "Free some space or choose another folder."
-        ) from error
+
+    write_atomic(path, write)
 
 
 def _read_torch(path: Path) -> object:

@@ -8,7 +8,8 @@ from typing import Any
 
 from dsfedmed.reporting.page.assembly import page
 from dsfedmed.reporting.record import Record, load_record
-from dsfedmed.reporting.results import finite, write_results, write_text
+from dsfedmed.reporting.results import finite, write_results
+from dsfedmed.store.files import write_text
 
 REPORT_NAME = "report.html"
 

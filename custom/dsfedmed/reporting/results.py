@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
 from dsfedmed.reporting.record import MEND, Record
 from dsfedmed.reporting.summary import methods_block
+from dsfedmed.store.files import write_text
 
 RESULTS_NAME = "results.json"
 SCHEMA_NAME = "results.schema.json"
@@ -107,23 +107,6 @@ def load_results(run: Path) -> dict[str, Any]:
         raise StoreError(path, f"is not JSON ({error})", f"Write it again with: dsfedmed report {run}") from error
     check_results(results, path)
     return results
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(
-            path, f"cannot be written ({error})", "Free space or mend the rights, then report again."
-        ) from error
 
 
 def finite(value: Any) -> Any:

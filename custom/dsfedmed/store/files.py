@@ -51,10 +51,22 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, payload: bytes) -> None:
+    """Write bytes, atomically; the error says how many are needed."""
+    try:
+        write_atomic(path, lambda temporary: temporary.write_bytes(payload))
+    except StoreError as error:
+        raise StoreError(path, f"{error.reason}; {len(payload)} bytes are needed", error.mend) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, atomically."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, atomically; NaN and infinities are refused."""
-    text = json.dumps(value, indent=1, allow_nan=False)
-    write_atomic(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
