@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.store.files import read_json, read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
@@ -40,6 +42,12 @@ def run_job(sites: Path, out: Path, *extra: str, timeout: float = 400) -> Run:
         check=False,
     )
     return Run(out, sites, done.returncode, done.stdout + done.stderr)
+
+
+def stage_tensors(folder: Path, stage: str) -> dict[str, Tensor]:
+    """Return what a run's stage store holds of a stage."""
+    name = read_json(folder / "store" / f"{stage}.json")["file"]
+    return read_tensors(folder / "store" / name)
 
 
 def simulate_folder(job: Path, workspace: Path, names: list[str], timeout: float = 400) -> tuple[int, str]:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dsfedmed.federated.recipe import export_job
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT, simulate_folder
+from tests.federated.conftest import ROOT, simulate_folder, stage_tensors
 
 pytestmark = pytest.mark.federation
 
@@ -60,7 +59,7 @@ def _events(record: dict, site: str, round_number: int) -> list[tuple[str, str]]
 
 def test_the_run_is_complete_and_finite(record):
     assert record["verdict"] == "complete"
-    weights = load_file(Path(record["folder"]) / "store" / "arm-dsfedmed.safetensors")
+    weights = stage_tensors(Path(record["folder"]), "arm-dsfedmed")
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.store.files import read_json
+from tests.federated.conftest import stage_tensors
 
 pytestmark = pytest.mark.federation
 METHODS = {"local", "fedavg", "fedavg_equal_steps", "dsfedmed", "teacher_before", "teacher", "fedsam"}
@@ -132,7 +132,7 @@ def test_the_release_is_a_bundle_that_infers_at_the_image_s_own_size(federation,
 
 
 def test_the_release_holds_the_best_round_by_source_site_validation(federation):
-    state = load_file(federation.folder / "store" / "arm-dsfedmed.safetensors")
+    state = stage_tensors(federation.folder, "arm-dsfedmed")
     weights = torch.load(federation.folder / "release" / "models" / "model.pt", weights_only=True)
     for name, tensor in weights.items():
         assert torch.equal(tensor, state[f"best/{name}"])

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import JOB, ROOT, run_job
+from tests.federated.conftest import JOB, ROOT, run_job, stage_tensors
 
 pytestmark = pytest.mark.federation
 
@@ -56,8 +55,8 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     assert resumed.code == 0, resumed.output[-3000:]
     assert "fit base: found finished" in resumed.output
     assert "rounds: 1/3" not in resumed.output, "round 1 was done again"
-    undisturbed = load_file(federation.folder / "store" / "arm-dsfedmed.safetensors")
-    again = load_file(out / "store" / "arm-dsfedmed.safetensors")
+    undisturbed = stage_tensors(federation.folder, "arm-dsfedmed")
+    again = stage_tensors(out, "arm-dsfedmed")
     assert undisturbed.keys() == again.keys()
     for name, tensor in undisturbed.items():
         assert torch.equal(tensor, again[name]), name
