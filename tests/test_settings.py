@@ -55,14 +55,16 @@ def test_every_preset_loads(path: Path) -> None:
     assert loaded.rounds >= 3
 
 
-def test_a_preset_lies_over_its_base() -> None:
-    """smoke builds on demo, which builds on cpu: each says only what differs."""
-    cpu, demo, smoke = (Settings.from_dict(read_preset(PRESETS / f"{name}.yaml")) for name in ("cpu", "demo", "smoke"))
-    assert (cpu.rounds, demo.rounds, smoke.rounds) == (60, 12, 3)
-    assert cpu.schedule.at == demo.schedule.at == smoke.schedule.at == "sites"
-    assert (cpu.schedule.every, demo.schedule.every, smoke.schedule.every) == (10, 4, 1)
-    assert demo.image_size == 64
-    assert smoke.image_size == 32
+def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
+    """small builds on middle, which builds on large: each says only what differs."""
+    (tmp_path / "large.yaml").write_text("rounds: 60\nschedule: {every: 10, warmup_rounds: 7}\n")
+    (tmp_path / "middle.yaml").write_text("base: large\nschedule: {every: 4}\n")
+    (tmp_path / "small.yaml").write_text("base: middle\nrounds: 3\nimage_size: 32\n")
+    found = [Settings.from_dict(read_preset(tmp_path / f"{name}.yaml")) for name in ("large", "middle", "small")]
+    assert [settings.rounds for settings in found] == [60, 60, 3]
+    assert [settings.schedule.every for settings in found] == [10, 4, 4]
+    assert [settings.schedule.warmup_rounds for settings in found] == [7, 7, 7]
+    assert [settings.image_size for settings in found] == [64, 64, 32]
 
 
 @pytest.mark.parametrize(
