@@ -32,7 +32,7 @@ data/demo_teacher.safetensors: $(SITES)/.done
 
 demo: setup data/demo_teacher.safetensors   ## a whole federation on made-up sites, with report, in minutes
 	$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
-		--teacher data/demo_teacher.safetensors --out $(DEMO)
+		--teacher data/demo_teacher.safetensors --server-threads 2 --out $(DEMO)
 
 test: setup      ## all tests, real NVFlare processes included
 	$(BIN)/python -m pytest
@@ -58,7 +58,7 @@ runs/teacher_small_64.safetensors: | setup
 benchmark: setup $(TEACHER)   ## the cpu preset on SITES for every seed, and one table
 	for seed in $(SEEDS); do \
 		$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen $(UNSEEN) --preset cpu --seed $$seed \
-			--teacher $(TEACHER) --out runs/$(NAME)-$$seed || exit 1; \
+			--teacher $(TEACHER) --server-threads 2 --out runs/$(NAME)-$$seed || exit 1; \
 	done
 	$(BIN)/dsfedmed table $(foreach seed,$(SEEDS),runs/$(NAME)-$(seed)) --out runs/$(NAME).md
 

@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--env", choices=("sim", "poc", "prod"), default="sim", help="where it runs")
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
+    parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help="only write the job folder DIR/dsfedmed")
     return parser
 
@@ -64,7 +65,7 @@ def simulate(args: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
-    layout = SimulatedSites(args.sites, args.out, BUNDLES, args.teacher, args.device, args.threads)
+    layout = SimulatedSites(args.sites, args.out, BUNDLES, args.teacher, args.device, args.threads, args.server_threads)
     prepare_workspace(args.out / "nvflare" / "dsfedmed", layout)
     return run_simulation(settings, names, args.out)
 

@@ -28,7 +28,8 @@ class SiteConfig:
         bundles: folder that holds the network bundles.
         device: torch device of the heavy work.
         threads: CPU threads of a site's heavy work.
-        server_threads: CPU threads of the server's heavy work, which runs while sites wait; 0 takes all cores.
+        server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
+            the last bit; more are faster and may differ in the last bits of an image or weight.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server only).
@@ -39,7 +40,7 @@ class SiteConfig:
     bundles: Path | None = None
     device: str = "cpu"
     threads: int = 1
-    server_threads: int = 0
+    server_threads: int = 1
     send_drawn_masks: bool = False
     run: Path | None = None
     teacher: Path | None = None
@@ -82,7 +83,7 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
             raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
     wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
-    least: int | None = {"threads": 1, "server_threads": 0}.get(key)
+    least: int | None = {"threads": 1, "server_threads": 1}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least
     if type(value) is not wanted or too_small:
         what = wanted.__name__ if least is None else f"whole number from {least}"

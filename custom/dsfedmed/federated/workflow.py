@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -112,7 +111,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             except DSFedMedError as error:
                 failures[site] = f"{error.reason}. {error.mend}"
 
-        self._send(task, request, targets, needed, receive)
+        self._send(task, request, targets, receive, lambda: len(replies) >= needed)
         self._note_absence(task, request, targets, replies, failures)
         self._record_bytes()
         if len(replies) < needed:
@@ -157,7 +156,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         register_tensors()
         local = Path(self.engine.get_workspace().get_site_config_dir())
         self.config: SiteConfig = load_site_config(local, "server")
-        torch.set_num_threads(self.config.server_threads or os.cpu_count() or 1)
+        torch.set_num_threads(self.config.server_threads)
         self.folder = self.config.run or Path(self.get_run_dir()) / "dsfedmed"
         self.sources = [c.name for c in self.engine.get_clients() if c.name not in self.settings.unseen]
         self.unseen = [c.name for c in self.engine.get_clients() if c.name in self.settings.unseen]
@@ -175,21 +174,34 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.record.put(bytes={**self.record.data["bytes"], "entries": self.ledger.entries()})
 
     def _send(
-        self, task: str, request: Message, targets: list[str], needed: int, receive: Callable[[FLModel], None]
+        self,
+        task: str,
+        request: Message,
+        targets: list[str],
+        receive: Callable[[FLModel], None],
+        enough: Callable[[], bool],
     ) -> None:
+        """Broadcast and wait for all targets, but no longer than the patience of the settings once there are enough.
+
+        NVFlare's own ``min_responses`` counts failed replies too, so the waiting for good ones is done here.
+        """
         waits = self.settings.waits
         known_absent = bool(self.absent & set(targets))
         self.broadcast_model(
             to_model(request),
             task_name=task,
             targets=targets,
-            min_responses=needed,
             timeout=waits.task_s,
-            wait_time_after_min_received=waits.after_absence_s if known_absent else waits.after_enough_s,
             blocking=False,
             callback=receive,
         )
+        patience = waits.after_absence_s if known_absent else waits.after_enough_s
+        enough_since: float | None = None
         while self.get_num_standing_tasks():
+            if enough_since is None and enough():
+                enough_since = time.monotonic()
+            if enough_since is not None and time.monotonic() - enough_since > patience:
+                self.cancel_all_tasks(fl_ctx=self.fl_ctx)
             if self.abort_signal.triggered:
                 raise DSFedMedError(task, "the run was aborted", "Start it again to go on behind the last stage")
             time.sleep(POLL_SECONDS)

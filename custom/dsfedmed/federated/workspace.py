@@ -28,6 +28,7 @@ class SimulatedSites:
         teacher: the teacher's foundation, or None for a random start.
         device: torch device of server and sites.
         threads: CPU threads of each site's worker.
+        server_threads: CPU threads of the server's heavy work.
     """
 
     sites: Path
@@ -36,6 +37,7 @@ class SimulatedSites:
     teacher: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    server_threads: int = 1
 
 
 def site_names(folder: Path) -> list[str]:
@@ -72,6 +74,7 @@ def _site_config(layout: SimulatedSites) -> dict[str, Any]:
         "bundles": str(layout.bundles.resolve()),
         "device": layout.device,
         "threads": layout.threads,
+        "server_threads": layout.server_threads,
         "run": str(layout.run.resolve()),
     }
     if layout.teacher is not None:
