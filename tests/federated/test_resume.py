@@ -2,7 +2,7 @@
 """Kill everything in the middle, start the same command again: the result is that of an undisturbed run.
 
 The sites' own work repeats to the last bit. The server's sampler may round a grey level otherwise in another process,
-so what follows it is compared within two per cent; that a restart of the distillation and a repeated request give
+so what follows it is compared within five per cent; that a restart of the distillation and a repeated request give
 equal bits is tested beside their stages.
 """
 
@@ -66,7 +66,7 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     for part in ("weights/", "best/"):
         theirs = torch.cat([tensor.flatten() for name, tensor in undisturbed.items() if name.startswith(part)])
         ours = torch.cat([tensor.flatten() for name, tensor in again.items() if name.startswith(part)])
-        assert torch.linalg.vector_norm(ours - theirs) < 0.02 * torch.linalg.vector_norm(theirs), part
+        assert torch.linalg.vector_norm(ours - theirs) < 0.05 * torch.linalg.vector_norm(theirs), part
     for stage in ("fit base", "fit branches"):
         expected, found = stage_tensors(federation.folder, stage), stage_tensors(out, stage)
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage
