@@ -58,7 +58,8 @@ def fit_branches(flow: FederatedWorkflow, plan: Plan, base: Weights) -> tuple[di
 
     def make() -> StageResult:
         branches, masks, kinds = _collect(flow, plan, base)
-        both = [site for site in branches if site in masks]
+        # In the order of the sites, not of arrival: the set and all that follows it must repeat.
+        both = [site for site in flow.sources if site in branches and site in masks]
         tensors = {f"{site}/branch/{name}": t for site in both for name, t in branches[site].items()}
         tensors |= {f"{site}/masks": masks[site] for site in both}
         return StageResult({"sites": both, "masks": kinds}, tensors)
