@@ -14,8 +14,10 @@ import torch
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
+from dsfedmed.federated.files import offer_files
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.run_record import RunRecord
@@ -28,6 +30,7 @@ from dsfedmed.store.stage_store import StageResult, StageStore
 
 POLL_SECONDS = 0.05
 OnReply = Callable[[str, Message], None]
+OnArrival = Callable[[str, Callable[[], Message]], None]
 
 
 class FederatedWorkflow(ModelController):  # type: ignore[misc]
@@ -97,10 +100,9 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         replies: dict[str, Message] = {}
         failures: dict[str, str] = {}
 
-        def receive(model: FLModel) -> None:
-            site = str(model.meta["client_name"])
+        def receive(site: str, unwrap: Callable[[], Message]) -> None:
             try:
-                reply = from_model(model, site, filtered=True)
+                reply = unwrap()
                 if error := reply.info.get("error"):
                     raise PayloadError(site, error["reason"], error["mend"])
                 if on_reply:
@@ -146,6 +148,15 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         """Publish a scalar of the server through NVFlare's tracking."""
         publish(self, self.engine, tag, value, step, from_site=False)
 
+    @contextmanager
+    def offered(self, folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:
+        """Let the sites pull the files of ``manifest``; yields what a request says of them under ``files``."""
+        offer, transaction = offer_files(folder, manifest, self.engine.get_cell())
+        try:
+            yield offer
+        finally:
+            transaction.delete_transaction()
+
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""
         self.record.finish(verdict)
@@ -153,20 +164,28 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
 
     def _prepare(self) -> None:
-        register_tensors()
-        local = Path(self.engine.get_workspace().get_site_config_dir())
+        local, run, present = self._surroundings()
         self.config: SiteConfig = load_site_config(local, "server")
         torch.set_num_threads(self.config.server_threads)
-        self.folder = self.config.run or Path(self.get_run_dir()) / "dsfedmed"
-        self.sources = [c.name for c in self.engine.get_clients() if c.name not in self.settings.unseen]
-        self.unseen = [c.name for c in self.engine.get_clients() if c.name in self.settings.unseen]
-        self.sources.sort()
+        self.folder = self.config.run or run / "dsfedmed"
+        self.sources = sorted(name for name in present if name not in self.settings.unseen)
+        self.unseen = sorted(name for name in present if name in self.settings.unseen)
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
         self.store = StageStore(self.folder / "store", key)
         self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
         self.progress = Progress(self.folder, self.stages(self.settings))
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
+        self._count_bytes()
+
+    def _surroundings(self) -> tuple[Path, Path, list[str]]:
+        """Return NVFlare's folder ``local``, its run folder, and the names of the sites that have joined."""
+        register_tensors()
+        local = Path(self.engine.get_workspace().get_site_config_dir())
+        return local, Path(self.get_run_dir()), [client.name for client in self.engine.get_clients()]
+
+    def _count_bytes(self) -> None:
+        """Let the ledger count what goes through NVFlare's cell."""
         attach(self.ledger, self.engine.get_cell())
 
     def _record_bytes(self) -> None:
@@ -178,13 +197,18 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         task: str,
         request: Message,
         targets: list[str],
-        receive: Callable[[FLModel], None],
+        receive: OnArrival,
         enough: Callable[[], bool],
     ) -> None:
         """Broadcast and wait for all targets, but no longer than the patience of the settings once there are enough.
 
         NVFlare's own ``min_responses`` counts failed replies too, so the waiting for good ones is done here.
         """
+
+        def arrived(model: FLModel) -> None:
+            site = str(model.meta["client_name"])
+            receive(site, lambda: from_model(model, site, filtered=True))
+
         waits = self.settings.waits
         known_absent = bool(self.absent & set(targets))
         self.broadcast_model(
@@ -193,7 +217,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             targets=targets,
             timeout=waits.task_s,
             blocking=False,
-            callback=receive,
+            callback=arrived,
         )
         patience = waits.after_absence_s if known_absent else waits.after_enough_s
         enough_since: float | None = None

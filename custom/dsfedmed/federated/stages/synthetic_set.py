@@ -15,7 +15,6 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.devices import on_device
 from dsfedmed.errors import DSFedMedError, PayloadError
-from dsfedmed.federated.files import offer_files
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.generators import Weights
@@ -67,12 +66,9 @@ def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
     """Stream the set to the source sites; each vetoes what is too close to its own training images; then seal it."""
 
     def make() -> StageResult:
-        offer, transaction = offer_files(flow.folder / FOLDER, manifest, flow.engine.get_cell())
-        info = {**plan.common, "files": offer, "quantile": flow.settings.synthetic.audit_quantile}
-        try:
+        with flow.offered(flow.folder / FOLDER, manifest) as offer:
+            info = {**plan.common, "files": offer, "quantile": flow.settings.synthetic.audit_quantile}
             replies = flow.ask("dsf_audit", Message(info))
-        finally:
-            transaction.delete_transaction()
         vetoes = {site: _vetoed(site, reply, manifest) for site, reply in replies.items()}
         _refuse_copies(flow, manifest, vetoes)
         vetoed = set().union(*vetoes.values())
