@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.version import VERSION
 
-COMMANDS = ("demo_sites", "check_site", "build_datalist", "pretrain_teacher", "workspace", "report", "table")
+COMMANDS = ("demo_sites", "check_site", "build_datalist", "pretrain_teacher", "workspace", "report", "table", "bench")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Benchmarks: one module each, with ``run(options) -> Benchmark``; ``dsfedmed bench NAME`` runs one.
+
+The options are the module's own frozen dataclass, annotated at ``run``: its fields become the command's arguments.
+"""
+
+BENCHMARKS = {
+    "distillation": "20 epochs of mutual distillation: ours against the released loop",
+    "inference": "light networks against SAM ViT-B, per image",
+    "sampling": "generated images per second, by sampler and steps",
+    "samplers": "sampler steps against time and downstream Dice",
+    "overhead": "wall time of a federation over the bare loops",
+    "memory": "server peak memory by number of sites",
+    "wire": "bytes per site at the paper's scale",
+}
+"""Names of the modules in this package that are benchmarks, and what each measures."""
