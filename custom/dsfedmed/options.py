@@ -27,6 +27,7 @@ def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) ->
     """
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    values = {key: _worded(value, hints.get(key)) for key, value in values.items()}
     for key, value in values.items():
         if key not in names:
             raise ConfigError(f"{where}.{key}", "unknown key", _nearest(key, names))
@@ -48,6 +49,11 @@ def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
 def _nearest(key: str, names: list[str]) -> str:
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
     return f"Did you mean {near[0]!r}" if near else f"Valid keys are {', '.join(names)}"
+
+
+def _worded(value: Any, hint: Any) -> Any:
+    """Return the word "off" where YAML 1.1 made false of it and the field has that choice."""
+    return "off" if value is False and "off" in typing.get_args(hint) else value
 
 
 def _check_type(where: str, value: object, hint: Any) -> None:
