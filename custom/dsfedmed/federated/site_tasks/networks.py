@@ -32,8 +32,14 @@ def load(network: nn.Module, tensors: dict[str, Tensor], device: str) -> dict[st
 
 
 def trained_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors that travel: all floating-point entries of the state dict; integer counters stay home."""
-    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    """Return the tensors that travel: the floating-point entries of the state dict, but for frozen parameters.
+
+    Integer counters stay home, and so do frozen parameters (``TinySam`` freezes what it never runs). Float buffers
+    travel: normalisation statistics, and SAM's positional code, which has to be one and the same everywhere.
+    """
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    state = network.state_dict()
+    return {name: tensor for name, tensor in state.items() if tensor.is_floating_point() and name not in frozen}
 
 
 def optimizer_for(site: Site, info: dict[str, Any], kind: str, network: nn.Module) -> torch.optim.Optimizer:

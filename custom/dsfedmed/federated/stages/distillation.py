@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
@@ -14,6 +13,7 @@ from dsfedmed.algorithms.distillation import select_from_pool
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.synthetic_set import SealedSet
 from dsfedmed.federated.workflow import FederatedWorkflow
@@ -85,7 +85,7 @@ class Distillation:
         seed = derive_seed(self.flow.settings.seed, "distillation")
         records = self.distiller.run(epochs, seed, on_epoch=lambda record: self._report(round_number, record))
         self.round = round_number
-        self._light = light if self.at == "sites" else _floats(self.distiller.light)
+        self._light = light if self.at == "sites" else _trained(self.distiller.light)
         self.soft_labels = None if self.at == "server" else self._make_soft_labels(seed)
         self.acknowledged.clear()
         self._save([_entry(round_number, record) for record in records])
@@ -186,12 +186,8 @@ def _entry(round_number: int, record: DistillationRecord) -> dict[str, Any]:
     }
 
 
-def _floats(network: nn.Module) -> Weights:
-    return {
-        name: tensor.detach().cpu().clone()
-        for name, tensor in network.state_dict().items()
-        if torch.is_floating_point(tensor)
-    }
+def _trained(network: nn.Module) -> Weights:
+    return {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(network).items()}
 
 
 def _under(tensors: Weights, prefix: str) -> Weights:

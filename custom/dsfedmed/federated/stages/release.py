@@ -21,7 +21,9 @@ def release(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> None:
         results = build_report(flow.folder)["methods"]["dsfedmed"]
         bundle = plan.light_bundle
         metrics = _metrics(results)
-        write_release(bundle.folder, flow.folder / FOLDER, ours.best, bundle.overrides, plan.facts, metrics)
+        # What never travels (counters, parts that are not run) comes from the start network, so that the file is whole.
+        weights = {**plan.light_network().state_dict(), **ours.best}
+        write_release(bundle.folder, flow.folder / FOLDER, weights, bundle.overrides, plan.facts, metrics)
         flow.store.put("release", {})
 
 
