@@ -154,6 +154,37 @@ def test_a_diverged_network_stops_the_distillation(tmp_path: Path, teacher: Tiny
         distiller(tmp_path, teacher, light).run(1, seed=0)
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_mixed_precision_follows_float32(tmp_path: Path, teacher: TinyTeacher, light: TinyLight, kind: str) -> None:
+    nets = [(copy.deepcopy(teacher), copy.deepcopy(light)) for _ in range(2)]
+    config = DistillationConfig(rate=1.0)
+    expected = distiller(tmp_path, *nets[0], config).run(3, seed=0)
+    formats: set[torch.dtype] = set()
+    for module in (nets[1][0].mask_decoder[1], nets[1][1].layers[2]):
+        module.register_forward_hook(lambda module, images, logits: formats.add(logits.dtype))
+    short = distiller(tmp_path, *nets[1], config, replace(SERVER, autocast=kind))  # type: ignore[arg-type]
+    found = short.run(3, seed=0)
+    assert formats == {getattr(torch, kind)}
+    assert all(value.dtype == torch.float32 for value in [*nets[1][0].parameters(), *nets[1][1].parameters()])
+    assert short.score().scores.dtype == torch.float32
+    for one, two in zip(expected, found, strict=True):
+        assert two.overflows == 0
+        for name in ("pool_teacher_loss", "pool_disagreement", "teacher_loss", "student_loss", "kl"):
+            assert getattr(two, name) == pytest.approx(getattr(one, name), rel=0.03)
+
+
+def test_a_float16_overflow_leaves_the_step_out_and_is_counted(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    before = copy.deepcopy(light.state_dict())
+    scaled = distiller(tmp_path, teacher, light, server=replace(SERVER, autocast="float16"))
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+    record = scaled.run(1, seed=0)[0]
+    assert record.overflows == record.steps == 3
+    assert scaled.scaler.get_scale() == 2.0**123
+    assert moved(before, light) == set()
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -161,6 +192,7 @@ def test_a_diverged_network_stops_the_distillation(tmp_path: Path, teacher: Tiny
         ({"learn": "neither"}, "Use one of both, teacher, student"),
         ({"batch_size": 0}, "server_distillation.batch_size"),
         ({"grid": "sam"}, "Use one of teacher, student"),
+        ({"autocast": "half"}, "Use one of off, bfloat16, float16"),
     ],
 )
 def test_wrong_options_are_refused_by_name(values: dict[str, object], words: str) -> None:

@@ -66,6 +66,20 @@ def test_other_encoder_weights_or_another_set_make_another_file(
     assert len({first, second, third}) == 3
 
 
+def test_a_shorter_format_of_the_encoder_is_near_and_lies_in_a_file_of_its_own(
+    tmp_path: Path, teacher: TinyTeacher, pool: TensorPool
+) -> None:
+    whole = opened(tmp_path, teacher, pool)
+    formats: set[torch.dtype] = set()
+    teacher.image_encoder[2].register_forward_hook(lambda module, images, values: formats.add(values.dtype))
+    short = open_embeddings(tmp_path, teacher, pool, "s", precision="bfloat16")
+    assert formats == {torch.bfloat16}
+    assert short.path != whole.path
+    every = list(range(10))
+    torch.testing.assert_close(short.read(every), whole.read(every), atol=0.01, rtol=0.02)
+    assert not torch.equal(short.read(every), whole.read(every))
+
+
 def damage_truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 

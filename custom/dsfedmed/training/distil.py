@@ -13,14 +13,15 @@ Deviations: the released code forwards every sample with gradients and selects i
 "batch_quantile" here. Both networks' logits are compared on one grid: the teacher's low-resolution one (``grid``
 "teacher", as released, where both give 256 x 256), the light network's logits being resampled to it bilinearly, or the
 light network's (``grid`` "student"), the teacher's being resampled. No augmentation, constant learning rate, Adam 1e-4
-for either network, as released.
+for either network, as released. Both networks' forward and backward passes may run in a shorter number format
+(``autocast``; the released code runs in float32); logits, losses, weights and updates stay float32.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -41,6 +42,7 @@ from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.embeddings import Embeddings
 from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, mask_at_size
+from dsfedmed.training.precision import AUTOCAST, Autocast, autocast, gradient_scaler
 from dsfedmed.training.teacher import trainable_parameters
 
 HISTOGRAM_BINS = 20
@@ -57,6 +59,9 @@ class ServerDistillationConfig:
         grid: the grid of the comparison: "teacher" (low resolution, as released) or "student" (image size).
         teacher_learning_rate: Adam's, for the teacher's decoder.
         student_learning_rate: Adam's, for the light network.
+        autocast: number format of the networks' passes, the embeddings' included: "off" (float32), "bfloat16" (three to
+            four times as fast on CPUs with AVX-512 BF16, slower on those without) or "float16" (for GPUs; a step whose
+            gradients overflow is left out and counted).
     """
 
     batch_size: int = 8
@@ -65,6 +70,7 @@ class ServerDistillationConfig:
     grid: Literal["teacher", "student"] = "teacher"
     teacher_learning_rate: float = 1e-4
     student_learning_rate: float = 1e-4
+    autocast: Autocast = "off"
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
@@ -74,6 +80,7 @@ class ServerDistillationConfig:
             )
         require_choice("server_distillation.learn", self.learn, ("both", "teacher", "student"))
         require_choice("server_distillation.grid", self.grid, ("teacher", "student"))
+        require_choice("server_distillation.autocast", self.autocast, AUTOCAST)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "server_distillation") -> ServerDistillationConfig:
@@ -116,6 +123,7 @@ class DistillationRecord:
         histogram_pool: pool samples in each bin.
         histogram_selected: selected samples in each bin.
         seconds: wall time.
+        overflows: gradient steps left out because their float16 gradients overflowed.
     """
 
     epoch: int
@@ -134,6 +142,7 @@ class DistillationRecord:
     histogram_pool: tuple[int, ...]
     histogram_selected: tuple[int, ...]
     seconds: float
+    overflows: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values."""
@@ -153,7 +162,7 @@ class MutualDistiller:
         nested: how label maps turn into K channels.
         config: losses and selection.
         server: batches, learning rates, who learns.
-        epoch: epochs done so far; set it when resuming.
+        epoch: epochs done so far; set it when resuming. Float16's loss scale starts anew then.
     """
 
     teacher: Teacher
@@ -174,6 +183,8 @@ class MutualDistiller:
         decoder = trainable_parameters(self.teacher, "decoder")
         self.teacher_optimizer = torch.optim.Adam(decoder, lr=self.server.teacher_learning_rate)
         self.student_optimizer = torch.optim.Adam(self.light.parameters(), lr=self.server.student_learning_rate)
+        self.scaler = gradient_scaler(device_of(self.light), self.server.autocast)
+        self._overflows = 0
 
     def run(
         self, epochs: int, seed: int, on_epoch: Callable[[DistillationRecord], None] | None = None
@@ -209,6 +220,7 @@ class MutualDistiller:
 
     def _run_epoch(self, random: torch.Generator) -> DistillationRecord:
         started = time.perf_counter()
+        self._overflows = 0
         pool = self.score()
         self._set_mode(training=True)
         chosen: list[int] = []
@@ -217,7 +229,8 @@ class MutualDistiller:
             losses, selected = self._step(batch)
             chosen += selected
             parts.append(losses.parts)
-        return _record(self.epoch, pool, torch.tensor(chosen), parts, time.perf_counter() - started)
+        record = _record(self.epoch, pool, torch.tensor(chosen), parts, time.perf_counter() - started)
+        return replace(record, overflows=self._overflows)
 
     def _batches(self, scores: Tensor, random: torch.Generator) -> Iterator[list[int]]:
         """Yield the batches of an epoch: of the selected samples, or of all of them under the released rule."""
@@ -239,22 +252,30 @@ class MutualDistiller:
         if not bool(torch.isfinite(losses.total)):
             mend = "Lower the learning rates of server_distillation"
             raise DSFedMedError("mutual distillation", "its loss is not finite", mend)
+        self._descend(losses.total)
+        return losses, batch if selected is None else [batch[i] for i in selected.tolist()]
+
+    def _descend(self, loss: Tensor) -> None:
+        """Move the weights that learn; a float16 overflow in either network leaves that network's step out."""
         optimizers = self._optimizers()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
         for optimizer in optimizers:
-            optimizer.step()
-        return losses, batch if selected is None else [batch[i] for i in selected.tolist()]
+            self.scaler.step(optimizer)
+        before = self.scaler.get_scale()
+        self.scaler.update()
+        self._overflows += int(self.scaler.get_scale() < before)
 
     def _forward(self, batch: list[int], teacher_learns: bool, student_learns: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return both networks' logits and the mask channels of a batch, (n, K, g, g) on the grid of comparison."""
-        embeddings = self.embeddings.read(batch).to(device_of(self.teacher))
-        with torch.set_grad_enabled(teacher_learns):
+        embeddings = self.embeddings.read(batch, device_of(self.teacher))
+        with torch.set_grad_enabled(teacher_learns), autocast(embeddings.device, self.server.autocast):
             teacher = self.teacher.decode(embeddings)
         device = device_of(self.light)
-        with torch.set_grad_enabled(student_learns):
+        with torch.set_grad_enabled(student_learns), autocast(device, self.server.autocast):
             student = self.light(self.pool.images(batch).to(device))
+        teacher, student = teacher.float(), student.float()
         size = teacher.shape[-2:] if self.server.grid == "teacher" else student.shape[-2:]
         target = to_channels(self.pool.labels(batch), self.num_classes, self.nested).to(device)
         return at_size(teacher.to(device), size), at_size(student, size), mask_at_size(target, size)

@@ -7,6 +7,7 @@ through a memory map. The file is named by a hash of the encoder's weights and o
 written last, holds the file's own hash. A file that is missing, truncated or altered is computed again.
 
 fp16 keeps about three decimal digits; SAM's encoder ends in a layer normalisation, so values are of the order of one.
+With ``autocast`` the encoder itself runs in a shorter number format, and the file is another one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.training.pool import ENCODER_PREFIX, Pool, Teacher, device_of, index_batches
+from dsfedmed.training.precision import Autocast, autocast
 
 CHUNK_BYTES = 1 << 22
 
@@ -42,9 +44,9 @@ class Embeddings:
         """Return the number of samples."""
         return int(self._array.shape[0])
 
-    def read(self, indices: list[int]) -> Tensor:
-        """Return the embeddings (n, E, h, w) of these samples as float32."""
-        return torch.from_numpy(np.asarray(self._array[indices], dtype=np.float32))
+    def read(self, indices: list[int], device: str | torch.device = "cpu") -> Tensor:
+        """Return the embeddings (n, E, h, w) of these samples as float32; half of the bytes go to the device."""
+        return torch.from_numpy(np.asarray(self._array[indices])).to(device).float()
 
 
 def open_embeddings(
@@ -54,6 +56,7 @@ def open_embeddings(
     set_hash: str,
     batch_size: int = 16,
     on_batch: Callable[[int, int], None] | None = None,
+    precision: Autocast = "off",
 ) -> Embeddings:
     """Return the embeddings of ``pool``, from ``folder`` if a valid file is there, else computed and stored.
 
@@ -64,14 +67,16 @@ def open_embeddings(
         set_hash: identity of the set as it is now, vetoes included, such as its sealed manifest's sha256.
         batch_size: images encoded at once.
         on_batch: called with (images done, images in all) while computing.
+        precision: number format of the encoder's pass, as in ``ServerDistillationConfig.autocast``.
 
     Raises:
         DSFedMedError: the encoder gave values that are not finite in fp16.
     """
     encoder = {name: value for name, value in teacher.state_dict().items() if name.startswith(ENCODER_PREFIX)}
-    path = folder / f"embeddings-{embedding_key(encoder, set_hash)[:32]}.npy"
+    suffix = "" if precision == "off" else f"-{precision}"
+    path = folder / f"embeddings-{embedding_key(encoder, set_hash)[:32]}{suffix}.npy"
     if not _is_valid(path, len(pool)):
-        _compute(path, teacher, pool, batch_size, on_batch)
+        _compute(path, teacher, pool, batch_size, on_batch, precision)
     return Embeddings(path)
 
 
@@ -102,7 +107,12 @@ def _is_valid(path: Path, count: int) -> bool:
 
 
 def _compute(
-    path: Path, teacher: Teacher, pool: Pool, batch_size: int, on_batch: Callable[[int, int], None] | None
+    path: Path,
+    teacher: Teacher,
+    pool: Pool,
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None,
+    precision: Autocast,
 ) -> None:
     """Encode the pool into a temporary file, then move it into place, then write its side file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +121,7 @@ def _compute(
     array: np.memmap | None = None
     teacher.eval()
     for batch in index_batches(range(len(pool)), batch_size):
-        values = _encode(teacher, pool.images(batch))
+        values = _encode(teacher, pool.images(batch), precision)
         if array is None:
             shape = (len(pool), *values.shape[1:])
             array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
@@ -128,8 +138,10 @@ def _compute(
 
 
 @torch.no_grad()
-def _encode(teacher: Teacher, images: Tensor) -> Tensor:
-    values = teacher.encode(images.to(device_of(teacher))).to(torch.float16).cpu()
+def _encode(teacher: Teacher, images: Tensor, precision: Autocast) -> Tensor:
+    images = images.to(device_of(teacher))
+    with autocast(images.device, precision):
+        values = teacher.encode(images).to(torch.float16).cpu()
     if not bool(torch.isfinite(values).all()):
         mend = "Look at the encoder's checkpoint; its output must end in a normalisation"
         raise DSFedMedError("teacher encoder", "its embeddings are not finite in fp16", mend)
