@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import importlib
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -9,6 +12,7 @@ import pytest
 
 from dsfedmed.benchmarks import BENCHMARKS
 from dsfedmed.benchmarks.table import Benchmark
+from dsfedmed.cli.bench import options_of
 from dsfedmed.cli.main import main
 
 
@@ -69,6 +73,33 @@ def test_help_takes_the_sentences_of_the_docstring(made_up, capsys):
     assert "which networks (default: cpu)" in text
     assert "of the sampler, at 100 % of them (default: (4, 8))" in text
     assert "limit (default: 1.0)" in text
+
+
+def test_plain_parameters_serve_too_and_callbacks_are_left_out(monkeypatch, tmp_path, capsys):
+    def plain(folder: Path, names: Sequence[str] = ("a",), *, say: Callable[[str], None] = print) -> Benchmark:
+        """Measure.
+
+        Args:
+            folder: what is read.
+        """
+        say("measured")
+        return Benchmark("plain", "Plain", ("folder", "names"), ((folder.name, "+".join(names)),))
+
+    module = ModuleType("dsfedmed.benchmarks.plain")
+    module.run = plain
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(BENCHMARKS, "plain", "nothing")
+    assert main(["bench", "plain", "--out", str(tmp_path), "--folder", "runs/one", "--names", "b", "c"]) == 0
+    assert json.loads((tmp_path / "plain.json").read_text())["rows"] == [["one", "b+c"]]
+    with pytest.raises(SystemExit):
+        main(["bench", "plain"])
+    assert "required: --folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(BENCHMARKS))
+def test_every_benchmark_of_the_list_has_usable_options(name):
+    options = options_of(importlib.import_module(f"dsfedmed.benchmarks.{name}"))
+    assert all(option.text for option in options)
 
 
 def test_without_a_name_the_benchmarks_are_listed(capsys):

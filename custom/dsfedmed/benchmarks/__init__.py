@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks: one module each, with ``run(options) -> Benchmark``; ``dsfedmed bench NAME`` runs one.
+"""Benchmarks: one module each, with a ``run`` that returns a ``Benchmark``; ``dsfedmed bench NAME`` runs one.
 
-The options are the module's own frozen dataclass, annotated at ``run``: its fields become the command's arguments.
+``run`` takes one frozen dataclass of the module's own, or typed parameters: they become the command's arguments, and
+the docstring's sentences on them its help.
 """
 
 BENCHMARKS = {

@@ -8,6 +8,7 @@ Each benchmark has arguments of its own: see `dsfedmed bench NAME --help`. Examp
 from __future__ import annotations
 
 import argparse
+import collections.abc
 import dataclasses
 import importlib
 import inspect
@@ -41,20 +42,34 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:14} {text}")
         return 0
     module = _module(args.benchmark)
-    kind = options_type(module)
-    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
-    table: Benchmark = module.run(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+    values = {option.name: getattr(args, option.name) for option in options_of(module)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    kind = _options_type(module)
+    table: Benchmark = module.run(**values) if kind is None else module.run(kind(**values))
     print(table.to_markdown())
     for path in table.write(args.out):
         print(path)
     return 0
 
 
-def options_type(module: ModuleType) -> type[Any]:
-    """Return the dataclass that ``module.run`` takes."""
-    hints = typing.get_type_hints(module.run)
-    first = next(iter(inspect.signature(module.run).parameters))
-    return typing.cast(type[Any], hints[first])
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One argument of a benchmark; ``default`` is ``inspect.Parameter.empty`` where it must be given."""
+
+    name: str
+    hint: Any
+    default: Any
+    text: str
+
+
+def options_of(module: ModuleType) -> list[Option]:
+    """Return what ``module.run`` takes: the fields of its one dataclass, or its own parameters but for callbacks."""
+    kind = _options_type(module)
+    target = module.run if kind is None else kind
+    hints, texts = typing.get_type_hints(target), _texts(target)
+    found = inspect.signature(target).parameters.values()
+    options = [Option(each.name, hints[each.name], _default(each, kind), texts.get(each.name, "")) for each in found]
+    return [option for option in options if typing.get_origin(option.hint) is not collections.abc.Callable]
 
 
 class _BenchmarkParser(argparse.ArgumentParser):
@@ -64,34 +79,48 @@ class _BenchmarkParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         self.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help="folder of the two files")
-        kind = options_type(_module(self.prog.split()[-1]))
-        hints, texts = typing.get_type_hints(kind), _attribute_texts(kind)
-        for field in dataclasses.fields(kind):
-            default = field.default if field.default is not dataclasses.MISSING else None
-            if field.default_factory is not dataclasses.MISSING:
-                default = field.default_factory()
-            _add_option(self, field.name, hints[field.name], default, texts.get(field.name, ""))
+        for option in options_of(_module(self.prog.split()[-1])):
+            _add_option(self, option)
         return super().parse_known_args(args, namespace)
 
 
-def _add_option(parser: argparse.ArgumentParser, name: str, hint: Any, default: Any, text: str) -> None:
-    """Add the argument of one dataclass field: a number, text, path, switch, choice or a tuple of one of the first."""
-    inner = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
-    more: dict[str, Any] = {"default": default, "help": f"{text} (default: {default})".strip()}
-    if hint is bool:
+def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    """Add one argument: a number, text, path, switch, choice or a sequence of one of the first."""
+    inner = [kind for kind in typing.get_args(option.hint) if kind not in (type(None), Ellipsis)]
+    origin = typing.get_origin(option.hint)
+    more: dict[str, Any] = {"help": option.text}
+    if option.default is inspect.Parameter.empty:
+        more["required"] = True
+    else:
+        more |= {"default": option.default, "help": f"{option.text} (default: {option.default})".strip()}
+    if option.hint is bool:
         more["action"] = argparse.BooleanOptionalAction
-    elif typing.get_origin(hint) is Literal:
+    elif origin is Literal:
         more["choices"] = inner
-    elif typing.get_origin(hint) is tuple:
+    elif origin in (tuple, list, collections.abc.Sequence):
         more |= {"nargs": "+", "type": inner[0]}
     else:
-        more["type"] = inner[0] if inner else hint
-    parser.add_argument(f"--{name.replace('_', '-')}", **more)
+        more["type"] = inner[0] if inner else option.hint
+    parser.add_argument(f"--{option.name.replace('_', '-')}", **more)
 
 
-def _attribute_texts(kind: type[Any]) -> dict[str, str]:
-    """Return what the dataclass's docstring says of its attributes, up to the first stop or semicolon."""
-    found = re.findall(r"^    (\w+): ((?:.|\n {8})+)", inspect.getdoc(kind) or "", flags=re.MULTILINE)
+def _options_type(module: ModuleType) -> type[Any] | None:
+    """Return the dataclass that is the first parameter of ``module.run``, None if it takes something else."""
+    hints = typing.get_type_hints(module.run)
+    first = hints[next(iter(inspect.signature(module.run).parameters))]
+    return first if dataclasses.is_dataclass(first) and isinstance(first, type) else None
+
+
+def _default(parameter: inspect.Parameter, kind: type[Any] | None) -> Any:
+    """Return a parameter's default; that of a field with a factory is what the factory makes."""
+    factories = {each.name: each.default_factory for each in dataclasses.fields(kind)} if kind else {}
+    factory = factories.get(parameter.name, dataclasses.MISSING)
+    return parameter.default if factory is dataclasses.MISSING else factory()
+
+
+def _texts(target: Any) -> dict[str, str]:
+    """Return what the docstring says of attributes or arguments, up to the first stop or semicolon."""
+    found = re.findall(r"^    (\w+): ((?:.|\n {8})+)", inspect.getdoc(target) or "", flags=re.MULTILINE)
     return {name: re.split(r"[.;]\s|\.$", " ".join(text.split()))[0].replace("%", "%%") for name, text in found}
 
 
