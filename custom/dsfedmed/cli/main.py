@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.version import VERSION
 
-COMMANDS = ("demo_sites", "check_site", "build_datalist", "pretrain_teacher", "workspace", "report", "table", "bench")
+COMMANDS = ("demo_sites", "check_site", "build_datalist", "recipe", "pretrain_teacher", "workspace", "report", "table", "bench",
+            "check_bundle")  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
-from dsfedmed.data.formats import SUFFIXES, suffix_of
+from dsfedmed.data.formats import SUFFIXES, probe, stem_of, suffix_of
 from dsfedmed.data.labels import to_channels, to_label_map
 from dsfedmed.errors import DataError
 
@@ -50,6 +50,14 @@ class ChannelsToLabeld(MapTransform):
         return item
 
 
+class ImageNames:
+    """What ``MetricsSaver`` writes before each image's scores: its file, with the slice for slices of a volume."""
+
+    def __call__(self, batch: Sequence[Mapping[Hashable, Any]]) -> list[dict[str, str]]:
+        """Return one {"filename_or_obj": name} per item of the batch."""
+        return [{"filename_or_obj": _image_name(item["image"].meta)} for item in batch]
+
+
 def site_items(folder: str, part: str) -> list[dict[str, Any]]:
     """Return one part of a site's datalist.json as items for ``LoadSiteImaged``.
 
@@ -66,16 +74,43 @@ def site_items(folder: str, part: str) -> list[dict[str, Any]]:
 def image_items(folder: str) -> list[dict[str, Any]]:
     """Return the images to segment: the datalist's test part, or every image file that lies in the folder.
 
+    A volume becomes one item a slice (last axis), each with its ``slice_index``.
+
     Raises:
-        DataError: no such folder, or no image in it.
+        DataError: no such folder, no image in it, or two images whose masks would get the same name.
     """
     root = Path(folder)
     if (root / FILE_NAME).is_file():
-        return [{k: v for k, v in item.items() if k in ("image", "slice_index")} for item in site_items(folder, "test")]
-    files = sorted(path for path in root.glob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
-    if not files:
+        items = [{k: v for k, v in i.items() if k in ("image", "slice_index")} for i in site_items(folder, "test")]
+    else:
+        files = sorted(path for path in root.glob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
+        items = [item for path in files for item in _slices(path)]
+    if not items:
         raise DataError(root, "no image found", f"Give a folder with {FILE_NAME} or with image files in it.")
-    return [{"image": str(path)} for path in files]
+    _refuse_equal_names(items)
+    return items
+
+
+def _slices(path: Path) -> list[dict[str, Any]]:
+    count = probe(path).slices
+    if count is None:
+        return [{"image": str(path)}]
+    return [{"image": str(path), "slice_index": index} for index in range(count)]
+
+
+def _refuse_equal_names(items: list[dict[str, Any]]) -> None:
+    """Refuse two files whose masks would overwrite each other (a.png and a.nii.gz in one folder)."""
+    files = dict.fromkeys(Path(item["image"]) for item in items)
+    seen: dict[Path, Path] = {}
+    for path in files:
+        other = seen.setdefault(path.with_name(stem_of(path)), path)
+        if other != path:
+            raise DataError(path, f"its mask would have the name of that of {other.name}", "Rename one of them.")
+
+
+def _image_name(meta: Mapping[str, Any]) -> str:
+    name, index = str(meta["filename_or_obj"]), meta.get("patch_index")
+    return name if index is None else f"{name}#{int(index)}"
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:
