@@ -11,8 +11,18 @@ from collections.abc import Sequence
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.version import VERSION
 
-COMMANDS = ("demo_sites", "check_site", "build_datalist", "recipe", "pretrain_teacher", "workspace", "report", "table", "bench",
-            "check_bundle")  # fmt: skip
+COMMANDS = (
+    "demo_sites",
+    "check_site",
+    "build_datalist",
+    "recipe",
+    "pretrain_teacher",
+    "workspace",
+    "report",
+    "table",
+    "bench",
+    "check_bundle",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
