@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move networks between devices with their type kept."""
+"""Move networks and batches between devices."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -15,3 +15,10 @@ def on_device(network: NetworkT, device: str | torch.device) -> NetworkT:
     """Move ``network`` in place and return it; diffusers wraps its own ``to`` so that checkers misread it."""
     nn.Module.to(network, device)
     return network
+
+
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """Return ``batch`` on ``device``; to CUDA through pinned memory, so that the copy runs beside the computation."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch.to(device)

@@ -16,6 +16,7 @@ import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.errors import ConfigError
+from dsfedmed.networks.sam_variants import check_size
 from dsfedmed.options import read_options, require
 from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
@@ -30,14 +31,16 @@ class LightSettings:
         batch_size: real images per gradient step.
         epochs_per_round: passes over the site's training images in one round.
         keep_optimizer: a site's optimiser state persists over rounds (released code) or starts anew.
-        precision: number format of weights and updates on the wire, "fp32" or "fp16".
+        precision: number format on the wire. "fp32" and "fp16" send whole weights down and differences up; "int8"
+            sends differences both ways, eight bits a number and entropy coded. What rounding takes from a difference
+            is added to the next one. Weights that travel once (a branch, a finished network) use half precision then.
     """
 
     bundle: str = "light_unet_segmentation"
     batch_size: int = 16
     epochs_per_round: int = 1
     keep_optimizer: bool = True
-    precision: Literal["fp32", "fp16"] = "fp16"
+    precision: Literal["fp32", "fp16", "int8"] = "fp16"
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ class Settings:
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
         teacher_variant: size of the teacher, a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        teacher_image_size: side of the square image that the teacher's encoder sees, in pixels; 0: ``image_size``.
         teacher: its adaptation to the synthetic set.
         distillation: learnability, selection and losses.
         server_distillation: batches and rates of the distillation at the server.
@@ -184,6 +188,7 @@ class Settings:
     generator_model: dict[str, Any] = field(default_factory=dict)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
     teacher_variant: str = "small"
+    teacher_image_size: int = 0
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     server_distillation: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
@@ -234,8 +239,14 @@ class Settings:
         }
         for key, value in positive.items():
             require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
+        check_size(self.teacher_variant, self.teacher_size)
         quantile = self.synthetic.audit_quantile
         require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
+
+    @property
+    def teacher_size(self) -> int:
+        """Side of the square image that the teacher's encoder sees, in pixels."""
+        return self.teacher_image_size or self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""

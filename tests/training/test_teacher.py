@@ -101,7 +101,7 @@ def test_dice_of_the_pool_by_hand() -> None:
         ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"epochs": 0}, "teacher.epochs"),
         ({"epochs": 2.5}, "not a whole number"),
-        ({"tune": "encoder"}, "Use one of decoder, full"),
+        ({"tune": "encoder"}, "Use one of decoder, lora, full"),
         ({"dice_weight": -1}, "teacher.dice_weight"),
         ({"flips": "yes"}, "not true or false"),
     ],

@@ -56,10 +56,9 @@ class Plan:
     @property
     def teacher_spec(self) -> dict[str, Any]:
         """The teacher as requests name it (only for its comparison at the sites)."""
-        size = self.settings.image_size
         return {
             "variant": self.settings.teacher_variant,
-            "image_size": size,
+            "image_size": self.settings.teacher_size,
             "num_classes": self.facts.num_classes,
         }
 

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -29,7 +30,9 @@ class KeyReport:
         loaded: keys copied into the network.
         missing: keys of the network that the file does not have (they keep their start values).
         unexpected: keys of the file that the network does not have.
-        dropped: keys of the class-dependent head that have another shape and were left out.
+        dropped: keys of the file that were left out: a class-dependent head of another shape, or parts nothing runs.
+        resized: of the loaded keys, the position tables that were resampled to the network's image size.
+        idle: of the loaded keys, those the network holds for the format's sake and never runs, such as SAM's prompts.
     """
 
     source: str
@@ -37,18 +40,30 @@ class KeyReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     dropped: tuple[str, ...]
+    resized: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return one paragraph for a log."""
         parts = [f"{self.source}: {len(self.loaded)} tensors loaded"]
         for word, keys in (
+            ("of them resampled to this image size", self.resized),
+            ("of them held but not run", self.idle),
             ("not in the file", self.missing),
             ("not in the network", self.unexpected),
-            ("dropped (other class head)", self.dropped),
+            ("dropped", self.dropped),
         ):
             if keys:
                 parts.append(f"{len(keys)} {word}: {_some(keys)}")
         return "; ".join(parts) + "."
+
+
+@runtime_checkable
+class FitsPositions(Protocol):
+    """A network that can take position tables of another image size."""
+
+    def fit_positions(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tables of ``state`` that have another size, resampled to the network's."""
 
 
 def read_state(path: Path | str, where: str = "") -> dict[str, Tensor]:
@@ -80,7 +95,12 @@ def read_state(path: Path | str, where: str = "") -> dict[str, Tensor]:
 
 
 def load_weights(
-    network: nn.Module, path: Path | str, where: str = "", *, allow_head_change: bool = False
+    network: nn.Module,
+    path: Path | str,
+    where: str = "",
+    *,
+    allow_head_change: bool = False,
+    allow_resize: bool = False,
 ) -> KeyReport:
     """Load a weights file into a network, whole or not at all.
 
@@ -89,19 +109,28 @@ def load_weights(
         path: safetensors or torch file.
         where: the site or setting, for the error text.
         allow_head_change: let the class-dependent head be absent or of another shape; it then keeps its start values.
+        allow_resize: resample position tables that were learned at another image size (``network.fit_positions``).
 
     Raises:
         CheckpointError: unreadable file, another architecture (missing, unexpected or misshapen keys), or numbers
             that are not finite. The network is unchanged then.
     """
-    return load_state(network, read_state(path, where), _name(Path(path), where), allow_head_change=allow_head_change)
+    state, name = read_state(path, where), _name(Path(path), where)
+    return load_state(network, state, name, allow_head_change=allow_head_change, allow_resize=allow_resize)
 
 
 def load_state(
-    network: nn.Module, state: Mapping[str, Tensor], where: str, *, allow_head_change: bool = False
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    where: str,
+    *,
+    allow_head_change: bool = False,
+    allow_resize: bool = False,
 ) -> KeyReport:
     """Load a state dict as :func:`load_weights` loads a file; ``where`` names it in errors and in the report."""
     own = network.state_dict()
+    fitted = network.fit_positions(state) if allow_resize and isinstance(network, FitsPositions) else {}
+    state = {**state, **fitted}
     prefixes = tuple(getattr(network, "class_dependent_prefixes", ())) if allow_head_change else ()
     head = {key for key in {*own, *state} if prefixes and key.startswith(prefixes)}
     shared = [key for key in own if key in state]
@@ -116,7 +145,16 @@ def load_state(
             where, f"numbers that are not finite in {_some(broken)}", "Take a checkpoint from before training diverged."
         )
     network.load_state_dict({key: state[key] for key in loaded}, strict=False)
-    return KeyReport(where, tuple(loaded), tuple(missing), tuple(unexpected), tuple(misshapen))
+    idle = tuple(getattr(network, "idle_prefixes", ()))
+    return KeyReport(
+        where,
+        tuple(loaded),
+        tuple(missing),
+        tuple(unexpected),
+        tuple(misshapen),
+        resized=tuple(key for key in loaded if key in fitted),
+        idle=tuple(key for key in loaded if idle and key.startswith(idle)),
+    )
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
@@ -173,7 +211,8 @@ def _refuse_other_architecture(
             where,
             "belongs to another architecture: " + "; ".join(complaints),
             "Choose the variant, image size and number of classes that the file was made with, or another file"
-            " (a head for other classes may be dropped with allow_head_change).",
+            " (a head for other classes may be dropped with allow_head_change, position tables of another image size"
+            " resampled with allow_resize).",
         )
 
 

@@ -6,6 +6,10 @@ prompt encoder only gives the dense positional encoding. One class is read from 
 ``mask_decoder.seg1``, a 1x1 convolution over the mask channels. State-dict keys are segment-anything's
 (``image_encoder.``, ``prompt_encoder.``, ``mask_decoder.``), so that official checkpoints map one to one.
 
+Parameters by test, one class: ViT-B 93,735,477 (encoder 89,670,912, prompt encoder 6,220, decoder 4,058,345), ViT-L
+312,342,837, ViT-H 641,090,613; SAM's own decoder has 4,058,340, the five more are ``seg1``, and every further class
+costs another five.
+
 Deviations from the release: the tokens are batched by ``expand`` (the release builds them with batch 1); the quality
 head is kept for its keys and not run; ``seg1`` starts as mask token 0 plus a small random part, so that a teacher
 pre-trained on one foreground class starts several classes from that foreground; logits come back at the input's size.
@@ -13,6 +17,7 @@ pre-trained on one foreground class starts several classes from that foreground;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import cast
 
@@ -22,7 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.networks.sam_variants import VARIANTS, SamVariant
+from dsfedmed.networks.image_encoder import SamImageEncoder
+from dsfedmed.networks.positions import fit_positions
+from dsfedmed.networks.sam_variants import VARIANTS, SamVariant, check_size
 
 # SAM's own pixel statistics (ImageNet, in units of [0, 1]); used with ``normalise=True`` only.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -84,6 +91,15 @@ class PromptlessSam(nn.Module):
     class_dependent_prefixes = ("mask_decoder.seg1.",)
     """Keys that depend on the number of classes; official SAM checkpoints do not have them."""
 
+    idle_prefixes: tuple[str, ...] = (
+        "prompt_encoder.point_embeddings.",
+        "prompt_encoder.not_a_point_embed.",
+        "prompt_encoder.mask_downscaling.",
+        "prompt_encoder.no_mask_embed.",
+        "mask_decoder.iou_prediction_head.",
+    )
+    """Keys of point, box and mask prompts and of the quality head: held for the format's sake and never run."""
+
     def __init__(
         self,
         image_encoder: ImageEncoderViT,
@@ -108,6 +124,21 @@ class PromptlessSam(nn.Module):
     def num_classes(self) -> int:
         """Number of mask channels K."""
         return self.mask_decoder.num_classes
+
+    def fit_positions(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the position tables of ``state`` that were learned at another image size, resampled to this one's."""
+        return fit_positions(self.state_dict(), state)
+
+    def checkpoint_blocks(self, on: bool) -> None:
+        """Recompute the encoder's blocks in the backward pass instead of keeping their activations, or stop doing so.
+
+        Raises:
+            ConfigError: the image encoder has no such mode.
+        """
+        if not isinstance(self.image_encoder, SamImageEncoder):
+            kind = type(self.image_encoder).__name__
+            raise ConfigError("checkpoint_blocks", f"{kind} cannot recompute its blocks", "Leave it off.")
+        self.image_encoder.checkpoint_blocks = on
 
     def encode(self, images: Tensor) -> Tensor:
         """Return embeddings (N, E, h, w) of images (N, 1 or 3, H, W) in [0, 1]; resized (bilinear) if need be."""
@@ -152,14 +183,8 @@ def build_promptless_sam(
     Raises:
         ConfigError: unknown variant, size that the variant cannot cut into patches, or no class.
     """
-    shape = VARIANTS.get(variant)
-    if shape is None:
-        raise ConfigError("teacher variant", f"'{variant}' is not known", f"Choose one of {', '.join(VARIANTS)}.")
-    unit = shape.patch_size or shape.grid or 16
-    if image_size < unit or image_size % unit:
-        raise ConfigError(
-            "teacher image_size", f"{image_size} is not a multiple of {unit} ({variant})", "Choose a multiple."
-        )
+    check_size(variant, image_size)
+    shape = VARIANTS[variant]
     if num_classes < 1:
         raise ConfigError("teacher num_classes", f"{num_classes} is below 1", "Name at least one foreground class.")
     with torch.random.fork_rng(devices=[]):
@@ -170,7 +195,7 @@ def build_promptless_sam(
 def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: bool) -> PromptlessSam:
     patch = shape.patch(image_size)
     grid = image_size // patch
-    encoder = ImageEncoderViT(
+    encoder = SamImageEncoder(
         img_size=image_size,
         patch_size=patch,
         embed_dim=shape.embed_dim,

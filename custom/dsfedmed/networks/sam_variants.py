@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dsfedmed.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class SamVariant:
@@ -58,3 +60,15 @@ VARIANTS: dict[str, SamVariant] = {
         mlp_dim=64, quality_dim=32, decoder_heads=2, mask_in_chans=4,
     ),
 }  # fmt: skip
+
+
+def check_size(variant: str, image_size: int) -> None:
+    """Raise ``ConfigError`` unless the variant is known and can cut a square image of this side into patches."""
+    shape = VARIANTS.get(variant)
+    if shape is None:
+        raise ConfigError("teacher variant", f"'{variant}' is not known", f"Choose one of {', '.join(VARIANTS)}.")
+    unit = shape.patch_size or shape.grid or 16
+    if image_size < unit or image_size % unit:
+        raise ConfigError(
+            "teacher image_size", f"{image_size} is not a multiple of {unit} ({variant})", "Choose a multiple."
+        )

@@ -7,16 +7,17 @@ DiceLoss), on logits at the label's size.
 
 Deviations: soft Dice (the release has BCE with ``pos_weight`` 2 alone: set ``dice_weight`` 0); flips as augmentation
 (none in the release); a cosine schedule as an option (constant in the release); ``tune`` says whether the image encoder
-learns too ("full") or not ("decoder", as in the released distillation).
+learns too ("full"), by low-rank updates ("lora"), or not ("decoder", as in the released distillation).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
 import torch
 from monai.losses.dice import DiceLoss
@@ -24,58 +25,13 @@ from torch import Tensor, nn
 
 from dsfedmed.algorithms.losses import bce_per_sample
 from dsfedmed.data.labels import to_channels
-from dsfedmed.errors import DSFedMedError
-from dsfedmed.options import read_options, require, require_choice
+from dsfedmed.devices import to_device
+from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.networks.lora import is_lora, lora
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pool import Pool, Teacher, TensorPool, at_size, device_of, index_batches, is_encoder
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """Hyper-parameters of the teacher's adaptation.
-
-    Attributes:
-        epochs: passes over the pool.
-        batch_size: images a step.
-        learning_rate: AdamW's, at the start.
-        weight_decay: AdamW's.
-        schedule: "constant", or "cosine" down to zero over all steps.
-        tune: "decoder" freezes the image encoder, "full" trains it too.
-        pos_weight: factor of positive pixels in the BCE; the release has 2.
-        dice_weight: factor of the soft Dice loss beside the BCE.
-        flips: flip images and labels along either axis at random, half of the time each.
-        bfloat16: run the forward pass under bfloat16 autocast; weights, loss and update stay float32. About twice as
-            fast on CPUs that have it, slower on those that do not.
-    """
-
-    epochs: int = 8
-    batch_size: int = 16
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-4
-    schedule: Literal["constant", "cosine"] = "cosine"
-    tune: Literal["decoder", "full"] = "full"
-    pos_weight: float = 2.0
-    dice_weight: float = 1.0
-    flips: bool = True
-    bfloat16: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise ``ConfigError`` naming the first value that is out of range."""
-        for name in ("epochs", "batch_size", "learning_rate", "pos_weight"):
-            require(getattr(self, name) > 0, f"teacher.{name}", "it is not above 0", "Give a positive number")
-        for name in ("weight_decay", "dice_weight"):
-            require(getattr(self, name) >= 0, f"teacher.{name}", "it is negative", "Give 0 or more")
-        require_choice("teacher.schedule", self.schedule, ("constant", "cosine"))
-        require_choice("teacher.tune", self.tune, ("decoder", "full"))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "teacher") -> TeacherConfig:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON-ready values."""
-        return asdict(self)
+from dsfedmed.training.precision import autocast, gradient_scaler, gradient_step
+from dsfedmed.training.teacher_config import TeacherConfig as TeacherConfig
 
 
 @dataclass(frozen=True)
@@ -118,7 +74,8 @@ def adapt_teacher(
     """Train the teacher in place on images (N, C, S, S) and label maps (N, 1, S, S); see ``adapt_on_pool``.
 
     Args:
-        teacher: its parameters outside ``image_encoder.`` and ``prompt_encoder.`` learn; with ``tune`` "full", all.
+        teacher: its parameters outside ``image_encoder.`` and ``prompt_encoder.`` learn; with ``tune`` "lora" the
+            encoder's low-rank updates too, and with "full" all.
         images: float32 in [0, 1], or uint8.
         label_maps: uint8, 0..K.
         config: hyper-parameters.
@@ -143,28 +100,32 @@ def adapt_on_pool(
     on_epoch: Callable[[TeacherEpoch], None] | None = None,
     validation: Pool | None = None,
 ) -> list[TeacherEpoch]:
-    """Train the teacher in place on a pool read by index, so that a large synthetic set need not be in memory."""
-    trained = trainable_parameters(teacher, config.tune)
-    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
-    total = config.epochs * math.ceil(len(pool) / config.batch_size)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config.schedule, total))
-    history = []
-    for epoch in range(config.epochs):
-        started = time.perf_counter()
-        teacher.train()
-        sums = _epoch(teacher, pool, config, derive_seed(seed, "teacher", epoch), nested, optimizer, scheduler)
-        dice = None if validation is None else pool_dice(teacher, validation, nested, config.batch_size)
-        steps = math.ceil(len(pool) / config.batch_size)
-        record = TeacherEpoch(epoch, *sums, steps, time.perf_counter() - started, dice)
-        history.append(record)
-        if on_epoch is not None:
-            on_epoch(record)
+    """Train the teacher in place on a pool read by index, so that a large synthetic set need not be in memory.
+
+    With ``tune`` "lora" the low-rank updates are merged into the encoder's weights at the end, so that the teacher has
+    SAM's keys again.
+    """
+    history: list[TeacherEpoch] = []
+    steps = math.ceil(len(pool) / config.batch_size)
+    with _tuned(teacher, config, derive_seed(seed, "lora")):
+        run = _Adaptation(teacher, pool, config, nested)
+        for epoch in range(config.epochs):
+            started = time.perf_counter()
+            teacher.train()
+            sums = run.epoch(derive_seed(seed, "teacher", epoch))
+            dice = None if validation is None else pool_dice(teacher, validation, nested, config.batch_size)
+            record = TeacherEpoch(epoch, *sums, steps, time.perf_counter() - started, dice)
+            history.append(record)
+            if on_epoch is not None:
+                on_epoch(record)
     return history
 
 
 def trainable_parameters(teacher: Teacher, tune: str) -> list[nn.Parameter]:
-    """Return the parameters that ``tune`` trains: all, or all outside the image and prompt encoders."""
-    return [value for name, value in teacher.named_parameters() if tune == "full" or not is_encoder(name)]
+    """Return the parameters that ``tune`` trains: all ("full"), or all outside the encoders, low-rank updates aside."""
+    return [
+        value for name, value in teacher.named_parameters() if tune == "full" or not is_encoder(name) or is_lora(name)
+    ]
 
 
 @torch.no_grad()
@@ -182,45 +143,68 @@ def pool_dice(teacher: Callable[[Tensor], Tensor], pool: Pool, nested: bool, bat
     return float(torch.cat(scores).mean())
 
 
-def _epoch(
-    teacher: Teacher,
-    pool: Pool,
-    config: TeacherConfig,
-    seed: int,
-    nested: bool,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LambdaLR,
-) -> tuple[float, float, float]:
-    """Run one epoch; return sample means of loss, BCE and soft Dice loss."""
-    random = generator(seed)
-    device = device_of(teacher)
-    soft_dice = DiceLoss(sigmoid=True)
-    sums = torch.zeros(3, dtype=torch.float64)
-    for batch in index_batches(torch.randperm(len(pool), generator=random), config.batch_size):
-        images, labels = pool.images(batch), pool.labels(batch)
-        if config.flips:
-            images, labels = _flip(images, labels, random)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-            logits = _logits(teacher, images.to(device), config.tune, labels.shape[-2:])
+@contextmanager
+def _tuned(teacher: Teacher, config: TeacherConfig, seed: int) -> Iterator[None]:
+    """Give the encoder its low-rank updates and its memory-saving mode for as long as the teacher learns."""
+    recompute = getattr(teacher, "checkpoint_blocks", None)
+    if config.checkpoint_blocks and recompute is None:
+        raise ConfigError("teacher.checkpoint_blocks", f"{type(teacher).__name__} has no such mode", "Leave it off")
+    low_rank = config.tune == "lora"
+    network = cast(nn.Module, teacher)
+    with lora(network, config.lora_rank, config.lora_alpha, config.lora_layers, seed) if low_rank else nullcontext():
+        if config.checkpoint_blocks and recompute is not None:
+            recompute(True)
+        try:
+            yield
+        finally:
+            if config.checkpoint_blocks and recompute is not None:
+                recompute(False)
+
+
+class _Adaptation:
+    """The teacher with its pool, optimiser, schedule and loss scale, over all epochs."""
+
+    def __init__(self, teacher: Teacher, pool: Pool, config: TeacherConfig, nested: bool) -> None:
+        self.teacher, self.pool, self.config, self.nested = teacher, pool, config, nested
+        self.device = device_of(teacher)
+        trained = trainable_parameters(teacher, config.tune)
+        self.optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        total = config.epochs * math.ceil(len(pool) / config.batch_size)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _schedule(config.schedule, total))
+        self.scaler = gradient_scaler(self.device, config.autocast)
+        self.soft_dice = DiceLoss(sigmoid=True)
+
+    def epoch(self, seed: int) -> tuple[float, float, float]:
+        """Run one epoch; return sample means of loss, BCE and soft Dice loss."""
+        random = generator(seed)
+        sums = torch.zeros(3, dtype=torch.float64)
+        for batch in index_batches(torch.randperm(len(self.pool), generator=random), self.config.batch_size):
+            images, labels = self.pool.images(batch), self.pool.labels(batch)
+            if self.config.flips:
+                images, labels = _flip(images, labels, random)
+            loss, values = self._loss(images, labels)
+            _check_finite(values)
+            if gradient_step(loss, self.optimizer, self.scaler):
+                self.scheduler.step()
+            sums += values * len(batch)
+        loss_mean, bce_mean, dice_mean = (sums / len(self.pool)).tolist()
+        return loss_mean, bce_mean, dice_mean
+
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the batch's loss, and loss, BCE and soft Dice loss as numbers."""
+        with autocast(self.device, self.config.autocast):
+            logits = _logits(self.teacher, to_device(images, self.device), self.config.tune, labels.shape[-2:])
         logits = logits.float()
-        target = to_channels(labels, logits.shape[1], nested).to(device)
-        bce = bce_per_sample(logits, target, config.pos_weight).mean()
-        dice = soft_dice(logits, target)
-        loss = bce + config.dice_weight * dice
-        values = torch.stack([loss, bce, dice]).detach().double().cpu()
-        _check_finite(values)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        scheduler.step()
-        sums += values * len(batch)
-    loss_mean, bce_mean, dice_mean = (sums / len(pool)).tolist()
-    return loss_mean, bce_mean, dice_mean
+        target = to_device(to_channels(labels, logits.shape[1], self.nested), self.device)
+        bce = bce_per_sample(logits, target, self.config.pos_weight).mean()
+        dice = self.soft_dice(logits, target)
+        loss = bce + self.config.dice_weight * dice
+        return loss, torch.stack([loss, bce, dice]).detach().double().cpu()
 
 
 def _logits(teacher: Teacher, images: Tensor, tune: str, size: torch.Size) -> Tensor:
     """Return logits at the label's size; a frozen encoder keeps no graph."""
-    with torch.set_grad_enabled(tune == "full"):
+    with torch.set_grad_enabled(tune != "decoder"):
         embeddings = teacher.encode(images)
     return at_size(teacher.decode(embeddings), size)
 

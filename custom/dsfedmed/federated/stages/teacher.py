@@ -8,6 +8,7 @@ from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.synthetic_set import SealedSet
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.official_sam import OFFICIAL, check_official
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
@@ -15,11 +16,17 @@ from dsfedmed.training.teacher import TeacherEpoch, adapt_on_pool
 
 
 def start_teacher(flow: FederatedWorkflow, plan: Plan) -> tuple[PromptlessSam, str]:
-    """Build the teacher and load its foundation; without a weights file it starts at random, and the record says so."""
+    """Build the teacher and load its foundation; without a weights file it starts at random, and the record says so.
+
+    A file that is missing, or has the name of the variant's official SAM checkpoint, is held against that checkpoint.
+    """
     teacher = plan.teacher_network()
-    if flow.config.teacher is None:
+    path, official = flow.config.teacher, OFFICIAL.get(flow.settings.teacher_variant)
+    if path is None:
         return teacher, "random start: no `teacher` file is set for the server"
-    report = load_weights(teacher, flow.config.teacher, "teacher", allow_head_change=True)
+    if official and (not path.is_file() or path.name == official.file_name):
+        check_official(path, official.variant)
+    report = load_weights(teacher, path, "teacher", allow_head_change=True, allow_resize=True)
     return teacher, report.summary()
 
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Low-rank adaptation of SAM's image encoder, by peft, merged back afterwards.
+
+Hu et al., "LoRA", arXiv 2106.09685: a frozen layer W x becomes W x + (alpha / r) B A x with A (r, in) and B (out, r);
+B starts at zero, so the adapted network starts as the network itself. For SAM as in SAMed (Zhang and Liu, arXiv
+2304.13785): rank 4 in the attention of every encoder block. Deviation from SAMed: segment-anything holds query, key
+and value in one layer ``qkv``, and that whole layer is adapted, at 4 C r parameters a block; SAMed adapts the query
+and value rows separately, which also makes 4 C r. At ViT-B (C = 768, 12 blocks) that is 36,864 r, so 147,456 at r = 4.
+
+While adapted, the network's keys are peft's (``qkv.base_layer.weight``, ``qkv.lora_A.default.weight``). Merging adds
+(alpha / r) B A to W and gives SAM's keys back, so that no file, cache or message knows that there was a LoRA.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import LoraModel
+from torch import nn
+
+from dsfedmed.errors import ConfigError
+
+BLOCK = r"image_encoder\.blocks\.\d+\.(?:attn|mlp)\."
+TARGETS = ("qkv", "proj", "lin1", "lin2")
+"""Linear layers of a ViT block: attention's input and output, the MLP's two."""
+MARK = ".lora_"
+
+
+@contextmanager
+def lora(
+    network: nn.Module, rank: int, alpha: float, targets: tuple[str, ...] = ("qkv",), seed: int = 0
+) -> Iterator[nn.Module]:
+    """Adapt the encoder's blocks inside the context; merge at its end, or take the adapters away after an error.
+
+    Inside, only the LoRA parameters and what lies outside ``image_encoder.`` and ``prompt_encoder.`` require gradients.
+    Outside, every parameter requires them as before.
+
+    Args:
+        network: a promptless SAM; changed in place.
+        rank: r, at least 1.
+        alpha: the update is scaled by alpha / r.
+        targets: which linear layers of each block, of ``TARGETS``.
+        seed: of the start values of A; the global generator is left as it was.
+
+    Raises:
+        ConfigError: unknown targets, or the network has no such layer in its blocks.
+    """
+    unknown = [name for name in targets if name not in TARGETS]
+    if unknown or not targets:
+        raise ConfigError(
+            "lora_targets", f"{', '.join(unknown) or 'nothing'} is no target", f"Use {', '.join(TARGETS)}"
+        )
+    pattern = BLOCK + f"(?:{'|'.join(targets)})"
+    if not any(re.fullmatch(pattern, name) for name, _ in network.named_modules()):
+        raise ConfigError("lora_targets", f"no block has {', '.join(targets)}", "Tune the decoder only, or in full")
+    before = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=pattern, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapted = LoraModel(network, config, "default")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(is_lora(name) or not name.startswith(("image_encoder.", "prompt_encoder.")))
+    try:
+        yield network
+    except BaseException:
+        adapted.unload()
+        raise
+    else:
+        adapted.merge_and_unload()
+    finally:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(before[name])
+
+
+def is_lora(name: str) -> bool:
+    """Say whether a parameter's name is one of an adapter."""
+    return MARK in name
