@@ -67,6 +67,8 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
         theirs = torch.cat([tensor.flatten() for name, tensor in undisturbed.items() if name.startswith(part)])
         ours = torch.cat([tensor.flatten() for name, tensor in again.items() if name.startswith(part)])
         assert torch.linalg.vector_norm(ours - theirs) < 0.05 * torch.linalg.vector_norm(theirs), part
-    for stage in ("fit base", "fit branches"):
+    branches = [path.stem for kind in ("branch", "masks") for path in (out / "store").glob(f"{kind}-*.json")]
+    assert len(branches) == 6
+    for stage in ("fit base", *branches):
         expected, found = stage_tensors(federation.folder, stage), stage_tensors(out, stage)
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage

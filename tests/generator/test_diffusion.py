@@ -7,8 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsfedmed.generator import GeneratorConfig, PixelUnshuffle, build_base, build_branch, from_latent, to_latent
-from dsfedmed.generator.diffusion import predict, sampling_scheduler, training_scheduler
+from dsfedmed.generator import (
+    GeneratorConfig,
+    PixelUnshuffle,
+    build_base,
+    build_branch,
+    embedded_foundation,
+    from_latent,
+    predict,
+    to_latent,
+)
+from dsfedmed.generator.diffusion import loss_weights, training_scheduler
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -32,12 +41,12 @@ def test_codec_round_trip(channels: int) -> None:
 
 
 def test_unfitted_branch_leaves_the_prediction_unchanged(tiny: GeneratorConfig, squares: tuple[Tensor, Tensor]) -> None:
-    base = build_base(tiny)
-    branch = build_branch(base, tiny)
+    foundation = embedded_foundation(build_base(tiny), tiny)
+    branch = build_branch(foundation, tiny)
     latents, timesteps = to_latent(squares[0][:3], tiny), torch.tensor([0, 500, 999])
     with torch.inference_mode():
-        plain = predict(base, None, latents, timesteps)
-        steered = predict(base, branch, latents, timesteps, squares[1][:3])
+        plain = predict(foundation, None, latents, timesteps)
+        steered = predict(foundation, branch, latents, timesteps, squares[1][:3])
     assert plain.shape == latents.shape
     assert torch.equal(plain, steered)
 
@@ -54,17 +63,19 @@ def test_embedded_default_has_the_designed_size() -> None:
     config = GeneratorConfig()
     base = build_base(config)
     assert 2e6 < parameters(base) < 4e6
-    assert 1e6 < parameters(build_branch(base, config)) < 2e6
+    assert 1e6 < parameters(build_branch(embedded_foundation(base, config), config)) < 2e6
 
 
 @pytest.mark.parametrize("attention_levels", [0, 1, 2])
 @pytest.mark.parametrize("unshuffle", [1, 2, 4])
 def test_other_shapes_work(tiny: GeneratorConfig, attention_levels: int, unshuffle: int) -> None:
     config = dataclasses.replace(tiny, channels=3, attention_levels=attention_levels, unshuffle=unshuffle)
-    base = build_base(config)
+    foundation = embedded_foundation(build_base(config), config)
     latents = to_latent(torch.rand(2, 3, 16, 16), config)
     with torch.inference_mode():
-        result = predict(base, build_branch(base, config), latents, torch.tensor([1, 2]), torch.zeros(2, 2, 16, 16))
+        result = predict(
+            foundation, build_branch(foundation, config), latents, torch.tensor([1, 2]), torch.zeros(2, 2, 16, 16)
+        )
     assert result.shape == latents.shape
 
 
@@ -74,8 +85,11 @@ def test_schedule_ends_in_pure_noise_only_when_asked(tiny: GeneratorConfig) -> N
     assert float(training_scheduler(kept).alphas_cumprod[-1]) > 0
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "unipc", "ddpm"])
-def test_samplers_share_the_schedule(tiny: GeneratorConfig, sampler: str) -> None:
-    scheduler = sampling_scheduler(dataclasses.replace(tiny, sampler=sampler))
-    assert len(scheduler.timesteps) == 4
-    assert int(scheduler.timesteps[0]) == 999
+def test_loss_weights_by_hand(tiny: GeneratorConfig) -> None:
+    alphas = torch.tensor([0.9, 0.5, 0.0])  # signal-to-noise ratios 9, 1, 0
+    config = dataclasses.replace(tiny, snr_clamp=6.0)
+    torch.testing.assert_close(loss_weights(alphas, config), torch.tensor([6.0, 2.0, 1.0]))
+    velocity = dataclasses.replace(config, prediction_type="v_prediction")
+    torch.testing.assert_close(loss_weights(alphas, velocity), torch.tensor([0.6, 1.0, 1.0]))
+    noise = dataclasses.replace(config, prediction_type="epsilon", zero_terminal_snr=False)
+    torch.testing.assert_close(loss_weights(alphas[:2], noise), torch.tensor([6 / 9, 2.0]))

@@ -6,13 +6,22 @@ import dataclasses
 import pytest
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from dsfedmed.errors import DataError, DSFedMedError
-from dsfedmed.generator import GeneratorConfig, build_base, build_branch, fit_base, fit_branch, to_latent
-from dsfedmed.generator.diffusion import predict, training_scheduler
-from dsfedmed.generator.fit import _batches, _learning_rates, loss_weights
+from dsfedmed.generator import (
+    Foundation,
+    GeneratorConfig,
+    PixelUnshuffle,
+    build_base,
+    build_branch,
+    embedded_foundation,
+    fit_base,
+    fit_branch,
+    predict,
+)
+from dsfedmed.generator.fit import _batches, _learning_rates
+from dsfedmed.generator.latents import LatentBank
 
 Pairs = tuple[Tensor, Tensor]
 
@@ -25,15 +34,12 @@ def test_base_loss_falls_over_repeated_short_calls(tiny: GeneratorConfig, square
 
 
 @torch.inference_mode()
-def error_under_noise(
-    base: UNet2DConditionModel, branch: ControlNetModel | None, pairs: Pairs, config: GeneratorConfig
-) -> float:
+def error_under_noise(foundation: Foundation, branch: ControlNetModel | None, pairs: Pairs) -> float:
     """Return the mean squared error of the prediction at step 900 of 1000, where only the mask tells the place."""
-    latents, timesteps = to_latent(pairs[0], config), torch.full((len(pairs[0]),), 900)
+    latents, timesteps = foundation.codec.encode(pairs[0]), torch.full((len(pairs[0]),), 900)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(9))
-    scheduler = training_scheduler(config)
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    return float((predict(base, branch, noisy, timesteps, pairs[1]) - latents).square().mean())
+    noisy = foundation.schedule.add_noise(latents, noise, timesteps)
+    return float((predict(foundation, branch, noisy, timesteps, pairs[1]) - latents).square().mean())
 
 
 def test_branch_learns_and_the_base_keeps_every_bit(tiny: GeneratorConfig, squares: Pairs) -> None:
@@ -42,9 +48,10 @@ def test_branch_learns_and_the_base_keeps_every_bit(tiny: GeneratorConfig, squar
     before = {name: value.clone() for name, value in base.state_dict().items()}
     for parameter in base.parameters():
         parameter.grad = None
-    branch = build_branch(base, tiny)
-    fit_branch(base, branch, *squares, tiny, 60, 1)
-    assert error_under_noise(base, branch, squares, tiny) < 0.8 * error_under_noise(base, None, squares, tiny)
+    foundation = embedded_foundation(base, tiny)
+    branch = build_branch(foundation, tiny)
+    fit_branch(foundation, branch, *squares, tiny, 60, 1)
+    assert error_under_noise(foundation, branch, squares) < 0.8 * error_under_noise(foundation, None, squares)
     assert all(torch.equal(before[name], value) for name, value in base.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.parameters())
 
@@ -74,9 +81,10 @@ def test_loss_that_is_not_finite_stops_with_the_step(tiny: GeneratorConfig, squa
 
 def test_images_and_masks_flip_together(tiny: GeneratorConfig) -> None:
     config = dataclasses.replace(tiny, num_classes=1, flip_axes=(0, 1))
+    plain = PixelUnshuffle(1, 0.0, 1.0)
     images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     orientations = set()
-    for batch, masks, _ in _batches(images, (images > 0.5).float(), config, 6, 3):
+    for batch, masks, _ in _batches(LatentBank(images, plain, (0, 1)), (images > 0.5).float(), config, 6, 3):
         assert masks is not None
         assert torch.equal((batch > 0.5).float(), masks)
         orientations.add(tuple(batch[:, 0, 0, 0].tolist()))
@@ -86,18 +94,9 @@ def test_images_and_masks_flip_together(tiny: GeneratorConfig) -> None:
 def test_each_image_is_seen_once_before_any_again(tiny: GeneratorConfig) -> None:
     config = dataclasses.replace(tiny, flip_axes=(), batch_size=4)
     images = torch.arange(10.0).reshape(10, 1, 1, 1).expand(10, 1, 16, 16) / 10
-    seen = torch.cat([batch[:, 0, 0, 0] for batch, _, _ in _batches(images, None, config, 5, 0)])
+    bank = LatentBank(images, PixelUnshuffle(1, 0.0, 1.0), ())
+    seen = torch.cat([batch[:, 0, 0, 0] for batch, _, _ in _batches(bank, None, config, 5, 0)])
     assert sorted(seen[:10].tolist()) == sorted(seen[10:].tolist()) == pytest.approx([i / 10 for i in range(10)])
-
-
-def test_loss_weights_by_hand(tiny: GeneratorConfig) -> None:
-    alphas = torch.tensor([0.9, 0.5, 0.0])  # signal-to-noise ratios 9, 1, 0
-    config = dataclasses.replace(tiny, snr_clamp=6.0)
-    torch.testing.assert_close(loss_weights(alphas, config), torch.tensor([6.0, 2.0, 1.0]))
-    velocity = dataclasses.replace(config, prediction_type="v_prediction")
-    torch.testing.assert_close(loss_weights(alphas, velocity), torch.tensor([0.6, 1.0, 1.0]))
-    noise = dataclasses.replace(config, prediction_type="epsilon", zero_terminal_snr=False)
-    torch.testing.assert_close(loss_weights(alphas[:2], noise), torch.tensor([6 / 9, 2.0]))
 
 
 @pytest.mark.parametrize("prediction_type", ["sample", "v_prediction", "epsilon"])
@@ -132,6 +131,6 @@ def test_unfit_inputs_are_refused(tiny: GeneratorConfig, squares: Pairs, spoilt:
         images = images[:0]
     else:
         channels = channels[:, :1]
-    base = build_base(tiny)
+    foundation = embedded_foundation(build_base(tiny), tiny)
     with pytest.raises(DataError):
-        fit_branch(base, build_branch(base, tiny), images, channels, tiny, 1, 0)
+        fit_branch(foundation, build_branch(foundation, tiny), images, channels, tiny, 1, 0)

@@ -6,27 +6,39 @@ import dataclasses
 import pytest
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
-from dsfedmed.errors import DataError
-from dsfedmed.generator import GeneratorConfig, build_base, build_branch, fit_base, fit_branch, mask_contrast, sample
+from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.generator import (
+    Foundation,
+    GeneratorConfig,
+    build_base,
+    build_branch,
+    embedded_foundation,
+    fit_base,
+    fit_branch,
+    mask_contrast,
+    sample,
+)
+from dsfedmed.generator.config_checks import CHOICES
+from dsfedmed.generator.samplers import sampling_scheduler
 
-Networks = tuple[UNet2DConditionModel, ControlNetModel]
+SAMPLERS = CHOICES["sampler"]
+Networks = tuple[Foundation, ControlNetModel]
 
 
 def networks(config: GeneratorConfig) -> Networks:
     """Return networks whose branch has an effect (its output convolutions are filled)."""
-    base = build_base(config)
-    branch = build_branch(base, config)
+    foundation = embedded_foundation(build_base(config), config)
+    branch = build_branch(foundation, config)
     draws = torch.Generator().manual_seed(0)
     for name, parameter in branch.named_parameters():
         if name.startswith(("controlnet_down", "controlnet_mid", "controlnet_cond_embedding.conv_out")):
             parameter.data.copy_(0.2 * torch.randn(parameter.shape, generator=draws))
-    return base, branch
+    return foundation, branch
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "unipc", "ddpm"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_seed_decides_and_cutting_does_not(tiny: GeneratorConfig, squares: tuple[Tensor, Tensor], sampler: str) -> None:
     config = dataclasses.replace(tiny, sampler=sampler, guidance=1.5)
     pair, channels = networks(config), squares[1][:7]
@@ -63,9 +75,10 @@ def test_fitted_branch_draws_the_square_where_the_mask_is(
     images, channels = squares
     base = build_base(tiny)
     fit_base(base, images, tiny, 40, 0)
-    branch = build_branch(base, tiny)
-    fit_branch(base, branch, images, channels, tiny, 80, 1)
-    drawn = sample(base, branch, channels, dataclasses.replace(tiny, sampler_steps=10), 2)
+    foundation = embedded_foundation(base, tiny)
+    branch = build_branch(foundation, tiny)
+    fit_branch(foundation, branch, images, channels, tiny, 80, 1)
+    drawn = sample(foundation, branch, channels, dataclasses.replace(tiny, sampler_steps=10), 2)
     follows = mask_contrast(drawn, channels[:, :1]).mean()
     assert float(follows) > 0.1  # the training images have 0.4
 
@@ -75,3 +88,17 @@ def test_nothing_asked_nothing_drawn_and_other_masks_refused(tiny: GeneratorConf
     assert sample(*pair, torch.zeros(0, 2, 16, 16), tiny, 0).shape == (0, 1, 16, 16)
     with pytest.raises(DataError, match="masks have shape"):
         sample(*pair, torch.zeros(1, 1, 16, 16), tiny, 0)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samplers_share_the_schedule_and_start_at_pure_noise(tiny: GeneratorConfig, sampler: str) -> None:
+    schedule = embedded_foundation(build_base(tiny), tiny).schedule
+    chosen = sampling_scheduler(schedule, dataclasses.replace(tiny, sampler=sampler))
+    assert len(chosen.timesteps) == 4
+    assert int(chosen.timesteps[0]) == 999
+
+
+def test_more_steps_than_the_schedule_has_are_refused(tiny: GeneratorConfig) -> None:
+    schedule = embedded_foundation(build_base(tiny), dataclasses.replace(tiny, train_timesteps=10)).schedule
+    with pytest.raises(ConfigError, match="11 is more than 10"):
+        sampling_scheduler(schedule, dataclasses.replace(tiny, sampler_steps=11))

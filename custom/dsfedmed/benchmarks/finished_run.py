@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from dsfedmed.data.arrays import SiteArrays, load_part
@@ -16,7 +15,10 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.facts import SiteFacts, merge_facts
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.federated.stages.generators import stored_branch, stored_masks
+from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.diffusion import build_base, embedded_foundation
+from dsfedmed.generator.foundation import Foundation
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 from dsfedmed.store.stage_store import StageStore
@@ -51,7 +53,8 @@ class FinishedRun:
         return cls(StageStore(folder / "store", config), plan, sources, sites)
 
     @cached_property
-    def _branches(self) -> dict[str, Tensor]:
+    def _together(self) -> dict[str, Tensor]:
+        """Branches and masks as runs before version 0.3 kept them: of all sites in one file."""
         return self.store.get("fit branches").tensors
 
     @property
@@ -61,17 +64,18 @@ class FinishedRun:
 
     def masks(self, site: str) -> Tensor:
         """Return the site's label maps to sample from, uint8 (N, 1, S, S)."""
-        return self._branches[f"{site}/masks"]
+        return self._together[f"{site}/masks"] if self._together else stored_masks(self.store, site)
 
-    def networks(self, site: str) -> tuple[UNet2DConditionModel, ControlNetModel]:
-        """Return the frozen base and the site's branch."""
+    def networks(self, site: str) -> tuple[Foundation, ControlNetModel]:
+        """Return the frozen foundation and the site's branch."""
         base = build_base(self.plan.generator)
         base.load_state_dict(self.store.get("fit base").tensors)
-        branch = build_branch(base, self.plan.generator)
+        foundation = embedded_foundation(base.eval(), self.plan.generator)
+        branch = build_branch(foundation, self.plan.generator)
         prefix = f"{site}/branch/"
-        weights = {name[len(prefix) :]: t for name, t in self._branches.items() if name.startswith(prefix)}
-        branch.load_state_dict(weights)
-        return base.eval(), branch.eval()
+        kept = {name[len(prefix) :]: t for name, t in self._together.items() if name.startswith(prefix)}
+        load_branch_state(branch, kept or stored_branch(self.store, site), site)
+        return foundation, branch.eval()
 
     def validation(self, site: str) -> SiteArrays:
         """Return the validation images of a source site, read once."""

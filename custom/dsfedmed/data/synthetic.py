@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from dsfedmed.data.manifest import Manifest, Shard, set_sha256
 from dsfedmed.errors import PayloadError
 from dsfedmed.store.files import write_bytes
 
+Part = tuple[Tensor, Tensor, Sequence[str]]
 FETCH_AGAIN = "Remove it and fetch the set again; what else was computed stays."
 
 
@@ -39,23 +40,46 @@ def write_shards(
         ValueError: when shapes, types or counts do not fit together.
         StoreError: naming the file and the bytes needed, when the disk is full or not writable.
     """
-    _check_set(images, labels, origin, shard_size)
+    return write_parts(folder, [(images, labels, origin)], shard_size)
+
+
+def write_parts(folder: str | Path, parts: Iterable[Part], shard_size: int = 256) -> Manifest:
+    """Write a set that comes in parts (images, labels, origin), one after another: the same shards as from one piece.
+
+    A shard is written as soon as it is full, so memory holds one part and one shard, however many parts there are.
+    """
     folder = Path(folder)
-    shards = []
-    for number, first in enumerate(range(0, len(images), shard_size)):
-        part = slice(first, first + shard_size)
-        payload = save({"images": images[part].contiguous(), "labels": labels[part].contiguous()})
-        name = f"synthetic-{number:05d}.safetensors"
-        write_bytes(folder / name, payload)
-        shards.append(Shard(name, len(payload), hashlib.sha256(payload).hexdigest(), len(images[part]), first))
-    return Manifest(
-        shards=tuple(shards),
-        count=len(images),
-        channels=images.shape[1],
-        image_size=images.shape[2],
-        origin=tuple(origin),
-        sha256=set_sha256(shards, origin),
-    )
+    shards: list[Shard] = []
+    origin: list[str] = []
+    waiting: tuple[Tensor, Tensor] | None = None
+    for images, labels, names in parts:
+        if not len(images):
+            continue
+        _check_set(images, labels, names, shard_size)
+        if waiting is not None and waiting[0].shape[1:] != images.shape[1:]:
+            raise ValueError(f"images of a part are {tuple(images.shape[1:])}, not {tuple(waiting[0].shape[1:])}")
+        origin += names
+        waiting = (images, labels) if waiting is None else _joined(waiting, (images, labels))
+        while len(waiting[0]) > shard_size:
+            shards.append(_write_shard(folder, shards, waiting[0][:shard_size], waiting[1][:shard_size]))
+            waiting = waiting[0][shard_size:], waiting[1][shard_size:]
+    if waiting is None:
+        raise ValueError("a set without images")
+    shards.append(_write_shard(folder, shards, *waiting))
+    channels, size = waiting[0].shape[1:3]
+    return Manifest(tuple(shards), len(origin), channels, size, tuple(origin), set_sha256(shards, origin))
+
+
+def _joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
+
+
+def _write_shard(folder: Path, before: Sequence[Shard], images: Tensor, labels: Tensor) -> Shard:
+    name = f"synthetic-{len(before):05d}.safetensors"
+    payload = save({"images": images.contiguous(), "labels": labels.contiguous()})
+    write_bytes(folder / name, payload)
+    first = before[-1].first_index + before[-1].count if before else 0
+    return Shard(name, len(payload), hashlib.sha256(payload).hexdigest(), len(images), first)
 
 
 def _check_set(images: Tensor, labels: Tensor, origin: Sequence[str], shard_size: int) -> None:

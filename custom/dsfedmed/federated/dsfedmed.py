@@ -6,7 +6,7 @@ from __future__ import annotations
 from dsfedmed.federated.stages.check_sites import check_sites
 from dsfedmed.federated.stages.comparison import Contender, compare
 from dsfedmed.federated.stages.evaluation import evaluate
-from dsfedmed.federated.stages.generators import fit_base, fit_branches
+from dsfedmed.federated.stages.generators import fit_branches, frozen_base, trains_base
 from dsfedmed.federated.stages.release import release
 from dsfedmed.federated.stages.rounds import distilled_rounds
 from dsfedmed.federated.stages.synthetic_set import audit, synthesise
@@ -30,7 +30,8 @@ class DSFedMed(FederatedWorkflow):
             "compare local": asked.local,
             "compare fedsam": asked.fedsam,
         }
-        before = ("check sites", "fit base", "fit branches", "synthesise", "audit", "adapt teacher", "rounds")
+        base = ("fit base",) if trains_base(settings) else ()
+        before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", "rounds")
         wanted = tuple(name for name, is_wanted in compared.items() if is_wanted)
         scored = ("evaluate comparison",) if wanted or asked.teacher else ()
         return (*before, *wanted, "evaluate", *scored, "release")
@@ -38,9 +39,9 @@ class DSFedMed(FederatedWorkflow):
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
         plan = check_sites(self)
-        base = fit_base(self, plan)
-        branches, masks = fit_branches(self, plan, base)
-        manifest = synthesise(self, plan, base, branches, masks)
+        base = frozen_base(self, plan)
+        branches = fit_branches(self, plan, base)
+        manifest = synthesise(self, plan, base, branches)
         sealed = audit(self, plan, manifest)
         adapted = adapt_teacher(self, plan, sealed)
         ours, distilled = distilled_rounds(self, plan, sealed, adapted)

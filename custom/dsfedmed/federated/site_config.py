@@ -33,6 +33,7 @@ class SiteConfig:
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server only).
+        generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
     """
 
     data: Path | None = None
@@ -44,6 +45,7 @@ class SiteConfig:
     send_drawn_masks: bool = False
     run: Path | None = None
     teacher: Path | None = None
+    generator: Path | None = None
 
     def need(self, name: str) -> Path:
         """Return the path called ``name``; an absent one is an error that says where to write it."""
@@ -53,7 +55,7 @@ class SiteConfig:
         return Path(value)
 
 
-_PATHS = {"data", "output", "bundles", "run", "teacher"}
+_PATHS = {"data", "output", "bundles", "run", "teacher", "generator"}
 
 
 def load_site_config(folder: Path, site: str) -> SiteConfig:

@@ -6,12 +6,18 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
 
 class LatentCodec(Protocol):
-    """What the diffusion code asks of a codec; Stable Diffusion's autoencoder fits behind the same two methods."""
+    """What the diffusion code asks of a codec."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent position along each axis."""
+        ...
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the latents of images (N, C, S, S) in [0, 1]."""
@@ -29,7 +35,12 @@ class PixelUnshuffle:
     """
 
     def __init__(self, factor: int, mean: float = 0.5, deviation: float = 0.5) -> None:
-        self.factor, self.mean, self.deviation = factor, mean, deviation
+        self._factor, self.mean, self.deviation = factor, mean, deviation
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent position along each axis."""
+        return self._factor
 
     @property
     def limit(self) -> float:
@@ -43,3 +54,39 @@ class PixelUnshuffle:
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of latents, clamped to [0, 1]."""
         return (functional.pixel_shuffle(latents, self.factor) * self.deviation + self.mean).clamp(0, 1)
+
+
+class Autoencoder:
+    """Stable Diffusion's frozen variational autoencoder; latents are (N, 4, S / 8, S / 8) near unit variance.
+
+    Deviation: the posterior's mode stands for a draw from it. Its deviation is far below the latents' own, and without
+    a draw the latents of an image are always the same. Grey images (``channels`` 1) are repeated to the three
+    channels that the network knows and come back as their mean.
+    """
+
+    def __init__(self, network: AutoencoderKL, channels: int) -> None:
+        self.network, self.channels = network, channels
+        self.network.requires_grad_(False)
+        self.network.eval()
+        # One image at a time: memory stays that of one, and an image does not depend on its neighbours.
+        self.network.enable_slicing()
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent position along each axis."""
+        return int(2 ** (len(self.network.config.block_out_channels) - 1))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Return float32 latents, on the images' device, of images (N, C, S, S) in [0, 1]."""
+        colour = images.expand(-1, 3, -1, -1) if self.channels == 1 else images
+        ready = (2 * colour.to(torch.float32) - 1).to(self.network.device, self.network.dtype)
+        latents = self.network.encode(ready).latent_dist.mode() * self.network.config.scaling_factor
+        return latents.to(images.device, torch.float32)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return float32 images (N, C, S, S), clamped to [0, 1], on the latents' device."""
+        ready = (latents / self.network.config.scaling_factor).to(self.network.device, self.network.dtype)
+        colour = (self.network.decode(ready).sample.to(latents.device, torch.float32) / 2 + 0.5).clamp(0, 1)
+        return colour.mean(dim=1, keepdim=True) if self.channels == 1 else colour

@@ -1,29 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hyper-parameters of the generator: base, branch, fitting and sampling."""
+"""Hyper-parameters of the generator: foundation, branch, fitting and sampling."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.generator.config_checks import check_ranges, check_shapes
 from dsfedmed.options import read_options
-
-SAMPLERS = ("ddim", "unipc", "ddpm")
-PREDICTION_TYPES = ("sample", "v_prediction", "epsilon")
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
     """One generator, wholly described; the defaults are the embedded recipe for 64 px grey images on a CPU core.
 
+    With ``foundation`` "stable_diffusion" the networks' shapes, the latents and the noise schedule are those of the
+    folder that each party names in its own configuration; the fields marked (embedded) are not looked at.
+
     Attributes:
+        foundation: the frozen part: "embedded" (a small base that the sites train together) or "stable_diffusion" (a
+            folder in diffusers format).
+        prompt: the one text that conditions every image (stable_diffusion); empty says nothing.
+        dtype: number format of the networks' arithmetic: "float32", "float16" or "bfloat16". What is trained stays in
+            float32, what is frozen in a Stable Diffusion is held in this format.
         image_size: side of the square images, in pixels.
         channels: image channels, 1 (grey) or 3 (RGB).
         num_classes: mask channels K.
-        unshuffle: pixels per latent position along each axis (a power of two); latents are image_size / unshuffle.
+        unshuffle: pixels per latent position along each axis (a power of two); latents are image_size / unshuffle
+            (embedded, as are all fields up to ``snr_clamp``).
         image_mean: mean grey value, in [0, 1], of the images of all sites together, roughly.
         image_deviation: their standard deviation; diffusion wants latents near unit variance.
         block_out_channels: channels of the UNet levels, shallow to deep; each level after the first halves the latents.
@@ -36,8 +41,13 @@ class GeneratorConfig:
             network that sees patches learns "sample" fastest (arXiv 2511.13720); the others leave noise behind.
         zero_terminal_snr: rescale the schedule so that step T is pure noise (arXiv 2305.08891); not with "epsilon".
         snr_clamp: the loss is that of v-prediction, with 1 + signal-to-noise ratio clamped to this; above 1.
-        batch_size: images per gradient step.
-        base_learning_rate: peak learning rate of AdamW for the base.
+        lora_rank: rank of the branch's adapters on attention projections; 0 trains the branch in full.
+        lora_convolutions: put adapters of that rank on the 3x3 convolutions of the residual blocks too.
+        zero_rank: rank of the branch's output convolutions, with ``lora_rank`` only; 0 trains them in full.
+        batch_size: images per forward pass of a fit.
+        accumulation: forward passes per gradient step; for cards that hold few images at a time.
+        gradient_checkpointing: compute activations again on the way back instead of keeping them (slower, smaller).
+        base_learning_rate: peak learning rate of AdamW for the base (embedded).
         branch_learning_rate: peak learning rate of AdamW for the branch.
         warmup_steps: steps over which each call of a fit raises the learning rate linearly from zero.
         max_gradient_norm: gradients are scaled down to this norm.
@@ -46,13 +56,18 @@ class GeneratorConfig:
         mask_dropout: probability in [0, 1) of blanking a mask while fitting the branch (classifier-free guidance).
         guidance: classifier-free guidance scale against the blank mask; 1 is off and costs half of any other value. On
             breast ultrasound 1.25 gives lesions the contrast of real ones (-0.129 to -0.131), 1 less, 1.5 more.
-        sampler: "ddim", "unipc" or "ddpm".
+        sampler: "ddim", "unipc", "dpmsolver++", "ddpm" or "lcm". The last needs a network distilled for consistency
+            (arXiv 2310.04378), with guidance 1; of others it makes blurred images.
         sampler_steps: network evaluations per image (twice as many with guidance).
+        sample_batch: images drawn at a time.
 
     Raises:
         ConfigError: a value is out of range or two values do not fit together.
     """
 
+    foundation: str = "embedded"
+    prompt: str = ""
+    dtype: str = "float32"
     image_size: int = 64
     channels: int = 1
     num_classes: int = 1
@@ -68,7 +83,12 @@ class GeneratorConfig:
     prediction_type: str = "sample"
     zero_terminal_snr: bool = True
     snr_clamp: float = 20.0
+    lora_rank: int = 0
+    lora_convolutions: bool = True
+    zero_rank: int = 0
     batch_size: int = 16
+    accumulation: int = 1
+    gradient_checkpointing: bool = False
     base_learning_rate: float = 1e-3
     branch_learning_rate: float = 1e-3
     warmup_steps: int = 10
@@ -78,23 +98,30 @@ class GeneratorConfig:
     guidance: float = 1.25
     sampler: str = "unipc"
     sampler_steps: int = 10
+    sample_batch: int = 32
 
     def __post_init__(self) -> None:
         """Normalise lists (as JSON gives them) to tuples, then check every value."""
         for name in ("block_out_channels", "flip_axes"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_ranges(self)
-        _check_shapes(self)
+        check_ranges(self)
+        if self.is_embedded:
+            check_shapes(self)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the frozen part is the small base that the sites train together."""
+        return self.foundation == "embedded"
 
     @property
     def latent_channels(self) -> int:
-        """Channels of the latents."""
+        """Channels of the embedded latents."""
         return self.channels * self.unshuffle**2
 
     @property
     def latent_size(self) -> int:
-        """Side of the latents."""
+        """Side of the embedded latents."""
         return self.image_size // self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,75 +132,3 @@ class GeneratorConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
         """Build from a mapping; a key that is no field raises ConfigError naming it and the nearest valid ones."""
         return read_options(cls, values, "generator")
-
-
-def _require(condition: bool, name: str, value: object, mend: str) -> None:
-    if not condition:
-        raise ConfigError(f"generator.{name}", f"{value!r} is not usable", mend)
-
-
-def _check_ranges(config: GeneratorConfig) -> None:
-    """Check each field on its own: kind first, so that a string from a file is named and not compared."""
-    for field in dataclasses.fields(config):
-        value, kind = getattr(config, field.name), type(field.default)
-        wanted = (int, float) if kind is float else kind
-        right = isinstance(value, wanted) and (kind is bool or not isinstance(value, bool))
-        _require(right, field.name, value, f"Give a value of type {kind.__name__}.")
-    for name in ("block_out_channels", "flip_axes"):
-        value = getattr(config, name)
-        _require(all(type(item) is int for item in value), name, value, "Give a list of whole numbers.")
-    positive = (
-        "image_size",
-        "num_classes",
-        "unshuffle",
-        "layers_per_block",
-        "attention_head_channels",
-        "norm_groups",
-        "image_deviation",
-        "batch_size",
-        "base_learning_rate",
-        "branch_learning_rate",
-        "max_gradient_norm",
-        "sampler_steps",
-    )
-    for name in positive:
-        value = getattr(config, name)
-        _require(math.isfinite(value) and value > 0, name, value, "Give a finite number above 0.")
-    for name in ("warmup_steps", "attention_levels", "guidance"):
-        value = getattr(config, name)
-        _require(math.isfinite(value) and value >= 0, name, value, "Give a finite number, 0 or above.")
-    _require(config.channels in (1, 3), "channels", config.channels, "Give 1 or 3.")
-    _require(0 <= config.image_mean <= 1, "image_mean", config.image_mean, "Give a grey value in [0, 1].")
-    _require(config.snr_clamp > 1, "snr_clamp", config.snr_clamp, "Give a number above 1.")
-    _require(config.train_timesteps >= 2, "train_timesteps", config.train_timesteps, "Give 2 or more.")
-    _require(0 <= config.mask_dropout < 1, "mask_dropout", config.mask_dropout, "Give a probability below 1.")
-    _require(set(config.flip_axes) <= {0, 1}, "flip_axes", config.flip_axes, "Give a list out of 0 and 1.")
-    _require(config.sampler in SAMPLERS, "sampler", config.sampler, f"Give one of {', '.join(SAMPLERS)}.")
-    known = config.prediction_type in PREDICTION_TYPES
-    _require(known, "prediction_type", config.prediction_type, f"Give one of {', '.join(PREDICTION_TYPES)}.")
-
-
-def _check_shapes(config: GeneratorConfig) -> None:
-    """Check the fields against each other."""
-    levels = config.block_out_channels
-    _require(len(levels) > 0 and min(levels) > 0, "block_out_channels", levels, "Give one positive number per level.")
-    power = config.unshuffle & (config.unshuffle - 1) == 0
-    _require(power, "unshuffle", config.unshuffle, "Give a power of two.")
-    step = config.unshuffle * 2 ** (len(levels) - 1)
-    _require(config.image_size % step == 0, "image_size", config.image_size, f"Give a multiple of {step}.")
-    divides = all(width % config.norm_groups == 0 for width in levels)
-    _require(divides, "norm_groups", config.norm_groups, f"Give a divisor of every level of {levels}.")
-    fits = config.attention_levels <= len(levels)
-    _require(fits, "attention_levels", config.attention_levels, f"Give at most {len(levels)}.")
-    attended = levels[len(levels) - config.attention_levels :]
-    heads = all(width % config.attention_head_channels == 0 for width in attended)
-    _require(heads, "attention_head_channels", config.attention_head_channels, f"Give a divisor of {attended}.")
-    sampler_fits = config.sampler_steps <= config.train_timesteps
-    _require(sampler_fits, "sampler_steps", config.sampler_steps, "Give at most train_timesteps.")
-    learnable = config.prediction_type != "epsilon" or not config.zero_terminal_snr
-    _require(
-        learnable,
-        "zero_terminal_snr",
-        True,
-        "Epsilon says nothing without signal: use false.",
-    )

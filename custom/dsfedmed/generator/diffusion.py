@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The diffusion networks: a base UNet and, per hospital, a ControlNet branch beside it.
+"""The embedded foundation: a small UNet over pixel patches, which the sites train together before it is frozen.
 
-ControlNet (Zhang et al., arXiv 2302.05543, equation 2): y = F(x; Phi) + Z(F(x + Z(c_f; Phi_z1); Phi_c); Phi_z2) with
-c_f = E(mask), F(.; Phi) frozen, Phi_c a trainable copy of its encoder and Z convolutions that start at zero, so that
-an unfitted branch changes nothing. Deviation: there is no text, so the context of the cross-attention is one constant
-zero token and the blocks with attention act as self-attention.
+Deviation from Stable Diffusion: there is no text, so the context of the cross-attention is one constant zero token and
+the blocks with attention act as self-attention.
 """
 
 from __future__ import annotations
 
 import torch
-from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor
 
 from dsfedmed.generator.codec import PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.foundation import DTYPES, Foundation
 
 CONTEXT_CHANNELS = 8
-
-Sampler = DDPMScheduler | DDIMScheduler | UniPCMultistepScheduler
 
 
 def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
@@ -50,50 +44,21 @@ def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
     return base
 
 
-def build_branch(base: UNet2DConditionModel, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
-    """Return a branch for ``base``: its encoder copied, mask embedding drawn from ``seed``, outputs zero.
-
-    The mask embedding halves its input once per factor of two of ``config.unshuffle``, so masks (N, K, S, S) come in
-    at image size.
-    """
+def embedded_foundation(base: UNet2DConditionModel, config: GeneratorConfig) -> Foundation:
+    """Return the foundation around ``base``, which stays on its device and in its number format."""
+    schedule = training_scheduler(config)
     halvings = config.unshuffle.bit_length() - 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        branch: ControlNetModel = ControlNetModel.from_unet(
-            base,
-            conditioning_channels=config.num_classes,
-            conditioning_embedding_out_channels=tuple(16 * 2**level for level in range(halvings + 1)),
-        )
-    return branch
-
-
-def null_context(latents: Tensor) -> Tensor:
-    """Return the constant context (N, 1, CONTEXT_CHANNELS) that stands where a text would."""
-    return latents.new_zeros(len(latents), 1, CONTEXT_CHANNELS)
-
-
-def predict(
-    base: UNet2DConditionModel,
-    branch: ControlNetModel | None,
-    latents: Tensor,
-    timesteps: Tensor,
-    channels: Tensor | None = None,
-) -> Tensor:
-    """Return the prediction (shape of ``latents``) of the base alone or, with a branch, under masks (N, K, S, S)."""
-    context = null_context(latents)
-    if branch is None:
-        plain: Tensor = base(latents, timesteps, context, return_dict=False)[0]
-        return plain
-    down, mid = branch(latents, timesteps, context, controlnet_cond=channels, return_dict=False)
-    steered: Tensor = base(
-        latents,
-        timesteps,
-        context,
-        down_block_additional_residuals=down,
-        mid_block_additional_residual=mid,
-        return_dict=False,
-    )[0]
-    return steered
+    if config.gradient_checkpointing:
+        base.enable_gradient_checkpointing()
+    return Foundation(
+        unet=base,
+        codec=codec_of(config),
+        context=torch.zeros(1, 1, CONTEXT_CHANNELS),
+        schedule=schedule,
+        loss_weights=loss_weights(schedule.alphas_cumprod, config),
+        mask_widths=tuple(16 * 2**level for level in range(halvings + 1)),
+        dtype=DTYPES[config.dtype],
+    )
 
 
 def codec_of(config: GeneratorConfig) -> PixelUnshuffle:
@@ -125,14 +90,15 @@ def training_scheduler(config: GeneratorConfig) -> DDPMScheduler:
     return scheduler
 
 
-def sampling_scheduler(config: GeneratorConfig) -> Sampler:
-    """Return the sampler named by ``config.sampler`` on the same schedule, its timesteps set."""
-    trained = training_scheduler(config)
-    if config.sampler == "ddpm":
-        scheduler = trained
-    elif config.sampler == "ddim":
-        scheduler = DDIMScheduler.from_config(trained.config)
-    else:
-        scheduler = UniPCMultistepScheduler.from_config(trained.config)
-    scheduler.set_timesteps(config.sampler_steps)
-    return scheduler
+def loss_weights(alphas_cumprod: Tensor, config: GeneratorConfig) -> Tensor:
+    """Return the loss weight of each timestep (T,) from the cumulative alphas (T,).
+
+    The weighted error is, for each of the three predictions, that of v with 1 + snr clamped: min(1 + snr, c) on the
+    clean latents, over (1 + snr) on v, over snr on epsilon. It is min-SNR weighting (Hang et al., arXiv 2303.09556)
+    moved by one, because theirs is zero at pure noise, the step that sets the brightness of a whole image.
+    """
+    ratio = alphas_cumprod / (1 - alphas_cumprod)
+    weight = (1 + ratio).clamp(max=config.snr_clamp)
+    if config.prediction_type == "sample":
+        return weight
+    return weight / (ratio if config.prediction_type == "epsilon" else 1 + ratio)

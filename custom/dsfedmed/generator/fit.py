@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fitting the base (unconditional) and the branch (mask to image, base frozen): plain torch loops.
 
-Loss: mean squared error of the prediction, weighted so that for each of the three predictions it is the error of v with
-1 + snr clamped: min(1 + snr, c) on the clean latents, over (1 + snr) on v, over snr on epsilon. It is min-SNR weighting
-(Hang et al., arXiv 2303.09556) moved by one, because theirs is zero at pure noise, the step that sets the brightness
-of a whole image. Timesteps are stratified over the batch, one per equal share of [0, T), which has the same expectation
-and less variance than independent draws.
+Loss: squared error of the prediction, weighted per timestep by the foundation's ``loss_weights``. Timesteps are
+stratified over the batch, one per equal share of [0, T), which has the same expectation and less variance than
+independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the foundation's (autocast,
+with a gradient scaler for float16), what is trained stays in float32.
 
 The base is fitted by many short calls from given (averaged) weights. AdamW starts anew in each call: moments
 of one site's run would not fit the averaged weights, and they would double what a site keeps. A short linear warm-up
@@ -17,16 +16,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import predict, to_latent, training_scheduler
+from dsfedmed.generator.diffusion import embedded_foundation
+from dsfedmed.generator.foundation import Foundation, predict
+from dsfedmed.generator.latents import LatentBank
 from dsfedmed.seeds import derive_seed, generator
 
 OnStep = Callable[[int, float], None]
@@ -42,7 +43,7 @@ def fit_base(
     first_step: int = 0,
     total_steps: int | None = None,
 ) -> float:
-    """Train ``base`` in place on images (N, C, S, S) in [0, 1], without masks, and return the mean loss.
+    """Train the embedded ``base`` in place on images (N, C, S, S) in [0, 1], without masks; return the mean loss.
 
     Args:
         base: the network, on any device; it starts from the weights it has.
@@ -59,14 +60,16 @@ def fit_base(
         DSFedMedError: the loss is not finite, with the step named.
     """
     _check_images(images, config)
-    batches = _batches(images, None, config, steps, derive_seed(seed, "fit base"))
-    losses = _Losses(config, base, None)
+    foundation = embedded_foundation(base, config)
     rates = _learning_rates(config.base_learning_rate, config, steps, first_step, total_steps)
-    return _optimise(base, (losses.loss(*batch) for batch in batches), rates, config, on_step)
+    bank = LatentBank(images, foundation.codec, config.flip_axes)
+    batches = _batches(bank, None, config, steps * config.accumulation, derive_seed(seed, "fit base"))
+    losses = (_loss(foundation, None, config, *batch) for batch in batches)
+    return _optimise(base, losses, rates, config, foundation.dtype, on_step)
 
 
 def fit_branch(
-    base: UNet2DConditionModel,
+    foundation: Foundation,
     branch: ControlNetModel,
     images: Tensor,
     channels: Tensor,
@@ -77,53 +80,53 @@ def fit_branch(
 ) -> float:
     """Train ``branch`` in place on images (N, C, S, S) in [0, 1] and their masks (N, K, S, S); return the mean loss.
 
-    ``base`` is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
-    ``config.mask_dropout``, so that the sampler can guide against the blank mask. Arguments and errors are those of
-    ``fit_base``.
+    The foundation is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
+    ``config.mask_dropout``, so that the sampler can guide against the blank mask. Foundation and branch lie on one
+    device; images and masks stay on the CPU and go there batch by batch. Errors are those of ``fit_base``.
+
+    Args:
+        foundation: the frozen part.
+        branch: the branch, trained as far as it wants gradients.
+        images: the site's training images.
+        channels: their masks in {0, 1}.
+        config: hyper-parameters.
+        steps: gradient steps, of ``config.accumulation`` passes each.
+        seed: everything random derives from it.
+        on_step: called after each step with its number (from 1) and its loss.
     """
     _check_images(images, config)
     _check_channels(channels, config, len(images))
-    batches = _batches(images, channels, config, steps, derive_seed(seed, "fit branch"))
-    losses = _Losses(config, base, branch)
     rates = _learning_rates(config.branch_learning_rate, config, steps, 0, None)
-    with _frozen(base):
-        return _optimise(branch, (losses.loss(*batch) for batch in batches), rates, config, on_step)
+    bank = LatentBank(images, foundation.codec, config.flip_axes)
+    batches = _batches(bank, channels, config, steps * config.accumulation, derive_seed(seed, "fit branch"))
+    losses = (_loss(foundation, branch, config, *batch) for batch in batches)
+    with _frozen(foundation.unet):
+        return _optimise(branch, losses, rates, config, foundation.dtype, on_step)
 
 
-class _Losses:
-    """The weighted denoising loss of one batch."""
-
-    def __init__(self, config: GeneratorConfig, base: UNet2DConditionModel, branch: ControlNetModel | None) -> None:
-        self.config, self.base, self.branch = config, base, branch
-        self.device = base.device
-        self.scheduler: DDPMScheduler = training_scheduler(config)
-        self.weights = loss_weights(self.scheduler.alphas_cumprod, config)
-
-    def loss(self, images: Tensor, channels: Tensor | None, draws: torch.Generator) -> Tensor:
-        """Return the loss of images (B, C, S, S), with masks (B, K, S, S) where there is a branch."""
-        latents = to_latent(images, self.config)
-        noise = torch.randn(latents.shape, generator=draws)
-        timesteps = _stratified_timesteps(len(latents), self.config.train_timesteps, draws)
-        noisy = self.scheduler.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
-        if self.config.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
-        else:
-            target = latents if self.config.prediction_type == "sample" else noise
-        if channels is not None:
-            kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= self.config.mask_dropout
-            channels = (channels * kept).to(self.device)
-        prediction = predict(self.base, self.branch, noisy.to(self.device), timesteps.to(self.device), channels)
-        errors = (prediction - target.to(self.device)).square().mean(dim=(1, 2, 3))
-        return (self.weights[timesteps].to(self.device) * errors).mean()
-
-
-def loss_weights(alphas_cumprod: Tensor, config: GeneratorConfig) -> Tensor:
-    """Return the loss weight of each timestep (T,) from the cumulative alphas (T,), as the module's text says."""
-    ratio = alphas_cumprod / (1 - alphas_cumprod)
-    weight = (1 + ratio).clamp(max=config.snr_clamp)
-    if config.prediction_type == "sample":
-        return weight
-    return weight / (ratio if config.prediction_type == "epsilon" else 1 + ratio)
+def _loss(
+    foundation: Foundation,
+    branch: ControlNetModel | None,
+    config: GeneratorConfig,
+    latents: Tensor,
+    channels: Tensor | None,
+    draws: torch.Generator,
+) -> Tensor:
+    """Return the weighted denoising loss of latents (B, c, s, s), with masks (B, K, S, S) where there is a branch."""
+    device, schedule = foundation.device, foundation.schedule
+    noise = torch.randn(latents.shape, generator=draws)
+    timesteps = _stratified_timesteps(len(latents), foundation.train_timesteps, draws)
+    noisy = schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
+    if foundation.prediction_type == "v_prediction":
+        target = schedule.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
+    else:
+        target = latents if foundation.prediction_type == "sample" else noise
+    if channels is not None:
+        kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= config.mask_dropout
+        channels = (channels * kept).to(device)
+    prediction = predict(foundation, branch, noisy.to(device), timesteps.to(device), channels)
+    errors = (prediction - target.to(device)).square().mean(dim=(1, 2, 3))
+    return (foundation.loss_weights[timesteps].to(device) * errors).mean()
 
 
 def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generator) -> Tensor:
@@ -133,22 +136,22 @@ def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generat
 
 
 def _batches(
-    images: Tensor, channels: Tensor | None, config: GeneratorConfig, steps: int, seed: int
+    bank: LatentBank, channels: Tensor | None, config: GeneratorConfig, count: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
-    """Yield ``steps`` batches of images and masks, flipped jointly; each image is seen once before any is again."""
+    """Yield ``count`` batches of latents and masks, flipped jointly; each image is seen once before any is again."""
     draws = generator(seed)
     order = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
+    for _ in range(count):
         while len(order) < config.batch_size:
-            order = torch.cat([order, torch.randperm(len(images), generator=draws)])
+            order = torch.cat([order, torch.randperm(len(bank), generator=draws)])
         chosen, order = order[: config.batch_size], order[config.batch_size :]
-        picked = images[chosen].to(torch.float32)
         masks = None if channels is None else channels[chosen].to(torch.float32)
+        flips = []
         for axis in config.flip_axes:
-            flip = torch.rand(len(chosen), 1, 1, 1, generator=draws) < 0.5
-            picked = torch.where(flip, picked.flip(2 + axis), picked)
-            masks = None if masks is None else torch.where(flip, masks.flip(2 + axis), masks)
-        yield picked, masks, draws
+            flip = torch.rand(len(chosen), generator=draws) < 0.5
+            masks = None if masks is None else torch.where(flip.view(-1, 1, 1, 1), masks.flip(2 + axis), masks)
+            flips.append(flip)
+        yield bank.pick(chosen, flips), masks, draws
 
 
 def _learning_rates(
@@ -168,29 +171,44 @@ def _learning_rates(
 
 
 def _optimise(
-    network: nn.Module, losses: Iterator[Tensor], rates: list[float], config: GeneratorConfig, on_step: OnStep | None
+    network: nn.Module,
+    losses: Iterator[Tensor],
+    rates: list[float],
+    config: GeneratorConfig,
+    dtype: torch.dtype,
+    on_step: OnStep | None,
 ) -> float:
-    """Take one AdamW step per loss and return the mean loss."""
-    parameters = list(network.parameters())
+    """Take one AdamW step per rate on what wants gradients, and return the mean loss."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=rates[0], betas=(0.9, 0.99), weight_decay=1e-4)
+    scaler = torch.amp.GradScaler(parameters[0].device.type, enabled=dtype is torch.float16)
     total = 0.0
-    for step, (rate, loss) in enumerate(zip(rates, losses, strict=True), start=1):
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DSFedMedError(
-                "generator fit",
-                f"the loss is {value} at step {step}",
-                "Lower the learning rate, or look for images that are not finite.",
-            )
+    for step, rate in enumerate(rates, start=1):
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        value = 0.0
+        for loss in islice(losses, config.accumulation):
+            value += _backward(loss / config.accumulation, scaler, step)
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         total += value
         if on_step is not None:
             on_step(step, value)
     return total / len(rates)
+
+
+def _backward(loss: Tensor, scaler: torch.amp.GradScaler, step: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise DSFedMedError(
+            "generator fit",
+            f"the loss is {value} at step {step}",
+            "Lower the learning rate, or look for images that are not finite.",
+        )
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    return value
 
 
 @contextmanager

@@ -8,22 +8,22 @@ from typing import Any
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from dsfedmed.errors import DataError
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import from_latent, predict, sampling_scheduler
+from dsfedmed.generator.foundation import Foundation, predict
+from dsfedmed.generator.samplers import STOCHASTIC, sampling_scheduler
 from dsfedmed.seeds import derive_seed, generator
 
 
 def sample(
-    base: UNet2DConditionModel,
+    foundation: Foundation,
     branch: ControlNetModel,
     channels: Tensor,
     config: GeneratorConfig,
     seed: int,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     on_batch: Callable[[int], None] | None = None,
     first_index: int = 0,
 ) -> Tensor:
@@ -34,12 +34,12 @@ def sample(
     differently for another batch shape).
 
     Args:
-        base: the frozen base.
+        foundation: the frozen part, on the device of the branch.
         branch: the hospital's branch.
         channels: masks in {0, 1}, float or integer.
         config: sampler, steps and guidance.
         seed: the seed of the whole set.
-        batch_size: images per network call.
+        batch_size: images per network call; ``config.sample_batch`` by default.
         on_batch: called after each batch with the number of images done in this call.
         first_index: the index of the first mask in the whole set, when it is drawn in several calls.
 
@@ -53,11 +53,12 @@ def sample(
             f"masks have shape {tuple(channels.shape)}, not (N, {wanted})",
             "Give one channel per class at the generator's image size.",
         )
+    batch_size = batch_size or config.sample_batch
     done = [torch.empty(0, config.channels, config.image_size, config.image_size, dtype=torch.uint8)]
     for start in range(0, len(channels), batch_size):
         masks = channels[start : start + batch_size].to(torch.float32)
         seeds = [derive_seed(seed, "sample", first_index + start + place) for place in range(len(masks))]
-        done.append(_sample_batch(base, branch, masks, config, seeds))
+        done.append(_sample_batch(foundation, branch, masks, config, seeds))
         if on_batch is not None:
             on_batch(start + len(masks))
     return torch.cat(done)
@@ -65,25 +66,25 @@ def sample(
 
 @torch.inference_mode()
 def _sample_batch(
-    base: UNet2DConditionModel, branch: ControlNetModel, masks: Tensor, config: GeneratorConfig, seeds: list[int]
+    foundation: Foundation, branch: ControlNetModel, masks: Tensor, config: GeneratorConfig, seeds: list[int]
 ) -> Tensor:
     """Run the sampler from noise to uint8 images; one generator per image."""
-    device = base.device
+    device = foundation.device
     draws = [generator(value) for value in seeds]
-    shape = (config.latent_channels, config.latent_size, config.latent_size)
+    shape = foundation.latent_shape(config.image_size)
     latents = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
     masks = masks.to(device)
-    scheduler = sampling_scheduler(config)
-    noise_source: dict[str, Any] = {"generator": draws} if config.sampler == "ddpm" else {}
+    scheduler = sampling_scheduler(foundation.schedule, config)
+    noise_source: dict[str, Any] = {"generator": draws} if config.sampler in STOCHASTIC else {}
     latents = latents * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps.to(device):
-        prediction = _guided(base, branch, latents, timestep, masks, config.guidance)
+        prediction = _guided(foundation, branch, latents, timestep, masks, config.guidance)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False, **noise_source)[0]
-    return from_latent(latents, config).mul(255).round().to(torch.uint8).cpu()
+    return foundation.codec.decode(latents).mul(255).round().to(torch.uint8).cpu()
 
 
 def _guided(
-    base: UNet2DConditionModel,
+    foundation: Foundation,
     branch: ControlNetModel,
     latents: Tensor,
     timestep: Tensor,
@@ -91,8 +92,8 @@ def _guided(
     guidance: float,
 ) -> Tensor:
     """Classifier-free guidance (arXiv 2207.12598): blank + guidance * (masked - blank); 1 needs no second pass."""
-    masked = predict(base, branch, latents, timestep, masks)
+    masked = predict(foundation, branch, latents, timestep, masks)
     if guidance == 1:
         return masked
-    blank = predict(base, branch, latents, timestep, torch.zeros_like(masks))
+    blank = predict(foundation, branch, latents, timestep, torch.zeros_like(masks))
     return blank + guidance * (masked - blank)

@@ -6,10 +6,12 @@ from __future__ import annotations
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference, pack, unpack
+from dsfedmed.federated.frozen import check_foundation, load_foundation
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
+from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.fit import fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
 from dsfedmed.generator.packing import pack_label_maps
@@ -26,7 +28,7 @@ def base(site: Site, request: Message) -> Message:
     network.load_state_dict(start)
     loss = fit_base(
         network,
-        images.to(device),
+        images,
         config,
         info["steps"],
         derive_seed(info["seed"], site.name, "base", info["round"]),
@@ -39,17 +41,18 @@ def base(site: Site, request: Message) -> Message:
 
 
 def branch(site: Site, request: Message) -> Message:
-    """Fit the site's ControlNet branch on its own pairs, the base frozen; only the branch leaves."""
-    info, device = request.info, site.config.device
+    """Fit the site's ControlNet branch on its own pairs, the foundation frozen; only what was trained leaves."""
+    info = request.info
     config = GeneratorConfig.from_dict(info["generator"])
+    check_foundation(info["foundation"], config, site.config, site.folder, site.name)
     arrays = site.arrays("training", info["light"])
-    frozen = on_device(build_base(config), device)
-    frozen.load_state_dict(unpack(request.tensors))
-    network = on_device(build_branch(frozen, config, seed=derive_seed(info["seed"], "branch")), device)
+    foundation = load_foundation(config, site.config, unpack(request.tensors))
+    network = build_branch(foundation, config, seed=derive_seed(info["seed"], "branch"))
+    network = on_device(network, site.config.device)
     channels = to_channels(arrays.labels, config.num_classes, info["nested"])
     seed = derive_seed(info["seed"], site.name, "branch")
-    loss = fit_branch(frozen, network, arrays.images.to(device), channels.to(device), config, info["steps"], seed)
-    weights = pack(network.state_dict(), info["precision"], site.name)
+    loss = fit_branch(foundation, network, arrays.images, channels, config, info["steps"], seed)
+    weights = pack(branch_state(network), info["precision"], site.name)
     return Message({"loss": loss, "scalars": {"branch_loss": loss}}, weights)
 
 

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages "fit base" and "fit branches": the generator of every hospital, from private pairs that stay there."""
+"""Stages "fit base" and "fit branches": the generator of every hospital, from private pairs that stay there.
+
+A branch, and the masks to sample it with, go to the store as they arrive: memory never holds those of two hospitals,
+and a run that is killed asks only the hospitals that are missing.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -9,15 +16,28 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.federated.averaging import federated_average
+from dsfedmed.federated.frozen import foundation_sha256, load_foundation
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.branch import branch_state, build_branch
+from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed
-from dsfedmed.store.stage_store import StageResult
+from dsfedmed.settings import Settings
+from dsfedmed.store.stage_store import StageResult, StageStore
 
 Weights = dict[str, Tensor]
+
+
+def trains_base(settings: Settings) -> bool:
+    """Tell whether the sites train the frozen part themselves, or each has it as a Stable Diffusion folder."""
+    return bool(settings.generator_model.get("foundation", "embedded") == "embedded")
+
+
+def frozen_base(flow: FederatedWorkflow, plan: Plan) -> Weights:
+    """Return the weights of the common base that travel with the requests: none where every party has its folder."""
+    return fit_base(flow, plan) if plan.generator.is_embedded else {}
 
 
 def fit_base(flow: FederatedWorkflow, plan: Plan) -> Weights:
@@ -48,54 +68,81 @@ def fit_base(flow: FederatedWorkflow, plan: Plan) -> Weights:
         return weights
 
 
-def fit_branches(flow: FederatedWorkflow, plan: Plan, base: Weights) -> tuple[dict[str, Weights], dict[str, Tensor]]:
+def fit_branches(flow: FederatedWorkflow, plan: Plan, base: Weights) -> list[str]:
     """Let every site fit its branch; it leaves once, and with it masks to sample from.
 
     Returns:
-        Branch weights and label maps, uint8 (N, 1, S, S), by site. A site that failed is left out of the synthetic
-        set; it still takes part in everything that follows.
+        The sites whose branch and masks lie in the store (`stored_branch`, `stored_masks`), in the order of the sites
+        and not of arrival, for the set and all that follows it must repeat. A site that failed is left out of the
+        synthetic set; it still takes part in everything that follows.
     """
 
     def make() -> StageResult:
-        branches, masks, kinds = _collect(flow, plan, base)
-        # In the order of the sites, not of arrival: the set and all that follows it must repeat.
-        both = [site for site in flow.sources if site in branches and site in masks]
-        tensors = {f"{site}/branch/{name}": t for site in both for name, t in branches[site].items()}
-        tensors |= {f"{site}/masks": masks[site] for site in both}
-        return StageResult({"sites": both, "masks": kinds}, tensors)
+        _ask(flow, "branch", flow.sources, partial(_collect_branches, flow, plan, base))
+        senders = [site for site in flow.sources if flow.store.has(_entry("branch", site))]
+        _ask(flow, "masks", senders, partial(_collect_masks, flow, plan))
+        both = [site for site in senders if flow.store.has(_entry("masks", site))]
+        kinds = {site: flow.store.get(_entry("masks", site)).info["kind"] for site in both}
+        return StageResult({"sites": both, "masks": kinds}, {})
 
     result = flow.once("fit branches", make)
-    sites = result.info["sites"]
     flow.record.put(masks=result.info["masks"])
-    branches = {site: _under(result.tensors, f"{site}/branch/") for site in sites}
-    return branches, {site: result.tensors[f"{site}/masks"] for site in sites}
+    sites: list[str] = result.info["sites"]
+    return sites
 
 
-def _collect(
-    flow: FederatedWorkflow, plan: Plan, base: Weights
-) -> tuple[dict[str, Weights], dict[str, Tensor], dict[str, str]]:
-    settings, network = flow.settings, build_base(plan.generator)
-    network.load_state_dict(base)
-    specs = specs_of(build_branch(network, plan.generator).state_dict())
-    branches: dict[str, Weights] = {}
-    masks: dict[str, Tensor] = {}
-    kinds: dict[str, str] = {}
+def stored_branch(store: StageStore, site: str) -> Weights:
+    """Return what the site trained of its branch, float32, for `dsfedmed.generator.branch.load_branch_state`."""
+    return unpack(store.get(_entry("branch", site)).tensors)
 
-    def take_branch(site: str, reply: Message) -> None:
-        branches[site] = unpack(check_tensors(reply.tensors, specs, site))
-        flow.progress.say(f"{site} sent its branch, loss {reply.info['loss']:.4f}, {reply.info['seconds']:.0f} s")
 
-    def take_masks(site: str, reply: Message) -> None:
-        label_maps = unpack_label_maps(reply.tensors, plan.facts.num_classes, settings.image_size, site)
-        if len(label_maps) > settings.synthetic.per_site:
+def stored_masks(store: StageStore, site: str) -> Tensor:
+    """Return the site's label maps, uint8 (N, 1, S, S)."""
+    return store.get(_entry("masks", site)).tensors["masks"]
+
+
+def _entry(what: str, site: str) -> str:
+    return f"{what}-{site}"
+
+
+def _ask(flow: FederatedWorkflow, what: str, sites: list[str], collect: Callable[[list[str], int], None]) -> None:
+    """Ask the sites whose answer is not in the store yet; those that are count among ``min_sites``."""
+    missing = [site for site in sites if not flow.store.has(_entry(what, site))]
+    if missing:
+        needed = flow.settings.min_sites - (len(sites) - len(missing))
+        collect(missing, max(needed, 0))
+
+
+def _collect_branches(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[str], needed: int) -> None:
+    # Without storage: at Stable Diffusion's size the server need not build what it only compares shapes with.
+    form = build_branch(load_foundation(plan.generator, flow.config, base, "meta"), plan.generator)
+    specs = specs_of(branch_state(form))
+
+    def keep(site: str, reply: Message) -> None:
+        loss = float(reply.info["loss"])
+        flow.store.put(_entry("branch", site), {"loss": loss}, check_tensors(reply.tensors, specs, site))
+        flow.progress.say(f"{site} sent its branch, loss {loss:.4f}, {reply.info['seconds']:.0f} s")
+
+    info = {
+        **plan.common,
+        "generator": plan.generator.to_dict(),
+        "foundation": foundation_sha256(plan.generator, flow.config, flow.folder),
+        "steps": flow.settings.generator.branch_steps,
+    }
+    request = Message(info, pack(base, flow.settings.light.precision))
+    flow.ask("dsf_branch", request, sites=sites, on_reply=keep, at_least=needed)
+
+
+def _collect_masks(flow: FederatedWorkflow, plan: Plan, sites: list[str], needed: int) -> None:
+    wanted = flow.settings.synthetic.per_site
+
+    def keep(site: str, reply: Message) -> None:
+        label_maps = unpack_label_maps(reply.tensors, plan.facts.num_classes, flow.settings.image_size, site)
+        if len(label_maps) > wanted:
             raise PayloadError(site, "sent more masks than asked for", "Use the same version of dsfedmed everywhere")
-        masks[site], kinds[site] = label_maps, str(reply.info["kind"])
+        flow.store.put(_entry("masks", site), {"kind": str(reply.info["kind"])}, {"masks": label_maps})
 
-    info = {**plan.common, "generator": plan.generator.to_dict(), "steps": settings.generator.branch_steps}
-    flow.ask("dsf_branch", Message(info, pack(base, settings.light.precision)), on_reply=take_branch)
-    request = Message({**plan.common, "count": settings.synthetic.per_site})
-    flow.ask("dsf_masks", request, sites=list(branches), on_reply=take_masks)
-    return branches, masks, kinds
+    flow.ask("dsf_masks", Message({**plan.common, "count": wanted}), sites=sites, on_reply=keep, at_least=needed)
 
 
 def _latest_base(flow: FederatedWorkflow, plan: Plan) -> tuple[Weights, int]:
@@ -103,7 +150,3 @@ def _latest_base(flow: FederatedWorkflow, plan: Plan) -> tuple[Weights, int]:
         if flow.store.has(f"base-{number:04d}"):
             return flow.store.get(f"base-{number:04d}").tensors, number
     return build_base(plan.generator, derive_seed(flow.settings.seed, "base")).state_dict(), 0
-
-
-def _under(tensors: Weights, prefix: str) -> Weights:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

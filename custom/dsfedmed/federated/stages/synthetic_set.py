@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.manifest import Manifest
-from dsfedmed.data.synthetic import SyntheticSet, write_shards
+from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
 from dsfedmed.devices import on_device
 from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.federated.frozen import load_foundation
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.generators import Weights, stored_branch, stored_masks
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.foundation import Foundation
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
 from dsfedmed.reporting.pictures import contact_sheet
@@ -39,27 +43,31 @@ class SealedSet:
     sha256: str
 
 
-def synthesise(
-    flow: FederatedWorkflow, plan: Plan, base: Weights, branches: dict[str, Weights], masks: dict[str, Tensor]
-) -> Manifest:
-    """Generate images for the masks of every site's branch, D~ = U_k {(g(m; branch_k), m)}, and write the shards."""
+def synthesise(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[str]) -> Manifest:
+    """Generate images for the masks of every site's branch, D~ = U_k {(g(m; branch_k), m)}, and write the shards.
+
+    One network takes the branches in turn and shards are written as they fill, so memory does not grow with the sites.
+    """
 
     def make() -> StageResult:
-        images, labels, origin = [], [], []
-        for number, site in enumerate(branches, start=1):
-            made = _generate(flow, plan, base, branches[site], masks[site], site)
-            good = usable(made)
-            images.append(made[good])
-            labels.append(masks[site][good])
-            origin += [site] * int(good.sum())
-            flow.progress.step(number, len(branches), f"{site}: {int(good.sum())} of {len(made)} usable")
-        folder = flow.folder / FOLDER
-        manifest = write_shards(
-            folder, torch.cat(images), torch.cat(labels), origin, flow.settings.synthetic.shard_size
-        )
+        parts = _parts(flow, plan, base, sites)
+        manifest = write_parts(flow.folder / FOLDER, parts, flow.settings.synthetic.shard_size)
         return StageResult(manifest.to_dict(), {})
 
     return Manifest.from_dict(flow.once("synthesise", make).info)
+
+
+def _parts(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[str]) -> Iterator[Part]:
+    """Yield images, label maps and origin site by site."""
+    foundation = load_foundation(plan.generator, flow.config, base)
+    branch = on_device(build_branch(foundation, plan.generator), flow.config.device)
+    for number, site in enumerate(sites, start=1):
+        load_branch_state(branch, stored_branch(flow.store, site), site)
+        label_maps = stored_masks(flow.store, site)
+        made = _generate(flow, plan, foundation, branch, label_maps, site)
+        good = usable(made)
+        flow.progress.step(number, len(sites), f"{site}: {int(good.sum())} of {len(made)} usable")
+        yield made[good], label_maps[good], [site] * int(good.sum())
 
 
 def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
@@ -85,21 +93,20 @@ def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
 
 
 def _generate(
-    flow: FederatedWorkflow, plan: Plan, base: Weights, weights: Weights, label_maps: Tensor, site: str
+    flow: FederatedWorkflow,
+    plan: Plan,
+    foundation: Foundation,
+    branch: ControlNetModel,
+    label_maps: Tensor,
+    site: str,
 ) -> Tensor:
-    device = flow.config.device
-    frozen = build_base(plan.generator)
-    frozen.load_state_dict(base)
-    branch = build_branch(frozen, plan.generator)
-    branch.load_state_dict(weights)
     channels = to_channels(label_maps, plan.facts.num_classes, plan.facts.nested)
     seed = derive_seed(flow.settings.seed, site, "synthesise")
 
     def report(done: int) -> None:
         flow.progress.site("server", f"{site}: {done} of {len(label_maps)} images")
 
-    networks = on_device(frozen, device), on_device(branch, device)
-    return sample(*networks, channels.to(device), plan.generator, seed, on_batch=report)
+    return sample(foundation, branch, channels, plan.generator, seed, on_batch=report)
 
 
 def _vetoed(site: str, reply: Message, manifest: Manifest) -> set[int]:

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generator's frozen part at one party: the base that came over the wire, or the folder that the party has.
+
+A Stable Diffusion never travels. The server says the hash of its own, and a site that has another refuses: its branch
+would steer a network that nobody else has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from dsfedmed.devices import on_device
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.diffusion import build_base, embedded_foundation
+from dsfedmed.generator.fingerprint import folder_sha256
+from dsfedmed.generator.foundation import Foundation
+from dsfedmed.generator.stable_diffusion import stable_diffusion_foundation
+
+CACHE = "foundation.json"
+
+
+def load_foundation(
+    config: GeneratorConfig, party: SiteConfig, base: Mapping[str, Tensor], device: str | None = None
+) -> Foundation:
+    """Return the foundation on the party's device.
+
+    Args:
+        config: what it is.
+        party: where its folder lies.
+        base: weights of the embedded base; empty where the party has a folder.
+        device: another device; "meta" gives shapes without weights.
+    """
+    device = device or party.device
+    if not config.is_embedded:
+        return stable_diffusion_foundation(party.need("generator"), config, device)
+    network = build_base(config)
+    network.load_state_dict(base)
+    return embedded_foundation(on_device(network, device), config)
+
+
+def foundation_sha256(config: GeneratorConfig, party: SiteConfig, own: Path) -> str | None:
+    """Return the hash of the party's Stable Diffusion, remembered in its ``own`` folder; None for the embedded base."""
+    return None if config.is_embedded else folder_sha256(party.need("generator"), own / CACHE)
+
+
+def check_foundation(announced: str | None, config: GeneratorConfig, party: SiteConfig, own: Path, name: str) -> None:
+    """Raise ConfigError unless the party's foundation is the one that the server announced."""
+    found = foundation_sha256(config, party, own)
+    if found != announced:
+        raise ConfigError(
+            name,
+            f"its Stable Diffusion is another than the server's ({str(found)[:12]}, not {str(announced)[:12]})",
+            "Give `generator` in local/dsfedmed.yaml the same published folder, weights in the same precision",
+        )

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hospital's branch: a ControlNet beside the frozen foundation, in full or with low-rank adapters.
+
+In full (Zhang et al., arXiv 2302.05543) everything is trained: a copy of the foundation's encoder, the embedding of
+the mask, and output convolutions that start at zero, so that an unfitted branch changes nothing.
+
+With ``lora_rank`` r the copied encoder is frozen and learns through adapters, W + B A with B zero at the start (Hu et
+al., arXiv 2106.09685): on the attention projections, and on the 3x3 convolutions of the residual blocks unless told
+otherwise. The mask embedding is trained in full, for it has nothing to start from. The output convolutions are zero
+at the start and, with ``zero_rank``, become B A as well; at Stable Diffusion 1.5 they would be 11.5 of the branch's
+13 million numbers otherwise. Deviation: no ControlNet of the paper is low-rank; this one is what a hospital can send.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from dsfedmed.errors import CheckpointError, ConfigError
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.foundation import Foundation
+
+ATTENTION = r".*\.(to_q|to_k|to_v|to_out\.0)"
+CONVOLUTIONS = r".*\.resnets\.\d+\.conv[12]"
+OUTPUTS = r"controlnet_(down_blocks\.\d+|mid_block)"
+# Trained beside the adapters: the mask embedding, and the outputs' biases (or the outputs themselves).
+IN_FULL = re.compile(rf"controlnet_cond_embedding\..*|{OUTPUTS}\.(base_layer\.bias|weight|bias)")
+
+
+def build_branch(foundation: Foundation, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
+    """Return a branch for ``foundation`` on the CPU (or without storage, for a foundation on the meta device).
+
+    The mask embedding and the adapters are drawn from ``seed``. Masks (N, K, S, S) come in at image size; the embedding
+    halves them once per factor of two between pixels and latents. Parameters that stay as they are need no gradients.
+    """
+    place = torch.device("meta" if foundation.device.type == "meta" else "cpu")
+    with torch.random.fork_rng(devices=[]), place:
+        torch.manual_seed(seed)
+        branch = _start(foundation, config)
+        if config.lora_rank:
+            _adapt(branch, config, foundation.dtype)
+    if config.gradient_checkpointing:
+        branch.enable_gradient_checkpointing()
+    return branch
+
+
+def branch_state(branch: ControlNetModel) -> dict[str, Tensor]:
+    """Return what is trained in ``branch`` by name: all that a hospital sends, and all that differs from another's."""
+    return {name: parameter.data for name, parameter in branch.named_parameters() if parameter.requires_grad}
+
+
+@torch.no_grad()
+def load_branch_state(branch: ControlNetModel, state: Mapping[str, Tensor], where: str = "branch") -> None:
+    """Put trained tensors into ``branch``, in place; so one network serves all hospitals in turn.
+
+    Raises:
+        CheckpointError: names or shapes are not those of the branch.
+    """
+    own = branch_state(branch)
+    differing = sorted(own.keys() ^ state.keys()) or [n for n in own if own[n].shape != state[n].shape]
+    if differing:
+        raise CheckpointError(
+            where,
+            f"is no branch of this configuration ({len(differing)} tensors differ, such as {differing[0]})",
+            "Use the foundation and the lora_rank and zero_rank that it was fitted with.",
+        )
+    for name, tensor in state.items():
+        own[name].copy_(tensor)
+
+
+def _start(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
+    if foundation.controlnet is not None:
+        return _pretrained(foundation, config)
+    branch: ControlNetModel = ControlNetModel.from_unet(
+        foundation.unet,
+        conditioning_channels=config.num_classes,
+        conditioning_embedding_out_channels=foundation.mask_widths,
+    )
+    return branch
+
+
+def _pretrained(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
+    """Read a ControlNet; where its conditions have another number of channels, their first convolution starts anew."""
+    if foundation.device.type == "meta":
+        branch = ControlNetModel.from_config(ControlNetModel.load_config(foundation.controlnet))
+    else:
+        branch = ControlNetModel.from_pretrained(foundation.controlnet, local_files_only=True, use_safetensors=True)
+    widths = tuple(branch.config.conditioning_embedding_out_channels)
+    if branch.config.cross_attention_dim != foundation.unet.config.cross_attention_dim or len(widths) != len(
+        foundation.mask_widths
+    ):
+        raise ConfigError(foundation.controlnet, "does not fit the UNet beside it", "Use a ControlNet of that model.")
+    embedding = branch.controlnet_cond_embedding
+    if embedding.conv_in.in_channels != config.num_classes:
+        embedding.conv_in = nn.Conv2d(config.num_classes, widths[0], kernel_size=3, padding=1)
+    ready: ControlNetModel = branch
+    return ready
+
+
+def _adapt(branch: ControlNetModel, config: GeneratorConfig, dtype: torch.dtype) -> None:
+    """Freeze ``branch`` in ``dtype``, lay adapters over it and free what is trained in full."""
+    wanted = [
+        ATTENTION,
+        *([CONVOLUTIONS] if config.lora_convolutions else []),
+        *([OUTPUTS] if config.zero_rank else []),
+    ]
+    lora = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_rank,
+        target_modules="|".join(f"(?:{pattern})" for pattern, is_wanted in wanted.items() if is_wanted),
+        rank_pattern={OUTPUTS: config.zero_rank} if config.zero_rank else {},
+        alpha_pattern={OUTPUTS: config.zero_rank} if config.zero_rank else {},
+    )
+    branch.requires_grad_(False)
+    nn.Module.to(branch, dtype)
+    inject_adapter_in_model(lora, branch)
+    for name, parameter in branch.named_parameters():
+        parameter.requires_grad_(".lora_" in name or IN_FULL.fullmatch(name) is not None)
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)

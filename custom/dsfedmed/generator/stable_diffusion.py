@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stable Diffusion as the foundation, from a folder in diffusers format that the user has (SD 1.5 and its kin).
+
+Nothing is downloaded and nothing is written there. Weights are read from safetensors only. The text encoder is run
+once, on the configured prompt, and let go: no hospital's image has a text.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch import Tensor, nn
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.generator.codec import Autoencoder
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.foundation import DTYPES, Foundation
+
+PARTS = {
+    "unet": "config.json",
+    "vae": "config.json",
+    "text_encoder": "config.json",
+    "tokenizer": "vocab.json",
+    "scheduler": "scheduler_config.json",
+}
+# Channels of the mask embedding as ControlNet has them, for eight pixels per latent position.
+MASK_WIDTHS = (16, 32, 96, 256)
+
+
+def stable_diffusion_foundation(
+    folder: Path, config: GeneratorConfig, device: str | torch.device = "cpu"
+) -> Foundation:
+    """Read the folder and return its frozen networks in ``config.dtype`` on ``device``.
+
+    On the device "meta" only shapes are read, not weights. The loss of a fit is ControlNet's, the plain squared error
+    of what the network predicts. A sub-folder ``controlnet``, if there is one, is what branches start from.
+
+    Raises:
+        ConfigError: a sub-folder is missing or unreadable, or the parts do not fit each other or ``config``.
+    """
+    _check_folder(folder)
+    dtype, place = DTYPES[config.dtype], torch.device(device)
+    unet: UNet2DConditionModel = _network(UNet2DConditionModel, folder, "unet", dtype, place)
+    vae: AutoencoderKL = _network(AutoencoderKL, folder, "vae", dtype, place)
+    schedule = _schedule(folder)
+    context = _context(folder, config.prompt, place)
+    foundation = Foundation(
+        unet=unet.requires_grad_(False).eval(),
+        codec=Autoencoder(vae, config.channels),
+        context=context,
+        schedule=schedule,
+        loss_weights=torch.ones(int(schedule.config.num_train_timesteps)),
+        mask_widths=_mask_widths(len(vae.config.block_out_channels) - 1),
+        dtype=dtype,
+        controlnet=folder / "controlnet" if (folder / "controlnet" / "config.json").exists() else None,
+    )
+    _check_parts(folder, foundation, vae, config)
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return foundation
+
+
+def _check_folder(folder: Path) -> None:
+    for name, file in PARTS.items():
+        if not (folder / name / file).is_file():
+            raise ConfigError(
+                folder / name / file,
+                f"the Stable Diffusion folder has no {name}/{file}",
+                f"Name a folder in diffusers format with {', '.join(PARTS)}, such as Stable Diffusion 1.5 (licence "
+                "CreativeML OpenRAIL-M), as `generator: <path>` in local/dsfedmed.yaml, or use foundation: embedded",
+            )
+
+
+def _network(kind: Any, folder: Path, name: str, dtype: torch.dtype, place: torch.device) -> Any:
+    if place.type == "meta":
+        with place:
+            return kind.from_config(kind.load_config(folder / name)).to(dtype)
+    half_only = not (folder / name / "diffusion_pytorch_model.safetensors").exists()
+    try:
+        network = kind.from_pretrained(
+            folder / name,
+            torch_dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            variant="fp16" if half_only else None,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, name, error) from error
+    return nn.Module.to(network, place)
+
+
+def _unreadable(folder: Path, name: str, error: Exception) -> ConfigError:
+    kind = type(error).__name__
+    mend = f"Put diffusers' own safetensors file there, whole ({str(error).strip().splitlines()[:1]})"
+    return ConfigError(folder / name, f"the weights of {name} cannot be read ({kind})", mend)
+
+
+def _schedule(folder: Path) -> DDPMScheduler:
+    """Read the noise that the network was trained with; clipping to [-1, 1] is for pixels, not for latents."""
+    with (folder / "scheduler" / PARTS["scheduler"]).open(encoding="utf-8") as stream:
+        described = json.load(stream)
+    known = {key: value for key, value in described.items() if key in DDPMScheduler().config and key[0] != "_"}
+    schedule: DDPMScheduler = DDPMScheduler(**{**known, "clip_sample": False, "timestep_spacing": "trailing"})
+    return schedule
+
+
+@torch.no_grad()
+def _context(folder: Path, prompt: str, place: torch.device) -> Tensor:
+    """Return the text encoder's last hidden states of ``prompt``: (1, 77, 768) for Stable Diffusion 1.5, float32."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    if place.type == "meta":
+        form = CLIPTextConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
+        return torch.empty(1, form.max_position_embeddings, form.hidden_size, device=place)
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        encoder = CLIPTextModel.from_pretrained(
+            folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, "text_encoder", error) from error
+    length = encoder.config.max_position_embeddings
+    tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    states: Tensor = encoder.eval()(tokens.input_ids).last_hidden_state
+    return states.to(place)
+
+
+def _mask_widths(halvings: int) -> tuple[int, ...]:
+    if halvings + 1 == len(MASK_WIDTHS):
+        return MASK_WIDTHS
+    return tuple(16 * 2**level for level in range(halvings + 1))
+
+
+def _check_parts(folder: Path, foundation: Foundation, vae: AutoencoderKL, config: GeneratorConfig) -> None:
+    unet = foundation.unet.config
+    fitting = (
+        (unet.in_channels == vae.config.latent_channels, "the UNet takes other latents than the VAE makes"),
+        (unet.cross_attention_dim == foundation.context.shape[2], "the UNet reads another text encoder's states"),
+        (foundation.prediction_type != "sample", "the scheduler's prediction_type is 'sample'"),
+    )
+    for good, reason in fitting:
+        if not good:
+            raise ConfigError(folder, reason, "Use a text-to-image Stable Diffusion 1.x folder as it was published.")
+    step = foundation.codec.factor * 2 ** (len(unet.block_out_channels) - 1)
+    if config.image_size % step:
+        raise ConfigError(
+            "generator.image_size",
+            f"{config.image_size} does not pass through the VAE and the UNet",
+            f"Give a multiple of {step}.",
+        )
