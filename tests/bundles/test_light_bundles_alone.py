@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The light networks' bundles without any federation: train, evaluate and infer on folders of one's own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from dsfedmed.data.datalist import load_datalist
+from dsfedmed.errors import CheckpointError, DataError
+from dsfedmed.evaluation.protocol import evaluate
+from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.bundle_transforms import image_items
+from dsfedmed.networks.checkpoints import load_weights
+from tests.bundles.conftest import ROOT, SMALL, blocks
+from tests.data.conftest import write_image
+
+
+@pytest.fixture(scope="module")
+def light(bundle: Path) -> Path:
+    """One bundle of a light network."""
+    if not bundle.name.startswith("light_"):
+        pytest.skip("not a light network")
+    return bundle
+
+
+def workflow(bundle: Path, names: list[str], kind: str, **settings: object) -> ConfigWorkflow:
+    return ConfigWorkflow(
+        config_file=[str(bundle / "configs" / f"{name}.json") for name in names],
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        logging_file=str(bundle / "configs" / "logging.conf"),
+        workflow_type=kind,
+        bundle_root=str(bundle),
+        **{**SMALL.get(bundle.name, {}), **settings},
+    )
+
+
+def run(flow: ConfigWorkflow) -> None:
+    flow.initialize()
+    assert flow.check_properties() == []
+    flow.run()
+    flow.finalize()
+
+
+def scores(path: Path) -> dict[str, float]:
+    with path.open() as stream:
+        return {row[0]: float(row[1]) for row in csv.reader(stream)}
+
+
+@pytest.mark.parametrize(("kind", "channels", "classes"), [("site", 1, 1), ("colour_site", 3, 2)])
+def test_train_evaluate_and_infer(
+    light: Path, kind: str, channels: int, classes: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    site: Path = request.getfixturevalue(kind)
+    shape = {"in_channels": channels, "num_classes": classes}
+    shared = {"dataset_dir": str(site), "ckpt_dir": str(tmp_path / "models"), **shape}
+    run(workflow(light, ["train"], "train", **shared, epochs=2, batch_size=4))
+    weights = tmp_path / "models" / "model.pt"
+    definition = BundleDefinition(light, {**SMALL.get(light.name, {}), **shape})
+    network = definition.network()
+    assert not load_weights(network, weights).missing
+    run(workflow(light, ["train", "evaluate"], "train", **shared, output_dir=str(tmp_path / "eval")))
+    own = evaluate(network, load_datalist(site), "test", definition.preprocessing(), classes)
+    found = scores(tmp_path / "eval" / "metrics.csv")
+    assert found["val_mean_dice"] == pytest.approx(np.mean([np.mean(m.dice) for m in own]), abs=5e-3)
+    assert found["val_mean_iou"] == pytest.approx(np.mean([np.mean(m.iou) for m in own]), abs=5e-3)
+    assert "i6.png" in (tmp_path / "eval" / "val_mean_dice_raw.csv").read_text()
+    masks = {"ckpt_path": str(weights), "output_dir": str(tmp_path / "masks")}
+    run(workflow(light, ["inference"], "infer", dataset_dir=str(site), **masks, **shape))
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["i6_mask.png", "i7_mask.png"]
+    for index in (6, 7):
+        mask = np.asarray(Image.open(tmp_path / "masks" / f"i{index}_mask.png"))
+        assert (mask.shape, mask.dtype) == ((30, 44), np.uint8)
+        assert set(np.unique(mask)) <= set(range(classes + 1))
+
+
+def saved(light: Path, folder: Path) -> Path:
+    network = BundleDefinition(light, SMALL.get(light.name)).network(seed=3)
+    torch.save(network.state_dict(), folder / "model.pt")
+    return folder / "model.pt"
+
+
+def test_a_folder_of_nifti_slices_and_volumes(light: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    write_image(folder / "flat.nii.gz", blocks(0, 1, False)[0])
+    volume = np.stack([blocks(seed, 1, False)[0].T for seed in range(3)], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.5, 0.5, 2.0, 1.0])), folder / "volume.nii.gz")
+    out = {"ckpt_path": str(saved(light, tmp_path)), "output_dir": str(tmp_path / "masks"), "output_ext": ".nii.gz"}
+    run(workflow(light, ["inference"], "infer", dataset_dir=str(folder), **out))
+    files = sorted((tmp_path / "masks").iterdir())
+    assert [path.name for path in files] == ["flat_mask.nii.gz", *(f"volume_mask_{z}.nii.gz" for z in range(3))]
+    for path in files:
+        mask = nibabel.load(path)
+        assert mask.shape[:2] == (44, 30)
+        assert mask.get_data_dtype() == np.uint8
+        np.testing.assert_allclose(mask.affine[:2, :2], np.diag([0.5, 0.5]))
+
+
+def test_masks_never_overwrite_each_other(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", blocks(0, 1, False)[0])
+    write_image(tmp_path / "a.nii.gz", blocks(1, 1, False)[0])
+    with pytest.raises(DataError, match=r"its mask would have the name of that of a\."):
+        image_items(str(tmp_path))
+
+
+def test_inference_without_weights_says_what_is_missing(light: Path, site: Path, tmp_path: Path) -> None:
+    flow = workflow(light, ["inference"], "infer", dataset_dir=str(site), ckpt_path=str(tmp_path / "none.pt"))
+    with pytest.raises(RuntimeError) as failure:
+        flow.initialize()
+    cause: BaseException | None = failure.value
+    while cause is not None and not isinstance(cause, CheckpointError):
+        cause = cause.__cause__
+    assert "none.pt: no such file" in str(cause)
+
+
+def test_the_command_line_from_another_folder(light: Path, site: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(light / "configs/train.json")]
+    settings = {"bundle_root": light, "dataset_dir": site, "ckpt_dir": tmp_path / "models", "epochs": 1,
+                **SMALL.get(light.name, {})}  # fmt: skip
+    command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "custom"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    network = BundleDefinition(light, SMALL.get(light.name)).network()
+    assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in network.state_dict().items()}
