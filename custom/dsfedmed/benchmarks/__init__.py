@@ -13,5 +13,6 @@ BENCHMARKS = {
     "overhead": "wall time of a federation over the bare loops",
     "memory": "server peak memory by number of sites",
     "wire": "bytes per site at the paper's scale",
+    "int8_dice": "Dice lost to the number format of the wire",
 }
 """Names of the modules in this package that are benchmarks, and what each measures."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Number formats on the wire: weights and differences travel in half precision unless told otherwise.
+"""Number formats of whole weights on the wire: half precision unless told otherwise.
 
 The receiver always computes in float32. A difference is taken against the rounded weights that the site really
 received, so rounding on the way down never enters an update.
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dsfedmed.errors import ConfigError, PayloadError
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+# Eight bits are a format of differences (`dsfedmed.exchange.updates`); whole weights then travel in half precision.
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float16}
 
 
 def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> dict[str, Tensor]:
