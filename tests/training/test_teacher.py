@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 from monai.losses import DiceLoss
-from tiny_networks import TinyTeacher, squares
+from tiny_networks import SIZE, TinyTeacher, squares
 
 from dsfedmed.algorithms.losses import bce_per_sample
 from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.networks.image_encoder import SamImageEncoder
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.training.pool import TensorPool
+from dsfedmed.training.precision import Autocast
 from dsfedmed.training.teacher import TeacherConfig, TeacherEpoch, adapt_teacher, pool_dice
 
+QKV = "image_encoder.blocks.1.attn.qkv.weight"
 FAST = TeacherConfig(epochs=6, batch_size=8, learning_rate=0.02)
 
 
@@ -104,9 +110,89 @@ def test_dice_of_the_pool_by_hand() -> None:
         ({"tune": "encoder"}, "Use one of decoder, lora, full"),
         ({"dice_weight": -1}, "teacher.dice_weight"),
         ({"flips": "yes"}, "not true or false"),
+        ({"autocast": "half"}, "Use one of off, bfloat16, float16"),
+        ({"bfloat16": True}, "teacher.bfloat16: unknown key"),
+        ({"lora_targets": "qkv, key"}, "teacher.lora_targets: 'key'.*qkv, proj, lin1, lin2"),
+        ({"lora_rank": 0}, "teacher.lora_rank"),
     ],
 )
 def test_wrong_options_are_refused_by_name(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         TeacherConfig.from_dict(values)
     assert TeacherConfig.from_dict(TeacherConfig().to_dict()) == TeacherConfig()
+
+
+def test_yamls_bare_off_is_the_word() -> None:
+    assert TeacherConfig.from_dict({"autocast": False}).autocast == "off"
+    with pytest.raises(ConfigError, match="'True' is not a choice"):
+        TeacherConfig.from_dict({"autocast": True})
+
+
+def sam_after(config: TeacherConfig, seed: int = 1) -> tuple[PromptlessSam, list[TeacherEpoch]]:
+    """Adapt a tiny promptless SAM to 16 squares; return it and its history."""
+    network = build_promptless_sam("tiny", SIZE, 1, seed=2)
+    return network, adapt_teacher(network, *squares(16), config, seed)
+
+
+SHORT = TeacherConfig(epochs=2, batch_size=8, learning_rate=0.01)
+
+
+def test_low_rank_tuning_moves_attention_and_decoder_and_leaves_sams_keys() -> None:
+    start = build_promptless_sam("tiny", SIZE, 1, seed=2)
+    network, history = sam_after(replace(SHORT, epochs=4, tune="lora", lora_rank=2))
+    assert list(network.state_dict()) == list(start.state_dict())
+    before = start.state_dict()
+    moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    encoder = {name for name in moved if name.startswith("image_encoder.")}
+    assert encoder == {f"image_encoder.blocks.{block}.attn.qkv.weight" for block in (0, 1)}
+    assert not any(name.startswith("prompt_encoder.") for name in moved)
+    assert len(moved) > len(encoder)
+    assert torch.linalg.matrix_rank(network.state_dict()[QKV] - before[QKV], atol=1e-6) == 2
+    assert history[-1].loss < history[0].loss
+    again, _ = sam_after(replace(SHORT, epochs=4, tune="lora", lora_rank=2))
+    assert torch.equal(network.state_dict()[QKV], again.state_dict()[QKV])
+
+
+def test_a_teacher_that_diverges_under_low_rank_tuning_keeps_its_weights_and_keys() -> None:
+    network = build_promptless_sam("tiny", SIZE, 1, seed=2)
+    before = copy.deepcopy(network.state_dict())
+    images, labels = squares(8)
+    images[3] = float("nan")
+    with pytest.raises(DSFedMedError, match="not finite"):
+        adapt_teacher(network, images, labels, replace(SHORT, tune="lora"), seed=0)
+    assert list(before) == list(network.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_mixed_precision_comes_close_to_float32(kind: Autocast) -> None:
+    _, exact = sam_after(SHORT)
+    network, history = sam_after(replace(SHORT, autocast=kind))
+    assert history[-1].loss == pytest.approx(exact[-1].loss, rel=0.03)
+    assert all(value.dtype == torch.float32 for value in network.state_dict().values())
+
+
+@pytest.mark.parametrize("tune", ["full", "lora"])
+def test_recomputed_blocks_give_the_same_weights(tune: Literal["full", "lora"]) -> None:
+    kept, _ = sam_after(replace(SHORT, tune=tune))
+    recomputed, _ = sam_after(replace(SHORT, tune=tune, checkpoint_blocks=True))
+    for name, value in recomputed.state_dict().items():
+        torch.testing.assert_close(value, kept.state_dict()[name], msg=name)
+    assert isinstance(recomputed.image_encoder, SamImageEncoder)
+    assert not recomputed.image_encoder.checkpoint_blocks
+
+
+def test_recomputing_runs_every_block_twice() -> None:
+    network = build_promptless_sam("tiny", SIZE, 1, seed=2)
+    runs: list[int] = []
+    network.image_encoder.blocks[0].register_forward_pre_hook(lambda *_: runs.append(1))
+    adapt_teacher(network, *squares(8), replace(SHORT, epochs=1, checkpoint_blocks=True), seed=0)
+    assert len(runs) == 2
+    with torch.no_grad():
+        network(squares(1)[0])
+    assert len(runs) == 3
+
+
+def test_a_teacher_without_blocks_cannot_recompute_them(teacher: TinyTeacher) -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.checkpoint_blocks: TinyTeacher has no such mode"):
+        adapt_teacher(teacher, *squares(8), replace(SHORT, checkpoint_blocks=True), seed=0)
