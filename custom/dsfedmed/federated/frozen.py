@@ -24,23 +24,26 @@ from dsfedmed.generator.stable_diffusion import stable_diffusion_foundation
 CACHE = "foundation.json"
 
 
-def load_foundation(
-    config: GeneratorConfig, party: SiteConfig, base: Mapping[str, Tensor], device: str | None = None
-) -> Foundation:
+def load_foundation(config: GeneratorConfig, party: SiteConfig, base: Mapping[str, Tensor]) -> Foundation:
     """Return the foundation on the party's device.
 
     Args:
         config: what it is.
-        party: where its folder lies.
-        base: weights of the embedded base; empty where the party has a folder.
-        device: another device; "meta" gives shapes without weights.
+        party: where its folder and its device are.
+        base: weights of the embedded base; not looked at where the party has a folder.
     """
-    device = device or party.device
     if not config.is_embedded:
-        return stable_diffusion_foundation(party.need("generator"), config, device)
+        return stable_diffusion_foundation(party.need("generator"), config, party.device)
     network = build_base(config)
     network.load_state_dict(base)
-    return embedded_foundation(on_device(network, device), config)
+    return embedded_foundation(on_device(network, party.device), config)
+
+
+def outline(config: GeneratorConfig, party: SiteConfig) -> Foundation:
+    """Return the foundation's shapes without its weights: at Stable Diffusion's size it would take gigabytes."""
+    if not config.is_embedded:
+        return stable_diffusion_foundation(party.need("generator"), config, "meta")
+    return embedded_foundation(on_device(build_base(config), "meta"), config)
 
 
 def foundation_sha256(config: GeneratorConfig, party: SiteConfig, own: Path) -> str | None:

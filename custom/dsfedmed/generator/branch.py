@@ -104,11 +104,7 @@ def _pretrained(foundation: Foundation, config: GeneratorConfig) -> ControlNetMo
 
 def _adapt(branch: ControlNetModel, config: GeneratorConfig, dtype: torch.dtype) -> None:
     """Freeze ``branch`` in ``dtype``, lay adapters over it and free what is trained in full."""
-    wanted = [
-        ATTENTION,
-        *([CONVOLUTIONS] if config.lora_convolutions else []),
-        *([OUTPUTS] if config.zero_rank else []),
-    ]
+    wanted = {ATTENTION: True, CONVOLUTIONS: config.lora_convolutions, OUTPUTS: config.zero_rank > 0}
     lora = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_rank,

@@ -80,25 +80,29 @@ def _check_folder(folder: Path) -> None:
 def _network(kind: Any, folder: Path, name: str, dtype: torch.dtype, place: torch.device) -> Any:
     if place.type == "meta":
         with place:
-            return kind.from_config(kind.load_config(folder / name)).to(dtype)
+            return nn.Module.to(kind.from_config(kind.load_config(folder / name)), dtype)
     half_only = not (folder / name / "diffusion_pytorch_model.safetensors").exists()
-    try:
-        network = kind.from_pretrained(
-            folder / name,
-            torch_dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            variant="fp16" if half_only else None,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(folder, name, error) from error
+    variant = "fp16" if half_only else None
+    network = _weights(kind, folder, name, torch_dtype=dtype, variant=variant)
     return nn.Module.to(network, place)
 
 
-def _unreadable(folder: Path, name: str, error: Exception) -> ConfigError:
-    kind = type(error).__name__
-    mend = f"Put diffusers' own safetensors file there, whole ({str(error).strip().splitlines()[:1]})"
-    return ConfigError(folder / name, f"the weights of {name} cannot be read ({kind})", mend)
+def _weights(kind: Any, folder: Path, name: str, **options: Any) -> Any:
+    """Read a network and all of its weights: what a file lacks would be random without a word."""
+    try:
+        network, info = kind.from_pretrained(
+            folder / name, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder, name, type(error).__name__) from error
+    if info["missing_keys"]:
+        raise _unreadable(folder, name, f"{len(info['missing_keys'])} tensors are not in the file")
+    return network
+
+
+def _unreadable(folder: Path, name: str, why: str) -> ConfigError:
+    mend = "Put the safetensors file there that was published for this model in diffusers format, whole"
+    return ConfigError(folder / name, f"the weights of {name} cannot be read ({why})", mend)
 
 
 def _schedule(folder: Path) -> DDPMScheduler:
@@ -118,13 +122,8 @@ def _context(folder: Path, prompt: str, place: torch.device) -> Tensor:
     if place.type == "meta":
         form = CLIPTextConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
         return torch.empty(1, form.max_position_embeddings, form.hidden_size, device=place)
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        encoder = CLIPTextModel.from_pretrained(
-            folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(folder, "text_encoder", error) from error
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    encoder = _weights(CLIPTextModel, folder, "text_encoder", dtype=torch.float32)
     length = encoder.config.max_position_embeddings
     tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     states: Tensor = encoder.eval()(tokens.input_ids).last_hidden_state

@@ -12,11 +12,12 @@ from torch import nn
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.ledger import Purpose
+from dsfedmed.federated.frozen import outline
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.comparison import Contender
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.generator.diffusion import build_base, build_branch
+from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
 PICTURED = ("dsfedmed", "fedavg")
@@ -31,7 +32,7 @@ def evaluate(flow: FederatedWorkflow, plan: Plan, ours: Contender, others: dict[
         cases |= {name: found for name, found in compared.items() if "@" not in name}
         if any("@" in name for name in compared):
             cases["local"] = _local(flow, compared)
-    parameters = _parameters(plan)
+    parameters = _parameters(flow, plan)
     flow.record.put(cases=cases, parameters=parameters, inference_ms=_inference(flow, plan))
     flow.record.add("bytes", fedsam=_fedsam_bytes(plan, parameters["teacher"]))
     return cases
@@ -104,15 +105,17 @@ def _mean_case(cases: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     return mean
 
 
-def _parameters(plan: Plan) -> dict[str, int]:
-    base = build_base(plan.generator)
-    networks: dict[str, nn.Module] = {
-        "light": plan.light_network(),
-        "teacher": plan.teacher_network(),
-        "base": base,
-        "branch": build_branch(base, plan.generator),
+def _parameters(flow: FederatedWorkflow, plan: Plan) -> dict[str, int]:
+    """Count the numbers of each network; of the branch, those that are trained and sent."""
+    foundation = outline(plan.generator, flow.config)
+    branch = build_branch(foundation, plan.generator)
+    counted = {
+        "light": list(plan.light_network().parameters()),
+        "teacher": list(plan.teacher_network().parameters()),
+        "base": list(foundation.unet.parameters()),
+        "branch": list(branch_state(branch).values()),
     }
-    return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    return {name: sum(tensor.numel() for tensor in tensors) for name, tensors in counted.items()}
 
 
 def _fedsam_bytes(plan: Plan, parameters: int) -> dict[str, int]:

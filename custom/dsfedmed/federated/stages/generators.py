@@ -16,7 +16,7 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.federated.averaging import federated_average
-from dsfedmed.federated.frozen import foundation_sha256, load_foundation
+from dsfedmed.federated.frozen import foundation_sha256, outline
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.workflow import FederatedWorkflow
@@ -114,9 +114,7 @@ def _ask(flow: FederatedWorkflow, what: str, sites: list[str], collect: Callable
 
 
 def _collect_branches(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[str], needed: int) -> None:
-    # Without storage: at Stable Diffusion's size the server need not build what it only compares shapes with.
-    form = build_branch(load_foundation(plan.generator, flow.config, base, "meta"), plan.generator)
-    specs = specs_of(branch_state(form))
+    specs = specs_of(branch_state(build_branch(outline(plan.generator, flow.config), plan.generator)))
 
     def keep(site: str, reply: Message) -> None:
         loss = float(reply.info["loss"])
