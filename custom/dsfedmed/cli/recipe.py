@@ -6,7 +6,7 @@ A recipe's name alone prints where to get the data, under which licence, and wha
 Examples:
   dsfedmed recipe --list
   dsfedmed recipe prostate
-  dsfedmed recipe prostate --from downloads/prostate --to data/prostate
+  dsfedmed recipe prostate --from downloads/prostate --to data/prostate --unseen UCL
   dsfedmed recipe nuclei --from downloads/nuclei --to data/nuclei --only monuseg tnbc --tile 512
 """
 
@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--to", dest="out", metavar="DIR", help="folder that gets the site folders")
     add("--only", nargs="+", default=[], metavar="SITE", help="make these sites (default: all)")
+    add("--unseen", nargs="+", default=[], metavar="SITE", help="put every case of these sites into their test part")
     add("--seed", type=int, default=0, help="seed of the splits by patient (default %(default)s)")
     add("--slices", default="labelled", help="training slices: labelled, or all (default %(default)s)")
     add(
@@ -59,7 +60,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.download is None or args.out is None:
         raise ConfigError("recipe", "one of --from and --to is missing", "Give both, or none to read about it.")
-    options = RecipeOptions(tuple(args.only), args.seed, args.slices, args.tile, args.link, args.skip_bad)
+    options = RecipeOptions(
+        only=tuple(args.only),
+        unseen=tuple(args.unseen),
+        seed=args.seed,
+        slices=args.slices,
+        tile_px=args.tile,
+        link=args.link,
+        skip_bad=args.skip_bad,
+    )
     sites = make_sites(recipe, args.download, args.out, options, _report)
     print("\n".join(_lines(sites)))
     return 0

@@ -55,7 +55,7 @@ def make_sites(
         report: called with every bad file as it is found, if given.
 
     Raises:
-        ConfigError: when ``options.only`` names an unknown site.
+        ConfigError: when ``options`` names an unknown site.
         DataError: when the layout is not the official one, a site is there already, or files are bad and not skipped.
         StoreError: when the disk cannot be written.
     """
@@ -81,7 +81,7 @@ def make_sites(
 def _make_site(
     recipe: Recipe, plan: SitePlan, source: Source, folder: Path, options: RecipeOptions, report: Report | None
 ) -> MadeSite:
-    parts = assign_parts(plan.samples, recipe.name, plan.name, options.seed)
+    parts = assign_parts(plan.samples, recipe.name, plan.name, options)
     items: Items = {part: [] for part in PARTS}
     bad: list[DataError] = []
     for sample in plan.samples:
@@ -112,7 +112,7 @@ def _write_sample(
             for key, path in paths.items():
                 _place(getattr(pair, key), path, source, sample, link)
                 written.append(path)
-            if _has_foreground(paths["image"], paths["label"], pair, plan, source, sample) or not only_labelled:
+            if _has_foreground(paths["image"], paths["label"], pair, plan, sample) or not only_labelled:
                 relative = {key: path.relative_to(folder).as_posix() for key, path in paths.items()}
                 items.append({**relative, "case": sample.case})
             else:
@@ -127,7 +127,7 @@ def _write_sample(
 
 def _place(content: Member | Encoded, path: Path, source: Source, sample: Sample, link: bool) -> None:
     if path.exists():
-        raise source.error(sample.sources[0], f"a second image wants to be {path.name}", "Keep one of them.")
+        raise DataError(sample.sources[0].where, f"a second image wants to be {path.name}", "Keep one of them.")
     if isinstance(content, Encoded):
         write_bytes(path, content.content)
     elif link and content.entry is None:
@@ -141,7 +141,7 @@ def _place(content: Member | Encoded, path: Path, source: Source, sample: Sample
         write_bytes(path, source.read(content))
 
 
-def _has_foreground(image: Path, label: Path, pair: Pair, plan: SitePlan, source: Source, sample: Sample) -> bool:
+def _has_foreground(image: Path, label: Path, pair: Pair, plan: SitePlan, sample: Sample) -> bool:
     """Check what was written with the readers that training uses; errors name the file of the download."""
     try:
         picture = read_raw(image)
@@ -151,14 +151,14 @@ def _has_foreground(image: Path, label: Path, pair: Pair, plan: SitePlan, source
     except DataError as error:
         about = pair.label if error.where == str(label) else pair.image
         member = about if isinstance(about, Member) else sample.sources[0]
-        raise source.error(member, error.reason, "Download it again.") from error
+        raise DataError(member.where, error.reason, "Download it again.") from error
     sizes = [raw.array.shape if raw.volume else raw.array.shape[:2] for raw in (picture, mask)]
     if sizes[0] != sizes[1]:
         reason = f"the image is {sizes[0]} and its label {sizes[1]}"
-        raise source.error(sample.sources[0], reason, "Download both again.")
+        raise DataError(sample.sources[0].where, reason, "Download both again.")
     declared = dict(enumerate(("background", *plan.classes)))
     if unknown := sorted(values - set(declared)):
-        raise source.error(sample.sources[-1], unknown_values(unknown, declared), "Download the label again.")
+        raise DataError(sample.sources[-1].where, unknown_values(unknown, declared), "Download the label again.")
     return bool(values - {0})
 
 
@@ -192,7 +192,12 @@ def _provenance(
         "homepage": recipe.homepage,
         "licence": recipe.licence,
         "citation": recipe.citation,
-        "options": {"seed": options.seed, "slices": options.slices, "tile_px": options.tile_px},
+        "options": {
+            "seed": options.seed,
+            "slices": options.slices,
+            "tile_px": options.tile_px,
+            "unseen": plan.name in options.unseen,
+        },
         "notes": list(plan.notes),
         "source_files": len(used),
         "source_bytes": sum(member.bytes for member in used.values()),

@@ -14,7 +14,8 @@ where grey = 0 (the release draws background 255, rim 128, cup 0). Both eyes of 
 the official split parts them, both go to the test part.
 
 Differs from the paper: its code makes NPY at 1024 px with masks at 256; here the files keep their size and the bundle
-resizes. It cuts validation by image, here it goes by patient.
+resizes. It cuts validation by image, here it goes by patient. It reads the whole of the site it leaves out:
+``--unseen SITE`` does that.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ patient who stands in MoNuSeg as well is left out of MoNuSAC, so that an unseen 
 
 Differs from the paper: its code resizes whole pictures, thresholds ready-made masks (MoNuSeg at 100, TNBC above 0),
 and calls the sites MoNuSAC2018 (MoNuSeg), MoNuSAC2020 and TNBC; the paper's text names PanNuke too, which its code does
-not have.
+not have. It reads the whole of the site it leaves out: ``--unseen SITE`` does that.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from dsfedmed.data.recipes.plan import Pair, Recipe, RecipeOptions, Sample, Site
 from dsfedmed.data.recipes.polygons import rasterise, read_polygons
 from dsfedmed.data.recipes.source import Member, Source
 from dsfedmed.data.recipes.tiles import tile_boxes
+from dsfedmed.errors import DataError
 
 PATIENT = re.compile(r"TCGA-\w{2}-\w{4}")
 AMBIGUOUS = "Ambiguous"
@@ -47,15 +48,14 @@ Mask = Callable[[Source, int, int], np.ndarray]
 
 
 def _filled(source: Source, rows: int, columns: int, annotation: Member) -> np.ndarray:
-    where = source.path.parent / annotation.path
-    polygons = [shape for shape in read_polygons(source.read(annotation), where) if shape.layer != AMBIGUOUS]
+    polygons = [shape for shape in read_polygons(source.read(annotation), annotation.where) if shape.layer != AMBIGUOUS]
     return rasterise(polygons, rows, columns)
 
 
 def _painted(source: Source, rows: int, columns: int, mask: Member) -> np.ndarray:
     grey = grey_of(source, mask)
     if grey.shape != (rows, columns):
-        raise source.error(mask, f"it is {grey.shape} and its image {(rows, columns)}", "Download both again.")
+        raise DataError(mask.where, f"it is {grey.shape} and its image {(rows, columns)}", "Download both again.")
     return (grey > 0).astype(np.uint8)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dsfedmed.data.recipes.plan import Encoded
 from dsfedmed.data.recipes.source import Member, Source
+from dsfedmed.errors import DataError
 
 
 def open_picture(source: Source, member: Member, longest: int | None = None) -> Image.Image:
@@ -32,7 +33,7 @@ def open_picture(source: Source, member: Member, longest: int | None = None) -> 
         return picture
     # Pillow's decoders raise whatever they like on damaged files.
     except Exception as error:
-        raise source.error(member, f"it cannot be decoded ({error})", "Download it again.") from error
+        raise DataError(member.where, f"it cannot be decoded ({error})", "Download it again.") from error
 
 
 def grey_of(source: Source, member: Member) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dsfedmed.data.build import split_cases
 from dsfedmed.data.datalist import PARTS, SLICES
 from dsfedmed.data.recipes.source import Member, Source
-from dsfedmed.errors import ConfigError
+from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.seeds import derive_seed
 
 SHARES = (0.8, 0.1, 0.1)
@@ -21,13 +21,15 @@ SHARES_BESIDE_OFFICIAL_TEST = (0.9, 0.1, 0.0)
 class RecipeOptions:
     """What a user may choose.
 
-    only: sites to make; empty makes all. seed: of the splits. slices: "labelled" leaves slices without foreground out
-    of training and validation, "all" keeps them. tile_px: pictures of tissue are cut into tiles of at most this side;
-    0 leaves them whole. link: hard-link unchanged files instead of copying them. skip_bad: leave damaged files out
-    instead of stopping.
+    only: sites to make; empty makes all. unseen: sites of which every case goes to the test part, as the paper's
+    leave-one-site-out reads the site it leaves out. seed: of the splits. slices: "labelled" leaves slices without
+    foreground out of training and validation, "all" keeps them. tile_px: pictures of tissue are cut into tiles of at
+    most this side; 0 leaves them whole. link: hard-link unchanged files instead of copying them. skip_bad: leave
+    damaged files out instead of stopping.
     """
 
     only: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     seed: int = 0
     slices: str = "labelled"
     tile_px: int = 512
@@ -115,11 +117,11 @@ class Recipe:
         """Return the names of the sites to make.
 
         Raises:
-            ConfigError: when a name is not one of the recipe's.
+            ConfigError: when a name in the options is not one of the recipe's.
         """
-        unknown = [name for name in options.only if name not in self.sites]
-        if unknown:
-            raise ConfigError("only", f"{self.name} has no site {unknown[0]!r}", f"It has {', '.join(self.sites)}.")
+        for name in (*options.only, *options.unseen):
+            if name not in self.sites:
+                raise ConfigError("sites", f"{self.name} has no site {name!r}", f"It has {', '.join(self.sites)}.")
         return tuple(name for name in self.sites if not options.only or name in options.only)
 
 
@@ -136,18 +138,20 @@ def as_is(image: Member, label: Member, stem: str, case: str, part: str | None =
 def unlabelled(image: Member, stem: str, case: str, expected: str) -> Sample:
     """Return a sample that is reported as bad, because its label is not in the download."""
 
-    def fail(source: Source) -> list[Pair]:
-        raise source.error(image, f"its label {expected} is missing", "Download the labels again.")
+    def fail(_: Source) -> list[Pair]:
+        raise DataError(image.where, f"its label {expected} is missing", "Download the labels again.")
 
     return Sample(stem, case, (image,), fail)
 
 
-def assign_parts(samples: Sequence[Sample], recipe: str, site: str, seed: int) -> dict[str, str]:
-    """Return the part of every case.
+def assign_parts(samples: Sequence[Sample], recipe: str, site: str, options: RecipeOptions) -> dict[str, str]:
+    """Return the part of every case: the test for all of an unseen site, else as follows.
 
     A case with any image in the official test (or validation) goes there whole, so that no patient is cut in two. The
     other cases are dealt out at random by the seed: 80/10/10, or 90/10 where there is an official test.
     """
+    if site in options.unseen:
+        return {sample.case: "test" for sample in samples}
     official: dict[str, set[str | None]] = {}
     for sample in samples:
         official.setdefault(sample.case, set()).add(sample.part)
@@ -157,5 +161,5 @@ def assign_parts(samples: Sequence[Sample], recipe: str, site: str, seed: int) -
         if places != {None}
     }
     shares = SHARES_BESIDE_OFFICIAL_TEST if "test" in parts.values() else SHARES
-    groups = split_cases(sorted(set(official) - set(parts)), shares, derive_seed(seed, recipe, site))
+    groups = split_cases(sorted(set(official) - set(parts)), shares, derive_seed(options.seed, recipe, site))
     return parts | {case: part for part, cases in groups.items() for case in cases}

@@ -15,7 +15,8 @@ quantile, in their own type and geometry, and read slice by slice.
 Differs from the paper: its code maps [minimum, 99 % quantile] to 8 bit; here the reader's window goes from the 0.5 %
 quantile (on MRI mostly the same background value) and keeps full precision. It takes every axial slice; here slices
 without prostate are left out of training and validation unless ``--slices all`` is given, and the test part always has
-every slice. Splits are 80/10/10 by patient.
+every slice. Splits are 80/10/10 by patient; the paper reads the whole of the site it leaves out, and ``--unseen SITE``
+does that.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 
 from dsfedmed.data.recipes.plan import Encoded, Pair, Recipe, RecipeOptions, Sample, SitePlan, plain_name, unlabelled
 from dsfedmed.data.recipes.source import Member, Source
+from dsfedmed.errors import DataError
 
 FOLDERS = {
     "BIDMC": "BIDMC",
@@ -72,7 +74,7 @@ def _make(source: Source, image: Member, label: Member, stem: str) -> list[Pair]
         clipped = clip_volume(content, image.suffix)
     # nibabel raises whatever it likes on damaged files.
     except Exception as error:
-        raise source.error(image, f"it cannot be decoded ({error})", "Download it again.") from error
+        raise DataError(image.where, f"it cannot be decoded ({error})", "Download it again.") from error
     return [Pair(stem, clipped, label)]
 
 

@@ -33,6 +33,11 @@ class Member:
     entry: str | None = None
 
     @property
+    def where(self) -> Path:
+        """Where a person finds it: the file, or the archive with the name in it behind."""
+        return self.file if self.entry is None else self.file / self.entry
+
+    @property
     def suffix(self) -> str:
         """Lower-case suffix; ``.nii.gz`` counts as one."""
         name = self.path.lower()
@@ -94,13 +99,9 @@ class Source:
                 content = self._archives[member.file].read(member.entry)
         # An archive's damage shows as any of these, depending on the place.
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise self.error(member, f"it cannot be read ({error})", "Download it again.") from error
+            raise DataError(member.where, f"it cannot be read ({error})", "Download it again.") from error
         self.sha256[member.path] = hashlib.sha256(content).hexdigest()
         return content
-
-    def error(self, member: Member, reason: str, mend: str) -> DataError:
-        """Return an error that names a member."""
-        return DataError(self.path.parent / member.path, reason, mend)
 
     def missing(self, expected: str, homepage: str) -> DataError:
         """Return the error for a layout that is not there: what was expected, what is here, where to get it."""
