@@ -125,3 +125,15 @@ def test_a_restart_goes_on_to_the_same_end(tmp_path: Path, at: str) -> None:
     assert _same(after.teacher, unbroken.teacher)
     assert after.soft_labels.sha256 == unbroken.soft_labels.sha256  # type: ignore[union-attr]
     assert [entry["round"] for entry in flow.record.data["learnability"]] == [1, 2]
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_a_teacher_that_sees_another_image_size_distils_all_the_same(tmp_path: Path, size: int) -> None:
+    _, _, distillation, light = _make(tmp_path, "both", teacher_image_size=size)
+    before = distillation.teacher
+    after = distillation.run(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
+    assert distillation.distiller.teacher.image_size == size  # type: ignore[attr-defined]
+    assert not _same(before, distillation.teacher)
+    assert not _same(after, light)
+    assert distillation.soft_labels is not None
+    assert tuple(distillation.soft_labels.levels.shape[-2:]) == (16, 16), "soft labels keep the images' scale"
