@@ -12,7 +12,8 @@ The encoder is frozen and its embeddings are cached (``embeddings.py``), so the 
 Deviations: the released code forwards every sample with gradients and selects inside each mini-batch; that is rule
 "batch_quantile" here. Both networks' logits are compared on one grid: the teacher's low-resolution one (``grid``
 "teacher", as released, where both give 256 x 256), the light network's logits being resampled to it bilinearly, or the
-light network's (``grid`` "student"), the teacher's being resampled. No augmentation, constant learning rate, Adam 1e-4
+light network's (``grid`` "student"), the teacher's being resampled; a light network that is a SAM too gives its own
+low-resolution logits for the former. No augmentation, constant learning rate, Adam 1e-4
 for either network, as released. Both networks' forward and backward passes may run in a shorter number format
 (``autocast``; the released code runs in float32); logits, losses, weights and updates stay float32.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -41,7 +43,7 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.embeddings import Embeddings
-from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, mask_at_size
+from dsfedmed.training.pool import Pool, Teacher, at_size, coarse_logits, device_of, index_batches, mask_at_size
 from dsfedmed.training.precision import AUTOCAST, Autocast, autocast, gradient_scaler
 from dsfedmed.training.teacher import trainable_parameters
 
@@ -62,6 +64,8 @@ class ServerDistillationConfig:
         autocast: number format of the networks' passes, the embeddings' included: "off" (float32), "bfloat16" (three to
             four times as fast on CPUs with AVX-512 BF16, slower on those without) or "float16" (for GPUs; a step whose
             gradients overflow is left out and counted).
+        channels_last: lay the light network's weights and images out channel by channel while it runs; a fifth to a
+            fourth faster for TinySAM at 1024 px, nothing or a loss for small networks. Results differ by rounding.
     """
 
     batch_size: int = 8
@@ -71,6 +75,7 @@ class ServerDistillationConfig:
     teacher_learning_rate: float = 1e-4
     student_learning_rate: float = 1e-4
     autocast: Autocast = "off"
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
@@ -195,12 +200,13 @@ class MutualDistiller:
             DSFedMedError: a score or loss is not finite.
         """
         records = []
-        for _ in range(epochs):
-            record = self._run_epoch(generator(derive_seed(seed, "distil", self.epoch)))
-            self.epoch += 1
-            records.append(record)
-            if on_epoch is not None:
-                on_epoch(record)
+        with _memory_format(self.light, self.server.channels_last):
+            for _ in range(epochs):
+                record = self._run_epoch(generator(derive_seed(seed, "distil", self.epoch)))
+                self.epoch += 1
+                records.append(record)
+                if on_epoch is not None:
+                    on_epoch(record)
         return records
 
     @torch.no_grad()
@@ -274,11 +280,16 @@ class MutualDistiller:
             teacher = self.teacher.decode(embeddings)
         device = device_of(self.light)
         with torch.set_grad_enabled(student_learns), autocast(device, self.server.autocast):
-            student = self.light(self.pool.images(batch).to(device))
+            student = self._light_logits(self.pool.images(batch).to(device))
         teacher, student = teacher.float(), student.float()
         size = teacher.shape[-2:] if self.server.grid == "teacher" else student.shape[-2:]
         target = to_channels(self.pool.labels(batch), self.num_classes, self.nested).to(device)
         return at_size(teacher.to(device), size), at_size(student, size), mask_at_size(target, size)
+
+    def _light_logits(self, images: Tensor) -> Tensor:
+        if self.server.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return coarse_logits(self.light, images) if self.server.grid == "teacher" else self.light(images)
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         pairs = (("teacher", self.teacher_optimizer), ("student", self.student_optimizer))
@@ -287,6 +298,18 @@ class MutualDistiller:
     def _set_mode(self, training: bool) -> None:
         self.teacher.train(training and self.server.learn != "student")
         self.light.train(training and self.server.learn != "teacher")
+
+
+@contextmanager
+def _memory_format(network: nn.Module, channels_last: bool) -> Iterator[None]:
+    """Lay the weights out channel by channel within the block, so that outside of it they are as files want them."""
+    if channels_last:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        if channels_last:
+            network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def _record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,13 @@ def at_size(logits: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def coarse_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Return a promptless SAM's logits at its own low resolution, not resampled to the image; other networks' as is."""
+    if hasattr(network, "encode") and hasattr(network, "decode"):
+        return cast(Tensor, network.decode(network.encode(images)))
+    return cast(Tensor, network(images))
 
 
 def mask_at_size(channels: Tensor, size: Sequence[int]) -> Tensor:
