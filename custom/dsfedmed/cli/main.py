@@ -22,6 +22,7 @@ COMMANDS = (
     "table",
     "bench",
     "check_bundle",
+    "label_server",
 )
 
 
