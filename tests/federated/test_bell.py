@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site waits for a ring before it pulls, and never longer than it has patience."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+
+from dsfedmed.federated import bell as module
+from dsfedmed.federated.bell import LAST, TOPIC, Bell, ring
+
+
+class FakeEngine:
+    """Keeps what was registered and what was sent."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Any] = {}
+        self.sent: list[tuple[list[str], str, bool]] = []
+
+    def register_aux_message_handler(self, topic: str, handler: Any) -> None:
+        self.handlers[topic] = handler
+
+    def send_aux_request(
+        self, sites: list[str], topic: str, request: Shareable, timeout: float, fl_ctx: FLContext, optional: bool
+    ) -> dict[str, Shareable]:
+        assert timeout == 0.0, "a ring is never waited for"
+        self.sent.append((sites, topic, request[LAST]))
+        return {}
+
+
+def context(engine: FakeEngine) -> FLContext:
+    ctx = FLContext()
+    ctx.set_prop(ReservedKey.ENGINE, engine, private=True, sticky=False)
+    ctx.set_prop(FLContextKey.RUN_ABORT_SIGNAL, Signal(), private=True, sticky=False)
+    ctx.get_engine = lambda: engine  # type: ignore[method-assign]
+    return ctx
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> tuple[Bell, FLContext, FakeEngine]:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.6)
+    engine = FakeEngine()
+    ctx, bell = context(engine), Bell()
+    bell.handle_event(EventType.START_RUN, ctx)
+    return bell, ctx, engine
+
+
+def pull(bell: Bell, ctx: FLContext) -> float:
+    """Return the seconds that the bell held up a pull."""
+    before = time.monotonic()
+    bell.handle_event(EventType.BEFORE_PULL_TASK, ctx)
+    return time.monotonic() - before
+
+
+def hear(engine: FakeEngine, ctx: FLContext, last: bool = False) -> None:
+    request = Shareable()
+    request[LAST] = last
+    assert engine.handlers[TOPIC](topic=TOPIC, request=request, fl_ctx=ctx).get_return_code() == "OK"
+
+
+def test_the_first_pull_is_at_once_and_the_next_waits_for_all_its_patience(started):
+    bell, ctx, _ = started
+    assert pull(bell, ctx) < 0.1
+    assert pull(bell, ctx) == pytest.approx(0.6, abs=0.25)
+
+
+def test_a_ring_ends_the_wait_and_is_used_up(started):
+    bell, ctx, engine = started
+    pull(bell, ctx)
+    threading.Timer(0.1, hear, (engine, ctx)).start()
+    assert 0.05 < pull(bell, ctx) < 0.5
+    assert pull(bell, ctx) > 0.5
+
+
+def test_a_ring_before_the_wait_is_not_lost(started):
+    bell, ctx, engine = started
+    pull(bell, ctx)
+    hear(engine, ctx)
+    assert pull(bell, ctx) < 0.1
+
+
+def test_after_the_last_ring_nothing_is_waited_for(started):
+    bell, ctx, engine = started
+    hear(engine, ctx, last=True)
+    assert max(pull(bell, ctx) for _ in range(3)) < 0.1
+
+
+def test_an_aborted_run_is_not_held_up(started):
+    bell, ctx, _ = started
+    pull(bell, ctx)
+    ctx.get_run_abort_signal().trigger(True)
+    assert pull(bell, ctx) < 0.4
+
+
+def test_the_server_rings_without_waiting():
+    engine = FakeEngine()
+    ring(["site_a", "site_b"], context(engine))
+    ring(["site_a"], context(engine), last=True)
+    assert engine.sent == [(["site_a", "site_b"], TOPIC, False), (["site_a"], TOPIC, True)]
