@@ -12,6 +12,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_pndm import PNDMScheduler
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -46,13 +47,13 @@ VAE_15: dict[str, Any] = {
 
 
 def make_tiny_folder(folder: Path, seed: int = 0, controlnet_channels: int | None = None) -> Path:
-    """Write every part in its true format: 4 pixels per latent position, two UNet levels, a 60-word tokenizer."""
+    """Write every part in its true format: 4 pixels per latent position, two UNet levels, a tokenizer of 54 words."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = _tiny_unet()
         unet.save_pretrained(folder / "unet")
         _tiny_vae().save_pretrained(folder / "vae")
-        _tiny_text_encoder().save_pretrained(folder / "text_encoder")
+        _write_text_encoder(folder / "text_encoder")
         if controlnet_channels is not None:
             widths = (16, 32, 64)
             branch = ControlNetModel.from_unet(
@@ -105,7 +106,8 @@ def _tiny_vae() -> AutoencoderKL:
     return network
 
 
-def _tiny_text_encoder() -> CLIPTextModel:
+def _write_text_encoder(folder: Path) -> None:
+    """Write the weights under the names of the published file, buffer of positions included."""
     form = CLIPTextConfig(
         vocab_size=2 * len(LETTERS) + 2,
         hidden_size=16,
@@ -116,7 +118,10 @@ def _tiny_text_encoder() -> CLIPTextModel:
         bos_token_id=2 * len(LETTERS),
         eos_token_id=2 * len(LETTERS) + 1,
     )
-    return CLIPTextModel(form)
+    form.save_pretrained(folder)
+    weights = {f"text_model.{name}": tensor for name, tensor in CLIPTextModel(form).state_dict().items()}
+    weights["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _write_tokenizer(folder: Path) -> None:

@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
     )
     parser.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation (default: random start)")
+    parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: the sites train a small base)")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per site (default: 1)")
 
@@ -33,7 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the workspace and say how to go on."""
     names = site_names(args.sites)
-    layout = SimulatedSites(args.sites, args.run_folder, args.bundles, args.teacher, args.device, args.threads)
+    layout = SimulatedSites(
+        sites=args.sites,
+        run=args.run_folder,
+        bundles=args.bundles,
+        teacher=args.teacher,
+        device=args.device,
+        threads=args.threads,
+        generator=args.generator,
+    )
     prepare_workspace(args.workspace, layout)
     print(f"{args.workspace} is ready. Next:")
     print(f"  nvflare simulator jobs/dsfedmed -w {args.workspace} -c {','.join(names)} -t {len(names)}")

@@ -29,6 +29,7 @@ class SimulatedSites:
         device: torch device of server and sites.
         threads: CPU threads of each site's worker.
         server_threads: CPU threads of the server's heavy work.
+        generator: Stable Diffusion folder of every party, or None for the embedded base.
     """
 
     sites: Path
@@ -38,6 +39,7 @@ class SimulatedSites:
     device: str = "cpu"
     threads: int = 1
     server_threads: int = 1
+    generator: Path | None = None
 
 
 def site_names(folder: Path) -> list[str]:
@@ -79,6 +81,8 @@ def _site_config(layout: SimulatedSites) -> dict[str, Any]:
     }
     if layout.teacher is not None:
         config["teacher"] = str(layout.teacher.resolve())
+    if layout.generator is not None:
+        config["generator"] = str(layout.generator.resolve())
     return config
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.foundation import Foundation
+from dsfedmed.generator.whole_networks import read_network
 
 ATTENTION = r".*\.(to_q|to_k|to_v|to_out\.0)"
 CONVOLUTIONS = r".*\.resnets\.\d+\.conv[12]"
@@ -38,8 +40,7 @@ def build_branch(foundation: Foundation, config: GeneratorConfig, seed: int = 0)
     The mask embedding and the adapters are drawn from ``seed``. Masks (N, K, S, S) come in at image size; the embedding
     halves them once per factor of two between pixels and latents. Parameters that stay as they are need no gradients.
     """
-    place = torch.device("meta" if foundation.device.type == "meta" else "cpu")
-    with torch.random.fork_rng(devices=[]), place:
+    with torch.random.fork_rng(devices=[]), _place(foundation):
         torch.manual_seed(seed)
         branch = _start(foundation, config)
         if config.lora_rank:
@@ -73,9 +74,13 @@ def load_branch_state(branch: ControlNetModel, state: Mapping[str, Tensor], wher
         own[name].copy_(tensor)
 
 
+def _place(foundation: Foundation) -> torch.device:
+    return torch.device("meta" if foundation.device.type == "meta" else "cpu")
+
+
 def _start(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
     if foundation.controlnet is not None:
-        return _pretrained(foundation, config)
+        return _pretrained(foundation.controlnet, foundation, config)
     branch: ControlNetModel = ControlNetModel.from_unet(
         foundation.unet,
         conditioning_channels=config.num_classes,
@@ -84,22 +89,18 @@ def _start(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
     return branch
 
 
-def _pretrained(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
+def _pretrained(folder: Path, foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
     """Read a ControlNet; where its conditions have another number of channels, their first convolution starts anew."""
-    if foundation.device.type == "meta":
-        branch = ControlNetModel.from_config(ControlNetModel.load_config(foundation.controlnet))
-    else:
-        branch = ControlNetModel.from_pretrained(foundation.controlnet, local_files_only=True, use_safetensors=True)
+    branch: ControlNetModel = read_network(ControlNetModel, folder, torch.float32, _place(foundation))
     widths = tuple(branch.config.conditioning_embedding_out_channels)
     if branch.config.cross_attention_dim != foundation.unet.config.cross_attention_dim or len(widths) != len(
         foundation.mask_widths
     ):
-        raise ConfigError(foundation.controlnet, "does not fit the UNet beside it", "Use a ControlNet of that model.")
+        raise ConfigError(folder, "does not fit the UNet beside it", "Use a ControlNet of that model.")
     embedding = branch.controlnet_cond_embedding
     if embedding.conv_in.in_channels != config.num_classes:
         embedding.conv_in = nn.Conv2d(config.num_classes, widths[0], kernel_size=3, padding=1)
-    ready: ControlNetModel = branch
-    return ready
+    return branch
 
 
 def _adapt(branch: ControlNetModel, config: GeneratorConfig, dtype: torch.dtype) -> None:
@@ -112,10 +113,9 @@ def _adapt(branch: ControlNetModel, config: GeneratorConfig, dtype: torch.dtype)
         rank_pattern={OUTPUTS: config.zero_rank} if config.zero_rank else {},
         alpha_pattern={OUTPUTS: config.zero_rank} if config.zero_rank else {},
     )
-    branch.requires_grad_(False)
-    nn.Module.to(branch, dtype)
     inject_adapter_in_model(lora, branch)
     for name, parameter in branch.named_parameters():
-        parameter.requires_grad_(".lora_" in name or IN_FULL.fullmatch(name) is not None)
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
+        trained = ".lora_" in name or IN_FULL.fullmatch(name) is not None
+        parameter.requires_grad_(trained)
+        if not trained:
+            parameter.data = parameter.data.to(dtype)

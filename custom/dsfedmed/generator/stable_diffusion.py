@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.codec import Autoencoder
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.foundation import DTYPES, Foundation
+from dsfedmed.generator.whole_networks import read_network, read_whole
 
 PARTS = {
     "unet": "config.json",
@@ -46,8 +46,8 @@ def stable_diffusion_foundation(
     """
     _check_folder(folder)
     dtype, place = DTYPES[config.dtype], torch.device(device)
-    unet: UNet2DConditionModel = _network(UNet2DConditionModel, folder, "unet", dtype, place)
-    vae: AutoencoderKL = _network(AutoencoderKL, folder, "vae", dtype, place)
+    unet: UNet2DConditionModel = read_network(UNet2DConditionModel, folder / "unet", dtype, place)
+    vae: AutoencoderKL = read_network(AutoencoderKL, folder / "vae", dtype, place)
     schedule = _schedule(folder)
     context = _context(folder, config.prompt, place)
     foundation = Foundation(
@@ -77,34 +77,6 @@ def _check_folder(folder: Path) -> None:
             )
 
 
-def _network(kind: Any, folder: Path, name: str, dtype: torch.dtype, place: torch.device) -> Any:
-    if place.type == "meta":
-        with place:
-            return nn.Module.to(kind.from_config(kind.load_config(folder / name)), dtype)
-    half_only = not (folder / name / "diffusion_pytorch_model.safetensors").exists()
-    variant = "fp16" if half_only else None
-    network = _weights(kind, folder, name, torch_dtype=dtype, variant=variant)
-    return nn.Module.to(network, place)
-
-
-def _weights(kind: Any, folder: Path, name: str, **options: Any) -> Any:
-    """Read a network and all of its weights: what a file lacks would be random without a word."""
-    try:
-        network, info = kind.from_pretrained(
-            folder / name, local_files_only=True, use_safetensors=True, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _unreadable(folder, name, type(error).__name__) from error
-    if info["missing_keys"]:
-        raise _unreadable(folder, name, f"{len(info['missing_keys'])} tensors are not in the file")
-    return network
-
-
-def _unreadable(folder: Path, name: str, why: str) -> ConfigError:
-    mend = "Put the safetensors file there that was published for this model in diffusers format, whole"
-    return ConfigError(folder / name, f"the weights of {name} cannot be read ({why})", mend)
-
-
 def _schedule(folder: Path) -> DDPMScheduler:
     """Read the noise that the network was trained with; clipping to [-1, 1] is for pixels, not for latents."""
     with (folder / "scheduler" / PARTS["scheduler"]).open(encoding="utf-8") as stream:
@@ -123,7 +95,7 @@ def _context(folder: Path, prompt: str, place: torch.device) -> Tensor:
         form = CLIPTextConfig.from_pretrained(folder / "text_encoder", local_files_only=True)
         return torch.empty(1, form.max_position_embeddings, form.hidden_size, device=place)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = _weights(CLIPTextModel, folder, "text_encoder", dtype=torch.float32)
+    encoder = read_whole(CLIPTextModel, folder / "text_encoder", dtype=torch.float32)
     length = encoder.config.max_position_embeddings
     tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     states: Tensor = encoder.eval()(tokens.input_ids).last_hidden_state
