@@ -15,7 +15,11 @@ from tests.data.conftest import write_image
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if (path / "configs" / "train.json").is_file())
 # Sizes that a laptop trains in a second; a bundle that is not named here is tried at its own size.
-SMALL: dict[str, dict[str, Any]] = {"light_unet_segmentation": {"image_size": [32, 32]}}
+SMALL: dict[str, dict[str, Any]] = {
+    "light_unet_segmentation": {"image_size": [32, 32]},
+    "light_flexible_unet_segmentation": {"image_size": [64, 64]},
+    "light_tinysam_segmentation": {"image_size": [64, 64], "in_channels": 1},
+}
 
 
 def blocks(seed: int, classes: int, colour: bool) -> tuple[np.ndarray, np.ndarray]:

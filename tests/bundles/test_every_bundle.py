@@ -24,7 +24,7 @@ from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.settings import Settings
 from tests.bundles.conftest import ROOT, SMALL
 
-SCRIPTED = ("light_unet_segmentation",)
+SCRIPTED = ("light_unet_segmentation", "light_flexible_unet_segmentation")
 """Bundles whose network torch.jit.script takes; the others are traced."""
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,3 +34,16 @@ def load_light_weights(network: nn.Module, path: Path | str, where: str = "light
         state, left_out = from_reference(state, network, name)
     report = load_state(network, state, name, allow_head_change=True)
     return replace(report, dropped=report.dropped + left_out)
+
+
+def start_from(network: nn.Module, path: str = "") -> KeyReport | None:
+    """Load start weights where a path is given, and log what became of every key; for a bundle's ``initialize``.
+
+    Raises:
+        CheckpointError: as ``load_light_weights``.
+    """
+    if not path:
+        return None
+    report = load_light_weights(network, path, "start_weights")
+    logging.getLogger(__name__).info(report.summary())
+    return report
