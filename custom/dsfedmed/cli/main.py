@@ -21,8 +21,10 @@ COMMANDS = (
     "report",
     "table",
     "bench",
+    "gpu_check",
     "check_bundle",
     "label_server",
+    "prepare_teacher",
 )
 
 

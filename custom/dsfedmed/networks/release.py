@@ -153,9 +153,7 @@ def _write_card(
     classes = ", ".join(f"{k + 1} {name}" for k, name in enumerate(facts.label_names))
     lines = [
         "## Performance",
-        "Measured on the test parts of the sites, every image at its own size; means over cases.",
-        "",
-        *_table(metrics),
+        *_measured(metrics),
         "",
         f"Label values: 0 background, {classes}{' (nested)' if facts.nested and facts.num_classes > 1 else ''}. "
         f"Input: {definition.in_channels} channel(s), {definition.image_size[0]} x {definition.image_size[1]}.",
@@ -168,6 +166,16 @@ def _write_card(
     rest = after[after.index("\n## ") + 1 :] if found and "\n## " in after else ""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(before + "\n".join(lines) + "\n" + rest, encoding="utf-8")
+
+
+def _measured(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
+    if not metrics:
+        return ["Not measured yet."]
+    return [
+        "Measured on the test parts of the sites, every image at its own size; means over cases.",
+        "",
+        *_table(metrics),
+    ]
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The light networks' bundles without any federation: train, evaluate and infer on folders of one's own."""
+"""The bundles without any federation: train, evaluate and infer on folders of one's own."""
 
 from __future__ import annotations
 
@@ -24,14 +24,6 @@ from dsfedmed.networks.bundle_transforms import image_items
 from dsfedmed.networks.checkpoints import load_weights
 from tests.bundles.conftest import ROOT, SMALL, blocks
 from tests.data.conftest import write_image
-
-
-@pytest.fixture(scope="module")
-def light(bundle: Path) -> Path:
-    """One bundle of a light network."""
-    if not bundle.name.startswith("light_"):
-        pytest.skip("not a light network")
-    return bundle
 
 
 def workflow(bundle: Path, names: list[str], kind: str, **settings: object) -> ConfigWorkflow:
@@ -59,24 +51,24 @@ def scores(path: Path) -> dict[str, float]:
 
 @pytest.mark.parametrize(("kind", "channels", "classes"), [("site", 1, 1), ("colour_site", 3, 2)])
 def test_train_evaluate_and_infer(
-    light: Path, kind: str, channels: int, classes: int, request: pytest.FixtureRequest, tmp_path: Path
+    bundle: Path, kind: str, channels: int, classes: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     site: Path = request.getfixturevalue(kind)
     shape = {"in_channels": channels, "num_classes": classes}
     shared = {"dataset_dir": str(site), "ckpt_dir": str(tmp_path / "models"), **shape}
-    run(workflow(light, ["train"], "train", **shared, epochs=2, batch_size=4))
+    run(workflow(bundle, ["train"], "train", **shared, epochs=2, batch_size=4))
     weights = tmp_path / "models" / "model.pt"
-    definition = BundleDefinition(light, {**SMALL.get(light.name, {}), **shape})
+    definition = BundleDefinition(bundle, {**SMALL.get(bundle.name, {}), **shape})
     network = definition.network()
     assert not load_weights(network, weights).missing
-    run(workflow(light, ["train", "evaluate"], "train", **shared, output_dir=str(tmp_path / "eval")))
+    run(workflow(bundle, ["train", "evaluate"], "train", **shared, output_dir=str(tmp_path / "eval")))
     own = evaluate(network, load_datalist(site), "test", definition.preprocessing(), classes)
     found = scores(tmp_path / "eval" / "metrics.csv")
     assert found["val_mean_dice"] == pytest.approx(np.mean([np.mean(m.dice) for m in own]), abs=5e-3)
     assert found["val_mean_iou"] == pytest.approx(np.mean([np.mean(m.iou) for m in own]), abs=5e-3)
     assert "i6.png" in (tmp_path / "eval" / "val_mean_dice_raw.csv").read_text()
     masks = {"ckpt_path": str(weights), "output_dir": str(tmp_path / "masks")}
-    run(workflow(light, ["inference"], "infer", dataset_dir=str(site), **masks, **shape))
+    run(workflow(bundle, ["inference"], "infer", dataset_dir=str(site), **masks, **shape))
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["i6_mask.png", "i7_mask.png"]
     for index in (6, 7):
         mask = np.asarray(Image.open(tmp_path / "masks" / f"i{index}_mask.png"))
@@ -84,19 +76,19 @@ def test_train_evaluate_and_infer(
         assert set(np.unique(mask)) <= set(range(classes + 1))
 
 
-def saved(light: Path, folder: Path) -> Path:
-    network = BundleDefinition(light, SMALL.get(light.name)).network(seed=3)
+def saved(bundle: Path, folder: Path) -> Path:
+    network = BundleDefinition(bundle, SMALL.get(bundle.name)).network(seed=3)
     torch.save(network.state_dict(), folder / "model.pt")
     return folder / "model.pt"
 
 
-def test_a_folder_of_nifti_slices_and_volumes(light: Path, tmp_path: Path) -> None:
+def test_a_folder_of_nifti_slices_and_volumes(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     write_image(folder / "flat.nii.gz", blocks(0, 1, False)[0])
     volume = np.stack([blocks(seed, 1, False)[0].T for seed in range(3)], axis=-1)
     nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.5, 0.5, 2.0, 1.0])), folder / "volume.nii.gz")
-    out = {"ckpt_path": str(saved(light, tmp_path)), "output_dir": str(tmp_path / "masks"), "output_ext": ".nii.gz"}
-    run(workflow(light, ["inference"], "infer", dataset_dir=str(folder), **out))
+    out = {"ckpt_path": str(saved(bundle, tmp_path)), "output_dir": str(tmp_path / "masks"), "output_ext": ".nii.gz"}
+    run(workflow(bundle, ["inference"], "infer", dataset_dir=str(folder), **out))
     files = sorted((tmp_path / "masks").iterdir())
     assert [path.name for path in files] == ["flat_mask.nii.gz", *(f"volume_mask_{z}.nii.gz" for z in range(3))]
     for path in files:
@@ -113,8 +105,8 @@ def test_masks_never_overwrite_each_other(tmp_path: Path) -> None:
         image_items(str(tmp_path))
 
 
-def test_inference_without_weights_says_what_is_missing(light: Path, site: Path, tmp_path: Path) -> None:
-    flow = workflow(light, ["inference"], "infer", dataset_dir=str(site), ckpt_path=str(tmp_path / "none.pt"))
+def test_inference_without_weights_says_what_is_missing(bundle: Path, site: Path, tmp_path: Path) -> None:
+    flow = workflow(bundle, ["inference"], "infer", dataset_dir=str(site), ckpt_path=str(tmp_path / "none.pt"))
     with pytest.raises(RuntimeError) as failure:
         flow.initialize()
     cause: BaseException | None = failure.value
@@ -123,14 +115,14 @@ def test_inference_without_weights_says_what_is_missing(light: Path, site: Path,
     assert "none.pt: no such file" in str(cause)
 
 
-def test_the_command_line_from_another_folder(light: Path, site: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(light / "configs/train.json")]
-    settings = {"bundle_root": light, "dataset_dir": site, "ckpt_dir": tmp_path / "models", "epochs": 1,
-                **SMALL.get(light.name, {})}  # fmt: skip
+def test_the_command_line_from_another_folder(bundle: Path, site: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs/train.json")]
+    settings = {"bundle_root": bundle, "dataset_dir": site, "ckpt_dir": tmp_path / "models", "epochs": 1,
+                **SMALL.get(bundle.name, {})}  # fmt: skip
     command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "custom"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
-    network = BundleDefinition(light, SMALL.get(light.name)).network()
+    network = BundleDefinition(bundle, SMALL.get(bundle.name)).network()
     assert {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in network.state_dict().items()}
