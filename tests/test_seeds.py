@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.seeds import derive_seed, generator, global_draws
 
 PART = st.one_of(st.integers(0, 999), st.text(st.characters(codec="ascii", exclude_characters="/"), min_size=1))
 
@@ -52,3 +52,18 @@ def test_a_generator_starts_at_its_seed_and_leaves_the_global_one_alone() -> Non
     assert torch.equal(first, torch.rand(4, generator=generator(5)))
     assert not torch.equal(first, torch.rand(4, generator=generator(6)))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_global_draws_repeat_inside_and_leave_no_trace_outside() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    first = torch.rand(2)
+    draws = []
+    for _ in range(2):
+        with global_draws(11):
+            draws.append(torch.nn.functional.dropout(torch.ones(64)))
+    with global_draws(12):
+        assert not torch.equal(draws[0], torch.nn.functional.dropout(torch.ones(64)))
+    assert torch.equal(draws[0], draws[1])
+    assert torch.equal(torch.cat([first, torch.rand(2)]), expected)

@@ -1,13 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the federation exchanges of a light network that has frozen parts and batch normalisation."""
+"""Light networks with frozen parts and batch normalisation in the federation: what starts, travels and is released."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.data.facts import FederationFacts, SiteFacts
+from dsfedmed.errors import CheckpointError
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan, make_plan
+from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.site_tasks.networks import load, trained_tensors
+from dsfedmed.federated.stages import release as release_stage
+from dsfedmed.federated.stages.check_sites import check_sites
+from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
+from dsfedmed.training.light import train_light
+from tests.federated.tiny import BUNDLES, FakeFlow, tiny_settings
+
+TINY_SAM, FLEXIBLE = "light_tinysam_segmentation", "light_flexible_unet_segmentation"
+FACTS = SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 4, "validation": 1, "test": 1}, (".png",), (64, 64),
+                  (64, 64), {})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -15,12 +36,25 @@ def network() -> TinySam:
     return TinySam(64)
 
 
+@pytest.fixture(scope="module")
+def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of the light TinySAM."""
+    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
+    save_weights(TinySam(64).state_dict(), path)
+    return path
+
+
+def plan_for(bundle: str, light_weights: Path | None = None, seed: int = 0, classes: int = 1) -> Plan:
+    settings = tiny_settings(image_size=64, light={"bundle": bundle}, seed=seed)
+    facts = FederationFacts(1, classes, ("lesion", "core")[:classes], True)
+    return make_plan(settings, SiteConfig(bundles=BUNDLES, light_weights=light_weights), facts, {"site_a": 4})
+
+
 def test_what_travels_is_trained_weights_normalisation_and_the_positional_code(network: TinySam) -> None:
     travelling = trained_tensors(network)
     trained = {name for name, p in network.named_parameters() if p.requires_grad}
     beside = set(travelling) - trained
     assert trained <= set(travelling)
-    assert "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix" in beside
     assert {name.rsplit(".", 1)[-1] for name in beside} == {
         "running_mean", "running_var", "positional_encoding_gaussian_matrix",
     }  # fmt: skip
@@ -36,3 +70,81 @@ def test_two_networks_agree_once_the_travelling_tensors_are_exchanged() -> None:
     there.load_state_dict(trained_tensors(here), strict=False)
     with torch.inference_mode():
         assert torch.equal(here.eval()(images), there.eval()(images))
+
+
+@pytest.mark.parametrize("name", [TINY_SAM, FLEXIBLE])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_a_round_at_a_site_moves_what_travels_and_nothing_else(name: str, classes: int) -> None:
+    plan = plan_for(name, classes=classes)
+    bundle, start = plan.light_bundle, start_weights(plan)
+    network = bundle.network()
+    received = load(network, {key: value.half() for key, value in start.items()}, "cpu")
+    kept = {key: p.detach().clone() for key, p in network.named_parameters() if not p.requires_grad}
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    labels = (images > 0.5).to(torch.uint8) * classes
+    options: dict[str, Any] = {"num_classes": classes, "nested": True, "augmentation": bundle.augmentation()}
+    optimizer = bundle.optimizer(network.parameters())
+    summary = train_light(network, bundle.loss(), optimizer, images, labels, batch_size=2, seed=0, epochs=2, **options)
+    assert summary.steps == 2
+    after = trained_tensors(network)
+    assert set(after) == set(received) == set(start)
+    parameters = dict(network.named_parameters())
+    moved = {key for key in after if not torch.equal(after[key], received[key])}
+    assert {key for key in parameters if key in after} <= moved
+    assert all("running_" in key for key in moved - set(parameters))
+    assert all(torch.equal(parameters[key], value) for key, value in kept.items())
+
+
+def test_the_weights_file_decides_the_start_and_not_the_seed(start_file: Path) -> None:
+    first, second = (start_weights(plan_for(TINY_SAM, start_file, seed)) for seed in (0, 1))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert "tensors loaded" in plan_for(TINY_SAM, start_file).start_light()[1]
+    assert "random start" in plan_for(TINY_SAM).start_light()[1]
+    assert not torch.equal(
+        *(start_weights(plan_for(TINY_SAM, seed=seed))["mask_decoder.mask_tokens.weight"] for seed in (0, 1))
+    )
+
+
+def checked(folder: Path, light_weights: Path | None, bundle: str = TINY_SAM) -> FakeFlow:
+    """Run the stage "check sites" with two sites that report made-up facts."""
+    settings = tiny_settings(image_size=64, light={"bundle": bundle})
+    flow = FakeFlow(folder, settings, lambda *_: Message({"facts": FACTS.to_dict()}))
+    flow.config = replace(flow.config, light_weights=light_weights)
+    check_sites(flow)  # type: ignore[arg-type]
+    return flow
+
+
+def test_the_record_says_where_the_light_network_starts(start_file: Path, tmp_path: Path) -> None:
+    flow = checked(tmp_path, start_file)
+    assert "start.safetensors: " in flow.record.data["light"]["origin"]
+    assert len(flow.record.data["light"]["sha256"]) == 64
+    assert any("light network: light_weights: " in line for line in flow.progress.lines)
+    assert checked(tmp_path, start_file).record.data["light"] == flow.record.data["light"], "resumed with the same file"
+
+
+def test_a_resumed_run_does_not_start_some_methods_elsewhere(start_file: Path, tmp_path: Path) -> None:
+    checked(tmp_path, start_file)
+    with pytest.raises(CheckpointError, match=r"light_weights: the run began otherwise .*start\.safetensors"):
+        checked(tmp_path, None)
+
+
+def test_a_missing_or_wrong_file_stops_the_run_before_any_work(start_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such file; a weights file was expected"):
+        checked(tmp_path / "a", tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match="another architecture"):
+        checked(tmp_path / "b", start_file, "light_unet_segmentation")
+
+
+@pytest.mark.parametrize("name", [TINY_SAM, FLEXIBLE])
+def test_the_release_holds_counters_and_idle_parts_too(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for(name)
+    best = {key: value + 0.25 for key, value in start_weights(plan).items()}
+    flow: Any = FakeFlow(tmp_path, plan.settings, lambda *_: None)
+    report = {"methods": {"dsfedmed": {"seen_dice": 0.5, "seen_iou": 0.4, "seen_hd95": 3.0}}}
+    monkeypatch.setattr(release_stage, "build_report", lambda _: report)
+    release_stage.release(flow, plan, SimpleNamespace(best=best))  # type: ignore[arg-type]
+    written: dict[str, Tensor] = torch.load(tmp_path / "release" / "models" / "model.pt", weights_only=True)
+    assert set(written) == set(plan.light_network().state_dict()) > set(best)
+    assert all(torch.equal(written[key], value) for key, value in best.items())

@@ -138,3 +138,15 @@ def test_wrong_calls_are_refused(light: TinyLight) -> None:
         trained(light, pairs=(images[:0], labels[:0]), epochs=1)
     with pytest.raises(DataError, match="4 images, 4 label maps and 3 soft labels"):
         SyntheticSource(images, labels, labels[:3].float())
+
+
+def test_dropout_repeats_with_the_seed_and_whatever_was_drawn_before() -> None:
+    def run(seed: int, before: int) -> torch.Tensor:
+        torch.manual_seed(1)
+        network = torch.nn.Sequential(TinyLight(), torch.nn.Dropout(0.5))
+        torch.rand(before)
+        trained(network, epochs=1, seed=seed)  # type: ignore[arg-type]
+        return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+    assert torch.equal(run(3, before=0), run(3, before=7))
+    assert not torch.equal(run(3, before=0), run(4, before=0))

@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
     )
     parser.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation (default: random start)")
-    parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: the sites train a small base)")
+    parser.add_argument("--light-weights", type=Path, help="weights file of the light network (default: random start)")
+    parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: a small base is trained)")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per site (default: 1)")
 
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         threads=args.threads,
         generator=args.generator,
+        light_weights=args.light_weights,
     )
     prepare_workspace(args.workspace, layout)
     print(f"{args.workspace} is ready. Next:")

@@ -13,6 +13,7 @@ from dsfedmed.data.facts import FederationFacts
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.light_weights import load_light_weights
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
@@ -28,6 +29,7 @@ class Plan:
         counts: training images of each source site; the weights n_k of FedAvg, so no site can claim another.
         light_bundle: the bundle of the light network with the run's sizes laid over it.
         generator: the generator at the run's sizes.
+        light_weights: weights file the light network starts from; None for a random start.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Plan:
     counts: dict[str, int]
     light_bundle: BundleDefinition
     generator: GeneratorConfig
+    light_weights: Path | None = None
 
     @property
     def light_spec(self) -> dict[str, Any]:
@@ -63,8 +66,19 @@ class Plan:
         }
 
     def light_network(self) -> nn.Module:
-        """Build the light network with the run's start weights: the same for every method that is compared."""
-        return self.light_bundle.network(seed=derive_seed(self.settings.seed, "light"))
+        """Build the light network with the run's start weights: the same for every method that is compared.
+
+        Raises:
+            CheckpointError: there is no such weights file, or it belongs to another network.
+        """
+        return self.start_light()[0]
+
+    def start_light(self) -> tuple[nn.Module, str]:
+        """Return ``light_network`` and in words where its weights come from, for the record."""
+        network = self.light_bundle.network(seed=derive_seed(self.settings.seed, "light"))
+        if self.light_weights is None:
+            return network, "random start: no `light_weights` file is set for the server"
+        return network, load_light_weights(network, self.light_weights).summary()
 
     def teacher_network(self) -> PromptlessSam:
         """Build the teacher with the run's random start weights."""
@@ -90,4 +104,4 @@ def make_plan(settings: Settings, config: SiteConfig, facts: FederationFacts, co
     folder: Path = config.need("bundles") / settings.light.bundle
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
-    return Plan(settings, facts, counts, BundleDefinition(folder, overrides), generator)
+    return Plan(settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights)

@@ -33,6 +33,9 @@ class SiteConfig:
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server only).
+        light_weights: weights file the light network starts from, in every method that is compared (server only).
+        uploads_on_disk: large tensors that arrive lie on disk until their turn (server only; see
+            `dsfedmed.federated.offload`).
         generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
     """
 
@@ -45,7 +48,9 @@ class SiteConfig:
     send_drawn_masks: bool = False
     run: Path | None = None
     teacher: Path | None = None
+    light_weights: Path | None = None
     generator: Path | None = None
+    uploads_on_disk: bool = True
 
     def need(self, name: str) -> Path:
         """Return the path called ``name``; an absent one is an error that says where to write it."""
@@ -55,7 +60,7 @@ class SiteConfig:
         return Path(value)
 
 
-_PATHS = {"data", "output", "bundles", "run", "teacher", "generator"}
+_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "generator"}
 
 
 def load_site_config(folder: Path, site: str) -> SiteConfig:
@@ -84,7 +89,8 @@ def _value(path: Path, key: str, value: Any, site: str) -> Any:
         if value is not None and not isinstance(value, str):
             raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
         return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
-    wanted = {"device": str, "threads": int, "server_threads": int, "send_drawn_masks": bool}[key]
+    switches = {"send_drawn_masks": bool, "uploads_on_disk": bool}
+    wanted = {"device": str, "threads": int, "server_threads": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least
     if type(value) is not wanted or too_small:

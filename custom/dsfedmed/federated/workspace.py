@@ -30,6 +30,7 @@ class SimulatedSites:
         threads: CPU threads of each site's worker.
         server_threads: CPU threads of the server's heavy work.
         generator: Stable Diffusion folder of every party, or None for the embedded base.
+        light_weights: start weights of the light network, or None for a random start.
     """
 
     sites: Path
@@ -40,6 +41,7 @@ class SimulatedSites:
     threads: int = 1
     server_threads: int = 1
     generator: Path | None = None
+    light_weights: Path | None = None
 
 
 def site_names(folder: Path) -> list[str]:
@@ -83,6 +85,8 @@ def _site_config(layout: SimulatedSites) -> dict[str, Any]:
         config["teacher"] = str(layout.teacher.resolve())
     if layout.generator is not None:
         config["generator"] = str(layout.generator.resolve())
+    if layout.light_weights is not None:
+        config["light_weights"] = str(layout.light_weights.resolve())
     return config
 
 

@@ -26,7 +26,7 @@ from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.options import require
-from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.seeds import derive_seed, generator, global_draws
 from dsfedmed.training.pool import at_size, device_of, unit_images
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
 
@@ -119,7 +119,7 @@ def train_light(
         nested: how label maps turn into channels.
         augmentation: MONAI dict transform over "image", "label" and "soft", or None.
         batch_size: real images a step.
-        seed: of order, augmentation and the draw of synthetic images; give another one each round.
+        seed: of order, augmentation, dropout and the draw of synthetic images; give another one each round.
         epochs: passes over the real images; give this or ``steps``.
         steps: gradient steps in all, synthetic ones included.
         synthetic: pairs for the alternate steps.
@@ -142,7 +142,8 @@ def train_light(
     network.train()
     losses: tuple[list[float], list[float]] = ([], [])
     samples = [0, 0]
-    with fast_single_channel_convolutions(network):
+    draws = global_draws(derive_seed(seed, "dropout"), device_of(network))
+    with draws, fast_single_channel_convolutions(network):
         for step in range(total):
             kind = step % len(sources)
             batch = next(sources[kind])

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dsfedmed.data.facts import SiteFacts, merge_facts
-from dsfedmed.errors import DataError
+from dsfedmed.errors import CheckpointError, DataError
+from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
+from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.workflow import FederatedWorkflow
+
+LIGHT_START = "light start"
 
 
 def check_sites(flow: FederatedWorkflow) -> Plan:
@@ -28,4 +32,25 @@ def check_sites(flow: FederatedWorkflow) -> Plan:
         flow.record.put(facts={s: f.to_dict() for s, f in facts.items()}, label_names=list(agreed.label_names))
         counts = {site: facts[site].counts["training"] for site in flow.sources}
         flow.progress.say(", ".join(f"{site} {count}" for site, count in counts.items()) + " training images")
-        return make_plan(flow.settings, flow.config, agreed, counts)
+        plan = make_plan(flow.settings, flow.config, agreed, counts)
+        _fix_light_start(flow, plan)
+        return plan
+
+
+def _fix_light_start(flow: FederatedWorkflow, plan: Plan) -> None:
+    """Record where the light network starts, before any work is done, and refuse another start for a resumed run.
+
+    Raises:
+        CheckpointError: the weights file is missing or of another network, or it has changed since the run began:
+            methods that start from different weights cannot be compared.
+    """
+    network, origin = plan.start_light()
+    start = {"origin": origin, "sha256": digest(trained_tensors(network))}
+    if not flow.store.has(LIGHT_START):
+        flow.store.put(LIGHT_START, start)
+    known = flow.store.get(LIGHT_START).info
+    if known["sha256"] != start["sha256"]:
+        mend = "Give the file that the run began with, or begin anew in another run folder"
+        raise CheckpointError("light_weights", f"the run began otherwise ({known['origin']})", mend)
+    flow.record.put(light=start)
+    flow.progress.say(f"light network: {origin}")
