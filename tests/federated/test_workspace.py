@@ -46,10 +46,14 @@ def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:
 def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NVFlare starts each site elsewhere."""
     monkeypatch.chdir(tmp_path)
-    layout = SimulatedSites(Path("sites"), Path("run"), Path("bundles"), Path("teacher.safetensors"))
+    start = Path("light.safetensors")
+    layout = SimulatedSites(
+        Path("sites"), Path("run"), Path("bundles"), Path("teacher.safetensors"), light_weights=start
+    )
     prepare_workspace(Path("ws"), layout)
     config = load_site_config(tmp_path / "ws" / "local", "site_a")
     assert config.teacher == tmp_path / "teacher.safetensors"
+    assert config.light_weights == tmp_path / "light.safetensors"
     assert config.run == tmp_path / "run"
     assert config.data == tmp_path / "sites" / "site_a"
 
