@@ -16,6 +16,7 @@ from dsfedmed.errors import ConfigError, PayloadError
 
 # Eight bits are a format of differences (`dsfedmed.exchange.updates`); whole weights then travel in half precision.
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float16}
+VARIANCE = "running_var"
 
 
 def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> dict[str, Tensor]:
@@ -45,5 +46,10 @@ def difference(new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> dict[str
 
 
 def add(base: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return base + delta, name by name."""
-    return {name: base[name] + delta[name].to(base[name].dtype) for name in base}
+    """Return base + delta, name by name.
+
+    The variances that batch normalisation keeps stop at zero: a rounded difference could lead below, and the next
+    forward pass would take the square root of that.
+    """
+    total = {name: base[name] + delta[name].to(base[name].dtype) for name in base}
+    return {name: tensor.clamp_min(0) if name.endswith(VARIANCE) else tensor for name, tensor in total.items()}

@@ -3,7 +3,7 @@
 
 "fp32" and "fp16" send each tensor under its name. "int8" sends three tensors, whatever the network: ``codes`` (the
 eight-bit numbers of all large tensors in the order of their names, entropy coded), ``scales`` (float32, one for each
-output channel) and ``halves`` (the small tensors in half precision: biases, normalisation, a handful of bytes). Names
+output channel) and ``halves`` (vectors and small tensors in half precision: biases, normalisation, few bytes). Names
 and shapes do not travel, since both sides know them; ``layout`` is a hash over them that tells when they do not.
 """
 
@@ -156,7 +156,12 @@ def feed_back(
 
 
 def _is_small(shape: tuple[int, ...]) -> bool:
-    return _numel(shape) < SMALL
+    """Tell what travels in half precision: few numbers, and every vector.
+
+    A vector has one scale only, and in the statistics of a normalisation (1,152 channels in an EfficientNet) the
+    largest would drown the small ones.
+    """
+    return len(shape) < 2 or _numel(shape) < SMALL
 
 
 def _numel(shape: tuple[int, ...]) -> int:
