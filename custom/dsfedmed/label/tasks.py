@@ -83,6 +83,11 @@ class TrainTask(BundleTrainTask):  # type: ignore[misc]
             raise DataError("training", found, 'Submit at least two labels and use a "val_split" between 0 and 1.')
         return training, validation
 
+    def _update_overrides(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """Validate every epoch: weights are kept on validation, and a short training must not end without any."""
+        overrides["val_interval"] = 1
+        return overrides
+
 
 class BatchTask(BatchInferTask):  # type: ignore[misc]
     """MONAI Label's batch inference; it divides by the number of GPUs unless told that there are none."""
