@@ -46,7 +46,7 @@ def adapt_teacher(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet) -> Wei
         teacher.to(flow.config.device)
         history = adapt_on_pool(teacher, sealed.pool, flow.settings.teacher, seed, plan.facts.nested, on_epoch=report)
         info = {"foundation": origin, "losses": [epoch.loss for epoch in history]}
-        return StageResult(info, dict(teacher.state_dict()))
+        return StageResult(info, {name: tensor.detach().cpu() for name, tensor in teacher.state_dict().items()})
 
     result = flow.once("adapt teacher", make)
     flow.record.put(teacher=result.info)
