@@ -173,6 +173,48 @@ def test_mixed_precision_follows_float32(tmp_path: Path, teacher: TinyTeacher, l
             assert getattr(two, name) == pytest.approx(getattr(one, name), rel=0.03)
 
 
+def test_channels_last_gives_the_same_and_leaves_plain_weights(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight
+) -> None:
+    nets = [(copy.deepcopy(teacher), copy.deepcopy(light)) for _ in range(2)]
+    expected = distiller(tmp_path, *nets[0]).run(2, seed=0)
+    seen: set[bool] = set()
+    nets[1][1].layers[2].register_forward_hook(
+        lambda module, images, logits: seen.add(images[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    found = distiller(tmp_path, *nets[1], server=replace(SERVER, channels_last=True)).run(2, seed=0)
+    assert seen == {True}
+    assert [record.kl for record in found] == pytest.approx([record.kl for record in expected], rel=1e-3)
+    for one, two in zip(nets[0][1].parameters(), nets[1][1].parameters(), strict=True):
+        assert two.is_contiguous()
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-3)
+
+
+class SamLight(TinyTeacher):
+    """A light network that is a SAM too: it counts how often it gives logits at the image's size."""
+
+    whole = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.whole += 1
+        return super().forward(images)
+
+
+@pytest.mark.parametrize(("grid", "size", "whole"), [("teacher", SIZE // 2, 0), ("student", SIZE, 1)])
+def test_a_sam_as_light_network_is_compared_at_its_own_resolution(
+    tmp_path: Path, teacher: TinyTeacher, grid: str, size: int, whole: int
+) -> None:
+    light = SamLight()
+    server = replace(SERVER, grid=grid)  # type: ignore[arg-type]
+    both = distiller(tmp_path, teacher, light, server=server)  # type: ignore[arg-type]
+    logits = both._forward([0, 1], teacher_learns=False, student_learns=False)
+    assert all(tensor.shape == (2, 1, size, size) for tensor in logits)
+    assert light.whole == whole
+    assert torch.equal(
+        logits[1], light(POOL.images([0, 1])) if whole else light.decode(light.encode(POOL.images([0, 1])))
+    )
+
+
 def test_a_float16_overflow_leaves_the_step_out_and_is_counted(
     tmp_path: Path, teacher: TinyTeacher, light: TinyLight
 ) -> None:

@@ -56,6 +56,16 @@ def test_labels_are_the_teachers_probabilities_in_the_order_asked_for(teacher: T
     assert float((decode_soft(levels, 3, 1) - expected).abs().max()) <= MAX_ERROR + 1e-6
 
 
+def test_a_shorter_format_stays_near(teacher: TinyTeacher) -> None:
+    pool = TensorPool(*squares(6))
+    formats: set[torch.dtype] = set()
+    exact = teacher_soft_labels(teacher, pool, range(6), size=SIZE, tta=True)
+    teacher.mask_decoder[1].register_forward_hook(lambda module, images, logits: formats.add(logits.dtype))
+    short = teacher_soft_labels(teacher, pool, range(6), size=SIZE, tta=True, precision="bfloat16")
+    assert formats == {torch.bfloat16}
+    assert float((decode_soft(exact, 6, 1) - decode_soft(short, 6, 1)).abs().max()) <= 0.01
+
+
 def test_labels_shrink_to_the_size_asked_for(teacher: TinyTeacher) -> None:
     done: list[int] = []
     levels = teacher_soft_labels(teacher, TensorPool(*squares(3)), range(3), SIZE // 2, 2, on_batch=done.append)

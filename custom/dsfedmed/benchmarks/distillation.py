@@ -63,7 +63,7 @@ class Scale:
 
 SCALES = {
     "paper": Scale("vit_b", "light_tinysam_segmentation", 1024, 3, 4, 4, 4, 1),
-    "cpu": Scale("small", "light_unet_segmentation", 64, 1, 1080, 8, 32, 20),
+    "cpu": Scale("small", "light_unet_segmentation", 64, 1, 1080, 8, 32, 3),
     "tiny": Scale("tiny", "light_unet_segmentation", 32, 1, 8, 4, 8, 2),
 }
 

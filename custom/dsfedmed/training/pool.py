@@ -107,7 +107,7 @@ def at_size(logits: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def coarse_logits(network: nn.Module, images: Tensor) -> Tensor:
+def coarse_logits(network: Any, images: Tensor) -> Tensor:
     """Return a promptless SAM's logits at its own low resolution, not resampled to the image; other networks' as is."""
     if hasattr(network, "encode") and hasattr(network, "decode"):
         return cast(Tensor, network.decode(network.encode(images)))

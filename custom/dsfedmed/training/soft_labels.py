@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches
+from dsfedmed.training.precision import Autocast, autocast
 
 LEVELS = 255
 MAX_ERROR = 0.5 / LEVELS
@@ -30,6 +31,7 @@ def teacher_soft_labels(
     batch_size: int = 16,
     tta: bool = False,
     on_batch: Callable[[int], None] | None = None,
+    precision: Autocast = "off",
 ) -> Tensor:
     """Return the teacher's probabilities of the samples ``indices``, encoded, uint8 (n, K, size, size).
 
@@ -41,12 +43,13 @@ def teacher_soft_labels(
         batch_size: images at once.
         tta: average the probabilities over the four flips of the image.
         on_batch: called with the number of samples done.
+        precision: number format of the teacher's pass; in bfloat16 the error is near that of the eight bits.
     """
     teacher.eval()
     parts: list[Tensor] = []
     done = 0
     for batch in index_batches(list(indices), batch_size):
-        probabilities = _probabilities(teacher, pool.images(batch).to(device_of(teacher)), tta)
+        probabilities = _probabilities(teacher, pool.images(batch).to(device_of(teacher)), tta, precision)
         parts.append(encode_soft(at_size(probabilities, (size, size)).clamp(0.0, 1.0)))
         done += len(batch)
         if on_batch is not None:
@@ -90,10 +93,12 @@ def decode_soft(levels: Tensor, count: int, num_classes: int, where: str = "soft
     return levels.float().div_(LEVELS)
 
 
-def _probabilities(teacher: Teacher, images: Tensor, tta: bool) -> Tensor:
+def _probabilities(teacher: Teacher, images: Tensor, tta: bool, precision: Autocast) -> Tensor:
     """Return sigmoid(logits) at the image's size, averaged over flips if asked."""
     views = FLIPS if tta else FLIPS[:1]
     total = torch.zeros(())
     for dims in views:
-        total = total.to(images.device) + torch.sigmoid(teacher(images.flip(dims))).flip(dims)
+        with autocast(images.device, precision):
+            logits = teacher(images.flip(dims))
+        total = total.to(images.device) + torch.sigmoid(logits.float()).flip(dims)
     return total / len(views)
