@@ -15,11 +15,12 @@ are trained with one class. Any square size works (the release reshapes to 64 x 
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import timm
 from segment_anything.modeling import PromptEncoder, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
+from timm.models.tiny_vit import Attention
 from torch import Tensor, nn
 
 from dsfedmed.errors import ConfigError
@@ -41,6 +42,8 @@ class TinyVitEncoder(nn.Module):
         image_size: S, in pixels; a multiple of 16 from 32 on (timm pads what does not fill a window).
         width: channels of the embedding.
     """
+
+    trunk: Any
 
     def __init__(self, image_size: int, width: int = 256) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class TinyVitEncoder(nn.Module):
         timm gathers them once per stay in evaluation mode, and would go on using them after other weights were loaded.
         """
         for module in self.trunk.modules():
-            if getattr(module, "attention_bias_cache", None):
+            if isinstance(module, Attention):
                 module.attention_bias_cache = {}
 
 
