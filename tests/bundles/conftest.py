@@ -19,7 +19,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "light_unet_segmentation": {"image_size": [32, 32]},
     "light_flexible_unet_segmentation": {"image_size": [64, 64]},
     "light_tinysam_segmentation": {"image_size": [64, 64], "in_channels": 1},
-}
+    "promptless_sam_segmentation": {
+        "image_size": [32, 32], "in_channels": 1, "variant": "tiny", "start_weights": "", "tuning": "full",
+    },
+}  # fmt: skip
 
 
 def blocks(seed: int, classes: int, colour: bool) -> tuple[np.ndarray, np.ndarray]:
