@@ -52,8 +52,12 @@ def test_the_largest_half_still_fits() -> None:
 
 
 def test_an_unknown_precision_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"light\.precision: 'int8' is unknown.*fp16.*fp32"):
-        pack({}, "int8")
+    with pytest.raises(ConfigError, match=r"light\.precision: 'int4' is unknown.*fp16.*fp32.*int8"):
+        pack({}, "int4")
+
+
+def test_whole_weights_stay_in_half_precision_where_differences_have_eight_bits() -> None:
+    assert pack({"w": torch.ones(2)}, "int8")["w"].dtype == torch.float16
 
 
 @given(WEIGHTS, st.floats(-0.5, 0.5, width=32))

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.arm import Arm, ArmState, open_arm, train_round, train_until, validate_arm
 from dsfedmed.federated.messages import Message
 from tests.federated.tiny import FakeFlow, tiny_settings
@@ -51,6 +52,10 @@ def _setting(folder: Path, dice: list[float], **changes: Any) -> tuple[FakeFlow,
 
 def _start() -> ArmState:
     return ArmState({"w": torch.zeros(1)})
+
+
+def _both(value: float) -> dict[str, Message]:
+    return {"a": Message({"validation": value}), "b": Message({"validation": value})}
 
 
 def test_a_round_by_hand(tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_the_best_is_the_first_with_the_highest_mean(dice: list[float]) -> None:
     state = _start()
     for number, value in enumerate(dice):
         state.round, state.steps, state.weights = number, 10 * number, {"w": torch.tensor([float(number)])}
-        assert state.validated({"a": Message({"validation": value}), "b": Message({"validation": value})}) == value
+        assert state.validated(_both(value), Reference(state.weights)) == value
     best = dice.index(max(dice))
     assert (state.best_round, state.best_steps, state.best["w"].item()) == (best, 10 * best, float(best))
     assert state.best_dice == max(dice)

@@ -197,7 +197,8 @@ def test_a_round_returns_a_finite_difference_and_replays_to_the_last_bit(
     assert reply.is_difference
     assert reply.tensors.keys() == start.keys()
     assert all(reply.tensors[name].shape == tensor.shape for name, tensor in start.items())
-    assert all(tensor.dtype == torch.float16 for tensor in reply.tensors.values())
+    assert all(tensor.dtype == torch.float32 for tensor in reply.tensors.values()), "filters see plain differences"
+    assert reply.info["update"] == {"arm": "dsfedmed", "round": 1, "precision": "fp16"}
     assert all(bool(torch.isfinite(tensor).all()) for tensor in reply.tensors.values())
     assert any(bool(tensor.abs().sum() > 0) for tensor in reply.tensors.values())
     assert reply.info["weight"] == 6

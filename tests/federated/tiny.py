@@ -101,6 +101,10 @@ class FakeFlow:
         return replies
 
     @contextmanager
+    def offered_file(self, path: Path) -> Iterator[dict[str, Any]]:
+        yield {"from": "here", "reference": str(path)}
+
+    @contextmanager
     def stage(self, name: str, purpose: str = "method") -> Iterator[None]:
         yield
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from dsfedmed.exchange.compression import pack
+from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.averaging import federated_average
+from dsfedmed.federated.downlink import Broadcast, broadcast
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.workflow import FederatedWorkflow
@@ -28,11 +29,13 @@ class ArmState:
         round: rounds done.
         steps: local gradient steps taken so far, summed over the sites.
         weights: the global weights after that round, float32.
-        best: the weights with the highest mean validation Dice over the source sites so far.
+        best: the weights with the highest mean validation Dice over the source sites so far, to the last bit as the
+            sites validated them.
         best_round: the round they come from.
         best_steps: local gradient steps until then.
         best_dice: that Dice, 0 to 1; -1 before the first validation.
         curve: one entry a round.
+        reference: what the sites hold (see `dsfedmed.federated.downlink`).
     """
 
     weights: Weights
@@ -43,15 +46,17 @@ class ArmState:
     best_steps: int = 0
     best_dice: float = -1.0
     curve: list[dict[str, Any]] = field(default_factory=list)
+    reference: Reference = field(default_factory=Reference)
 
-    def validated(self, replies: Mapping[str, Message]) -> float:
-        """Take the sites' validation of the present weights: extend the curve, keep the best."""
+    def validated(self, replies: Mapping[str, Message], reference: Reference) -> float:
+        """Take the sites' validation of the weights they were sent: extend the curve, keep the best."""
+        self.reference = reference
         dice = {site: float(reply.info["validation"]) for site, reply in replies.items()}
         mean = sum(dice.values()) / len(dice)
         if self.curve and self.curve[-1]["round"] == self.round:
             self.curve[-1]["validation"] = dice
         if mean > self.best_dice:
-            self.best, self.best_dice = self.weights, mean
+            self.best, self.best_dice = reference.weights, mean
             self.best_round, self.best_steps = self.round, self.steps
         return mean
 
@@ -79,9 +84,10 @@ def train_round(
     flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState, synthetic: dict[str, Any] | None = None
 ) -> ArmState:
     """One round: the sites validate the global weights, train on, and their updates are averaged."""
-    request = _request(plan, arm, state, state.round + 1, flow.settings.light.epochs_per_round, synthetic)
-    weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts, FACTS)
-    dice = state.validated(replies)
+    with broadcast(flow, arm.name, state.weights, state.reference) as sent:
+        request = _request(plan, arm, state.round + 1, flow.settings.light.epochs_per_round, synthetic, sent)
+        weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts, FACTS)
+    dice = state.validated(replies, sent.reference)
     state.weights = weights
     state.round += 1
     state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
@@ -94,8 +100,9 @@ def train_round(
 
 def validate_arm(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> float:
     """Let the sites validate the present weights without training; return the mean Dice."""
-    replies = flow.ask("dsf_train", _request(plan, arm, state, state.round, 0, None))
-    dice = state.validated(replies)
+    with broadcast(flow, arm.name, state.weights, state.reference) as sent:
+        replies = flow.ask("dsf_train", _request(plan, arm, state.round, 0, None, sent))
+    dice = state.validated(replies, sent.reference)
     save_arm(flow, arm, state)
     return dice
 
@@ -136,7 +143,10 @@ def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
     """Keep the arm's state, so that a restarted run goes on behind this round."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    numbers = {key: value for key, value in vars(state).items() if key not in ("weights", "best")}
+    numbers = {key: value for key, value in vars(state).items() if key not in ("weights", "best", "reference")}
+    if state.reference.sha256:
+        tensors |= {f"reference/{name}": tensor for name, tensor in state.reference.weights.items()}
+        numbers["reference"] = {"sha256": state.reference.sha256, "master": state.reference.master}
     flow.store.put(f"arm-{arm.name}", numbers, tensors)
     flow.record.add("curves", **{arm.name: state.curve})
 
@@ -146,13 +156,18 @@ def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights) -> ArmState:
     if not flow.store.has(f"arm-{arm.name}"):
         return ArmState(start)
     kept: StageResult = flow.store.get(f"arm-{arm.name}")
-    weights = {n.removeprefix("weights/"): t for n, t in kept.tensors.items() if n.startswith("weights/")}
-    best = {n.removeprefix("best/"): t for n, t in kept.tensors.items() if n.startswith("best/")}
-    return ArmState(weights=weights, best=best, **kept.info)
+    numbers = dict(kept.info)
+    reference = Reference(_under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
+    weights, best = _under(kept.tensors, "weights/"), _under(kept.tensors, "best/")
+    return ArmState(weights=weights, best=best, reference=reference, **numbers)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _request(
-    plan: Plan, arm: Arm, state: ArmState, number: int, epochs: int, synthetic: dict[str, Any] | None
+    plan: Plan, arm: Arm, number: int, epochs: int, synthetic: dict[str, Any] | None, sent: Broadcast
 ) -> Message:
     settings = plan.settings.light
     info = {
@@ -166,6 +181,6 @@ def _request(
         "batch_size": settings.batch_size,
         "keep_optimizer": settings.keep_optimizer,
         "synthetic": synthetic,
+        **sent.info,
     }
-    weights = pack(state.weights, settings.precision)
-    return Message(info, {f"weights/{name}": tensor for name, tensor in weights.items()})
+    return Message(info, sent.tensors)

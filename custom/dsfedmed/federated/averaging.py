@@ -11,6 +11,7 @@ from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import add
 from dsfedmed.federated.messages import Message
+from dsfedmed.federated.uplink import unpack_update
 from dsfedmed.federated.workflow import FederatedWorkflow
 
 
@@ -24,9 +25,9 @@ def federated_average(
 ) -> tuple[dict[str, Tensor], dict[str, Message]]:
     """Send a task to the source sites and add the weighted mean of their differences to ``weights``.
 
-    Each update is checked whole before anything of it is added; a bad one is refused with its site named and the
-    round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply must
-    bring.
+    Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
+    and the round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply
+    must bring.
 
     Returns:
         The new weights, and the replies without their tensors.
@@ -37,7 +38,7 @@ def federated_average(
         lacking = [name for name in facts if not isinstance(reply.info.get(name), (int, float))]
         if lacking:
             raise PayloadError(site, f"sent no {lacking[0]}", "Use the same version of dsfedmed everywhere")
-        mean.add(site, reply.tensors, counts[site])
+        mean.add(site, unpack_update(reply, weights, site), counts[site])
 
     replies = flow.ask(task, request, on_reply=receive)
     return add(weights, mean.result()), replies

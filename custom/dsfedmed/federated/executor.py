@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -15,8 +14,10 @@ from nvflare.apis.signal import Signal
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.files import pull_files
+from dsfedmed.federated.held import REFERENCE, fetch_reference
 from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
-from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.site_config import load_site_config
+from dsfedmed.federated.site_folder import local_folder, site_folder
 from dsfedmed.federated.tracking import publish
 
 
@@ -50,29 +51,21 @@ class SiteExecutor(Executor):
 
     def _do(self, task: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Message:
         request = from_shareable(shareable, "server")
-        child, config = self._prepared(fl_ctx)
+        child, folder, cell = self._worker(fl_ctx), site_folder(fl_ctx), fl_ctx.get_engine().get_cell()
         if "files" in request.info:
-            cell = fl_ctx.get_engine().get_cell()
-            pull_files(request.info["files"], _folder(config, fl_ctx) / "synthetic", cell, abort_signal)
+            pull_files(request.info["files"], folder / "synthetic", cell, abort_signal)
+        if REFERENCE in request.info:
+            request = fetch_reference(request, folder, cell, abort_signal)
         return child.run(task, request, lambda: bool(abort_signal.triggered))
 
-    def _prepared(self, fl_ctx: FLContext) -> tuple[ChildProcess, SiteConfig]:
-        local = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-        site = fl_ctx.get_identity_name()
-        config = load_site_config(local, site)
+    def _worker(self, fl_ctx: FLContext) -> ChildProcess:
         if self._child is None:
-            self._child = ChildProcess(site, local, _folder(config, fl_ctx), config.threads)
-        return self._child, config
+            local, site = local_folder(fl_ctx), fl_ctx.get_identity_name()
+            threads = load_site_config(local, site).threads
+            self._child = ChildProcess(site, local, site_folder(fl_ctx), threads)
+        return self._child
 
     def _track(self, reply: Message, fl_ctx: FLContext) -> None:
         """Publish the scalars that the task marked for it, through NVFlare's own tracking (TensorBoard, MLflow)."""
         for tag, value in reply.info.get("scalars", {}).items():
             publish(self, fl_ctx.get_engine(), tag, value, int(reply.info.get("round", 0)), from_site=True)
-
-
-def _folder(config: SiteConfig, fl_ctx: FLContext) -> Path:
-    """The site's own output folder; inside NVFlare's run folder unless the site says otherwise."""
-    if config.output is not None:
-        return config.output
-    workspace = fl_ctx.get_engine().get_workspace()
-    return Path(workspace.get_run_dir(fl_ctx.get_job_id())) / "dsfedmed"

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +47,38 @@ def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any
             continue
         if shard.name not in offer["references"]:
             raise PayloadError(shard.name, "was announced without a reference to pull it by", "Start the run again")
-        for attempt in range(1, TRIES + 1):
-            error, arrived = download_file(
-                offer["from"],
-                offer["references"][shard.name],
-                REQUEST_TIMEOUT_S,
-                cell,
-                str(folder),
-                abort_signal=abort_signal,
-            )
-            if not error and arrived:
-                os.replace(arrived, target)
-            elif arrived:
-                Path(arrived).unlink(missing_ok=True)
-            if _whole(target, shard):
-                break
-            if attempt == TRIES:
-                raise PayloadError(shard.name, f"did not arrive whole after {TRIES} tries ({error})", "Run again")
+        source = {"from": offer["from"], "reference": offer["references"][shard.name]}
+        pull_file(source, target, partial(_whole, shard=shard), cell, abort_signal)
+
+
+def offer_file(path: Path, cell: Any) -> tuple[dict[str, str], ObjectDownloader]:
+    """Register one file for download; see `offer_files`."""
+    downloader = ObjectDownloader(cell=cell, timeout=IDLE_TIMEOUT_S, num_receivers=0)
+    return {"from": cell.get_fqcn(), "reference": add_file(downloader, str(path))}, downloader
+
+
+def pull_file(
+    offer: dict[str, Any], target: Path, is_whole: Callable[[Path], bool], cell: Any, abort_signal: Any
+) -> None:
+    """Pull one file into its place and verify it there.
+
+    Raises:
+        PayloadError: it is still not what was announced after some tries.
+    """
+    for attempt in range(1, TRIES + 1):
+        folder = str(target.parent)
+        error, arrived = download_file(
+            offer["from"], offer["reference"], REQUEST_TIMEOUT_S, cell, folder, abort_signal=abort_signal
+        )
+        if not error and arrived:
+            os.replace(arrived, target)
+        elif arrived:
+            Path(arrived).unlink(missing_ok=True)
+        if is_whole(target):
+            return
+        if attempt == TRIES:
+            target.unlink(missing_ok=True)
+            raise PayloadError(target.name, f"did not arrive whole after {TRIES} tries ({error})", "Run again")
 
 
 def _whole(path: Path, shard: Shard) -> bool:

@@ -11,13 +11,17 @@ from typing import Any
 
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.job_config.api import FedJob
+from nvflare.job_config.defs import FilterType
 from nvflare.recipe.spec import Recipe
 
+from dsfedmed.federated.bell import Bell
 from dsfedmed.federated.dsfedmed import DSFedMed
 from dsfedmed.federated.executor import SiteExecutor
+from dsfedmed.federated.filters import PackUpdates
 from dsfedmed.settings import Settings
 
 TASKS = ["dsf_*"]
+UPDATE_TASKS = ["dsf_train"]
 TASK_REQUEST_SECONDS = 0.2
 
 
@@ -35,6 +39,8 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
         job.to_clients(SiteExecutor(), tasks=TASKS)
+        job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
+        job.to_clients(Bell(), id="bell")
         job.set_app_packages(["dsfedmed"])
         self.job = job
         super().__init__(job)

@@ -14,13 +14,12 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.child import read_message, write_message
-from dsfedmed.federated.messages import Message
+from dsfedmed.federated.messages import KEPT_ROUNDS, Message
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.store.stage_store import config_hash
 
 SiteTask = Callable[["Site", Message], Message]
-KEPT_ROUNDS = 3
 
 
 class Site:

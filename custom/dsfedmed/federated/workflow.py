@@ -17,8 +17,10 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
-from dsfedmed.federated.files import offer_files
+from dsfedmed.federated.bell import ring
+from dsfedmed.federated.files import offer_file, offer_files
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
+from dsfedmed.federated.offload import tensors_on_disk
 from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
@@ -62,7 +64,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         """Prepare, work, and leave a record with a verdict whatever happens (called by NVFlare)."""
         self._prepare()
         try:
-            self.work()
+            with tensors_on_disk(self.engine, self.config.uploads_on_disk, self.METHOD):
+                self.work()
             self._close("complete")
         except DSFedMedError as error:
             self.record.event("error", str(error), self.ledger.stage)
@@ -71,6 +74,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         except Exception as error:
             self._close(f"incomplete: {type(error).__name__}: {str(error).strip().splitlines()[:1]}")
             raise
+        finally:
+            self._dismiss()
 
     def ask(
         self,
@@ -157,11 +162,24 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         finally:
             transaction.delete_transaction()
 
+    @contextmanager
+    def offered_file(self, path: Path) -> Iterator[dict[str, Any]]:
+        """Let the sites pull one file; yields what a request says of it."""
+        offer, transaction = offer_file(path, self.engine.get_cell())
+        try:
+            yield offer
+        finally:
+            transaction.delete_transaction()
+
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""
         self.record.finish(verdict)
         build_report(self.folder)
         self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
+
+    def _dismiss(self) -> None:
+        """Tell all sites that no task will follow."""
+        ring(self.sources + self.unseen, self.fl_ctx, last=True)
 
     def _prepare(self) -> None:
         local, run, present = self._surroundings()
@@ -219,6 +237,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             blocking=False,
             callback=arrived,
         )
+        ring(targets, self.fl_ctx)
         patience = waits.after_absence_s if known_absent else waits.after_enough_s
         enough_since: float | None = None
         while self.get_num_standing_tasks():

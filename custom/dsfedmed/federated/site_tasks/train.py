@@ -11,10 +11,13 @@ from torch import nn
 
 from dsfedmed.evaluation.protocol import quick_dice
 from dsfedmed.exchange.compression import difference, pack
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.site import KEPT_ROUNDS, Site
+from dsfedmed.exchange.updates import shapes_of
+from dsfedmed.federated.held import arrived_weights
+from dsfedmed.federated.messages import KEPT_ROUNDS, Message
+from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_tasks.networks import build, load, optimizer_for, prefixed, trained_tensors
 from dsfedmed.federated.site_tasks.soft_labels import synthetic_source
+from dsfedmed.federated.uplink import UPDATE, announce
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.light import SyntheticSource, TrainingSummary, train_light
@@ -28,7 +31,8 @@ def train(site: Site, request: Message) -> Message:
     """
     info = request.info
     network = build(site, info, info["network"])
-    start = load(network, prefixed(request.tensors, "weights"), site.config.device)
+    arrived = arrived_weights(request, site.folder, shapes_of(trained_tensors(network)))
+    start = load(network, arrived, site.config.device)
     answer: dict[str, Any] = {"round": info["round"], "validation": _validate(site, info, network)}
     if info["epochs"] == 0:
         return Message(answer)
@@ -37,8 +41,9 @@ def train(site: Site, request: Message) -> Message:
     seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
     summary = _fit(site, info, network, optimizer, seed, info["epochs"], synthetic_source(site, info))
     _keep(site, info, optimizer)
-    update = pack(difference(trained_tensors(network), start), info["precision"], site.name)
+    update = difference(trained_tensors(network), start)
     answer |= {
+        UPDATE: announce(info),
         "weight": len(site.arrays("training", info["light"])),
         "loss": summary.mean_loss,
         "steps": summary.steps,
