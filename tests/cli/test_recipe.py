@@ -39,8 +39,9 @@ def test_bad_files_are_lines_on_stderr(tmp_path: Path, capsys: pytest.CaptureFix
     words = ["recipe", "prostate", "--from", str(download), "--to", str(tmp_path / "sites"), "--only", "HK"]
     assert main(words) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("bad file: ") for line in lines] == [True, True, False]
-    assert "2 files are bad" in lines[2]
+    assert lines[0] == "HK: 5 images of the download"
+    assert [line.startswith("bad file: ") for line in lines[1:]] == [True, True, False]
+    assert "2 files are bad" in lines[3]
     assert main([*words, "--skip-bad"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "2"
 

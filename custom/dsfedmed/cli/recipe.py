@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or explain recipes, or make the sites and print their counts; bad files go to stderr as they are found."""
+    """List or explain recipes, or make the sites and print their counts; progress and bad files go to stderr."""
     if args.list:
         print("\n".join(_table()))
         return 0
@@ -69,13 +69,17 @@ def run(args: argparse.Namespace) -> int:
         link=args.link,
         skip_bad=args.skip_bad,
     )
-    sites = make_sites(recipe, args.download, args.out, options, _report)
+    sites = make_sites(recipe, args.download, args.out, options, _report, _say)
     print("\n".join(_lines(sites)))
     return 0
 
 
 def _report(error: DataError) -> None:
-    print(f"bad file: {error}", file=sys.stderr)
+    _say(f"bad file: {error}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _table() -> list[str]:

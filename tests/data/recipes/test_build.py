@@ -111,6 +111,15 @@ def test_bad_files_are_left_out_on_request(downloads: dict[str, Path], tmp_path:
         assert {item.case for item in items} <= {item.case for item in whole.parts[part]}
 
 
+def test_no_site_is_made_of_bad_files_alone(downloads: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(downloads["prostate"] / "HK", tmp_path / "download/HK")
+    for label in (tmp_path / "download/HK").glob("*_segmentation.nii.gz"):
+        label.unlink()
+    with pytest.raises(DataError, match="site HK would be empty"):
+        made("prostate", tmp_path / "download", tmp_path / "out", only=("HK",), skip_bad=True)
+    assert not (tmp_path / "out/HK").exists()
+
+
 def test_a_damaged_archive_member_is_reported(downloads: dict[str, Path], tmp_path: Path) -> None:
     archive = zipped(downloads["prostate"], tmp_path / "prostate.zip")
     victim = (downloads["prostate"] / "HK/Case02_segmentation.nii.gz").read_bytes()

@@ -44,6 +44,7 @@ def make_sites(
     out: str | Path,
     options: RecipeOptions | None = None,
     report: Report | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> list[MadeSite]:
     """Write the sites of a recipe.
 
@@ -53,6 +54,7 @@ def make_sites(
         out: the folder that gets the site folders.
         options: see ``RecipeOptions``.
         report: called with every bad file as it is found, if given.
+        say: called with a line of progress per site, if given.
 
     Raises:
         ConfigError: when ``options`` names an unknown site.
@@ -69,7 +71,11 @@ def make_sites(
     try:
         with Source(download) as source:
             plans = recipe.plan(source, wanted, options)
-            made = [_make_site(recipe, plan, source, staging / plan.name, options, report) for plan in plans]
+            made = []
+            for plan in plans:
+                if say is not None:
+                    say(f"{plan.name}: {len(plan.samples)} images of the download")
+                made.append(_make_site(recipe, plan, source, staging / plan.name, options, report))
         bad = sum(site.left_out for site in made)
         if bad and not options.skip_bad:
             raise DataError(download, f"{bad} files are bad", "Mend them, or leave them out with --skip-bad.")
@@ -93,7 +99,7 @@ def _make_site(
             bad.append(error)
             if report is not None:
                 report(error)
-    if not bad and not any(items.values()):
+    if not any(items.values()) and (options.skip_bad or not bad):
         raise DataError(source.path, f"site {plan.name} would be empty", "Is the download complete?")
     write_json(folder / FILE_NAME, _datalist(recipe, plan, items))
     write_json(folder / PROVENANCE, _provenance(recipe, plan, source, options, bad))
