@@ -24,11 +24,13 @@ from safetensors.torch import load, save
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.federated.dsfedmed import DSFedMed
+from dsfedmed.federated.held import REFERENCE, reference_file
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import load_site_config
 from dsfedmed.federated.site_tasks import TASKS
 from dsfedmed.federated.site_tasks.synthetic import SET_FOLDER
+from dsfedmed.federated.uplink import pack_update
 from dsfedmed.federated.workflow import OnArrival
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -82,6 +84,11 @@ class BareDSFedMed(DSFedMed):
         """Name the folder; the sites copy the files from there."""
         yield {"manifest": manifest.to_dict(), "folder": str(folder)}
 
+    @contextmanager
+    def offered_file(self, path: Path) -> Iterator[dict[str, Any]]:
+        """Name the file; the sites copy it from there."""
+        yield {"file": str(path)}
+
     def _surroundings(self) -> tuple[Path, Path, list[str]]:
         return self.local, self.local, self.present
 
@@ -133,8 +140,11 @@ def answer(site: Site, task: str, request: Message) -> Message:
     """Do one task; an error goes back as a reply that names it."""
     if "files" in request.info:
         _copy_files(request.info["files"], site.folder / SET_FOLDER)
+    if REFERENCE in request.info:
+        request = _copy_reference(request, site.folder)
     try:
-        return TASKS[task](site, request)
+        # The number format is part of the result, not of the transport.
+        return pack_update(TASKS[task](site, request), site.name, site.folder)
     except DSFedMedError as error:
         return Message({"error": site.public_error(error)})
 
@@ -160,6 +170,16 @@ def take_message(pipe: Connection) -> Message:
         raise EOFError from error
     except (ValueError, KeyError) as error:
         raise PayloadError("pipe", f"brought no message ({error})", "Use the same version at both ends") from error
+
+
+def _copy_reference(request: Message, folder: Path) -> Message:
+    named = dict(request.info[REFERENCE])
+    source, arm = Path(named.pop("offer")["file"]), request.info["arm"]
+    target = reference_file(folder, arm, named["to"])
+    if not target.exists() and not reference_file(folder, arm, named["from"]).exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return Message({**request.info, REFERENCE: named}, request.tensors)
 
 
 def _copy_files(offer: dict[str, Any], folder: Path) -> None:
