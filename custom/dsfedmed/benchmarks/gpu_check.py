@@ -56,6 +56,8 @@ def run(options: CheckOptions, on_row: Callable[[list[Cell]], None] | None = Non
 def _check_device(device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("gpu-check --device", "torch sees no CUDA device here", "Give --device cpu --scale tiny")
+    if device.type == "cuda":
+        torch.cuda.init()  # or there are no memory counters yet to reset
 
 
 def _measured(name: str, stage: Callable[[Round], Work], state: Round, device: torch.device) -> list[Cell]:
