@@ -23,7 +23,11 @@ def test_the_job_carries_no_code_and_names_only_allowed_classes():
     folder = ROOT / "jobs" / "dsfedmed" / "app"
     assert not (folder / "custom").exists()
     server = job_files(ROOT / "jobs" / "dsfedmed")["app/config/config_fed_server.json"]
-    paths = [entry["path"] for entry in [*server["workflows"], *server["components"]]]
+    client = job_files(ROOT / "jobs" / "dsfedmed")["app/config/config_fed_client.json"]
+    filters = [entry for chain in client["task_result_filters"] for entry in chain["filters"]]
+    parts = [*server["workflows"], *server["components"], *client["components"], *filters]
+    paths = [entry["path"] for entry in parts] + [entry["executor"]["path"] for entry in client["executors"]]
+    assert "dsfedmed.federated.filters.PackUpdates" in paths
     assert all(path.startswith(("dsfedmed.", "nvflare.")) for path in paths)
 
 

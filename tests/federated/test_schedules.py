@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.store.files import read_json
-from tests.federated.conftest import run_job, stage_tensors
+from dsfedmed.exchange.tensors import digest
+from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.conftest import Run, run_job, stage_tensors
 from tests.federated.nested_sites import make_nested_sites
 
 pytestmark = pytest.mark.federation
@@ -20,12 +21,23 @@ def _set(**settings: object) -> list[str]:
     return [word for key, value in settings.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
 
 
-def test_the_paper_s_order_distils_at_the_server_after_the_last_round(sites: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def paper(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in the paper's order, with eight-bit differences both ways."""
     changes = _set(
-        schedule__order="paper", schedule__at="server", schedule__epochs=2, distillation__rule="batch_quantile"
+        schedule__order="paper",
+        schedule__at="server",
+        schedule__epochs=2,
+        distillation__rule="batch_quantile",
+        light__precision="int8",
     )
-    run = run_job(sites, tmp_path / "paper", *changes, *ALONE)
+    run = run_job(sites, tmp_path_factory.mktemp("paper") / "run", *changes, *ALONE)
     assert run.code == 0, run.output[-3000:]
+    return run
+
+
+def test_the_paper_s_order_distils_at_the_server_after_the_last_round(paper: Run) -> None:
+    run = paper
     record = read_json(run.folder / "record.json")
     rounds = [entry["round"] for entry in record["curves"]["dsfedmed"]]
     assert rounds == [1, 2, 3, 4, 5], "three rounds of FedAvg, then two epochs of distillation"
@@ -39,6 +51,34 @@ def test_the_paper_s_order_distils_at_the_server_after_the_last_round(sites: Pat
     moved = [n for n, t in before.items() if not torch.equal(t, state[f"teacher/{n}"])]
     assert moved, "the teacher learns from the light network"
     assert not [name for name in moved if name.startswith("image_encoder.")], "its encoder is frozen"
+
+
+def test_eight_bit_differences_are_what_goes_over_the_wire(paper: Run) -> None:
+    """Up: three updates. Down: the first weights in half precision, then five differences (two after distillation)."""
+    record = read_json(paper.folder / "record.json")
+    parameters = record["parameters"]["light"]
+    rows = [row for row in record["bytes"]["entries"] if row["stage"] == "rounds"]
+    for site in ("site_a", "site_b", "site_c"):
+        up, down = (
+            sum(row["bytes"] for row in rows if row["site"] == site and row["direction"] == direction)
+            for direction in ("up", "down")
+        )
+        assert 0.5 * 3 * parameters < up < 1.1 * 3 * parameters + 100_000
+        assert (2 + 0.5 * 5) * parameters < down < 1.1 * (2 + 5) * parameters + 150_000
+    assert record["config"]["light"]["precision"] == "int8"
+
+
+def test_every_site_ends_with_the_server_s_reference_to_the_last_bit(paper: Run) -> None:
+    held = read_json(paper.folder / "store" / "arm-dsfedmed.json")["info"]["reference"]["sha256"]
+    state = stage_tensors(paper.folder, "arm-dsfedmed")
+    server = {name.removeprefix("reference/"): t for name, t in state.items() if name.startswith("reference/")}
+    assert digest(server) == held
+    for site in ("site_a", "site_b", "site_c"):
+        files = list((paper.folder / "sites" / site / "references").iterdir())
+        assert [path.name for path in files] == [f"dsfedmed.{held}.safetensors"]
+        theirs = read_tensors(files[0])
+        assert all(torch.equal(theirs[name].float(), tensor) for name, tensor in server.items())
+    assert not (paper.folder / "sites" / "site_d" / "references").exists()
 
 
 def test_colour_sites_with_nested_classes_in_four_formats(tmp_path: Path) -> None:
