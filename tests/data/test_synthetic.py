@@ -17,6 +17,7 @@ from safetensors.torch import save
 
 from dsfedmed.data import synthetic
 from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.png import pack_png
 from dsfedmed.data.synthetic import SyntheticSet, verify_shard, write_shards
 from dsfedmed.errors import PayloadError, StoreError
 
@@ -98,11 +99,22 @@ def test_a_shard_of_other_tensors_is_refused(tmp_path: Path) -> None:
 
     images, labels, origin = a_set(4)
     manifest = write_shards(tmp_path, images, labels, origin, 4)
-    for payload in (save({"images": images.float(), "labels": labels}), b"not safetensors at all"):
+    row, ends = pack_png(images)
+    whole = {"images": row, "images_ends": ends, "labels": row, "labels_ends": ends}
+    others = (
+        {"images": images, "labels": labels},
+        {**whole, "images": row.float()},
+        {**whole, "images_ends": ends[:-1]},
+        {**whole, "labels_ends": ends.flip(0)},
+        {**whole, "labels_ends": ends + 1},
+        {**whole, "labels_ends": ends.clamp(max=int(ends[0]))},
+    )
+    forgeries = [save({key: tensor.clone() for key, tensor in tensors.items()}) for tensors in others]
+    for payload in (*forgeries, b"not safetensors at all"):
         (tmp_path / manifest.shards[0].name).write_bytes(payload)
         shard = replace(manifest.shards[0], bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
         forged = replace(manifest, shards=(shard,), sha256=set_sha256([shard], origin))
-        with pytest.raises(PayloadError, match="the shard"):
+        with pytest.raises(PayloadError, match=r"the shard|the ends"):
             SyntheticSet.open(tmp_path, forged)
 
 

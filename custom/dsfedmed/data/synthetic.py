@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthetic-set store: hashed safetensors shards, written whole or not at all and read lazily."""
+"""The synthetic-set store: hashed safetensors shards, written whole or not at all and read lazily.
+
+A shard holds ``images`` and ``labels``, each a row of PNG files one behind the other, uint8 (bytes,), and where each
+of them ends, ``images_ends`` and ``labels_ends``, int64 (n,).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dsfedmed.data.manifest import Manifest, Shard, set_sha256
+from dsfedmed.data.png import decode_png, pack_png
 from dsfedmed.errors import PayloadError
 from dsfedmed.store.files import write_bytes
 
 Part = tuple[Tensor, Tensor, Sequence[str]]
+_KINDS = {"images": ("U8", 1), "images_ends": ("I64", 1), "labels": ("U8", 1), "labels_ends": ("I64", 1)}
 FETCH_AGAIN = "Remove it and fetch the set again; what else was computed stays."
 
 
@@ -27,7 +33,7 @@ def write_shards(
     """Write the set as shards ``synthetic-00000.safetensors``... and return their manifest.
 
     Each shard is written beside its place and moved in when complete, so a shard that is there is whole. The bytes
-    depend on the content only: the same set gives the same hashes.
+    depend on the content only (and on Pillow's release): the same set gives the same hashes.
 
     Args:
         folder: made when missing.
@@ -76,7 +82,8 @@ def _joined(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tupl
 
 def _write_shard(folder: Path, before: Sequence[Shard], images: Tensor, labels: Tensor) -> Shard:
     name = f"synthetic-{len(before):05d}.safetensors"
-    payload = save({"images": images.contiguous(), "labels": labels.contiguous()})
+    (rows, row_ends), (maps, map_ends) = pack_png(images), pack_png(labels)
+    payload = save({"images": rows, "images_ends": row_ends, "labels": maps, "labels_ends": map_ends})
     write_bytes(folder / name, payload)
     first = before[-1].first_index + before[-1].count if before else 0
     return Shard(name, len(payload), hashlib.sha256(payload).hexdigest(), len(images), first)
@@ -141,7 +148,7 @@ class SyntheticSet:
         folder = Path(folder)
         for shard in manifest.shards:
             verify_shard(folder / shard.name, shard)
-            _check_header(folder / shard.name, shard, manifest)
+            _check_header(folder / shard.name, shard)
         chosen = np.arange(manifest.count) if kept is None else np.asarray(kept, dtype=np.int64)
         if len(np.unique(chosen)) != len(chosen) or ((chosen < 0) | (chosen >= manifest.count)).any():
             raise PayloadError(folder, "the kept indices repeat or lie outside the set", "Seal the set again.")
@@ -173,24 +180,28 @@ class SyntheticSet:
         for number in np.unique(home):
             shard = self.manifest.shards[number]
             rows = np.flatnonzero(home == number)
-            with safe_open(self.folder / shard.name, framework="pt") as file:
-                view = file.get_slice(key)
+            path = self.folder / shard.name
+            with safe_open(path, framework="pt") as file:
+                view, ends = file.get_slice(key), [0, *file.get_tensor(f"{key}_ends").tolist()]
                 for row in rows:
                     local = int(wanted[row]) - shard.first_index
-                    result[row] = view[local : local + 1][0]
+                    data = view[ends[local] : ends[local + 1]].numpy().tobytes()
+                    result[row] = decode_png(data, channels, size, path)
         return result
 
 
-def _check_header(path: Path, shard: Shard, manifest: Manifest) -> None:
-    """Compare the tensors' names, shapes and types with the manifest, without reading them."""
-    size = manifest.image_size
-    expected = {"images": [shard.count, manifest.channels, size, size], "labels": [shard.count, 1, size, size]}
+def _check_header(path: Path, shard: Shard) -> None:
+    """Check the tensors' names, types and lengths, and that the images' ends fit the bytes; decodes nothing."""
     try:
         with safe_open(path, framework="pt") as file:
             found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-            shapes = {key: list(view.get_shape()) for key, view in found.items()}
-            types = {view.get_dtype() for view in found.values()}
+            kinds = {key: (view.get_dtype(), len(view.get_shape())) for key, view in found.items()}
+            if kinds != _KINDS:
+                raise PayloadError(path, f"the shard holds {kinds}, not {_KINDS}", FETCH_AGAIN)
+            for key in ("images", "labels"):
+                ends = file.get_tensor(f"{key}_ends")
+                rising = bool((torch.diff(ends, prepend=ends.new_zeros(1)) > 0).all())
+                if len(ends) != shard.count or not rising or [int(ends[-1])] != found[key].get_shape():
+                    raise PayloadError(path, f"the ends of its {key} do not fit {shard.count} of them", FETCH_AGAIN)
     except SafetensorError as error:
         raise PayloadError(path, f"the shard is no safetensors file ({error})", FETCH_AGAIN) from error
-    if shapes != expected or types != {"U8"}:
-        raise PayloadError(path, f"the shard holds {shapes} {sorted(types)}, not {expected} U8", FETCH_AGAIN)
