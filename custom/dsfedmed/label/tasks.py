@@ -47,7 +47,7 @@ class InferTask(BundleInferTask):  # type: ignore[misc]
         if suffix not in NIFTI:
             return super().writer(data, extension, dtype)  # type: ignore[no-any-return]
         mask = np.asarray(data["pred"])
-        affine = np.asarray(data["image"].affine, dtype=np.float64)
+        affine = np.asarray(data["image"].meta["original_affine"], dtype=np.float64)
         with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
             nibabel.save(nibabel.Nifti1Image(mask.astype(data.get("result_dtype") or mask.dtype), affine), file.name)
         return file.name, {}
