@@ -30,7 +30,7 @@ from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.exchange.updates import EIGHT_BIT, feed_back
 from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.networks.bundle import BundleDefinition
-from dsfedmed.options import require
+from dsfedmed.options import require, require_choice
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.stage_store import config_hash
@@ -48,7 +48,12 @@ class WireFormat:
     feedback: bool
 
 
-FORMATS = (WireFormat("fp32", True), WireFormat("fp16", True), WireFormat("int8", True), WireFormat("int8", False))
+FORMATS = {
+    "fp32": WireFormat("fp32", True),
+    "fp16": WireFormat("fp16", True),
+    "int8": WireFormat("int8", True),
+    "int8-plain": WireFormat("int8", False),
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Options:
         rounds: rounds of FedAvg.
         last: the Dice is the mean over so many last rounds.
         seeds: trainings of each format.
+        formats: what is compared with fp32: fp16, int8 (with error feedback) and int8-plain (without).
         work: folder where the outcome of each training is kept.
     """
 
@@ -79,11 +85,14 @@ class Options:
     rounds: int = 30
     last: int = 5
     seeds: int = 4
+    formats: tuple[str, ...] = ("fp16", "int8", "int8-plain")
     work: Path = Path("runs/bench/int8_dice")
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave nothing to compare."""
         require(self.seeds > 1, "seeds", f"{self.seeds} gives no standard error", "Give 2 or more")
+        for name in self.formats:
+            require_choice("formats", name, tuple(FORMATS))
         require(0 < self.last <= self.rounds, "last", f"{self.last} is not in 1..rounds", "Give 5")
 
 
@@ -99,12 +108,12 @@ class Outcome:
 def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
     """Train every format with every seed and compare with fp32."""
     federation = Federation.open(options)
-    outcomes: dict[WireFormat, list[Outcome]] = {form: [] for form in FORMATS}
+    outcomes: dict[WireFormat, list[Outcome]] = {FORMATS[name]: [] for name in ("fp32", *options.formats)}
     for seed in range(options.seeds):
         for form, found in outcomes.items():
             found.append(federation.outcome(form, seed))
             say(f"seed {seed} {form.precision} feedback {form.feedback}: Dice {100 * found[-1].dice:.2f}")
-    full = outcomes[FORMATS[0]]
+    full = outcomes[FORMATS["fp32"]]
     return Benchmark(
         "int8_dice",
         "Dice lost to the number format of the wire",
@@ -155,7 +164,11 @@ class Federation:
 
     def outcome(self, form: WireFormat, seed: int) -> Outcome:
         """Return what a training gave, from ``work`` if it was done before with the same options and bundle."""
-        asked = {key: value for key, value in asdict(self.options).items() if key not in ("sites", "work", "seeds")}
+        asked = {
+            key: value
+            for key, value in asdict(self.options).items()
+            if key not in ("sites", "work", "seeds", "formats")
+        }
         asked |= {"bundles": self.bundle.sha256, "images": {name: len(part) for name, part in self.training.items()}}
         key = config_hash({**asked, **asdict(form), "names": list(self.options.names), "seed": seed})
         path = self.options.work / f"{form.precision}-{'feedback' if form.feedback else 'plain'}-{seed}-{key}.json"
