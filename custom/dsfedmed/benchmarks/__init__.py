@@ -7,6 +7,7 @@ the docstring's sentences on them its help.
 
 BENCHMARKS = {
     "distillation": "20 epochs of mutual distillation: ours against the released loop",
+    "precision": "mutual distillation in float32 and bfloat16: seconds and Dice",
     "inference": "light networks against SAM ViT-B, per image",
     "sampling": "generated images per second, by sampler and steps",
     "samplers": "sampler steps against time and downstream Dice",
