@@ -23,6 +23,7 @@ from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.distil import MutualDistiller
 from dsfedmed.training.embeddings import open_embeddings
@@ -133,7 +134,7 @@ def outcome(finished: FinishedRun, light: nn.Module, teacher: nn.Module, spent: 
     return Outcome(spent, dice(light), dice(teacher))
 
 
-def start_networks(finished: FinishedRun) -> tuple[nn.Module, nn.Module]:
+def start_networks(finished: FinishedRun) -> tuple[nn.Module, PromptlessSam]:
     """Return the run's FedAvg light network and its adapted teacher."""
     light, teacher = finished.plan.light_network(), finished.plan.teacher_network()
     teacher.load_state_dict(finished.store.get("adapt teacher").tensors)
