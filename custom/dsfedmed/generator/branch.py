@@ -92,8 +92,8 @@ def _start(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
 def _pretrained(folder: Path, foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
     """Read a ControlNet; where its conditions have another number of channels, their first convolution starts anew."""
     branch: ControlNetModel = read_network(ControlNetModel, folder, torch.float32, _place(foundation))
-    widths = tuple(branch.config.conditioning_embedding_out_channels)
-    if branch.config.cross_attention_dim != foundation.unet.config.cross_attention_dim or len(widths) != len(
+    widths = tuple(branch.config["conditioning_embedding_out_channels"])
+    if branch.config["cross_attention_dim"] != foundation.unet.config["cross_attention_dim"] or len(widths) != len(
         foundation.mask_widths
     ):
         raise ConfigError(folder, "does not fit the UNet beside it", "Use a ControlNet of that model.")

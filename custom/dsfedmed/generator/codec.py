@@ -74,19 +74,19 @@ class Autoencoder:
     @property
     def factor(self) -> int:
         """Pixels per latent position along each axis."""
-        return int(2 ** (len(self.network.config.block_out_channels) - 1))
+        return int(2 ** (len(self.network.config["block_out_channels"]) - 1))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Return float32 latents, on the images' device, of images (N, C, S, S) in [0, 1]."""
         colour = images.expand(-1, 3, -1, -1) if self.channels == 1 else images
         ready = (2 * colour.to(torch.float32) - 1).to(self.network.device, self.network.dtype)
-        latents = self.network.encode(ready).latent_dist.mode() * self.network.config.scaling_factor
+        latents: Tensor = self.network.encode(ready).latent_dist.mode() * self.network.config["scaling_factor"]
         return latents.to(images.device, torch.float32)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 images (N, C, S, S), clamped to [0, 1], on the latents' device."""
-        ready = (latents / self.network.config.scaling_factor).to(self.network.device, self.network.dtype)
-        colour = (self.network.decode(ready).sample.to(latents.device, torch.float32) / 2 + 0.5).clamp(0, 1)
+        ready = (latents / self.network.config["scaling_factor"]).to(self.network.device, self.network.dtype)
+        colour: Tensor = (self.network.decode(ready).sample.to(latents.device, torch.float32) / 2 + 0.5).clamp(0, 1)
         return colour.mean(dim=1, keepdim=True) if self.channels == 1 else colour

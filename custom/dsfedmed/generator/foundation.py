@@ -55,17 +55,17 @@ class Foundation:
     @property
     def prediction_type(self) -> str:
         """What the network predicts."""
-        return str(self.schedule.config.prediction_type)
+        return str(self.schedule.config["prediction_type"])
 
     @property
     def train_timesteps(self) -> int:
         """Diffusion steps T of the schedule."""
-        return int(self.schedule.config.num_train_timesteps)
+        return int(self.schedule.config["num_train_timesteps"])
 
     def latent_shape(self, image_size: int) -> tuple[int, int, int]:
         """Return the shape of the latents of one image of side ``image_size``."""
         side = image_size // self.codec.factor
-        return int(self.unet.config.in_channels), side, side
+        return int(self.unet.config["in_channels"]), side, side
 
     def arithmetic(self) -> contextlib.AbstractContextManager[None]:
         """Enter the number format: autocast, or nothing for float32."""

@@ -55,8 +55,8 @@ def stable_diffusion_foundation(
         codec=Autoencoder(vae, config.channels),
         context=context,
         schedule=schedule,
-        loss_weights=torch.ones(int(schedule.config.num_train_timesteps)),
-        mask_widths=_mask_widths(len(vae.config.block_out_channels) - 1),
+        loss_weights=torch.ones(int(schedule.config["num_train_timesteps"])),
+        mask_widths=_mask_widths(len(vae.config["block_out_channels"]) - 1),
         dtype=dtype,
         controlnet=folder / "controlnet" if (folder / "controlnet" / "config.json").exists() else None,
     )
@@ -111,14 +111,14 @@ def _mask_widths(halvings: int) -> tuple[int, ...]:
 def _check_parts(folder: Path, foundation: Foundation, vae: AutoencoderKL, config: GeneratorConfig) -> None:
     unet = foundation.unet.config
     fitting = (
-        (unet.in_channels == vae.config.latent_channels, "the UNet takes other latents than the VAE makes"),
-        (unet.cross_attention_dim == foundation.context.shape[2], "the UNet reads another text encoder's states"),
+        (unet["in_channels"] == vae.config["latent_channels"], "the UNet takes other latents than the VAE makes"),
+        (unet["cross_attention_dim"] == foundation.context.shape[2], "the UNet reads another text encoder's states"),
         (foundation.prediction_type != "sample", "the scheduler's prediction_type is 'sample'"),
     )
     for good, reason in fitting:
         if not good:
             raise ConfigError(folder, reason, "Use a text-to-image Stable Diffusion 1.x folder as it was published.")
-    step = foundation.codec.factor * 2 ** (len(unet.block_out_channels) - 1)
+    step = foundation.codec.factor * 2 ** (len(unet["block_out_channels"]) - 1)
     if config.image_size % step:
         raise ConfigError(
             "generator.image_size",

@@ -109,7 +109,7 @@ def _parameters(flow: FederatedWorkflow, plan: Plan) -> dict[str, int]:
     """Count the numbers of each network; of the branch, those that are trained and sent."""
     foundation = outline(plan.generator, flow.config)
     branch = build_branch(foundation, plan.generator)
-    counted = {
+    counted: dict[str, list[torch.Tensor]] = {
         "light": list(plan.light_network().parameters()),
         "teacher": list(plan.teacher_network().parameters()),
         "base": list(foundation.unet.parameters()),
