@@ -22,7 +22,7 @@ MEMORY = 9
 def compress(codes: Tensor) -> Tensor:
     """Return the coded bytes of an int8 tensor as a uint8 vector."""
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, MEMORY, zlib.Z_HUFFMAN_ONLY)
-    plain = memoryview(codes.detach().cpu().contiguous().reshape(-1).numpy()).cast("B") if codes.numel() else b""
+    plain = codes.detach().cpu().reshape(-1).numpy().tobytes()
     coded = bytearray(packer.compress(plain) + packer.flush())
     return torch.frombuffer(coded, dtype=torch.uint8)
 
@@ -38,7 +38,7 @@ def expand(coded: Tensor, count: int, where: str) -> Tensor:
         raise PayloadError(where, f"sent codes as {coded.dtype} with {coded.ndim} axes, not as bytes", _MEND)
     unpacker = zlib.decompressobj()
     try:
-        plain = unpacker.decompress(memoryview(coded.detach().cpu().contiguous().numpy()), max(count, 1))
+        plain = unpacker.decompress(coded.detach().cpu().numpy().tobytes(), max(count, 1))
         rest = unpacker.decompress(unpacker.unconsumed_tail, 1)
     except zlib.error as error:
         raise PayloadError(where, f"sent codes that cannot be unpacked ({error})", _MEND) from error

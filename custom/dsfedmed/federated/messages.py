@@ -88,7 +88,7 @@ def from_shareable(shareable: Shareable, where: str) -> Message:
     return from_model(FLModelUtils.from_shareable(shareable), where)
 
 
-def _from_disk(value: object) -> object:
+def _from_disk(value: Any) -> Any:
     """Load a tensor that NVFlare laid on disk (see `dsfedmed.federated.offload`); any other value is returned."""
     load = getattr(value, "materialize", None)
     return load() if callable(load) else value

@@ -26,6 +26,7 @@ def bytes_block(record: Record) -> dict[str, Any]:
     spent = total["up"] + total["down"]
     return {
         **total,
+        "number_format": record.mapping("config").get("light", {}).get("precision"),
         "messages": sum(int(entry.get("messages") or 0) for entry in method),
         "per_site": _grouped(method, "site"),
         "per_stage": _grouped(method, "stage"),

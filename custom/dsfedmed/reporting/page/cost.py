@@ -31,7 +31,7 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
         note(
             f"Bytes that really went through NVFlare in {block['messages']:,} messages. The comparison arms (FedAvg, "
             f"FedSAM, gathering test figures) are not DSFedMed's cost and are counted apart: "
-            f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down."
+            f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down.{_number_format(block)}"
         ),
         svg_figure(bytes_figure(block), ""),
         tag(
@@ -42,6 +42,17 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
         ),
     )
     return Section("bytes", "Byte ledger", join(body))
+
+
+def _number_format(block: dict[str, Any]) -> str:
+    """How the rounds' weights travelled, in words."""
+    words = {
+        "fp32": "whole weights down and differences up, in 32-bit floating point",
+        "fp16": "whole weights down and differences up, in 16-bit floating point",
+        "int8": "differences both ways, eight bits a number and entropy coded",
+    }
+    form = block["number_format"]
+    return f" Rounds: {words.get(form, form)}." if form else ""
 
 
 def stages(record: Record, results: dict[str, Any]) -> Section:
