@@ -52,6 +52,19 @@ def test_the_switch_is_set_within_the_block_and_put_back(tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_in_the_simulator_the_switch_is_set_at_the_job_s_own_cell_too(tmp_path: Path, monkeypatch: Any) -> None:
+    """Found by trial: there tensors arrive at another cell than the engine names."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    cell, own = Cell(), Cell()
+    engine = SimpleNamespace(run_manager=None, get_cell=lambda: cell, server=SimpleNamespace(job_cell=own))
+    with tensors_on_disk(engine, True, "job") as applied:
+        assert applied
+        assert cell.context[FOBSContextKey.TENSOR_DISK_OFFLOAD] is True
+        assert own.context[FOBSContextKey.TENSOR_DISK_OFFLOAD] is True
+    assert not own.context[FOBSContextKey.TENSOR_DISK_OFFLOAD]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_switched_off_or_without_a_cell_nothing_changes() -> None:
     cell = Cell()
     with tensors_on_disk(_engine(cell), False, "job") as applied:
