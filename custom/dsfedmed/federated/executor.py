@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from nvflare.apis.event_type import EventType
@@ -11,27 +12,35 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from dsfedmed.errors import DSFedMedError
+from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.files import pull_files
 from dsfedmed.federated.held import REFERENCE, fetch_reference
 from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
 from dsfedmed.federated.site_config import load_site_config
-from dsfedmed.federated.site_folder import local_folder, site_folder
+from dsfedmed.federated.site_folder import RUN, local_folder, site_folder
 from dsfedmed.federated.tracking import publish
 
 
 class SiteExecutor(Executor):
-    """Executes the tasks ``dsf_*``. All state lies on disk, since NVFlare may restart this process between tasks."""
+    """Executes the tasks ``dsf_*``. All state lies on disk, since NVFlare may restart this process between tasks.
 
-    def __init__(self) -> None:
+    Args:
+        run: the run's key, for ``{run}`` in the site's paths.
+    """
+
+    def __init__(self, run: str = "run") -> None:
         super().__init__()
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", run):  # it becomes a folder's name at the site
+            raise ConfigError("run", f"{run!r} is no plain name", "Write the job with this package's recipe")
+        self.run = run
         self._child: ChildProcess | None = None
 
-    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:  # noqa: ARG002 (NVFlare's signature)
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Prepare at the start of the run, end the child at its end."""
         if event_type == EventType.START_RUN:
             register_tensors()
+            fl_ctx.set_prop(RUN, self.run, private=True, sticky=True)
         elif event_type in (EventType.END_RUN, EventType.ABORT_TASK) and self._child:
             self._child.stop()
 

@@ -18,6 +18,7 @@ from dsfedmed.federated.bell import Bell
 from dsfedmed.federated.dsfedmed import DSFedMed
 from dsfedmed.federated.executor import SiteExecutor
 from dsfedmed.federated.filters import PackUpdates
+from dsfedmed.federated.run_key import run_key
 from dsfedmed.settings import Settings
 
 TASKS = ["dsf_*"]
@@ -38,7 +39,7 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
         job.to_server(DSFedMed(settings.to_dict()), id="dsfedmed")
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
-        job.to_clients(SiteExecutor(), tasks=TASKS)
+        job.to_clients(SiteExecutor(run_key(settings, DSFedMed.METHOD)), tasks=TASKS)
         job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
         job.to_clients(Bell(), id="bell")
         job.set_app_packages(["dsfedmed"])

@@ -2,7 +2,9 @@
 """What a site (or the server) keeps to itself: paths, device, threads. It never travels and no job may set it.
 
 The file ``dsfedmed.yaml`` lies in the ``local`` folder of the NVFlare workspace, beside ``resources.json``.
-``{site}`` in a path stands for the site's NVFlare name, so that one file serves a whole simulation.
+``{site}`` in a path stands for the site's NVFlare name, so that one file serves a whole simulation. ``{run}`` stands
+for the run's key (see `dsfedmed.federated.run_key`): every configuration has a folder of its own, and a job that is
+submitted again finds what it left.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class SiteConfig:
 
     Attributes:
         data: the site's folder with ``datalist.json`` (sites only).
-        output: folder for what the site keeps: caches, pictures of its own cases.
+        output: folder for what the site keeps: caches, pictures of its own cases. It outlives jobs, so that a run that
+            is interrupted goes on; the default is a folder of the job itself, which does not.
         bundles: folder that holds the network bundles.
         device: torch device of the heavy work.
         threads: CPU threads of a site's heavy work.
@@ -63,8 +66,13 @@ class SiteConfig:
 _PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "generator"}
 
 
-def load_site_config(folder: Path, site: str) -> SiteConfig:
+def load_site_config(folder: Path, site: str, run: str = "run") -> SiteConfig:
     """Read ``dsfedmed.yaml`` from a workspace's ``local`` folder; an absent file means all defaults.
+
+    Args:
+        folder: the folder ``local``.
+        site: what ``{site}`` stands for.
+        run: what ``{run}`` stands for.
 
     Raises:
         ConfigError: unreadable YAML, an unknown key or a value of the wrong kind.
@@ -78,17 +86,20 @@ def load_site_config(folder: Path, site: str) -> SiteConfig:
         raise ConfigError(path, f"is not valid YAML ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
-    return SiteConfig(**{str(key): _value(path, str(key), value, site) for key, value in content.items()})
+    words = {"{site}": site, "{run}": run}
+    return SiteConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
 
 
-def _value(path: Path, key: str, value: Any, site: str) -> Any:
+def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     known = {field.name: field.type for field in fields(SiteConfig)}
     if key not in known:
         raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
     if key in _PATHS:
         if value is not None and not isinstance(value, str):
             raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
-        return None if value is None else Path(str(value).replace("{site}", site)).expanduser()
+        for word, meaning in words.items():
+            value = value if value is None else value.replace(word, meaning)
+        return None if value is None else Path(value).expanduser()
     switches = {"send_drawn_masks": bool, "uploads_on_disk": bool}
     wanted = {"device": str, "threads": int, "server_threads": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1}.get(key)

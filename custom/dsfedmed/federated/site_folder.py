@@ -9,6 +9,9 @@ from nvflare.apis.fl_context import FLContext
 
 from dsfedmed.federated.site_config import load_site_config
 
+RUN = "dsfedmed.run"
+"""Context property: the run's key, set by the site's executor when the run starts."""
+
 
 def local_folder(fl_ctx: FLContext) -> Path:
     """Return the folder ``local`` of the site's NVFlare workspace."""
@@ -17,7 +20,8 @@ def local_folder(fl_ctx: FLContext) -> Path:
 
 def site_folder(fl_ctx: FLContext) -> Path:
     """Return the site's own output folder; inside NVFlare's run folder unless the site says otherwise."""
-    config = load_site_config(local_folder(fl_ctx), fl_ctx.get_identity_name())
+    run = fl_ctx.get_prop(RUN) or "run"
+    config = load_site_config(local_folder(fl_ctx), fl_ctx.get_identity_name(), run)
     if config.output is not None:
         return config.output
     workspace = fl_ctx.get_engine().get_workspace()

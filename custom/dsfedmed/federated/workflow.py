@@ -22,6 +22,8 @@ from dsfedmed.federated.files import offer_file, offer_files
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.offload import tensors_on_disk
 from dsfedmed.federated.progress import Progress
+from dsfedmed.federated.published import FOLDER, publish_results
+from dsfedmed.federated.run_key import run_key
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
 from dsfedmed.federated.tracking import publish
@@ -176,16 +178,17 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.record.finish(verdict)
         build_report(self.folder)
         self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
+        publish_results(self.folder, self.nvflare_run)
 
     def _dismiss(self) -> None:
         """Tell all sites that no task will follow."""
         ring(self.sources + self.unseen, self.fl_ctx, last=True)
 
     def _prepare(self) -> None:
-        local, run, present = self._surroundings()
-        self.config: SiteConfig = load_site_config(local, "server")
+        local, self.nvflare_run, present = self._surroundings()
+        self.config: SiteConfig = load_site_config(local, "server", run_key(self.settings, self.METHOD))
         torch.set_num_threads(self.config.server_threads)
-        self.folder = self.config.run or run / "dsfedmed"
+        self.folder = self.config.run or self.nvflare_run / FOLDER
         self.sources = sorted(name for name in present if name not in self.settings.unseen)
         self.unseen = sorted(name for name in present if name in self.settings.unseen)
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
