@@ -4,21 +4,23 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
 from dsfedmed.data import synthetic
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.png import pack_png
-from dsfedmed.data.synthetic import SyntheticSet, verify_shard, write_shards
+from dsfedmed.data.synthetic import SyntheticSet, verify_shard, write_parts, write_shards
 from dsfedmed.errors import PayloadError, StoreError
 
 
@@ -186,6 +188,41 @@ def test_what_does_not_fit_is_not_written(tmp_path: Path) -> None:
         write_shards(tmp_path, images, labels, origin[:2])
 
 
+@settings(deadline=None, max_examples=25)  # each writes files and waits for the disk
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=5).filter(any), st.integers(1, 6))
+def test_parts_give_the_shards_of_the_whole(tmp_path_factory: Any, lengths: list[int], shard_size: int) -> None:
+    images, labels, origin = a_set(sum(lengths))
+    ends = list(itertools.accumulate(lengths))
+    cuts = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    parts = [(images[cut], labels[cut], origin[cut]) for cut in cuts]
+    folder = tmp_path_factory.mktemp("set")
+    whole = write_shards(folder / "whole", images, labels, origin, shard_size)
+    assert write_parts(folder / "parts", iter(parts), shard_size) == whole
+
+
+def test_shards_are_on_disk_before_the_next_part_is_asked_for(tmp_path: Path) -> None:
+    images, labels, origin = a_set(10)
+    there: list[int] = []
+
+    def parts() -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
+        for first in (0, 5):
+            there.append(len(list(tmp_path.glob("*.safetensors"))))
+            yield images[first : first + 5], labels[first : first + 5], origin[first : first + 5]
+
+    write_parts(tmp_path, parts(), 2)
+    assert there == [0, 2]
+
+
+def test_parts_of_two_sizes_or_none_at_all_are_refused(tmp_path: Path) -> None:
+    images, labels, origin = a_set(2)
+    larger = images.repeat(1, 1, 2, 2), labels.repeat(1, 1, 2, 2), origin
+    with pytest.raises(ValueError, match="of a part"):
+        write_parts(tmp_path, [(images, labels, origin), larger])
+    with pytest.raises(ValueError, match="without images"):
+        write_parts(tmp_path, [])
+
+
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 17), st.integers(1, 6), st.data())
 def test_any_positions_of_any_sharding(tmp_path_factory: Any, count: int, shard_size: int, data: Any) -> None:
     folder = tmp_path_factory.mktemp("set")

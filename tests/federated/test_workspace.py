@@ -43,6 +43,11 @@ def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:
     assert config.send_drawn_masks is False
 
 
+def test_stable_diffusion_folder_is_named_to_every_party(tmp_path: Path) -> None:
+    prepare_workspace(tmp_path / "ws", _layout(tmp_path, generator=tmp_path / "sd15"))
+    assert load_site_config(tmp_path / "ws" / "local", "site_a").need("generator") == tmp_path / "sd15"
+
+
 def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NVFlare starts each site elsewhere."""
     monkeypatch.chdir(tmp_path)

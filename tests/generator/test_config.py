@@ -46,6 +46,14 @@ def test_unknown_key_is_named_with_its_neighbours() -> None:
         ("sampler", "euler"),
         ("sampler_steps", 1001),
         ("train_timesteps", 1),
+        ("foundation", "sdxl"),
+        ("dtype", "int8"),
+        ("prompt", 3),
+        ("lora_rank", -1),
+        ("zero_rank", 4),
+        ("accumulation", 0),
+        ("sample_batch", 0),
+        ("flip_axes", (0, 0)),
     ],
 )
 def test_value_out_of_range_is_refused_by_name(name: str, value: object) -> None:
@@ -56,3 +64,11 @@ def test_value_out_of_range_is_refused_by_name(name: str, value: object) -> None
 def test_latent_shape() -> None:
     config = GeneratorConfig(image_size=64, channels=3, unshuffle=4)
     assert (config.latent_channels, config.latent_size) == (48, 16)
+
+
+def test_stable_diffusion_is_not_held_to_the_shapes_of_the_embedded_networks() -> None:
+    values = {"image_size": 500, "block_out_channels": [48, 50], "zero_rank": 8, "lora_rank": 16}
+    config = GeneratorConfig.from_dict({"foundation": "stable_diffusion", **values})
+    assert not config.is_embedded
+    with pytest.raises(ConfigError, match="generator"):
+        GeneratorConfig.from_dict(values)
