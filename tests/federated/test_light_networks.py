@@ -12,19 +12,24 @@ import pytest
 import torch
 from torch import Tensor
 
+from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.data.facts import FederationFacts, SiteFacts
 from dsfedmed.errors import CheckpointError
+from dsfedmed.federated.arm import Arm, ArmState, train_round, validate_arm
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
+from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.site_tasks import TASKS
 from dsfedmed.federated.site_tasks.networks import load, trained_tensors
 from dsfedmed.federated.stages import release as release_stage
 from dsfedmed.federated.stages.check_sites import check_sites
 from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.uplink import pack_update
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.training.light import train_light
-from tests.federated.tiny import BUNDLES, FakeFlow, tiny_settings
+from tests.federated.tiny import BUNDLES, SITES, FakeFlow, tiny_settings
 
 TINY_SAM, FLEXIBLE = "light_tinysam_segmentation", "light_flexible_unet_segmentation"
 FACTS = SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 4, "validation": 1, "test": 1}, (".png",), (64, 64),
@@ -148,3 +153,28 @@ def test_the_release_holds_counters_and_idle_parts_too(
     written: dict[str, Tensor] = torch.load(tmp_path / "release" / "models" / "model.pt", weights_only=True)
     assert set(written) == set(plan.light_network().state_dict()) > set(best)
     assert all(torch.equal(written[key], value) for key, value in best.items())
+
+
+@pytest.mark.parametrize(("name", "rounds"), [(TINY_SAM, 2), (FLEXIBLE, 1)])
+def test_rounds_with_real_sites(name: str, rounds: int, tmp_path: Path) -> None:
+    """The sites' last batch holds one image, and normalisation takes it; the second round resumes the optimiser."""
+    make_demo_sites(tmp_path / "images", 0, SITES, training=5, validation=2, test=2)
+    plan = replace(plan_for(name), counts=dict.fromkeys(SITES, 5))
+    sites = {n: Site(n, SiteConfig(data=tmp_path / "images" / n, bundles=BUNDLES), tmp_path / n) for n in SITES}
+
+    def answer(site: str, task: str, request: Message) -> Message:
+        return pack_update(TASKS[task](sites[site], request), site, sites[site].folder)
+
+    flow: Any = FakeFlow(tmp_path / "run", plan.settings, answer)
+    start = start_weights(plan)
+    state = ArmState(start)
+    for _ in range(rounds):
+        state = train_round(flow, plan, Arm("fedavg"), state)
+    validate_arm(flow, plan, Arm("fedavg"), state)
+    assert [entry["loss"].keys() for entry in state.curve] == [set(SITES)] * rounds
+    assert 0.0 <= state.best_dice <= 1.0
+    assert set(state.weights) == set(start)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in state.weights.values())
+    statistics = {key: tensor for key, tensor in state.weights.items() if key.endswith("running_var")}
+    assert any(not torch.equal(tensor, start[key]) for key, tensor in statistics.items()), "averaged like weights"
+    assert all(float(tensor.min()) >= 0 for tensor in statistics.values())
