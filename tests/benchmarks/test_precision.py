@@ -50,7 +50,7 @@ def finished_run() -> SimpleNamespace:
 
 
 def test_formats_are_compared_order_by_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(precision.FinishedRun, "open", lambda *paths: finished_run())
+    monkeypatch.setattr(precision.FinishedRun, "open", lambda *_: finished_run())
     monkeypatch.setattr(precision, "synthetic_set", lambda folder, finished: POOL)
     table = run(Options(tmp_path, tmp_path, epochs=1, seeds=2))
     before, whole, short = table.rows

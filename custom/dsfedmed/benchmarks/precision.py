@@ -23,6 +23,7 @@ from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.distil import MutualDistiller
@@ -73,7 +74,7 @@ class Outcome:
 
 def run(options: Options) -> Benchmark:
     """Distil in every format and from every seed; differences are against float32, their mean over the seeds."""
-    finished = FinishedRun.open(options.run_folder, options.sites, options.bundles)
+    finished = FinishedRun.open(options.run_folder, options.sites, SiteConfig(bundles=options.bundles))
     pool = synthetic_set(options.run_folder, finished)
     start = outcome(finished, *start_networks(finished), Spent(0.0, 0.0))
     found = {

@@ -18,15 +18,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dsfedmed.benchmarks.finished_run import FinishedRun
-from dsfedmed.benchmarks.table import Benchmark, environment
+from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.labels import to_channels
+from dsfedmed.errors import ConfigError
 from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
@@ -36,7 +37,7 @@ from dsfedmed.training.light import train_light
 
 SCORED_EPOCHS = 8
 REFERENCE = "ddim-50"
-DEFAULT = (REFERENCE, "ddim-10", "ddim-8", "unipc-10", "unipc-8", "unipc-6", "unipc-4", "lcm-8", "lcm-4")
+DEFAULT = (REFERENCE, "ddim-8", "unipc-10", "unipc-8", "dpmsolver++-8", "dpmsolver++-6", "lcm-8")
 COLUMNS = ("sampler", "steps", "images/s", "time against reference", "Dice (%)", "difference", "standard error")
 
 
@@ -52,8 +53,10 @@ class SamplerScores:
 def run(
     run_folder: Path,
     sites: Path,
-    bundles: Path,
-    work: Path,
+    bundles: Path = Path("bundles"),
+    generator: Path | None = None,
+    device: str = "cpu",
+    work: Path = Path("runs/bench/samplers"),
     samplers: Sequence[str] = DEFAULT,
     seeds: int = 4,
     epochs: int = 20,
@@ -65,13 +68,15 @@ def run(
         run_folder: a finished run (its ``store`` is read).
         sites: folder with the run's sites.
         bundles: folder with the bundle of the run's light network.
+        generator: Stable Diffusion folder of a run that builds on one.
+        device: torch device.
         work: where sets and scores are kept.
         samplers: what to compare.
         seeds: trainings of the light network per sampler.
         epochs: passes over the synthetic set in each.
         say: takes the progress lines.
     """
-    finished = FinishedRun.open(run_folder, sites, bundles)
+    finished = FinishedRun.open(run_folder, sites, SiteConfig(bundles=bundles, generator=generator, device=device))
     scores = {}
     for name in samplers:
         images, labels, seconds = _synthetic_set(finished, name, work)
@@ -95,18 +100,20 @@ def _synthetic_set(finished: FinishedRun, name: str, work: Path) -> tuple[Tensor
 def config_of(config: GeneratorConfig, name: str) -> GeneratorConfig:
     """Return ``config`` with the sampler and steps of a name such as ``unipc-8``."""
     sampler, _, steps = name.rpartition("-")
+    if not steps.isdigit():
+        raise ConfigError("samplers", f"{name!r} names no sampler and steps", "Write, for example, unipc-8")
     return dataclasses.replace(config, sampler=sampler, sampler_steps=int(steps))
 
 
 def _draw(finished: FinishedRun, config: GeneratorConfig) -> tuple[Tensor, Tensor, float]:
     images, labels, seconds = [], [], 0.0
     for site in finished.branch_sites:
-        foundation, branch = finished.networks(site)
+        branch = finished.branch(site)
         masks = finished.masks(site)
         channels = to_channels(masks, config.num_classes, finished.plan.facts.nested)
         started = time.perf_counter()
         made = sample(
-            foundation, branch, channels, config, derive_seed(finished.plan.settings.seed, site, "synthesise")
+            finished.foundation, branch, channels, config, derive_seed(finished.plan.settings.seed, site, "synthesise")
         )
         seconds += time.perf_counter() - started
         good = usable(made)
@@ -168,13 +175,19 @@ def _validate(finished: FinishedRun, network: nn.Module) -> float:
     return statistics.fmean(dice)
 
 
+def difference(ours: SamplerScores, theirs: SamplerScores) -> tuple[float, float | None]:
+    """Return the mean difference in Dice points over paired seeds, and its standard error (None with one seed)."""
+    paired = [100 * (a - b) for a, b in zip(ours.dice, theirs.dice, strict=True)]
+    error = statistics.stdev(paired) / math.sqrt(len(paired)) if len(paired) > 1 else None
+    return statistics.fmean(paired), error
+
+
 def _table(scores: dict[str, SamplerScores], finished: FinishedRun, epochs: int) -> Benchmark:
     reference = next(iter(scores.values()))
-    rows: list[list[Any]] = []
+    rows: list[list[Cell]] = []
     for name, score in scores.items():
         sampler, _, steps = name.rpartition("-")
-        paired = [100 * (ours - theirs) for ours, theirs in zip(score.dice, reference.dice, strict=True)]
-        error = statistics.stdev(paired) / math.sqrt(len(paired)) if len(paired) > 1 else float("nan")
+        mean, error = difference(score, reference)
         rows.append(
             [
                 sampler,
@@ -182,8 +195,8 @@ def _table(scores: dict[str, SamplerScores], finished: FinishedRun, epochs: int)
                 round(score.images / score.seconds, 2),
                 round(score.seconds / reference.seconds, 3),
                 round(100 * statistics.fmean(score.dice), 2),
-                round(statistics.fmean(paired), 2),
-                round(error, 2),
+                round(mean, 2),
+                None if error is None else round(error, 2),
             ]
         )
     notes = (
@@ -194,4 +207,4 @@ def _table(scores: dict[str, SamplerScores], finished: FinishedRun, epochs: int)
         "standard error over the seeds are against the first row.",
     )
     title = "Sampler and steps against time and downstream Dice"
-    return Benchmark("samplers", title, COLUMNS, rows, notes, environment("cpu"))
+    return Benchmark("samplers", title, COLUMNS, rows, notes, environment(finished.party.device))
