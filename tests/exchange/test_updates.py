@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.tensors import byte_count
-from dsfedmed.exchange.updates import decode, encode, feed_back, layout_of, shapes_of
+from dsfedmed.exchange.updates import decode, encode, feed_back, layout_of, shapes_of, uncoded_size
 
 Weights = dict[str, Tensor]
 FORMATS = ["fp32", "fp16", "int8"]
@@ -44,18 +44,20 @@ def test_the_sender_knows_to_the_last_bit_what_the_receiver_reads(precision: str
     assert all(torch.equal(got[name], sent.received[name]) for name in update)
     assert all(got[name].dtype == torch.float32 for name in update)
     bound = {"fp32": 0.0, "fp16": 2**-11 * 4e-3, "int8": 4e-3 / 254}[precision]
+    assert torch.equal(got["a.bias"], update["a.bias"]), "vectors are never rounded"
     assert all((got[name] - update[name]).abs().max() <= bound for name in update)
 
 
 def test_what_travels_in_eight_bits_by_hand() -> None:
-    """1,152 + 1,200 numbers coded, 16 + 40 scales in float32, 16 + 1 small numbers in half precision."""
+    """1,152 + 1,200 numbers coded, 16 + 40 scales and 16 + 1 single numbers in float32."""
     sent = encode(_update(), "int8", "site_a").tensors
     assert {name: (tensor.dtype, tensor.ndim) for name, tensor in sent.items()} == {
         "codes": (torch.uint8, 1),
         "scales": (torch.float32, 1),
-        "halves": (torch.float16, 1),
+        "plain": (torch.float32, 1),
     }
-    assert (sent["scales"].numel(), sent["halves"].numel()) == (56, 17)
+    assert (sent["scales"].numel(), sent["plain"].numel()) == (56, 17)
+    assert uncoded_size(shapes_of(_update())) == 1152 + 1200 + 4 * 56 + 4 * 17
     assert 1800 < sent["codes"].numel() < 2352 + 100
     assert byte_count(sent) < byte_count(encode(_update(), "fp16", "site_a").tensors)
 
@@ -128,9 +130,9 @@ def _with(name: str, change: Callable[[Tensor], object]) -> Callable[[Weights], 
         _with("scales", lambda t: t[:-1]),
         _with("scales", lambda t: t * float("nan")),
         _with("scales", lambda t: t.to(torch.float16)),
-        _with("halves", lambda t: torch.cat([t, t])),
-        _with("halves", lambda t: t.tolist()),
-        lambda sent: {name: tensor for name, tensor in sent.items() if name != "halves"},
+        _with("plain", lambda t: torch.cat([t, t])),
+        _with("plain", lambda t: t.tolist()),
+        lambda sent: {name: tensor for name, tensor in sent.items() if name != "plain"},
         lambda sent: {**sent, "more": torch.zeros(1)},
         lambda _: {},
     ],

@@ -21,15 +21,15 @@ def test_only_variances_stop_at_zero() -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("channels", [8, 1152])
 def test_a_collapsed_variance_comes_back_as_a_finite_network(precision: str, channels: int) -> None:
-    """From 5.003 to 1e-4 the difference rounds to -5.0039 in half precision: below zero, were it not stopped."""
+    """From 5.003 to 1e-4 the difference would round to -5.0039 in half precision; vectors are not rounded."""
     layer = nn.BatchNorm2d(channels).eval()
     state = {name: tensor for name, tensor in layer.state_dict().items() if tensor.is_floating_point()}
     start = {**state, "running_var": torch.full((channels,), 5.003)}
     end = {**start, "running_var": torch.full((channels,), 1e-4)}
     sent = encode(difference(end, start), precision, "site_a")
     update = decode(sent.tensors, shapes_of(start), precision, sent.layout, "site_a")
-    assert bool((start["running_var"] + update["running_var"] < 0).all())
     arrived = add(start, update)
+    assert arrived["running_var"].tolist() == pytest.approx([1e-4] * channels, rel=1e-2)
     layer.load_state_dict(arrived, strict=False)
     assert bool(torch.isfinite(layer(torch.rand(1, channels, 2, 2))).all())
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill everything in the middle, start the same command again: the result is that of an undisturbed run.
 
-The sites' own work repeats to the last bit. The server's sampler may round a grey level otherwise in another process,
-so what follows it is compared within five per cent; that a restart of the distillation and a repeated request give
-equal bits is tested beside their stages.
+Equal to the last bit, generated images, distillation and error feedback included: every draw has a seed of its own,
+the server computes with one thread and all that is pooled is in the order of the sites.
 """
 
 from __future__ import annotations
@@ -63,10 +62,7 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     undisturbed = stage_tensors(federation.folder, "arm-dsfedmed")
     again = stage_tensors(out, "arm-dsfedmed")
     assert undisturbed.keys() == again.keys()
-    for part in ("weights/", "best/"):
-        theirs = torch.cat([tensor.flatten() for name, tensor in undisturbed.items() if name.startswith(part)])
-        ours = torch.cat([tensor.flatten() for name, tensor in again.items() if name.startswith(part)])
-        assert torch.linalg.vector_norm(ours - theirs) < 0.05 * torch.linalg.vector_norm(theirs), part
+    assert all(torch.equal(again[name], tensor) for name, tensor in undisturbed.items())
     branches = [path.stem for kind in ("branch", "masks") for path in (out / "store").glob(f"{kind}-*.json")]
     assert len(branches) == 6
     for stage in ("fit base", *branches):

@@ -77,7 +77,7 @@ def test_arms_and_networks_do_not_share_a_residual_and_old_ones_go(tmp_path: Pat
     other = Message(
         {"update": announce({"arm": "fedavg", "round": 2, "precision": "int8"})}, {"v": torch.ones(3)}, True
     )
-    assert pack_update(other, "site_a", tmp_path).tensors["halves"].tolist() == [1.0, 1.0, 1.0]
+    assert pack_update(other, "site_a", tmp_path).tensors["plain"].tolist() == [1.0, 1.0, 1.0]
     for number in range(3, 3 + KEPT_ROUNDS):
         pack_update(_reply(number), "site_a", tmp_path)
     kept = {path.stem for path in (tmp_path / "residuals").glob("dsfedmed-*")}
@@ -128,7 +128,7 @@ def test_the_filter_packs_and_seals(tmp_path: Path) -> None:
     assert head["sealed"] is True
     got = _arrived(shareable)
     assert got.info["loss"] == 1.0
-    assert set(got.tensors) == {"codes", "scales", "halves"}
+    assert set(got.tensors) == {"codes", "scales", "plain"}
     assert head["bytes"] == sum(t.numel() * t.element_size() for t in got.tensors.values()) < 2 * 2007
     assert (_sent(got)["w"] - _reply(1).tensors["w"]).abs().max() < 2e-5
 

@@ -27,9 +27,8 @@ from dsfedmed.benchmarks.process_memory import MIB
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import DSFedMedError
-from dsfedmed.exchange.quantisation import row_count
 from dsfedmed.exchange.tensors import TensorSpec, check_tensors
-from dsfedmed.exchange.updates import SMALL, Shapes, shapes_of
+from dsfedmed.exchange.updates import Shapes, shapes_of, uncoded_size
 from dsfedmed.federated.arm import ArmState, train_round, validate_arm
 from dsfedmed.federated.bell import Bell
 from dsfedmed.federated.filters import PackUpdates
@@ -207,19 +206,10 @@ def rows_of(entries: list[dict[str, Any]], sites: list[str], rounds: int) -> lis
     return rows
 
 
-def uncoded_bytes(shapes: Shapes) -> int:
-    """Return the size of an eight-bit update without entropy coding."""
-    size = 0
-    for shape in shapes.values():
-        numel = math.prod(shape)
-        size += 2 * numel if numel < SMALL else numel + 4 * row_count(shape)
-    return size
-
-
 def notes_of(settings: Settings, options: WireOptions, shapes: Shapes) -> tuple[str, ...]:
     """Say what was run, and what the reader must know."""
     numbers = sum(math.prod(shape) for shape in shapes.values())
-    plain = uncoded_bytes(shapes) / MIB
+    plain = uncoded_size(shapes) / MIB
     return (
         f"Preset {settings.preset}, {options.sites} sites, {settings.rounds} rounds, {settings.schedule.epochs} "
         f"epochs of distillation, {settings.synthetic.per_site} pairs per site at {settings.image_size} px"

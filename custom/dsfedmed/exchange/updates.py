@@ -3,8 +3,11 @@
 
 "fp32" and "fp16" send each tensor under its name. "int8" sends three tensors, whatever the network: ``codes`` (the
 eight-bit numbers of all large tensors in the order of their names, entropy coded), ``scales`` (float32, one for each
-output channel) and ``halves`` (vectors and small tensors in half precision: biases, normalisation, few bytes). Names
-and shapes do not travel, since both sides know them; ``layout`` is a hash over them that tells when they do not.
+output channel) and ``plain`` (the vectors and the small ones, float32). Names and shapes do not travel, since both
+sides know them; ``layout`` is a hash over them that tells when they do not.
+
+Vectors (biases, normalisation and its statistics; under a hundredth of a network) are float32 in every format: a
+running variance that falls from 1 to 1e-5 in a round would come out negative when its difference is rounded.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from dsfedmed.exchange.tensors import TensorSpec, check_tensors
 
 EIGHT_BIT = "int8"
 SMALL = 1024
-CODES, SCALES, HALVES = "codes", "scales", "halves"
+CODES, SCALES, PLAIN = "codes", "scales", "plain"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -69,19 +72,18 @@ def encode(update: Mapping[str, Tensor], precision: str, where: str) -> Encoded:
     """
     layout = layout_of(shapes_of(update))
     if precision != EIGHT_BIT:
-        packed = pack(update, precision, where)
+        packed = {n: pack({n: t}, "fp32" if t.ndim < 2 else precision, where)[n] for n, t in update.items()}
         return Encoded(packed, unpack(packed), layout)
     whole = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in sorted(update.items())}
     for name, tensor in whole.items():
         if not bool(torch.isfinite(tensor).all()):
             raise PayloadError(where, f"{name} holds values that are not finite", "Lower the site's learning rate")
     received: dict[str, Tensor] = {}
-    codes, scales, halves = [], [], []
+    codes, scales, plain = [], [], []
     for name, tensor in whole.items():
-        if _is_small(tuple(tensor.shape)):
-            half = pack({name: tensor}, "fp16", where)[name]
-            halves.append(half.reshape(-1))
-            received[name] = half.to(torch.float32)
+        if _is_plain(tuple(tensor.shape)):
+            plain.append(tensor.reshape(-1))
+            received[name] = tensor.clone()
         else:
             numbers, steps = quantise(tensor)
             codes.append(numbers.reshape(-1))
@@ -90,7 +92,7 @@ def encode(update: Mapping[str, Tensor], precision: str, where: str) -> Encoded:
     tensors = {
         CODES: entropy.compress(_joined(codes, torch.int8)),
         SCALES: _joined(scales, torch.float32),
-        HALVES: _joined(halves, torch.float16),
+        PLAIN: _joined(plain, torch.float32),
     }
     return Encoded(tensors, received, layout)
 
@@ -113,26 +115,35 @@ def decode(tensors: Mapping[str, object], shapes: Shapes, precision: str, layout
         raise PayloadError(where, "sent an update with other names or another shape of a tensor", mend)
     if precision != EIGHT_BIT:
         dtype = {"fp32": torch.float32, "fp16": torch.float16}[precision]
-        specs = {name: TensorSpec(tuple(shape), (dtype,)) for name, shape in shapes.items()}
+        specs = {n: TensorSpec(tuple(s), (torch.float32 if len(s) < 2 else dtype,)) for n, s in shapes.items()}
         return unpack(check_tensors(tensors, specs, where))
     coded = tensors.get(CODES)
-    if not isinstance(coded, Tensor) or tensors.keys() != {CODES, SCALES, HALVES}:
+    if not isinstance(coded, Tensor) or tensors.keys() != {CODES, SCALES, PLAIN}:
         raise PayloadError(where, "sent no eight-bit update", "Use the same version of dsfedmed everywhere")
-    large = {name: tuple(shape) for name, shape in sorted(shapes.items()) if not _is_small(tuple(shape))}
-    small = {name: tuple(shape) for name, shape in sorted(shapes.items()) if _is_small(tuple(shape))}
+    large = {name: tuple(shape) for name, shape in sorted(shapes.items()) if not _is_plain(tuple(shape))}
+    small = {name: tuple(shape) for name, shape in sorted(shapes.items()) if _is_plain(tuple(shape))}
     specs = {
         SCALES: TensorSpec((sum(row_count(shape) for shape in large.values()),), (torch.float32,)),
-        HALVES: TensorSpec((sum(_numel(shape) for shape in small.values()),), (torch.float16,)),
+        PLAIN: TensorSpec((sum(_numel(shape) for shape in small.values()),), (torch.float32,)),
     }
-    parts = check_tensors({SCALES: tensors[SCALES], HALVES: tensors[HALVES]}, specs, where)
+    parts = check_tensors({SCALES: tensors[SCALES], PLAIN: tensors[PLAIN]}, specs, where)
     codes = entropy.expand(coded, sum(_numel(shape) for shape in large.values()), where)
-    halves = dict(zip(small, parts[HALVES].split([_numel(shape) for shape in small.values()]), strict=True))
-    update = {name: half.to(torch.float32).reshape(small[name]) for name, half in halves.items()}
+    update: dict[str, Tensor] = {}
+    values = parts[PLAIN].split([_numel(shape) for shape in small.values()])
+    for (name, shape), numbers in zip(small.items(), values, strict=True):
+        update[name] = numbers.reshape(shape).clone()
     pieces = codes.split([_numel(shape) for shape in large.values()])
     steps = parts[SCALES].split([row_count(shape) for shape in large.values()])
     for (name, shape), numbers, scales in zip(large.items(), pieces, steps, strict=True):
         update[name] = dequantise(numbers.reshape(shape), scales)
     return {name: update[name] for name in shapes}
+
+
+def uncoded_size(shapes: Shapes) -> int:
+    """Return the bytes that an eight-bit difference of these tensors would have without entropy coding."""
+    plain = sum(4 * _numel(tuple(shape)) for shape in shapes.values() if _is_plain(tuple(shape)))
+    large = [tuple(shape) for shape in shapes.values() if not _is_plain(tuple(shape))]
+    return plain + sum(_numel(shape) + 4 * row_count(shape) for shape in large)
 
 
 def feed_back(
@@ -155,8 +166,8 @@ def feed_back(
     return encoded, {name: tensor - encoded.received[name] for name, tensor in whole.items()}
 
 
-def _is_small(shape: tuple[int, ...]) -> bool:
-    """Tell what travels in half precision: few numbers, and every vector.
+def _is_plain(shape: tuple[int, ...]) -> bool:
+    """Tell what is not rounded to eight bits: few numbers, and every vector.
 
     A vector has one scale only, and in the statistics of a normalisation (1,152 channels in an EfficientNet) the
     largest would drown the small ones.
