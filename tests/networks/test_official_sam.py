@@ -16,6 +16,7 @@ from torch import nn
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks import official_sam
 from dsfedmed.networks.checkpoints import KeyReport, load_weights
+from dsfedmed.networks.lora import is_lora, lora
 from dsfedmed.networks.official_sam import OFFICIAL, OfficialCheckpoint, check_official
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.networks.sam_variants import VARIANTS, SamVariant
@@ -142,6 +143,23 @@ def test_full_size_keys_shapes_and_counts_without_memory(variant: str, encoder: 
     assert sum(p.numel() for p in official.parameters()) == total - 5
     assert sum(p.numel() for p in two.parameters()) == total + 5
     assert all(parameter.is_meta for parameter in own.parameters())
+
+
+@pytest.mark.parametrize("variant", ["vit_b", "vit_l", "vit_h"])
+def test_full_size_forward_and_backward_without_memory(variant: str) -> None:
+    blocks = VARIANTS[variant].depth
+    with torch.device("meta"):
+        network = build_promptless_sam(variant, 1024, 2)
+        assert network.encode(torch.empty(2, 1, 512, 512)).shape == (2, 256, 64, 64)
+        assert network.decode(torch.empty(2, 256, 64, 64)).shape == (2, 2, 256, 256)
+        network.checkpoint_blocks(True)
+        with lora(network, 4, 4.0):
+            logits = network(torch.empty(1, 3, 512, 384))
+            logits.sum().backward()
+            reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert logits.shape == (1, 2, 512, 384)
+    assert sum(is_lora(name) for name in reached) == 2 * blocks
+    assert {name.split(".")[0] for name in reached if not is_lora(name)} == {"mask_decoder"}
 
 
 @pytest.mark.parametrize("size", [256, 512, 1536])
