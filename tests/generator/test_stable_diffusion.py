@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -169,4 +170,22 @@ def test_parts_of_two_models_are_refused(sd_folder: Path, sd_config: GeneratorCo
     folder = make_tiny_folder(tmp_path / "tiny")
     shutil.copy(full / "text_encoder" / "config.json", folder / "text_encoder" / "config.json")
     with pytest.raises(ConfigError, match="another text encoder"):
+        stable_diffusion_foundation(folder, sd_config, "meta")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"in_channels": 9}, "other latents"),
+        ({"addition_embed_type": "text", "addition_embed_type_num_heads": 2}, "SDXL"),
+        ({"time_cond_proj_dim": 32}, "LCM-LoRA"),
+    ],
+)
+def test_other_kinds_of_unet_are_refused(
+    sd_folder: Path, sd_config: GeneratorConfig, tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    folder = shutil.copytree(sd_folder, tmp_path / "copy")
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ConfigError, match=reason):
         stable_diffusion_foundation(folder, sd_config, "meta")

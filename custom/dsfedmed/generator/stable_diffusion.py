@@ -114,6 +114,8 @@ def _check_parts(folder: Path, foundation: Foundation, vae: AutoencoderKL, confi
         (unet["in_channels"] == vae.config["latent_channels"], "the UNet takes other latents than the VAE makes"),
         (unet["cross_attention_dim"] == foundation.context.shape[2], "the UNet reads another text encoder's states"),
         (foundation.prediction_type != "sample", "the scheduler's prediction_type is 'sample'"),
+        (unet["addition_embed_type"] is None, "the UNet wants more than a text and a time (as in SDXL)"),
+        (unet["time_cond_proj_dim"] is None, "the UNet wants the guidance as an input (fuse an LCM-LoRA instead)"),
     )
     for good, reason in fitting:
         if not good:
