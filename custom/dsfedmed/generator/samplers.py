@@ -54,7 +54,7 @@ def sampling_scheduler(schedule: DDPMScheduler, config: GeneratorConfig) -> Samp
 
 
 def log_snr_timesteps(alphas_cumprod: Tensor, steps: int) -> list[int]:
-    """Return at most ``steps`` timesteps, falling from T - 1, the others evenly spaced in half the log signal-to-noise ratio.
+    """Return at most ``steps`` falling timesteps: T - 1, then even steps in half the log signal-to-noise ratio.
 
     That is the variable in which DPM-Solver's error is a power of the step (arXiv 2211.01095, section 3): spaced evenly
     in time, eight steps leave most of the way to the first one, and the images lose contrast. The range is cut to
