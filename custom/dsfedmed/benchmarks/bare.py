@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dsfedmed.data.manifest import Manifest
@@ -164,11 +165,13 @@ def take_message(pipe: Connection) -> Message:
         PayloadError: it was no message of ours.
     """
     try:
-        head = json.loads(pipe.recv_bytes())
-        return Message(head["info"], load(pipe.recv_bytes()), bool(head["is_difference"]))
+        facts, tensors = pipe.recv_bytes(), pipe.recv_bytes()
     except ConnectionResetError as error:
         raise EOFError from error
-    except (ValueError, KeyError) as error:
+    try:
+        head = json.loads(facts)
+        return Message(head["info"], load(tensors), bool(head["is_difference"]))
+    except (ValueError, KeyError, SafetensorError) as error:
         raise PayloadError("pipe", f"brought no message ({error})", "Use the same version at both ends") from error
 
 
