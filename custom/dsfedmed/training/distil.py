@@ -43,7 +43,16 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.embeddings import Embeddings
-from dsfedmed.training.pool import Pool, Teacher, at_size, coarse_logits, device_of, index_batches, mask_at_size
+from dsfedmed.training.pool import (
+    Pool,
+    Teacher,
+    at_size,
+    coarse_logits,
+    device_of,
+    in_memory,
+    index_batches,
+    mask_at_size,
+)
 from dsfedmed.training.precision import AUTOCAST, Autocast, autocast, gradient_scaler
 from dsfedmed.training.teacher import trainable_parameters
 
@@ -161,7 +170,7 @@ class MutualDistiller:
     Attributes:
         teacher: its decoder learns; its encoder is only read through the embeddings.
         light: images (N, C, S, S) to logits (N, K, S, S).
-        pool: the synthetic set.
+        pool: the synthetic set; decoded once and kept in memory where that takes at most 2 GiB.
         embeddings: the teacher's, of the same samples in the same order.
         num_classes: K.
         nested: how label maps turn into K channels.
@@ -185,6 +194,7 @@ class MutualDistiller:
         if len(self.embeddings) != len(self.pool):
             reason = f"{len(self.embeddings)} embeddings for {len(self.pool)} samples"
             raise DSFedMedError("mutual distillation", reason, "Open the embeddings with the sealed set's hash")
+        self.pool = in_memory(self.pool)
         decoder = trainable_parameters(self.teacher, "decoder")
         self.teacher_optimizer = torch.optim.Adam(decoder, lr=self.server.teacher_learning_rate)
         self.student_optimizer = torch.optim.Adam(self.light.parameters(), lr=self.server.student_learning_rate)

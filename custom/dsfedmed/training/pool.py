@@ -15,6 +15,7 @@ from dsfedmed.errors import DataError
 
 ENCODER_PREFIX = "image_encoder."
 PROMPT_PREFIX = "prompt_encoder."
+IN_MEMORY_BYTES = 1 << 31
 
 
 class Pool(Protocol):
@@ -86,6 +87,24 @@ class TensorPool:
     def labels(self, indices: list[int]) -> Tensor:
         """Return label maps (n, 1, S, S)."""
         return self.label_tensor[indices]
+
+
+def in_memory(pool: Pool, limit: int = IN_MEMORY_BYTES) -> Pool:
+    """Return the pool held in memory as uint8, where it fits ``limit`` bytes and its images are levels of 255.
+
+    Epoch after epoch reads the same images, and to read one from the synthetic set is to decode it again.
+    """
+    one = pool.images([0])
+    if isinstance(pool, TensorPool) or len(pool) * (one[0].numel() + one[0, 0].numel()) > limit:
+        return pool
+    images, labels = [], []
+    for batch in index_batches(range(len(pool)), 32):
+        values = pool.images(batch)
+        images.append((values * 255).round().to(torch.uint8))
+        labels.append(pool.labels(batch))
+        if not torch.equal(unit_images(images[-1]), values):
+            return pool
+    return TensorPool(torch.cat(images), torch.cat(labels))
 
 
 def unit_images(images: Tensor) -> Tensor:
