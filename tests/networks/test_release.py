@@ -17,6 +17,7 @@ from PIL import Image
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.bundle_checks import check_bundle
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.release import write_release
 
@@ -44,6 +45,12 @@ def test_release_needs_no_overrides(release: Path) -> None:
     assert not report.missing
     plain = torch.load(release / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(plain[key], value) for key, value in state().items())
+
+
+def test_a_release_passes_every_check_that_committed_bundles_pass(release: Path) -> None:
+    results = check_bundle(release, weights=True)
+    assert [result for result in results if result.complaints] == []
+    assert results[-1].name == "weights"
 
 
 def test_train_and_inference_define_the_same_network(release: Path) -> None:
