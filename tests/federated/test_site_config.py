@@ -46,6 +46,7 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),
         ("device: 0\n", r"`device` must be a str, found 0"),
+        ("uploads_on_disk: 1\n", r"`uploads_on_disk` must be a bool, found 1"),
         ("send_drawn_masks: 'no'\n", r"`send_drawn_masks` must be a bool, found 'no'"),
         ("data: [a, b]\n", r"`data`"),
         ("data: 7\n", r"`data`"),

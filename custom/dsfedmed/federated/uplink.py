@@ -57,8 +57,8 @@ def unpack_update(message: Message, weights: Mapping[str, Tensor], where: str) -
     Raises:
         PayloadError: the update is not one of these weights, or is damaged.
     """
-    update = message.info.get(UPDATE, {})
-    if "layout" not in update:
+    update = message.info.get(UPDATE)
+    if not isinstance(update, dict) or "layout" not in update:
         return message.tensors
     if update.get("precision") not in ("fp32", "fp16", "int8"):
         raise PayloadError(where, "sent an update in an unknown format", "Use the same version of dsfedmed everywhere")
