@@ -23,7 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -42,6 +42,7 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.training.distillation_record import DistillationRecord, PoolScores, epoch_record
 from dsfedmed.training.embeddings import Embeddings
 from dsfedmed.training.pool import (
     Pool,
@@ -56,7 +57,7 @@ from dsfedmed.training.pool import (
 from dsfedmed.training.precision import AUTOCAST, Autocast, autocast, gradient_scaler
 from dsfedmed.training.teacher import trainable_parameters
 
-HISTOGRAM_BINS = 20
+__all__ = ["DistillationRecord", "MutualDistiller", "PoolScores", "ServerDistillationConfig"]
 
 
 @dataclass(frozen=True)
@@ -103,63 +104,6 @@ class ServerDistillationConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON-ready values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class PoolScores:
-    """What the scoring pass knows of each sample, all (N,): losses, disagreement and the learnability score."""
-
-    teacher_loss: Tensor
-    student_loss: Tensor
-    disagreement: Tensor
-    scores: Tensor
-
-
-@dataclass(frozen=True)
-class DistillationRecord:
-    """One epoch, for the run's record and the report.
-
-    Attributes:
-        epoch: from 0, counted on over interleaved calls.
-        pool: N, samples scored.
-        selected: samples whose KL terms were used.
-        steps: gradient steps.
-        score_mean: mean learnability score of the pool (0 if normalised).
-        score_std: its standard deviation.
-        selected_score_mean: mean score of the selected samples.
-        pool_teacher_loss: mean L_GT over the pool before the epoch.
-        pool_disagreement: mean symmetric KL over the pool before the epoch.
-        teacher_loss: mean supervised loss of the teacher over the epoch's steps.
-        student_loss: mean supervised loss of the light network over the epoch's steps.
-        kl: mean of the symmetric KL over the epoch's steps, on selected samples.
-        histogram_edges: bounds of the score bins, one more than bins.
-        histogram_pool: pool samples in each bin.
-        histogram_selected: selected samples in each bin.
-        seconds: wall time.
-        overflows: gradient steps left out because their float16 gradients overflowed.
-    """
-
-    epoch: int
-    pool: int
-    selected: int
-    steps: int
-    score_mean: float
-    score_std: float
-    selected_score_mean: float
-    pool_teacher_loss: float
-    pool_disagreement: float
-    teacher_loss: float
-    student_loss: float
-    kl: float
-    histogram_edges: tuple[float, ...]
-    histogram_pool: tuple[int, ...]
-    histogram_selected: tuple[int, ...]
-    seconds: float
-    overflows: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready values."""
         return asdict(self)
 
 
@@ -245,8 +189,8 @@ class MutualDistiller:
             losses, selected = self._step(batch)
             chosen += selected
             parts.append(losses.parts)
-        record = _record(self.epoch, pool, torch.tensor(chosen), parts, time.perf_counter() - started)
-        return replace(record, overflows=self._overflows)
+        seconds = time.perf_counter() - started
+        return epoch_record(self.epoch, pool, torch.tensor(chosen), parts, seconds, self._overflows)
 
     def _batches(self, scores: Tensor, random: torch.Generator) -> Iterator[list[int]]:
         """Yield the batches of an epoch: of the selected samples, or of all of them under the released rule."""
@@ -320,36 +264,3 @@ def _memory_format(network: nn.Module, channels_last: bool) -> Iterator[None]:
     finally:
         if channels_last:
             network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-
-
-def _record(
-    epoch: int, pool: PoolScores, chosen: Tensor, parts: list[dict[str, float]], seconds: float
-) -> DistillationRecord:
-    scores, selected = pool.scores.double(), pool.scores[chosen].double()
-    low, high = float(scores.min()), float(scores.max())
-    edges = torch.linspace(low, high if high > low else low + 1.0, HISTOGRAM_BINS + 1, dtype=torch.float64)
-
-    def mean(name: str) -> float:
-        return sum(part[name] for part in parts) / len(parts)
-
-    def histogram(values: Tensor) -> tuple[int, ...]:
-        return tuple(int(count) for count in torch.histogram(values, edges).hist)
-
-    return DistillationRecord(
-        epoch=epoch,
-        pool=len(scores),
-        selected=len(chosen),
-        steps=len(parts),
-        score_mean=float(scores.mean()),
-        score_std=float(scores.std(correction=0)),
-        selected_score_mean=float(selected.mean()),
-        pool_teacher_loss=float(pool.teacher_loss.mean()),
-        pool_disagreement=float(pool.disagreement.mean()),
-        teacher_loss=mean("teacher_supervised"),
-        student_loss=mean("student_supervised"),
-        kl=mean("teacher_kl") + mean("student_kl"),
-        histogram_edges=tuple(edges.tolist()),
-        histogram_pool=histogram(scores),
-        histogram_selected=histogram(selected),
-        seconds=seconds,
-    )
