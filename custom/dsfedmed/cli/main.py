@@ -18,6 +18,7 @@ COMMANDS = (
     "recipe",
     "pretrain_teacher",
     "workspace",
+    "poc",
     "report",
     "table",
     "bench",

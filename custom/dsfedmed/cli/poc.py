@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a job as separate processes on this machine, with certificates and mTLS (NVFlare's POC mode).
+
+One command does everything; each step is a command of its own as well.
+
+Examples:
+  dsfedmed poc all --work runs/poc --sites data/demo --unseen site_d --preset jobs/dsfedmed/presets/demo.yaml
+  dsfedmed poc prepare --work runs/poc --sites data/demo
+  dsfedmed poc start --work runs/poc
+  dsfedmed poc submit --work runs/poc --unseen site_d --preset jobs/dsfedmed/presets/demo.yaml
+  dsfedmed poc watch --work runs/poc
+  dsfedmed poc fetch --work runs/poc
+  dsfedmed poc stop --work runs/poc
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.deployment.federation import take_results
+from dsfedmed.federated.deployment.poc import PORT, Poc
+from dsfedmed.federated.dsfedmed import DSFedMed
+from dsfedmed.federated.recipe import export_job
+from dsfedmed.federated.run_key import run_key
+from dsfedmed.federated.workspace import SimulatedSites
+from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.store.files import read_json, write_json
+
+NAME = "poc"
+HELP = "run a job as separate processes on this machine (NVFlare's POC mode)"
+HOURS = 3600.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("step", choices=STEPS, help="what to do")
+    parser.add_argument("--work", type=Path, default=Path("runs/poc"), help="folder of everything (default runs/poc)")
+    parser.add_argument("--port", type=int, default=PORT, help="port of the server (default %(default)s)")
+    parser.add_argument("--sites", type=Path, help="prepare: folder with one folder per site")
+    parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="prepare: folder of the bundles")
+    parser.add_argument("--teacher", type=Path, help="prepare: weights file of the teacher's foundation")
+    parser.add_argument("--device", default="cpu", help="prepare: torch device of all parties (default cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="prepare: CPU threads of each site")
+    parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")
+    parser.add_argument("--preset", type=Path, help="submit: preset file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="submit: override a setting")
+    parser.add_argument("--unseen", action="append", default=[], help="submit: site held out until the end")
+    parser.add_argument("--hours", type=float, default=12.0, help="watch: how long to wait (default 12)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one step, or all of them; the parties are stopped at the end of ``all``, whatever happens."""
+    return STEPS[args.step](Poc(args.work), args)
+
+
+def _all(poc: Poc, args: argparse.Namespace) -> int:
+    _prepare(poc, args)
+    try:
+        _start(poc, args)
+        _submit(poc, args)
+        _watch(poc, args)
+        return _fetch(poc, args)
+    finally:
+        _stop(poc, args)
+
+
+def _prepare(poc: Poc, args: argparse.Namespace) -> int:
+    if args.sites is None:
+        raise ConfigError("--sites", "is not given", "Give a folder with one folder per site")
+    layout = SimulatedSites(
+        sites=args.sites,
+        run=poc.work,
+        bundles=args.bundles,
+        teacher=args.teacher,
+        device=args.device,
+        threads=args.threads,
+        server_threads=args.server_threads,
+    )
+    print(f"{poc.work}: startup kits for the server and {', '.join(poc.prepare(layout, args.port))}")
+    return 0
+
+
+def _start(poc: Poc, args: argparse.Namespace) -> int:  # noqa: ARG001 (one signature for all steps)
+    poc.start()
+    print(f"connected: {', '.join(poc.user().connected())}")
+    return 0
+
+
+def _submit(poc: Poc, args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    job = export_job(settings, poc.work / "jobs")
+    job_id = poc.user().submit(job)
+    write_json(poc.work / "job.json", {"id": job_id, "run": run_key(settings, DSFedMed.METHOD)})
+    print(f"submitted {job} as {job_id}")
+    return 0
+
+
+def _watch(poc: Poc, args: argparse.Namespace) -> int:
+    job = _job(poc)
+    status = poc.user().wait(job["id"], args.hours * HOURS, _teller(poc.run_folder(job["run"]) / "status.json"))
+    print(f"NVFlare says {status}; the run's own record decides (`dsfedmed poc fetch`)")
+    return 0
+
+
+def _fetch(poc: Poc, args: argparse.Namespace) -> int:  # noqa: ARG001 (one signature for all steps)
+    verdict = take_results(poc.user().fetch(_job(poc)["id"], poc.work / "downloads"), poc.results)
+    print(f"{verdict}; see {poc.results / 'report.html'}")
+    return 0 if verdict == "complete" else 1
+
+
+def _stop(poc: Poc, args: argparse.Namespace) -> int:  # noqa: ARG001 (one signature for all steps)
+    poc.stop()
+    print("stopped")
+    return 0
+
+
+STEPS: dict[str, Callable[[Poc, argparse.Namespace], int]] = {
+    "all": _all,
+    "prepare": _prepare,
+    "start": _start,
+    "submit": _submit,
+    "watch": _watch,
+    "fetch": _fetch,
+    "stop": _stop,
+}
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """Lay the command line over the preset."""
+    if args.preset is None:
+        raise ConfigError("--preset", "is not given", "Give a preset file, such as jobs/dsfedmed/presets/demo.yaml")
+    values = read_preset(args.preset)
+    for text in args.set:
+        values = merge(values, parse_override(text))
+    return Settings.from_dict(merge(values, {"preset": args.preset.stem, "unseen": args.unseen}), args.preset.name)
+
+
+def _job(poc: Poc) -> dict[str, Any]:
+    """Return id and run key of the job submitted last."""
+    path = poc.work / "job.json"
+    if not path.exists():
+        raise ConfigError(path, "does not exist", "Submit a job first: `dsfedmed poc submit`")
+    job: dict[str, Any] = read_json(path)
+    return job
+
+
+def _teller(status: Path) -> Callable[[], None]:
+    """Return a function that prints the server's last word when it has changed."""
+    said = ""
+
+    def tell() -> None:
+        nonlocal said
+        if status.exists():
+            state = read_json(status)
+            line = f"{state['stage']}: {state['last']}"
+            if line != said:
+                print(line, flush=True)
+                said = line
+
+    return tell
