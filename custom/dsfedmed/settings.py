@@ -34,6 +34,8 @@ class LightSettings:
         precision: number format on the wire. "fp32" and "fp16" send whole weights down and differences up; "int8"
             sends differences both ways, eight bits a number and entropy coded. What rounding takes from a difference
             is added to the next one. Weights that travel once (a branch, a finished network) use half precision then.
+        autocast: number format of the sites' training passes, "off" (float32), "bfloat16" or "float16"; weights, loss
+            and update stay float32.
     """
 
     bundle: str = "light_unet_segmentation"
@@ -41,6 +43,7 @@ class LightSettings:
     epochs_per_round: int = 1
     keep_optimizer: bool = True
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    autocast: Literal["off", "bfloat16", "float16"] = "off"
 
 
 @dataclass(frozen=True)

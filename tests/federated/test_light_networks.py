@@ -78,8 +78,8 @@ def test_two_networks_agree_once_the_travelling_tensors_are_exchanged() -> None:
 
 
 @pytest.mark.parametrize("name", [TINY_SAM, FLEXIBLE])
-@pytest.mark.parametrize("classes", [1, 2])
-def test_a_round_at_a_site_moves_what_travels_and_nothing_else(name: str, classes: int) -> None:
+@pytest.mark.parametrize(("classes", "precision"), [(1, "off"), (2, "bfloat16")])
+def test_a_round_at_a_site_moves_what_travels_and_nothing_else(name: str, classes: int, precision: str) -> None:
     plan = plan_for(name, classes=classes)
     bundle, start = plan.light_bundle, start_weights(plan)
     network = bundle.network()
@@ -87,7 +87,8 @@ def test_a_round_at_a_site_moves_what_travels_and_nothing_else(name: str, classe
     kept = {key: p.detach().clone() for key, p in network.named_parameters() if not p.requires_grad}
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     labels = (images > 0.5).to(torch.uint8) * classes
-    options: dict[str, Any] = {"num_classes": classes, "nested": True, "augmentation": bundle.augmentation()}
+    options: dict[str, Any] = {"num_classes": classes, "nested": True, "augmentation": bundle.augmentation(),
+                               "precision": precision}  # fmt: skip
     optimizer = bundle.optimizer(network.parameters())
     summary = train_light(network, bundle.loss(), optimizer, images, labels, batch_size=2, seed=0, epochs=2, **options)
     assert summary.steps == 2

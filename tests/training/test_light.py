@@ -113,7 +113,7 @@ def test_the_optimiser_goes_on_from_call_to_call(light: TinyLight) -> None:
 def test_bfloat16_comes_close_to_float32(light: TinyLight) -> None:
     twin = copy.deepcopy(light)
     exact = trained(light, epochs=3).mean_loss
-    assert trained(twin, epochs=3, bfloat16=True).mean_loss == pytest.approx(exact, rel=0.02)
+    assert trained(twin, epochs=3, precision="bfloat16").mean_loss == pytest.approx(exact, rel=0.02)
     assert all(value.dtype == torch.float32 for value in twin.parameters())
 
 

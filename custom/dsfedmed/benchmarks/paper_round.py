@@ -209,9 +209,11 @@ class Round:
             train_light(
                 network, loss, optimizer, images, labels, num_classes=1, nested=True, epochs=1,
                 augmentation=self.bundle.augmentation(), batch_size=self.options.batch_size, seed=self.options.seed,
+                precision=self.options.precision,
             )  # fmt: skip
 
-        return Work(f"one epoch over {len(pool)} images of {self.scale.light_size} px, float32", len(pool), run)
+        size, precision = self.scale.light_size, self.options.precision
+        return Work(f"one epoch over {len(pool)} images of {size} px, autocast {precision}", len(pool), run)
 
     def pack_update(self) -> Work:
         """The round's difference in eight bits, and back, as it goes over the wire."""

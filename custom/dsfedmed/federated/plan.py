@@ -54,6 +54,7 @@ class Plan:
             "num_classes": self.facts.num_classes,
             "nested": self.facts.nested,
             "precision": self.settings.light.precision,
+            "autocast": self.settings.light.autocast,
         }
 
     @property

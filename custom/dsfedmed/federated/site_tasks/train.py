@@ -94,12 +94,15 @@ def _fit(
         seed=seed,
         epochs=epochs,
         synthetic=synthetic,
+        precision=info["autocast"],
     )
 
 
 def _validate(site: Site, info: dict[str, Any], network: nn.Module) -> float:
     arrays = site.arrays("validation", info["light"])
-    return quick_dice(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
+    # Without gradients twice as many images fit as in training, and at 1024 px no more should be tried.
+    batch = 2 * info["batch_size"]
+    return quick_dice(network, arrays, info["num_classes"], info["nested"], batch, site.config.device)
 
 
 def _state_file(site: Site, info: dict[str, Any], after_round: int) -> Path:
