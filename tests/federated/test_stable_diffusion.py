@@ -39,7 +39,7 @@ def test_federation_on_a_stable_diffusion_folder(sites: Path, tmp_path: Path) ->
     job = [sys.executable, str(JOB), "--write-job", str(tmp_path / "jobs"), "--preset", "smoke", "--unseen", "site_d"]
     subprocess.run([*job, *options], check=True, capture_output=True)
     names = ["site_a", "site_b", "site_c", "site_d"]
-    _, output = simulate_folder(tmp_path / "jobs" / "dsfedmed", workspace, names)
+    _, output = simulate_folder(tmp_path / "jobs" / "dsfedmed", workspace, names, timeout=570)
     record = read_json(run / "record.json")
     assert record["verdict"] == "complete", output[-3000:]
     stages = [stage["name"] for stage in record["stages"]]
