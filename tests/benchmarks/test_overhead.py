@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -22,6 +24,7 @@ from dsfedmed.benchmarks.overhead import (
     run,
     settings_of,
 )
+from dsfedmed.benchmarks.process_time import CpuClock
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError, PayloadError
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
@@ -72,13 +75,23 @@ def test_an_error_of_a_task_is_the_reply(tmp_path, monkeypatch):
 
 
 def test_rows_end_with_all_stages_and_the_whole_command():
-    rows = rows_of(Timing({"a": 2.0, "b": 3.0}, 10.0), Timing({"a": 1.0, "b": 4.0}, 8.0))
+    rows = rows_of(Timing({"a": 2.0, "b": 3.0}, 10.0, 6.0), Timing({"a": 1.0, "b": 4.0}, 8.0, 4.0))
     assert rows == [
         ["a", 2.0, 1.0, 2.0],
         ["b", 3.0, 4.0, 0.75],
         ["all stages", 5.0, 5.0, 1.0],
         ["whole command", 10.0, 8.0, 1.25],
+        ["CPU time of all processes", 6.0, 4.0, 1.5],
     ]
+
+
+def test_cpu_time_counts_a_process_its_child_and_those_that_have_ended():
+    spin = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
+    script = f"import subprocess, sys, time\n{spin}subprocess.run([sys.executable, '-c', {spin!r} + 'time.sleep(1)'])\n"
+    process = subprocess.Popen([sys.executable, "-c", script + "time.sleep(0.7)"])
+    clock = CpuClock(process.pid)
+    process.wait()
+    assert 0.9 < clock.stop() < 2.0
 
 
 def test_other_weights_are_an_error(tmp_path):

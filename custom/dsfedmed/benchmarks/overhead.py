@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from dsfedmed.benchmarks.bare import BareDSFedMed
+from dsfedmed.benchmarks.process_time import CpuClock
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.simulation import simulate
@@ -58,10 +59,17 @@ class OverheadOptions:
 
 @dataclass(frozen=True)
 class Timing:
-    """One way's wall times in seconds: of each stage, and of the whole, start and end of the processes included."""
+    """One way's times in seconds.
+
+    Attributes:
+        stages: wall time of each stage.
+        whole: wall time of the whole command, start and end of the processes included.
+        cpu: CPU time of all its processes.
+    """
 
     stages: dict[str, float]
     whole: float
+    cpu: float
 
     @property
     def work(self) -> float:
@@ -87,7 +95,7 @@ def run(options: OverheadOptions) -> Benchmark:
         + (f"; {', '.join(options.set)}." if options.set else "."),
         "Bare loops: one plain process per site, pipes, no NVFlare; same threads, same store, record and report.",
         "Both ended with the same weights to the last bit.",
-        "The last row includes the start and the end of all processes.",
+        "The last two rows include the start and the end of all processes.",
     )
     title = "Wall time of a federation over the bare loops"
     return Benchmark("overhead", title, COLUMNS, rows_of(federation, bare), notes, environment())
@@ -113,19 +121,21 @@ def measure(
     process = multiprocessing.get_context("spawn").Process(target=way, args=(settings.to_dict(), names, layout))
     started = time.monotonic()
     process.start()
+    clock = CpuClock(int(process.pid or 0))
     process.join()
-    whole = time.monotonic() - started
+    whole, cpu = time.monotonic() - started, clock.stop()
     record_file = layout.run / "record.json"
     verdict = read_json(record_file)["verdict"] if record_file.exists() else "the run did not start"
     if process.exitcode != 0 or verdict != "complete":
         raise DSFedMedError(layout.run, f"ended with {verdict}", "Read the log files there")
-    return Timing({stage["name"]: float(stage["seconds"]) for stage in read_json(record_file)["stages"]}, whole)
+    return Timing({stage["name"]: float(stage["seconds"]) for stage in read_json(record_file)["stages"]}, whole, cpu)
 
 
 def rows_of(federation: Timing, bare: Timing) -> Sequence[Sequence[Cell]]:
-    """Return a row a stage, then all stages together, then the whole commands."""
+    """Return a row a stage, then all stages together, the whole commands, and their CPU time."""
     pairs = [(name, federation.stages[name], bare.stages[name]) for name in federation.stages]
     pairs += [("all stages", federation.work, bare.work), ("whole command", federation.whole, bare.whole)]
+    pairs += [("CPU time of all processes", federation.cpu, bare.cpu)]
     return [[name, ours, theirs, ours / theirs if theirs else None] for name, ours, theirs in pairs]
 
 
