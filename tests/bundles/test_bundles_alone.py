@@ -101,7 +101,7 @@ def test_a_folder_of_nifti_slices_and_volumes(bundle: Path, tmp_path: Path) -> N
 def test_masks_never_overwrite_each_other(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", blocks(0, 1, False)[0])
     write_image(tmp_path / "a.nii.gz", blocks(1, 1, False)[0])
-    with pytest.raises(DataError, match=r"its mask would have the name of that of a\."):
+    with pytest.raises(DataError, match=r"its result would have the name of that of a\."):
         image_items(str(tmp_path))
 
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "check_bundle",
     "label_server",
     "prepare_teacher",
+    "release_generator",
 )
 
 

@@ -38,6 +38,8 @@ WORKFLOWS: dict[str, tuple[list[str], Any]] = {
     "evaluate": ([TRAIN, EVALUATE], TrainProperties),
     "inference": ([INFERENCE], InferProperties),
 }
+FOR_TRAINING = ("metadata fits the configuration", "one network")
+"""Checks that a bundle without train.json (one that only samples, such as the generator's) has nothing to show for."""
 ABSOLUTE = re.compile(r'"/(?!/)\w|[A-Za-z]:\\\\|/home/|/Users/|/root/')
 CODE = (".py", ".pyc", ".so", ".sh")
 
@@ -69,6 +71,7 @@ def check_bundle(folder: Path | str, *, weights: bool = False) -> list[CheckResu
     results = [CheckResult("layout", tuple(_layout(root)))]
     if results[0].complaints:
         return results
+    sampling = not (root / TRAIN).is_file()
     checks: dict[str, Callable[[Path], Iterator[str]]] = {
         "rules": _rules,
         "metadata": _metadata,
@@ -78,6 +81,8 @@ def check_bundle(folder: Path | str, *, weights: bool = False) -> list[CheckResu
         "input and output": _input_output,
         "model card": _card,
     }
+    for name in FOR_TRAINING if sampling else ():
+        del checks[name]
     for name, check in checks.items():
         results.append(CheckResult(name, _complaints(check, root)))
     if weights or (root / WEIGHTS).is_file():
@@ -109,7 +114,9 @@ def _layout(root: Path) -> Iterator[str]:
     if not root.is_dir():
         yield f"{root} is no folder"
         return
-    yield from (f"{name} is missing" for name in FILES if not (root / name).is_file())
+    sampling = not (root / TRAIN).is_file() and not (root / EVALUATE).is_file()
+    wanted = [name for name in FILES if not (sampling and name in (TRAIN, EVALUATE))]
+    yield from (f"{name} is missing" for name in wanted if not (root / name).is_file())
     yield from (
         f"{path.relative_to(root)} is code; a bundle for sites is configuration only"
         for path in sorted(root.rglob("*"))
@@ -118,7 +125,7 @@ def _layout(root: Path) -> Iterator[str]:
 
 
 def _rules(root: Path) -> Iterator[str]:
-    for name in CONFIGS:
+    for name in (name for name in CONFIGS if (root / name).is_file()):
         document = read_config(root / name)
         check_document(document, root / name)
         if ABSOLUTE.search(json.dumps(document)):
@@ -162,6 +169,8 @@ def _one_network(root: Path) -> Iterator[str]:
 def _properties(root: Path) -> Iterator[str]:
     """Complain about required ids of MONAI's workflows; ``check_properties`` itself needs data to start from."""
     for name, (configs, kind) in WORKFLOWS.items():
+        if not all((root / config).is_file() for config in configs):
+            continue
         parser = ConfigParser()
         parser.read_config([str(root / config) for config in configs])
         parser.read_meta(str(root / METADATA))
@@ -171,12 +180,15 @@ def _properties(root: Path) -> Iterator[str]:
 
 
 def _input_output(root: Path) -> Iterator[str]:
-    """Forward shapes, without numbers: ``verify_net_in_out`` looks at channels and type, this at the size as well."""
+    """Forward shapes: ``verify_net_in_out`` looks at channels and type, this at the size as well.
+
+    Without numbers (meta device) wherever the network can be trained; a sampler draws noise and needs them.
+    """
     data_format = read_config(root / METADATA)["network_data_format"]
     image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta" if (root / TRAIN).is_file() else "cpu"), torch.no_grad():
         network: Any = ConfigParser(read_config(root / INFERENCE)).get_parsed_content("network_def")
-        logits = network.eval()(torch.empty(1, image["num_channels"], *image["spatial_shape"]))
+        logits = network.eval()(torch.zeros(1, image["num_channels"], *image["spatial_shape"]))
     expected = (1, pred["num_channels"], *pred["spatial_shape"])
     if tuple(logits.shape) != expected or str(logits.dtype) != f"torch.{pred['dtype']}":
         yield f"the network answers {tuple(logits.shape)} {logits.dtype}, the metadata say {expected} {pred['dtype']}"

@@ -18,6 +18,7 @@ TARGETS = (
     "monai.data.", "monai.engines.", "monai.handlers.", "monai.inferers.", "monai.losses.", "monai.metrics.",
     "monai.networks.blocks.", "monai.networks.layers.", "monai.networks.nets.", "monai.optimizers.",
     "monai.transforms.", "torch.nn.", "torch.optim.", "dsfedmed.data.", "dsfedmed.networks.",
+    "dsfedmed.generator.bundle.",
 )  # fmt: skip
 CALLS = ("torch.device", "torch.cuda.is_available", "monai.handlers.from_engine", "monai.utils.set_determinism")
 METHODS = ("to", "parameters", "run")

@@ -58,6 +58,23 @@ class ImageNames:
         return [{"filename_or_obj": _image_name(item["image"].meta)} for item in batch]
 
 
+class NameFromd(MapTransform):
+    """Give what a network made from nothing of an image's (generated pictures) the file name of ``source``."""
+
+    def __init__(self, keys: KeysCollection, source: str, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.source = source
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with named tensors."""
+        item = dict(data)
+        own = item[self.source].meta
+        meta = {key: own[key] for key in ("filename_or_obj", "patch_index") if key in own}
+        for key in self.key_iterator(item):
+            item[key] = MetaTensor(_plain(item[key]), meta=meta)
+        return item
+
+
 def site_items(folder: str, part: str) -> list[dict[str, Any]]:
     """Return one part of a site's datalist.json as items for ``LoadSiteImaged``.
 
@@ -77,35 +94,48 @@ def image_items(folder: str) -> list[dict[str, Any]]:
     A volume becomes one item a slice (last axis), each with its ``slice_index``.
 
     Raises:
-        DataError: no such folder, no image in it, or two images whose masks would get the same name.
+        DataError: no such folder, no image in it, or two images whose results would get the same name.
     """
-    root = Path(folder)
+    return _items(Path(folder), "image", ("image", "slice_index"))
+
+
+def label_items(folder: str) -> list[dict[str, Any]]:
+    """Return the masks to draw images for, as ``image_items`` returns images.
+
+    Raises:
+        DataError: as ``image_items``.
+    """
+    return _items(Path(folder), "label", ("label", "slice_index", "label_map"))
+
+
+def _items(root: Path, key: str, wanted: tuple[str, ...]) -> list[dict[str, Any]]:
     if (root / FILE_NAME).is_file():
-        items = [{k: v for k, v in i.items() if k in ("image", "slice_index")} for i in site_items(folder, "test")]
+        found = [item for item in site_items(str(root), "test") if key in item]
+        items = [{name: value for name, value in item.items() if name in wanted} for item in found]
     else:
         files = sorted(path for path in root.glob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
-        items = [item for path in files for item in _slices(path)]
+        items = [item for path in files for item in _slices(path, key)]
     if not items:
-        raise DataError(root, "no image found", f"Give a folder with {FILE_NAME} or with image files in it.")
-    _refuse_equal_names(items)
+        raise DataError(root, f"no {key} found", f"Give a folder with {FILE_NAME} or with image files in it.")
+    _refuse_equal_names([Path(item[key]) for item in items])
     return items
 
 
-def _slices(path: Path) -> list[dict[str, Any]]:
+def _slices(path: Path, key: str) -> list[dict[str, Any]]:
     count = probe(path).slices
     if count is None:
-        return [{"image": str(path)}]
-    return [{"image": str(path), "slice_index": index} for index in range(count)]
+        return [{key: str(path)}]
+    return [{key: str(path), "slice_index": index} for index in range(count)]
 
 
-def _refuse_equal_names(items: list[dict[str, Any]]) -> None:
-    """Refuse two files whose masks would overwrite each other (a.png and a.nii.gz in one folder)."""
-    files = dict.fromkeys(Path(item["image"]) for item in items)
+def _refuse_equal_names(paths: list[Path]) -> None:
+    """Refuse two files whose results would overwrite each other (a.png and a.nii.gz in one folder)."""
+    files = dict.fromkeys(paths)
     seen: dict[Path, Path] = {}
     for path in files:
         other = seen.setdefault(path.with_name(stem_of(path)), path)
         if other != path:
-            raise DataError(path, f"its mask would have the name of that of {other.name}", "Rename one of them.")
+            raise DataError(path, f"its result would have the name of that of {other.name}", "Rename one of them.")
 
 
 def _image_name(meta: Mapping[str, Any]) -> str:
