@@ -22,3 +22,9 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
+
+
+def release_memory() -> None:
+    """Hand back what torch keeps of a CUDA card for later, since other sites of a simulation may share the card."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

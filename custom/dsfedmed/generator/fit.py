@@ -23,6 +23,7 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
+from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.diffusion import embedded_foundation
@@ -123,9 +124,9 @@ def _loss(
         target = latents if foundation.prediction_type == "sample" else noise
     if channels is not None:
         kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= config.mask_dropout
-        channels = (channels * kept).to(device)
-    prediction = predict(foundation, branch, noisy.to(device), timesteps.to(device), channels)
-    errors = (prediction - target.to(device)).square().mean(dim=(1, 2, 3))
+        channels = to_device(channels * kept, device)
+    prediction = predict(foundation, branch, to_device(noisy, device), to_device(timesteps, device), channels)
+    errors = (prediction - to_device(target, device)).square().mean(dim=(1, 2, 3))
     return (foundation.loss_weights[timesteps].to(device) * errors).mean()
 
 

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from torch import Tensor
+
 from dsfedmed.data.labels import to_channels
-from dsfedmed.devices import on_device
+from dsfedmed.devices import on_device, release_memory
 from dsfedmed.exchange.compression import difference, pack, unpack
 from dsfedmed.federated.frozen import check_foundation, load_foundation
 from dsfedmed.federated.messages import Message
@@ -45,15 +49,22 @@ def branch(site: Site, request: Message) -> Message:
     info = request.info
     config = GeneratorConfig.from_dict(info["generator"])
     check_foundation(info["foundation"], config, site.config, site.folder, site.name)
+    loss, state = _fit_branch(site, info, config, unpack(request.tensors))
+    release_memory()
+    return Message({"loss": loss, "scalars": {"branch_loss": loss}}, state)
+
+
+def _fit_branch(
+    site: Site, info: dict[str, Any], config: GeneratorConfig, weights: dict[str, Tensor]
+) -> tuple[float, dict[str, Tensor]]:
     arrays = site.arrays("training", info["light"])
-    foundation = load_foundation(config, site.config, unpack(request.tensors))
+    foundation = load_foundation(config, site.config, weights)
     network = build_branch(foundation, config, seed=derive_seed(info["seed"], "branch"))
     network = on_device(network, site.config.device)
     channels = to_channels(arrays.labels, config.num_classes, info["nested"])
     seed = derive_seed(info["seed"], site.name, "branch")
     loss = fit_branch(foundation, network, arrays.images, channels, config, info["steps"], seed)
-    weights = pack(branch_state(network), info["precision"], site.name)
-    return Message({"loss": loss, "scalars": {"branch_loss": loss}}, weights)
+    return loss, pack(branch_state(network), info["precision"], site.name)
 
 
 def masks(site: Site, request: Message) -> Message:

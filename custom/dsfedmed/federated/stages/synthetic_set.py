@@ -15,7 +15,7 @@ from torch import Tensor
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
-from dsfedmed.devices import on_device
+from dsfedmed.devices import on_device, release_memory
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.federated.frozen import load_foundation
 from dsfedmed.federated.messages import Message
@@ -52,6 +52,7 @@ def synthesise(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[s
     def make() -> StageResult:
         parts = _parts(flow, plan, base, sites)
         manifest = write_parts(flow.folder / FOLDER, parts, flow.settings.synthetic.shard_size)
+        release_memory()
         return StageResult(manifest.to_dict(), {})
 
     return Manifest.from_dict(flow.once("synthesise", make).info)
