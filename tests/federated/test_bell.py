@@ -15,7 +15,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from dsfedmed.federated import bell as module
-from dsfedmed.federated.bell import LAST, TOPIC, Bell, ring
+from dsfedmed.federated.bell import LAST, PULLED, TOPIC, Bell, Ringer
 
 
 class FakeEngine:
@@ -23,7 +23,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.handlers: dict[str, Any] = {}
-        self.sent: list[tuple[list[str], str, bool]] = []
+        self.sent: list[tuple[list[str], str, bool | None]] = []
 
     def register_aux_message_handler(self, topic: str, handler: Any) -> None:
         self.handlers[topic] = handler
@@ -32,7 +32,7 @@ class FakeEngine:
         self, sites: list[str], topic: str, request: Shareable, timeout: float, fl_ctx: FLContext, optional: bool
     ) -> dict[str, Shareable]:
         assert timeout == 0.0, "a ring is never waited for"
-        self.sent.append((sites, topic, request[LAST]))
+        self.sent.append((sites, topic, request.get(LAST)))
         return {}
 
 
@@ -100,8 +100,32 @@ def test_an_aborted_run_is_not_held_up(started):
     assert pull(bell, ctx) < 0.4
 
 
-def test_the_server_rings_without_waiting():
+def test_a_site_says_once_that_it_has_pulled(started):
+    bell, ctx, engine = started
+    bell.handle_event(EventType.AFTER_PULL_TASK, ctx)
+    assert engine.sent == [], "it was not rung"
+    hear(engine, ctx)
+    for _ in range(2):
+        bell.handle_event(EventType.AFTER_PULL_TASK, ctx)
+    assert engine.sent == [(["server"], PULLED, None)]
+
+
+def test_the_server_rings_a_few_and_then_one_for_each_that_has_pulled():
     engine = FakeEngine()
-    ring(["site_a", "site_b"], context(engine))
-    ring(["site_a"], context(engine), last=True)
-    assert engine.sent == [(["site_a", "site_b"], TOPIC, False), (["site_a"], TOPIC, True)]
+    ctx, ringer = context(engine), Ringer(at_once=2)
+    ringer.listen(engine)
+    ringer.ring(["a", "b", "c", "d"], ctx)
+    for _ in range(4):
+        engine.handlers[PULLED](topic=PULLED, request=Shareable(), fl_ctx=ctx)
+    assert engine.sent == [(["a", "b"], TOPIC, False), (["c"], TOPIC, False), (["d"], TOPIC, False)]
+
+
+def test_those_of_an_earlier_task_are_forgotten_and_the_last_ring_goes_to_all():
+    engine = FakeEngine()
+    ctx, ringer = context(engine), Ringer(at_once=1)
+    ringer.listen(engine)
+    ringer.ring(["a", "b"], ctx)
+    ringer.ring(["c"], ctx)
+    ringer.pulled(PULLED, Shareable(), ctx)
+    ringer.dismiss(["a", "b", "c"], ctx)
+    assert engine.sent == [(["a"], TOPIC, False), (["c"], TOPIC, False), (["a", "b", "c"], TOPIC, True)]

@@ -28,7 +28,8 @@ from dsfedmed.store.files import read_json
 
 JOB = "random_updates"
 TASK = "dsf_random"
-TOGETHER_S = 0.5
+TRANSFER_S = 2.0
+"""Allowed for the way down; then, when they have drawn their updates, all sites answer at once."""
 
 
 class RandomUpdates(FederatedWorkflow):
@@ -62,13 +63,11 @@ class RandomUpdates(FederatedWorkflow):
                 reset_peak()
                 started = time.time()
                 info = {"round": number, "not_before": started + pause}
-                weights, _ = federated_average(
-                    self, TASK, Message(info, pack(weights, "fp16")), weights, counts, ("loss",)
-                )
+                request = Message(info, pack(weights, "fp16"))
+                weights, replies = federated_average(self, TASK, request, weights, counts, ("drawn_s",))
                 seconds = time.time() - started
                 rounds.append({"seconds": seconds, "waited": pause, "peak_mib": peak_mib(), "end_mib": resident_mib()})
-                # Time for all sites to draw their update; what the slowest took in the round before and a little more.
-                pause = seconds + TOGETHER_S if number == 1 else pause
+                pause = max(float(reply.info["drawn_s"]) for reply in replies.values()) + TRANSFER_S
                 self.record.put(memory={**self.record.data["memory"], "rounds": rounds})
 
     def _close(self, verdict: str) -> None:

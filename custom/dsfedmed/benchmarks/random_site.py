@@ -29,10 +29,12 @@ class RandomSite(Executor):  # type: ignore[misc]
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Return a normal draw of deviation ``STEP`` in float16 for every tensor, not before the time asked for."""
         request = from_shareable(shareable, "server")
+        started = time.monotonic()
         draws = generator(derive_seed(0, fl_ctx.get_identity_name(), int(request.info["round"])))
         update = {
             name: torch.empty(tensor.shape).normal_(0.0, STEP, generator=draws).half()
             for name, tensor in request.tensors.items()
         }
+        drawn = time.monotonic() - started
         time.sleep(max(float(request.info["not_before"]) - time.time(), 0.0))
-        return to_shareable(Message({"round": request.info["round"], "loss": 0.0}, update, True))
+        return to_shareable(Message({"round": request.info["round"], "drawn_s": drawn}, update, True))

@@ -17,7 +17,8 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
-from dsfedmed.federated.bell import ring
+from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.federated.bell import Ringer
 from dsfedmed.federated.files import offer_file, offer_files
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.offload import tensors_on_disk
@@ -27,6 +28,7 @@ from dsfedmed.federated.run_key import run_key
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
 from dsfedmed.federated.tracking import publish
+from dsfedmed.federated.upkeep import Upkeep
 from dsfedmed.federated.wire_meter import attach
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
@@ -52,6 +54,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.configuration = configuration
         self.settings = Settings.from_dict(configuration)
         self.absent: set[str] = set()
+        self.upkeep = Upkeep()
+        self.ringer = Ringer()
 
     @classmethod
     @abstractmethod
@@ -109,20 +113,23 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
 
         def receive(site: str, unwrap: Callable[[], Message]) -> None:
             try:
-                reply = unwrap()
-                if error := reply.info.get("error"):
-                    raise PayloadError(site, error["reason"], error["mend"])
-                if on_reply:
-                    on_reply(site, reply)
-                    reply = Message(reply.info, {}, reply.is_difference)
-                replies[site] = reply
-                self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
+                self.upkeep.passed(take(site, unwrap()))
             except DSFedMedError as error:
                 failures[site] = f"{error.reason}. {error.mend}"
+
+        def take(site: str, reply: Message) -> int:
+            if error := reply.info.get("error"):
+                raise PayloadError(site, error["reason"], error["mend"])
+            if on_reply:
+                on_reply(site, reply)
+            replies[site] = Message(reply.info, {}, reply.is_difference) if on_reply else reply
+            self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
+            return byte_count(reply.tensors)
 
         self._send(task, request, targets, receive, lambda: len(replies) >= needed)
         self._note_absence(task, request, targets, replies, failures)
         self._record_bytes()
+        self.upkeep.passed(byte_count(request.tensors) * len(targets))
         if len(replies) < needed:
             reasons = "; ".join(f"{site}: {failures.get(site, 'no answer')}" for site in targets if site not in replies)
             raise DSFedMedError(
@@ -182,7 +189,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
 
     def _dismiss(self) -> None:
         """Tell all sites that no task will follow."""
-        ring(self.sources + self.unseen, self.fl_ctx, last=True)
+        self.ringer.dismiss(self.sources + self.unseen, self.fl_ctx)
 
     def _prepare(self) -> None:
         local, self.nvflare_run, present = self._surroundings()
@@ -202,6 +209,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     def _surroundings(self) -> tuple[Path, Path, list[str]]:
         """Return NVFlare's folder ``local``, its run folder, and the names of the sites that have joined."""
         register_tensors()
+        self.ringer.listen(self.engine)
         local = Path(self.engine.get_workspace().get_site_config_dir())
         return local, Path(self.get_run_dir()), [client.name for client in self.engine.get_clients()]
 
@@ -240,7 +248,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             blocking=False,
             callback=arrived,
         )
-        ring(targets, self.fl_ctx)
+        self.ringer.ring(targets, self.fl_ctx)
         patience = waits.after_absence_s if known_absent else waits.after_enough_s
         enough_since: float | None = None
         while self.get_num_standing_tasks():
