@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.checkpoints import save_weights
+from dsfedmed.networks.official_sam import OFFICIAL
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.networks.teacher_weights import load_teacher, start_teacher, tuned_parameters
 
@@ -48,3 +50,11 @@ def test_decoder_tuning_leaves_the_encoder_alone() -> None:
     assert {id(p) for p in tuned_parameters(network, "full")} == decoder | encoder
     with pytest.raises(ConfigError, match="'lora' is not known"):
         tuned_parameters(network, "lora")
+
+
+def test_the_bundles_large_file_is_the_official_one() -> None:
+    text = (Path(__file__).parents[2] / "bundles/promptless_sam_segmentation/large_files.yml").read_text()
+    (entry,) = yaml.safe_load(text)["large_files"]
+    official = OFFICIAL["vit_b"]
+    assert Path(entry["path"]).name == official.file_name == entry["url"].rpartition("/")[2]
+    assert (entry["hash_type"], entry["hash_val"]) == ("sha256", official.sha256)
