@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsfedmed.benchmarks.clock import timed
+from dsfedmed.benchmarks.clock import Spent, timed
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.devices import on_device
 from dsfedmed.networks.bundle import BundleDefinition
@@ -45,8 +45,8 @@ class Options:
         lights: bundles of the light networks.
         teacher: a key of `dsfedmed.networks.sam_variants.VARIANTS`, the network to compare with.
         teacher_image_size: side of its images, in pixels.
-        repeats: passes measured at most, after one that is not counted; the median is taken.
-        seconds: no further pass starts after these, for slow networks.
+        repeats: passes measured at most, after a first that sets things up; the median is taken.
+        seconds: on the wall, after which no further pass starts; if the first took as long, it is the one that counts.
         device: torch device.
         bundles: folder of the bundles.
         seed: of weights and images.
@@ -129,11 +129,8 @@ def milliseconds(network: nn.Module, shape: tuple[int, int, int], kind: Autocast
         with autocast(device, kind):
             network(image)
 
-    one_pass()
-    spent: list[float] = []
-    total = 0.0
-    while len(spent) < options.repeats and (not spent or total < options.seconds):
-        clock = timed(one_pass, device)[1]
-        spent.append(1000 * clock.seconds)
-        total += clock.wall
-    return statistics.median(spent)
+    first = timed(one_pass, device)[1]
+    spent: list[Spent] = []
+    while len(spent) < options.repeats and sum((one.wall for one in spent), first.wall) < options.seconds:
+        spent.append(timed(one_pass, device)[1])
+    return 1000 * statistics.median(one.seconds for one in spent or [first])
