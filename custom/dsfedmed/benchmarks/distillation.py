@@ -132,8 +132,8 @@ def run(options: Options) -> Benchmark:
     clock = "on the wall" if torch.device(options.device).type == "cuda" else "of the CPU (all threads)"
     notes = (
         f"{len(pool)} samples of {scale.image_size} px, teacher {scale.teacher}, light network {scale.light}, "
-        f"batches of {scale.batch_size}; ours selects one half of the pool by learnability.",
-        f"{measured} of {options.epochs} epochs were run, for ours after one computation of the embeddings; "
+        f"batches of {min(scale.batch_size, len(pool))}; ours selects one half of the pool by learnability.",
+        f"{measured} of {options.epochs} epochs were measured, after one that is not counted; "
         "all epochs = once + epochs x mean epoch.",
         f"Seconds are {clock}, the last column is the same on the wall; random weights and images.",
     )
@@ -148,8 +148,7 @@ def measure(way: Way, options: Options, pool: TensorPool, epochs: int) -> Cost:
     light = on_device(light_network(options.bundles / scale.light, scale, options.seed), device)
     with tempfile.TemporaryDirectory() as folder:
         epoch, once = timed(lambda: prepare(way, scale, teacher, light, pool, Path(folder)), device)
-        if device.type == "cuda":  # the first step sets up the device's kernels
-            epoch(derive_seed(options.seed, "warm-up"))
+        epoch(derive_seed(options.seed, "warm-up"))  # the first one sets up kernels and touches fresh memory
         spent = Spent(0.0, 0.0)
         for number in range(epochs):
             spent += timed(partial(epoch, derive_seed(options.seed, number)), device)[1]
