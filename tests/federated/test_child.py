@@ -24,7 +24,7 @@ from dsfedmed.federated.messages import Message
 
 STAND_IN = """
 import json, os, signal, sys, time
-folder, answers = sys.argv[5], os.fdopen(int(sys.argv[6]), "wb", buffering=0)
+folder, answers = sys.argv[6], os.fdopen(int(sys.argv[7]), "wb", buffering=0)
 for line in sys.stdin:
     task = json.loads(line)["task"]
     if task == "hang":
@@ -72,7 +72,7 @@ def test_one_process_serves_task_after_task(quick: ChildProcess) -> None:
     first = quick.run("one", Message({"n": 1}), never)
     second = quick.run("two", Message({"n": 2}), never)
     assert first.info == second.info == {"pid": _pid(quick), "threads": "3", "site": "site_a"}
-    assert read_message(quick.folder / "request").info == {"n": 2}
+    assert read_message(quick.exchange / "request").info == {"n": 2}
     assert (quick.folder / "worker.log").read_text() == "log of one\nlog of two\n"
 
 

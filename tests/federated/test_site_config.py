@@ -31,6 +31,13 @@ def test_the_site_s_name_stands_in_its_paths(tmp_path: Path) -> None:
     assert (config.threads, config.device) == (2, "cuda")
 
 
+def test_the_run_s_key_stands_in_its_paths(tmp_path: Path) -> None:
+    (tmp_path / "dsfedmed.yaml").write_text("output: /out/{site}/{run}\nmemory_gib: 7.5\n")
+    config = load_site_config(tmp_path, "site_b", "dsfedmed-0123")
+    assert config.output == Path("/out/site_b/dsfedmed-0123")
+    assert config.memory_gib == 7.5
+
+
 def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = _load(tmp_path, "data: ~/images\nteacher:\n")
@@ -45,6 +52,8 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("threads: two\n", r"`threads` must be a whole number from 1, found 'two'"),
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),
+        ("memory_gib: 0\n", r"`memory_gib` must be a number above 0, found 0"),
+        ("memory_gib: true\n", r"`memory_gib` must be a number above 0, found True"),
         ("device: 0\n", r"`device` must be a str, found 0"),
         ("uploads_on_disk: 1\n", r"`uploads_on_disk` must be a bool, found 1"),
         ("send_drawn_masks: 'no'\n", r"`send_drawn_masks` must be a bool, found 'no'"),

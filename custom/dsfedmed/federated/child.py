@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,12 +32,14 @@ class ChildProcess:
     Args:
         site: NVFlare name of the site.
         local: folder with ``dsfedmed.yaml``.
-        folder: where requests and replies pass, and the worker's log.
+        folder: the site's own folder, with the worker's log. Requests and replies pass in a folder below it that
+            belongs to this process, since the worker of a job that was killed may still be busy there.
         threads: CPU threads the worker may use.
     """
 
     def __init__(self, site: str, local: Path, folder: Path, threads: int) -> None:
         self.site, self.local, self.folder, self.threads = site, local, folder, threads
+        self.exchange = folder / "exchange" / str(os.getpid())
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: IO[bytes] | None = None
 
@@ -47,7 +50,7 @@ class ChildProcess:
             DSFedMedError: what the task raised, or that the process ended; the next call starts a new one.
         """
         self._start()
-        write_message(self.folder / "request", request)
+        write_message(self.exchange / "request", request)
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -59,11 +62,12 @@ class ChildProcess:
             raise self._death(task, process) from None
         if error := answer.get("error"):
             raise DSFedMedError(error["where"], error["reason"], error["mend"])
-        return read_message(self.folder / "reply")
+        return read_message(self.exchange / "reply")
 
     def stop(self) -> None:
         """End the process, gently first."""
         process, self._process = self._process, None
+        shutil.rmtree(self.exchange, ignore_errors=True)
         if process is None:
             return
         process.terminate()
@@ -76,7 +80,8 @@ class ChildProcess:
     def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.exchange.mkdir(parents=True, exist_ok=True)
+        _forget_the_dead(self.exchange.parent)
         reader, writer = os.pipe()
         threads = str(self.threads)
         environment = os.environ | {
@@ -86,6 +91,7 @@ class ChildProcess:
             "PYTHONUNBUFFERED": "1",
         }
         command = [sys.executable, "-m", "dsfedmed.federated.worker", self.site, str(self.local), str(self.folder)]
+        command.append(str(self.exchange))
         with (self.folder / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, str(writer)],
@@ -120,6 +126,17 @@ class ChildProcess:
         self._process = None
         how = f"signal {-code} (9 is often out of memory)" if code < 0 else f"exit status {code}"
         return DSFedMedError(self.site, f"the worker process died in {task} with {how}", "See worker.log at the site")
+
+
+def _forget_the_dead(exchange: Path) -> None:
+    """Remove the folders of processes that are no more."""
+    for folder in exchange.iterdir():
+        try:
+            os.kill(int(folder.name), 0)
+        except (ValueError, ProcessLookupError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue
 
 
 def write_message(stem: Path, message: Message) -> None:

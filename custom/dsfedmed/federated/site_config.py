@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.options import require
 
 FILE_NAME = "dsfedmed.yaml"
 
@@ -31,6 +32,8 @@ class SiteConfig:
         bundles: folder that holds the network bundles.
         device: torch device of the heavy work.
         threads: CPU threads of a site's heavy work.
+        memory_gib: memory that a site's heavy work may take, in GiB (Linux); without it there is no limit. A task that
+            needs more fails with that reason, and the site goes on.
         server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
             the last bit; more are faster and may differ in the last bits of an image or weight.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
@@ -47,6 +50,7 @@ class SiteConfig:
     bundles: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    memory_gib: float | None = None
     server_threads: int = 1
     send_drawn_masks: bool = False
     run: Path | None = None
@@ -100,6 +104,10 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         for word, meaning in words.items():
             value = value if value is None else value.replace(word, meaning)
         return None if value is None else Path(value).expanduser()
+    if key == "memory_gib":
+        is_amount = value is None or (type(value) in (int, float) and value > 0)
+        require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
+        return value
     switches = {"send_drawn_masks": bool, "uploads_on_disk": bool}
     wanted = {"device": str, "threads": int, "server_threads": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1}.get(key)

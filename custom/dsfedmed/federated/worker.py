@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -41,20 +42,28 @@ def answer(site: Site, task: str, folder: Path) -> dict[str, Any]:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+
+
+def limit_memory(gib: float) -> None:
+    """Let this process ask for no more than ``gib`` GiB of data (Linux); beyond it a task fails and the site lives on."""
+    size = int(gib * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def main(argv: list[str]) -> None:
     """Serve tasks until standard input closes."""
-    name, local, folder, descriptor = argv[0], Path(argv[1]), Path(argv[2]), int(argv[3])
+    name, local, folder, exchange, descriptor = argv[0], Path(argv[1]), Path(argv[2]), Path(argv[3]), int(argv[4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     config = load_site_config(local, name)
     torch.set_num_threads(config.threads)
+    if config.memory_gib:
+        limit_memory(config.memory_gib)
     site = Site(name, config, folder)
     with os.fdopen(descriptor, "wb", buffering=0) as answers:
         for line in sys.stdin:
-            answers.write(json.dumps(answer(site, json.loads(line)["task"], folder)).encode() + b"\n")
+            answers.write(json.dumps(answer(site, json.loads(line)["task"], exchange)).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Federation:
     def connected(self) -> list[str]:
         """Return the names of the sites that are connected to the server."""
         status = self._call("system", "status")
-        return sorted(str(client["name"]) for client in status.get("clients", []))
+        return sorted(str(client["client_name"]) for client in status.get("clients", []))
 
     def wait_for(self, sites: list[str], timeout: float) -> None:
         """Return when all these sites are connected.
