@@ -29,9 +29,10 @@ class Run:
     output: str
 
 
-def run_job(sites: Path, out: Path, *extra: str, timeout: float = 400) -> Run:
+def run_job(sites: Path, out: Path, *extra: str, timeout: float = 400, unseen: tuple[str, ...] = ("site_d",)) -> Run:
     """Run job.py with the smoke preset as a user does, in a process of its own."""
-    command = [sys.executable, str(JOB), "--sites", str(sites), "--unseen", "site_d", "--preset", "smoke"]
+    command = [sys.executable, str(JOB), "--sites", str(sites), "--preset", "smoke"]
+    command += [word for site in unseen for word in ("--unseen", site)]
     done = subprocess.run(
         [*command, "--out", str(out), *extra],
         capture_output=True,
