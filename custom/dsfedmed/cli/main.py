@@ -19,6 +19,7 @@ COMMANDS = (
     "pretrain_teacher",
     "workspace",
     "poc",
+    "setup_party",
     "report",
     "table",
     "bench",

@@ -36,7 +36,7 @@ class Federation:
         return sorted(str(client["client_name"]) for client in status.get("clients", []))
 
     def wait_for(self, sites: list[str], timeout: float) -> None:
-        """Return when all these sites are connected.
+        """Return when the server answers and all these sites are connected.
 
         Raises:
             DeploymentError: some are not, with their names.
@@ -45,12 +45,13 @@ class Federation:
         while time.monotonic() < deadline:
             try:
                 missing = sorted(set(sites) - set(self.connected()))
+                if not missing:
+                    return
             except DeploymentError as error:
                 why = f" ({error.reason})"
-            if not missing:
-                return
             time.sleep(POLL_S)
-        raise DeploymentError(", ".join(missing), f"not connected after {timeout:.0f} s{why}", "Read their log.txt")
+        who = ", ".join(missing) or "server"
+        raise DeploymentError(who, f"not connected after {timeout:.0f} s{why}", "Read their log.txt")
 
     def submit(self, job: Path) -> str:
         """Submit a job folder and return the job's id."""

@@ -20,6 +20,20 @@ RESOURCES = "resources.json"
 HEARTBEAT_TIMEOUT_S = 180
 
 
+def is_server_kit(kit: Path) -> bool:
+    """Tell a server's startup kit from a site's.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    startup = kit / "startup"
+    if (startup / "fed_server.json").exists():
+        return True
+    if (startup / "fed_client.json").exists():
+        return False
+    raise ConfigError(kit, "is no startup kit of a server or site", "Give the folder that NVFlare's provisioning made")
+
+
 def allow_package(kit: Path, storage: Path | None = None) -> None:
     """Let jobs name the classes of the installed package, and keep NVFlare's own storage in a place of its own.
 

@@ -27,6 +27,7 @@ _MARKS: dict[Kind, tuple[str, ...]] = {
     "worker": ("dsfedmed.federated.worker",),
 }
 CONSOLE = "console.log"
+STOP_S = 60.0
 
 
 def start_party(kit: Path, command: NVFlareCommand) -> None:
@@ -50,6 +51,19 @@ def start_party(kit: Path, command: NVFlareCommand) -> None:
         )
     if done.returncode != 0:
         raise DeploymentError(kit, f"start.sh ended with {done.returncode}", f"Read {kit / CONSOLE}")
+
+
+def stop_party(kit: Path, timeout: float = STOP_S) -> None:
+    """Ask a party to end, as ``startup/stop_fl.sh`` does, and wait for it.
+
+    Raises:
+        DeploymentError: it still runs.
+    """
+    (kit / "shutdown.fl").touch()
+    _, alive = psutil.wait_procs(party_processes(kit), timeout=timeout)
+    if alive:
+        numbers = ", ".join(str(process.pid) for process in alive)
+        raise DeploymentError(kit, f"processes {numbers} still run after {timeout:.0f} s", "End them by number")
 
 
 def party_processes(kit: Path, *kinds: Kind) -> list[psutil.Process]:

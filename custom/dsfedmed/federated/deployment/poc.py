@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.deployment.command import NVFlareCommand
+from dsfedmed.federated.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.federated.deployment.federation import Federation
 from dsfedmed.federated.deployment.kits import allow_package, configure_party
+from dsfedmed.federated.deployment.parties import stop_party
 from dsfedmed.federated.workspace import SimulatedSites, site_names
 from dsfedmed.store.files import write_text
 
@@ -102,8 +103,16 @@ class Poc:
             self.user().wait_for([only] if only else self.sites(), READY_S)
 
     def stop(self) -> None:
-        """Stop whatever of this federation still runs."""
-        self.command.call("poc", "stop", timeout=180)
+        """Stop whatever of this federation still runs.
+
+        After the server was killed, NVFlare's own command refuses, for the server counts the lost job as running; the
+        parties are then told one by one.
+        """
+        try:
+            self.command.call("poc", "stop", timeout=180)
+        except DeploymentError:
+            for name in (SERVER, *self.sites()):
+                stop_party(self.kit(name))
 
 
 def poc_project(sites: list[str], port: int) -> dict[str, Any]:

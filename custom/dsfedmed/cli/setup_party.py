@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set up a startup kit: allow this package's classes, write the party's own settings, lay its policies over the kit.
+
+Run it once, at the site, before the kit is started. Nothing of it leaves the site. ``{run}`` in a path stands for the
+key of a run, so that every configuration has a folder of its own and an interrupted run goes on where it was.
+
+Examples:
+  dsfedmed setup-party kits/hospital_a --data /data/breast_us --output /srv/dsfedmed/{run} --bundles bundles
+  dsfedmed setup-party kits/hospital_a --data ... --policies poc/sites/hospital_a/local
+  dsfedmed setup-party kits/fl.example.org --run /srv/dsfedmed/runs/{run} --storage /srv/nvflare --bundles bundles
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
+from dsfedmed.federated.site_config import FILE_NAME, load_site_config
+
+NAME = "setup-party"
+HELP = "set up the startup kit of a site or server"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("kit", type=Path, help="folder of the startup kit")
+    parser.add_argument("--policies", type=Path, help="folder laid over the kit's local/, such as poc/sites/SITE/local")
+    parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the heavy work (default: 1)")
+    site = parser.add_argument_group("a site")
+    site.add_argument("--data", type=Path, help="folder with the site's datalist.json")
+    site.add_argument("--output", type=Path, help="folder for what the site keeps; may contain {run}")
+    site.add_argument("--memory-gib", type=float, help="memory limit of the heavy work, GiB (default: none)")
+    server = parser.add_argument_group("the server")
+    server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
+    server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
+    server.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation")
+    server.add_argument("--light-weights", type=Path, help="weights file of the light network")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the kit's ``local`` folder and say what stands there now."""
+    is_server = is_server_kit(args.kit)
+    values = _server_values(args) if is_server else _site_values(args)
+    if args.policies is not None:
+        copy_policies(args.policies, args.kit)
+    allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
+    configure_party(args.kit, {**values, "bundles": args.bundles, "device": args.device})
+    load_site_config(args.kit / "local", args.kit.name)
+    print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
+    if not is_server:
+        print(f"  dsfedmed check-site {args.data}")
+    print(f"  nvflare preflight-check -p {args.kit}\n  {args.kit}/startup/start.sh")
+    return 0
+
+
+def _server_values(args: argparse.Namespace) -> dict[str, object]:
+    _need(args, "run_folder", "--run")
+    own = {"run": args.run_folder, "teacher": args.teacher, "light_weights": args.light_weights}
+    return {**own, "server_threads": args.threads}
+
+
+def _site_values(args: argparse.Namespace) -> dict[str, object]:
+    _need(args, "data", "--data")
+    _need(args, "output", "--output")
+    return {"data": args.data, "output": args.output, "threads": args.threads, "memory_gib": args.memory_gib}
+
+
+def _need(args: argparse.Namespace, name: str, option: str) -> None:
+    if getattr(args, name) is None:
+        raise ConfigError(option, "is not given", f"Say where it is: `dsfedmed {NAME} --help`")
