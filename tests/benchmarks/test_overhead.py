@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save
-from tests.federated.conftest import ROOT
 
 from dsfedmed.benchmarks.bare import answer, send_message, take_message
 from dsfedmed.benchmarks.overhead import (
@@ -30,6 +29,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.store.stage_store import StageStore
+from tests.federated.conftest import ROOT
 
 PRESET = str(ROOT / "jobs" / "dsfedmed" / "presets" / "smoke.yaml")
 

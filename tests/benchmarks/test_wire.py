@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.federated.conftest import ROOT
 
 from dsfedmed.benchmarks.made_up_set import made_up_labels, made_up_pair, write_made_up_set
 from dsfedmed.benchmarks.paper_shapes import branch_shapes
@@ -16,6 +15,7 @@ from dsfedmed.benchmarks.wire import FEDSAM_MIB, PAYLOADS, WireOptions, rows_of,
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.settings import read_preset
+from tests.federated.conftest import ROOT
 
 PRESETS = ROOT / "jobs" / "dsfedmed" / "presets"
 MIB = 2**20

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.data.recipes.layouts import prostate
 
 from dsfedmed.cli.main import main
 from dsfedmed.data.recipes.registry import RECIPES
+from tests.data.recipes.layouts import prostate
 
 
 def test_list_and_explain(capsys: pytest.CaptureFixture[str]) -> None:

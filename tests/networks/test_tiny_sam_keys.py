@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import reference_tiny_vit as reference
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor
@@ -15,6 +14,7 @@ from dsfedmed.errors import CheckpointError
 from dsfedmed.networks.light_weights import load_light_weights
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.networks.tiny_sam_keys import rename
+from tests.networks import reference_tiny_vit as reference
 
 HEAD = {f"image_encoder.{name}" for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")}
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import settings
-from tiny_networks import TinyLight, TinyTeacher
+
+from tests.training.tiny_networks import TinyLight, TinyTeacher
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_networks import SIZE, TinyLight, TinyTeacher, squares
 
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.algorithms.losses import bce_per_sample, symmetric_kl_per_sample
@@ -20,6 +19,7 @@ from dsfedmed.training.embeddings import open_embeddings
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
 from dsfedmed.training.pool import TensorPool, at_size, mask_at_size
 from dsfedmed.training.teacher import TeacherConfig, adapt_teacher, pool_dice
+from tests.training.tiny_networks import SIZE, TinyLight, TinyTeacher, squares
 
 POOL = TensorPool(*squares(24, seed=5))
 SERVER = ServerDistillationConfig(

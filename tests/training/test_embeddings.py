@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_networks import TinyTeacher, squares
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.training.embeddings import Embeddings, open_embeddings
 from dsfedmed.training.pool import TensorPool
+from tests.training.tiny_networks import TinyTeacher, squares
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 from monai.transforms import Compose, RandFlipd
-from tiny_networks import TinyLight, squares
 from torch.nn import functional
 
 from dsfedmed.algorithms.soft_divergence import soft_kl
@@ -17,6 +16,7 @@ from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.light import SyntheticSource, TrainingSummary, train_light
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.teacher import pool_dice
+from tests.training.tiny_networks import TinyLight, squares
 
 bce = functional.binary_cross_entropy_with_logits
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_networks import TinyLight, squares
 
 from dsfedmed.errors import CheckpointError
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
+from tests.training.tiny_networks import TinyLight, squares
 
 
 def steps(network: TinyLight, optimizer: torch.optim.Optimizer, count: int) -> None:

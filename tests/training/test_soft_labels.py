@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_networks import SIZE, TinyTeacher, squares
 
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.soft_labels import MAX_ERROR, decode_soft, encode_soft, teacher_soft_labels
+from tests.training.tiny_networks import SIZE, TinyTeacher, squares
 
 
 @given(st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=16))

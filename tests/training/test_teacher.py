@@ -10,7 +10,6 @@ from typing import Literal
 import pytest
 import torch
 from monai.losses import DiceLoss
-from tiny_networks import SIZE, TinyTeacher, squares
 
 from dsfedmed.algorithms.losses import bce_per_sample
 from dsfedmed.errors import ConfigError, DSFedMedError
@@ -19,6 +18,7 @@ from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
 from dsfedmed.training.teacher import TeacherConfig, TeacherEpoch, adapt_teacher, pool_dice
+from tests.training.tiny_networks import SIZE, TinyTeacher, squares
 
 QKV = "image_encoder.blocks.1.attn.qkv.weight"
 FAST = TeacherConfig(epochs=6, batch_size=8, learning_rate=0.02)

@@ -46,7 +46,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def limit_memory(gib: float) -> None:
-    """Let this process ask for no more than ``gib`` GiB of data (Linux); beyond it a task fails and the site lives on."""
+    """Let this process ask for no more than ``gib`` GiB of data (Linux): beyond it a task fails, the site lives on."""
     size = int(gib * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 

@@ -49,6 +49,6 @@ def provision(project: Path, workspace: Path, command: NVFlareCommand) -> Path:
     Raises:
         DeploymentError: NVFlare refuses the project.
     """
-    name = read_project(project)["name"]
+    name = str(read_project(project)["name"])
     command.call("provision", "-p", str(project), "-w", str(workspace), "--force", timeout=PROVISION_S)
     return sorted((workspace / name).glob("prod_*"))[-1]
