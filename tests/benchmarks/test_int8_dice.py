@@ -39,7 +39,7 @@ def test_the_table_compares_every_format_with_fp32(options: Options) -> None:
     assert set(rows) == {("fp32", ""), ("fp16", "yes"), ("int8", "yes"), ("int8", "no")}
     full, half, eight = rows["fp32", ""], rows["fp16", "yes"], rows["int8", "yes"]
     assert full[5] is None
-    assert half[2] == pytest.approx(full[2] / 2)
+    assert full[2] / 2 < half[2] < 0.51 * full[2], "vectors stay fp32, which is little"
     assert eight[2] < 0.6 * half[2]
     assert eight[3] < 0.6 * half[3]
     assert all(0 <= row[4] <= 100 for row in table.rows)
