@@ -8,8 +8,10 @@ export OMP_NUM_THREADS ?= 1
 SITES ?= data/demo
 SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
+POC ?= runs/poc
 
-.PHONY: help setup demo test check lint types benchmark clean
+.PHONY: help setup demo test check lint types benchmark bench bench-wire gpu-check label-setup label-test poc \
+	deployment-test prov-test clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +36,30 @@ demo: setup data/demo_teacher.safetensors   ## a whole federation on made-up sit
 	$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
 		--teacher data/demo_teacher.safetensors --server-threads 2 --out $(DEMO)
 
-test: setup      ## all tests, real NVFlare processes included
+test: setup      ## all tests, simulated federations included
 	$(BIN)/python -m pytest
+
+deployment-test: setup   ## real server and hospitals with certificates, some of them killed (slow)
+	$(BIN)/python -m pytest -m deployment tests/federated/deployment
+
+prov-test: setup ## provision, start, submit as the lead, check the result; what must be refused is refused
+	$(BIN)/python -m pytest -m deployment tests/federated/deployment/test_provisioned.py
+
+poc: setup $(SITES)/.done data/demo_teacher.safetensors   ## server and two hospitals as real processes, end to end
+	$(BIN)/dsfedmed poc all --work $(POC) --sites $(SITES) --unseen site_d --preset jobs/dsfedmed/presets/demo.yaml \
+		--teacher data/demo_teacher.safetensors
+
+.venv-label/.done: requirements-label.txt requirements-label-nodeps.txt
+	test -x .venv-label/bin/python || $(PYTHON) -m venv .venv-label
+	.venv-label/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-label.txt
+	.venv-label/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		-r requirements-label-nodeps.txt -e .
+	touch $@
+
+label-setup: .venv-label/.done   ## MONAI Label in an environment of its own
+
+label-test: setup label-setup    ## a real MONAI Label server over the bundles
+	$(BIN)/python -m pytest tests/label
 
 lint: setup      ## ruff
 	$(BIN)/ruff check custom jobs tests
@@ -61,6 +85,25 @@ benchmark: setup $(TEACHER)   ## the cpu preset on SITES for every seed, and one
 			--teacher $(TEACHER) --server-threads 2 --out runs/$(NAME)-$$seed || exit 1; \
 	done
 	$(BIN)/dsfedmed table $(foreach seed,$(SEEDS),runs/$(NAME)-$(seed)) --out runs/$(NAME).md
+
+# Tables of time and memory: nothing else should run meanwhile. The last needs sites and a teacher, as `benchmark`.
+BENCH ?= runs/bench
+BENCH_PRESET ?= cpu
+
+bench: setup $(TEACHER)   ## distillation, inference, sampling, server memory, NVFlare over bare loops (an hour)
+	OMP_NUM_THREADS=2 $(BIN)/dsfedmed bench distillation --scale paper --samples 2 --out $(BENCH)
+	$(BIN)/dsfedmed bench distillation --scale cpu --out $(BENCH)
+	OMP_NUM_THREADS=2 $(BIN)/dsfedmed bench inference --out $(BENCH)
+	$(BIN)/dsfedmed bench sampling --out $(BENCH)
+	$(BIN)/dsfedmed bench memory --work $(BENCH)/memory --out $(BENCH)
+	$(BIN)/dsfedmed bench overhead --sites $(SITES) --unseen $(UNSEEN) --preset $(BENCH_PRESET) --teacher $(TEACHER) \
+		--work $(BENCH)/overhead --out $(BENCH)
+
+bench-wire: setup   ## every byte of 100 rounds at the paper's scale (20 minutes, 10 GB of memory)
+	$(BIN)/dsfedmed bench wire --sites 2 --set synthetic.per_site=150 --work $(BENCH)/wire --out $(BENCH)
+
+gpu-check: setup ## one round of every stage at full size with random weights: seconds and peak memory on the GPU
+	$(BIN)/dsfedmed gpu-check --out $(BENCH)
 
 clean:           ## remove what the targets made, the environment aside
 	rm -rf $(DEMO) $(SITES) $(SHAPES) data/demo_teacher.safetensors build dist

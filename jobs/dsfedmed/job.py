@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DSFedMed job: simulate it on site folders, or write its job folder.
+"""The DSFedMed job: simulate it on site folders, or write its job folder for NVFlare.
+
+Real processes on one machine: `dsfedmed poc`. Real sites: `--write-job DIR`, then `nvflare job submit -j DIR/dsfedmed`.
 
 Examples:
   python jobs/dsfedmed/job.py --sites data/demo --unseen site_d --preset demo --out runs/demo
@@ -37,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--teacher", type=Path, help="weights of the teacher's foundation (`dsfedmed pretrain-teacher`)"
     )
-    parser.add_argument("--env", choices=("sim", "poc", "prod"), default="sim", help="where it runs")
+    parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, for `foundation: stable_diffusion`")
+    parser.add_argument("--light-weights", type=Path, help="start weights of the light network, such as TinySAM's")
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
     parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
@@ -65,7 +68,17 @@ def simulate(args: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
-    layout = SimulatedSites(args.sites, args.out, BUNDLES, args.teacher, args.device, args.threads, args.server_threads)
+    layout = SimulatedSites(
+        sites=args.sites,
+        run=args.out,
+        bundles=BUNDLES,
+        teacher=args.teacher,
+        device=args.device,
+        threads=args.threads,
+        server_threads=args.server_threads,
+        generator=args.generator,
+        light_weights=args.light_weights,
+    )
     prepare_workspace(args.out / "nvflare" / "dsfedmed", layout)
     return run_simulation(settings, names, args.out)
 
@@ -90,8 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             print(export_job(settings, args.write_job))
             return 0
-        if args.env != "sim":
-            raise ConfigError("--env", f"{args.env} is not built yet", "Use --env sim")
         return simulate(args, settings)
     except DSFedMedError as error:
         print(f"job.py: {error}", file=sys.stderr)

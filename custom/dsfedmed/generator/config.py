@@ -96,8 +96,8 @@ class GeneratorConfig:
     flip_axes: tuple[int, ...] = (0,)
     mask_dropout: float = 0.1
     guidance: float = 1.25
-    sampler: str = "unipc"
-    sampler_steps: int = 10
+    sampler: str = "dpmsolver++"
+    sampler_steps: int = 8
     sample_batch: int = 32
 
     def __post_init__(self) -> None:

@@ -54,9 +54,11 @@ class Distillation:
         network.load_state_dict(teacher)
         network.to(flow.config.device)
         light = plan.light_network().to(flow.config.device)
-        embeddings = open_embeddings(flow.folder / "embeddings", network, sealed.pool, sealed.sha256)
         learn: Literal["teacher", "both"] = "teacher" if self.at == "sites" else "both"
         server = replace(flow.settings.server_distillation, learn=learn)
+        embeddings = open_embeddings(
+            flow.folder / "embeddings", network, sealed.pool, sealed.sha256, precision=server.autocast
+        )
         self.distiller = MutualDistiller(
             network,
             light,
@@ -117,7 +119,10 @@ class Distillation:
         selected = self._select(self.distiller.score(), seed)
         size = self.flow.settings.image_size // 2
         ensemble = self.flow.settings.schedule.soft_label_ensemble
-        levels = teacher_soft_labels(self.distiller.teacher, self.sealed.pool, selected, size, tta=ensemble)
+        precision = self.flow.settings.server_distillation.autocast
+        levels = teacher_soft_labels(
+            self.distiller.teacher, self.sealed.pool, selected, size, tta=ensemble, precision=precision
+        )
         return SoftLabels(selected, levels, digest({"levels": levels}))
 
     def _select(self, scores: PoolScores, seed: int) -> list[int]:
