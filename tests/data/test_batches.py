@@ -69,6 +69,20 @@ def test_the_seed_decides() -> None:
     assert not torch.equal(first, other)
 
 
+def test_workers_change_nothing_and_leave_the_global_draws_alone() -> None:
+    images, labels = samples(7)
+    torch.manual_seed(5)
+    alone, both = (
+        list(augmented_batches(images, labels, geometry(("image", "label")), 3, 1, workers=workers))
+        for workers in (0, 2)
+    )
+    assert [len(batch["image"]) for batch in both] == [3, 3, 1]
+    assert all(torch.equal(one[key], two[key]) for one, two in zip(alone, both, strict=True) for key in one)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))
+
+
 def test_soft_targets_may_not_fall_out_of_register() -> None:
     images, labels = samples(2)
     with pytest.raises(ConfigError, match=r"RandFlipd.*soft"):

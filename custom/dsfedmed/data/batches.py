@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from monai.data import set_track_meta
 from monai.data.meta_obj import get_track_meta
 from monai.transforms import Compose, MapTransform, Randomizable
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.errors import ConfigError
@@ -27,10 +29,11 @@ def augmented_batches(
     seed: int,
     extra: Tensor | None = None,
     drop_last: bool = False,
+    workers: int = 0,
 ) -> Iterator[dict[str, Tensor]]:
     """Yield one epoch in random order, each sample augmented on its own.
 
-    Order and augmentation depend on ``seed`` only; give another seed per epoch.
+    Order and augmentation depend on ``seed`` only, however many workers there are; give another seed per epoch.
 
     Args:
         images: (N, C, X, Y) float32 in [0, 1].
@@ -40,6 +43,7 @@ def augmented_batches(
         seed: of this epoch.
         extra: (N, K, X, Y) float soft targets that move with the image, under the key "soft".
         drop_last: leave out an incomplete last batch.
+        workers: processes that augment ahead of the network; with 0 it is done here, between two steps.
 
     Yields:
         {"image", "label"[, "soft"]}: plain tensors of the types above.
@@ -49,30 +53,50 @@ def augmented_batches(
     """
     if augmentation is not None and extra is not None:
         require_soft(augmentation)
-    if isinstance(augmentation, Randomizable):
-        augmentation.set_random_state(seed=derive_seed(seed, "augmentation"))
+    arrays = {"image": images, "label": label_maps} | ({} if extra is None else {SOFT: extra})
     order = torch.randperm(len(images), generator=generator(derive_seed(seed, "order")))
-    for chosen in order.split(batch_size):
-        if drop_last and len(chosen) < batch_size:
-            return
-        batch = {"image": images[chosen], "label": label_maps[chosen]}
-        if extra is not None:
-            batch[SOFT] = extra[chosen]
-        yield batch if augmentation is None else _augment(batch, augmentation)
+    if augmentation is None:
+        for chosen in order.split(batch_size):
+            if not drop_last or len(chosen) == batch_size:
+                yield {key: value[chosen] for key, value in arrays.items()}
+        return
+    yield from DataLoader(
+        _AugmentedSamples(arrays, order.tolist(), augmentation, seed),
+        batch_size,
+        num_workers=workers,
+        drop_last=drop_last,
+        generator=generator(seed),  # else it would draw from torch's global state, which is the network's
+    )
 
 
-def _augment(batch: dict[str, Tensor], augmentation: Any) -> dict[str, Tensor]:
-    """Transform sample by sample, without MONAI's metadata: it costs time and is of no use here."""
+@dataclass(frozen=True)
+class _AugmentedSamples(Dataset[dict[str, Tensor]]):
+    """An epoch's samples in its order; each draws from a seed of its own, so that any worker may take it."""
+
+    arrays: dict[str, Tensor]
+    order: list[int]
+    augmentation: Any
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, position: int) -> dict[str, Tensor]:
+        if isinstance(self.augmentation, Randomizable):
+            self.augmentation.set_random_state(seed=derive_seed(self.seed, "augmentation", position))
+        chosen = {key: value[self.order[position]] for key, value in self.arrays.items()}
+        sample = _without_metadata(self.augmentation, chosen)
+        return {key: plain(sample[key]).to(value.dtype) for key, value in chosen.items()}
+
+
+def _without_metadata(augmentation: Any, sample: dict[str, Tensor]) -> dict[str, Any]:
+    """Transform without MONAI's metadata: it costs time and is of no use here."""
     tracked = get_track_meta()
     set_track_meta(False)
     try:
-        count = len(batch["image"])
-        samples = [augmentation({key: value[n] for key, value in batch.items()}) for n in range(count)]
+        return dict(augmentation(sample))
     finally:
         set_track_meta(tracked)
-    return {
-        key: torch.stack([plain(sample[key]) for sample in samples]).to(value.dtype) for key, value in batch.items()
-    }
 
 
 def require_soft(augmentation: Any) -> None:

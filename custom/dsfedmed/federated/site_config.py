@@ -32,6 +32,8 @@ class SiteConfig:
         bundles: folder that holds the network bundles.
         device: torch device of the heavy work.
         threads: CPU threads of a site's heavy work.
+        workers: processes that augment training images ahead of the light network, worth it beside a GPU; with 0 it is
+            done between two steps. Results do not depend on it.
         memory_gib: memory that a site's heavy work may take, in GiB (Linux); without it there is no limit. A task that
             needs more fails with that reason, and the site goes on.
         server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
@@ -50,6 +52,7 @@ class SiteConfig:
     bundles: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    workers: int = 0
     memory_gib: float | None = None
     server_threads: int = 1
     send_drawn_masks: bool = False
@@ -109,8 +112,8 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
         return value
     switches = {"send_drawn_masks": bool, "uploads_on_disk": bool}
-    wanted = {"device": str, "threads": int, "server_threads": int, **switches}[key]
-    least: int | None = {"threads": 1, "server_threads": 1}.get(key)
+    wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, **switches}[key]
+    least: int | None = {"threads": 1, "server_threads": 1, "workers": 0}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least
     if type(value) is not wanted or too_small:
         what = wanted.__name__ if least is None else f"whole number from {least}"

@@ -108,6 +108,7 @@ def train_light(
     on_step: Callable[[int, int, float], None] | None = None,
     where: str = "light network",
     precision: Autocast = "off",
+    workers: int = 0,
 ) -> TrainingSummary:
     """Train ``network`` in place.
 
@@ -128,8 +129,9 @@ def train_light(
         on_step: called with (steps done, steps in all, loss).
         where: the site, for the error.
         precision: number format of the forward pass; weights, loss and update stay float32. On CPUs with AVX-512 BF16
-            bfloat16 makes TinySAM about four times faster and a small U-Net a quarter; without, it is slower. A
+            bfloat16 makes TinySAM two to four times faster and a small U-Net a quarter; without, it is slower. A
             float16 step whose gradients overflow is left out, and counted.
+        workers: processes that augment ahead, see `augmented_batches`; results do not depend on it.
 
     Raises:
         ConfigError: both or neither of ``epochs`` and ``steps``.
@@ -137,11 +139,11 @@ def train_light(
     """
     real_steps, total = _count_steps(len(images), batch_size, epochs, steps, synthetic is not None)
     started = time.perf_counter()
-    real = _endless(images, label_maps, None, augmentation, batch_size, derive_seed(seed, "real"))
+    real = _endless(images, label_maps, None, augmentation, batch_size, derive_seed(seed, "real"), workers)
     sources = [real]
     if synthetic is not None and total > real_steps:
         drawn = derive_seed(seed, "synthetic")
-        sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn))
+        sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn, workers))
     network.train()
     losses: tuple[list[float], list[float]] = ([], [])
     samples = [0, 0]
@@ -184,17 +186,24 @@ def _count_steps(
 
 
 def _endless(
-    images: Tensor, labels: Tensor, soft: Tensor | None, augmentation: Any | None, batch_size: int, seed: int
+    images: Tensor,
+    labels: Tensor,
+    soft: Tensor | None,
+    augmentation: Any | None,
+    batch_size: int,
+    seed: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """Yield batches epoch after epoch, each epoch with its own seed."""
     epoch = 0
     while True:
-        yield from augmented_batches(images, labels, augmentation, batch_size, derive_seed(seed, epoch), extra=soft)
+        drawn = derive_seed(seed, epoch)
+        yield from augmented_batches(images, labels, augmentation, batch_size, drawn, extra=soft, workers=workers)
         epoch += 1
 
 
 def _synthetic_batches(
-    source: SyntheticSource, steps: int, augmentation: Any | None, batch_size: int, seed: int
+    source: SyntheticSource, steps: int, augmentation: Any | None, batch_size: int, seed: int, workers: int
 ) -> Iterator[Batch]:
     """Yield batches of a seeded draw from the source; only what is drawn is turned into floats and resampled."""
     size = source.batch_size or batch_size
@@ -204,7 +213,7 @@ def _synthetic_batches(
     soft = None
     if source.soft is not None:
         soft = at_size(unit_images(source.soft[drawn]), images.shape[-2:])
-    return _endless(images, labels, soft, augmentation, size, seed)
+    return _endless(images, labels, soft, augmentation, size, seed, workers)
 
 
 def _batch_loss(

@@ -95,6 +95,7 @@ def _fit(
         epochs=epochs,
         synthetic=synthetic,
         precision=info["autocast"],
+        workers=site.config.workers,
     )
 
 
