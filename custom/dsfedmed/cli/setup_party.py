@@ -28,11 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kit", type=Path, help="folder of the startup kit")
     parser.add_argument("--policies", type=Path, help="folder laid over the kit's local/, such as poc/sites/SITE/local")
     parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
+    parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, where the run's generator needs one")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the heavy work (default: 1)")
     site = parser.add_argument_group("a site")
     site.add_argument("--data", type=Path, help="folder with the site's datalist.json")
     site.add_argument("--output", type=Path, help="folder for what the site keeps; may contain {run}")
+    site.add_argument("--workers", type=int, default=0, help="processes that augment images, beside a GPU (default: 0)")
     site.add_argument("--memory-gib", type=float, help="memory limit of the heavy work, GiB (default: none)")
     server = parser.add_argument_group("the server")
     server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
@@ -48,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.policies is not None:
         copy_policies(args.policies, args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
-    configure_party(args.kit, {**values, "bundles": args.bundles, "device": args.device})
+    common = {"bundles": args.bundles, "generator": args.generator, "device": args.device}
+    configure_party(args.kit, {**values, **common})
     load_site_config(args.kit / "local", args.kit.name)
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
     if not is_server:
@@ -66,7 +69,8 @@ def _server_values(args: argparse.Namespace) -> dict[str, object]:
 def _site_values(args: argparse.Namespace) -> dict[str, object]:
     _need(args, "data", "--data")
     _need(args, "output", "--output")
-    return {"data": args.data, "output": args.output, "threads": args.threads, "memory_gib": args.memory_gib}
+    work = {"threads": args.threads, "workers": args.workers, "memory_gib": args.memory_gib}
+    return {"data": args.data, "output": args.output, **work}
 
 
 def _need(args: argparse.Namespace, name: str, option: str) -> None:
