@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError
+from dsfedmed.errors import CheckpointError, DataError, DSFedMedError
 from tests.bundles.conftest import ROOT, blocks, write_site
 from tests.bundles.test_bundles_alone import run, saved, workflow
 from tests.data.conftest import write_image
@@ -45,7 +45,9 @@ def test_a_corrupt_image_is_named(images: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "masks" / "broken_mask.png").exists()
 
 
-@pytest.mark.parametrize(("settings", "wrong"), [({"in_channels": 3}, "shape"), ({"num_classes": 2}, "shape")])
+@pytest.mark.parametrize(
+    ("settings", "wrong"), [({"in_channels": 3}, "shape"), ({"num_classes": 2}, "shape"), ({"in_channels": 2}, "shape")]
+)
 def test_weights_of_another_network_are_refused(
     images: Path, tmp_path: Path, settings: dict[str, int], wrong: str
 ) -> None:
@@ -55,13 +57,6 @@ def test_weights_of_another_network_are_refused(
     assert isinstance(cause_of(failure), CheckpointError)
     assert wrong in str(cause_of(failure))
     assert not (tmp_path / "masks").exists()
-
-
-def test_channels_that_no_image_has_are_refused(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(Exception) as failure:  # noqa: PT011
-        infer(images, saved(BUNDLE, tmp_path), tmp_path / "masks", in_channels=2)
-    assert isinstance(cause_of(failure), ConfigError)
-    assert "channels is 2" in str(cause_of(failure))
 
 
 def test_a_label_that_the_bundle_does_not_know_stops_training(tmp_path: Path) -> None:

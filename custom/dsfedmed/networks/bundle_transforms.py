@@ -28,11 +28,26 @@ class LabelToChannelsd(MapTransform):
         self.num_classes, self.nested = num_classes, nested
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item with its label maps replaced."""
+        """Return the item with its label maps replaced.
+
+        Raises:
+            DataError: a label value above ``num_classes``.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
+            self._check(item[key])
             item[key] = _like(item[key], to_channels(_plain(item[key]), self.num_classes, self.nested))
         return item
+
+    def _check(self, label: torch.Tensor) -> None:
+        highest = int(label.max())
+        if highest > self.num_classes:
+            meta = label.meta if isinstance(label, MetaTensor) else {}
+            raise DataError(
+                str(meta.get("filename_or_obj", "a label")),
+                f"label value {highest}, but the bundle has {self.num_classes} foreground classes",
+                "Map the file's values in the datalist's label_map, or set num_classes.",
+            )
 
 
 class ChannelsToLabeld(MapTransform):
