@@ -28,6 +28,14 @@ from tests.data.conftest import write_image
 ENVIRONMENT = ROOT / ".venv-label"
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
 SIZE = [32, 32]
+# The other bundles, small, and trained only so far that a mask has something in it.
+OTHERS: dict[str, dict[str, Any]] = {
+    "light_flexible_unet_segmentation": {"image_size": [64, 64]},
+    "light_tinysam_segmentation": {"image_size": [64, 64], "learning_rate": 0.001},
+    "promptless_sam_segmentation": {
+        "image_size": [32, 32], "variant": "tiny", "start_weights": "", "tuning": "full", "learning_rate": 0.01,
+    },
+}  # fmt: skip
 START_SECONDS = 400
 
 
@@ -45,17 +53,21 @@ class Server:
         return requests.request(method, self.url + path, timeout=300, **options)
 
 
-def make_release(folder: Path, site: Path, channels: int, names: tuple[str, ...]) -> Path:
-    """Train the light U-Net for a few epochs on a small site and write its release."""
-    overrides = {"image_size": SIZE, "in_channels": channels, "num_classes": len(names)}
+def make_release(
+    folder: Path, site: Path, channels: int, names: tuple[str, ...], bundle: Path = BUNDLE, **sizes: Any
+) -> Path:
+    """Train a network for a few epochs on a small site and write its release."""
+    sizes = {"image_size": SIZE, **sizes}
+    overrides = {**sizes, "in_channels": channels, "num_classes": len(names)}
+    if bundle == BUNDLE:
+        overrides["learning_rate"] = 0.01
     bundle_run(
-        config_file=str(BUNDLE / "configs/train.json"), bundle_root=str(BUNDLE), dataset_dir=str(site),
-        ckpt_dir=str(folder / "models"), epochs=12, batch_size=4, learning_rate=0.01, val_interval=4, device="cpu",
-        **overrides,
+        config_file=str(bundle / "configs/train.json"), bundle_root=str(bundle), dataset_dir=str(site),
+        ckpt_dir=str(folder / "models"), epochs=12, batch_size=4, val_interval=4, device="cpu", **overrides,
     )  # fmt: skip
     state = read_state(folder / "models/model.pt")
     facts = FederationFacts(channels, len(names), names, True)
-    return write_release(BUNDLE, folder / "release", state, {"image_size": SIZE}, facts, {"seen sites": {"dice": 1.0}})
+    return write_release(bundle, folder / "release", state, sizes, facts, {"seen sites": {"dice": 1.0}})
 
 
 def free_port() -> int:
@@ -90,6 +102,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "grey_release_segmentation": make_release(folder / "grey", sites / "grey", 1, ("block",)),
         "colour_release_segmentation": make_release(folder / "colour", sites / "colour", 3, ("block", "core")),
     }
+    for bundle, sizes in OTHERS.items():
+        name = bundle.removesuffix("_segmentation")
+        release = make_release(folder / name, sites / "grey", 1, ("block",), ROOT / "bundles" / bundle, **sizes)
+        releases[f"{name}_release_segmentation"] = release
     for seed in range(3):
         write_image(studies / f"grey{seed}.png", blocks(20 + seed, 1, False)[0])
         write_image(studies / f"colour{seed}.png", blocks(30 + seed, 2, True)[0])

@@ -20,10 +20,11 @@ from PIL import Image
 
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import save_weights
-from tests.label.conftest import Server
+from tests.label.conftest import OTHERS, Server
 
 pytestmark = [pytest.mark.monailabel, pytest.mark.timeout(1800)]
 GREY, COLOUR = "grey_release_segmentation", "colour_release_segmentation"
+OTHER_MODELS = tuple(f"{name.removesuffix('_segmentation')}_release_segmentation" for name in OTHERS)
 CPU = {"params": json.dumps({"device": "cpu"})}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -32,7 +33,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def expected(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Masks (rows, columns) that `monai.bundle run` gives for the pictures of the folder, with the releases."""
     masks = {}
-    for model, kind in ((GREY, "grey*.png"), (COLOUR, "colour*.png"), (GREY, "scan.nii.gz")):
+    others = [(model, "grey0.png") for model in OTHER_MODELS]
+    for model, kind in ((GREY, "grey*.png"), (COLOUR, "colour*.png"), (GREY, "scan.nii.gz"), *others):
         folder, release = tmp_path_factory.mktemp("run"), server.releases[model]
         (folder / "images").mkdir()
         for image in server.studies.glob(kind):
@@ -42,7 +44,8 @@ def expected(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[s
             dataset_dir=str(folder / "images"), output_dir=str(folder / "masks"),
         )  # fmt: skip
         for file in (folder / "masks").iterdir():
-            masks[file.name.removesuffix("_mask.png")] = np.asarray(Image.open(file))
+            name = file.name.removesuffix("_mask.png")
+            masks[f"{model} {name}" if model in OTHER_MODELS else name] = np.asarray(Image.open(file))
     return masks
 
 
@@ -71,7 +74,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_info_names_models_labels_trainers_scores_and_strategies(server: Server) -> None:
     info = server.ask("GET", "/info/").json()
-    assert set(info["models"]) == {GREY, COLOUR} == set(info["trainers"])
+    assert set(info["models"]) == {GREY, COLOUR, *OTHER_MODELS} == set(info["trainers"])
     assert info["models"][COLOUR]["labels"] == {"block": 1, "core": 2}
     assert {model["dimension"] for model in info["models"].values()} == {2}
     assert {model["type"] for model in info["models"].values()} == {"segmentation"}
@@ -91,6 +94,14 @@ def test_a_picture_by_id_and_by_upload_gets_the_bundles_own_mask(
         assert (mask.shape, mask.dtype) == ((30, 44), np.uint8)
         np.testing.assert_array_equal(mask, expected[image])
     assert dice(by_id > 0, truth[image] > 0) == dice(expected[image] > 0, truth[image] > 0) > 0.8
+
+
+@pytest.mark.parametrize("model", OTHER_MODELS)
+def test_every_network_serves_its_own_mask(server: Server, expected: dict[str, np.ndarray], model: str) -> None:
+    mask = mask_of(server.ask("POST", f"/infer/{model}?image=grey0&output=image", data=CPU))
+    assert (mask.shape, mask.dtype) == ((30, 44), np.uint8)
+    np.testing.assert_array_equal(mask, expected[f"{model} grey0"])
+    assert set(np.unique(mask)) == {0, 1}
 
 
 def test_nifti_keeps_size_dtype_and_affine(server: Server, expected: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         shutil.copytree(args.bundles / FOLDER, partial)
         _write_configs(partial, settings, finished.plan.facts.nested, args.site)
+        _write_card(partial / "docs" / "README.md", args.run_folder.resolve().name, args.site)
         save_weights(network.state_dict(), partial / WEIGHTS)
         require_bundle(partial, weights=True)
         partial.rename(args.out)
@@ -80,3 +81,9 @@ def _write_configs(folder: Path, settings: dict[str, Any], nested: bool, site: s
     metadata |= {"version": "1.0.0", "changelog": {"1.0.0": f"base and branch of {site}", **metadata["changelog"]}}
     for name, document in ((INFERENCE, inference), (METADATA, metadata)):
         (folder / name).write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")
+
+
+def _write_card(card: Path, run: str, site: str) -> None:
+    text = card.read_text(encoding="utf-8")
+    told = f"Weights: the base of run {run} and the branch of {site}. The run's report"
+    card.write_text(text.replace("No weights come with the bundle; a run's report", told), encoding="utf-8")
