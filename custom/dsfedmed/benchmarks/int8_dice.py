@@ -188,6 +188,7 @@ class Federation:
             mean = WeightedMean(master)
             for site in self.options.names:
                 update = self._train_site(network, site, start, optimizers, seed, number)
+                update = self.filtered(form, update, derive_seed(seed, site, "filter", number))
                 residual = residuals[site] if form.feedback else {}
                 encoded, residuals[site] = feed_back(update, residual, form.precision, site)
                 up = byte_count(encoded.tensors)
@@ -198,6 +199,10 @@ class Federation:
             if number >= self.options.rounds - self.options.last:
                 dice.append(self._validate(network, form, reference, master))
         return Outcome(statistics.fmean(dice), up, down)
+
+    def filtered(self, form: WireFormat, update: Weights, seed: int) -> Weights:  # noqa: ARG002 (for subclasses)
+        """Return what a site's own filter lets out of an update, before it is packed; here the update itself."""
+        return update
 
     def _send_down(self, form: WireFormat, reference: Reference, master: Weights) -> tuple[Reference, Weights, int]:
         """Return the new reference, the weights the sites hold, and the bytes it took."""

@@ -44,6 +44,7 @@ class RunRecord:
             "legacy": {},
             "learnability": [],
             "audit": {},
+            "privacy": {},
             "bytes": {"entries": []},
             "parameters": {},
         }

@@ -39,6 +39,7 @@ class SiteConfig:
         server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
             the last bit; more are faster and may differ in the last bits of an image or weight.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
+        require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server only).
         light_weights: weights file the light network starts from, in every method that is compared (server only).
@@ -56,6 +57,7 @@ class SiteConfig:
     memory_gib: float | None = None
     server_threads: int = 1
     send_drawn_masks: bool = False
+    require_audit: bool = True
     run: Path | None = None
     teacher: Path | None = None
     light_weights: Path | None = None
@@ -111,7 +113,7 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
         return value
-    switches = {"send_drawn_masks": bool, "uploads_on_disk": bool}
+    switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk"), bool)
     wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1, "workers": 0}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least

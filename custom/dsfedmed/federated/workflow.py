@@ -22,6 +22,7 @@ from dsfedmed.federated.bell import Ringer
 from dsfedmed.federated.files import offer_file, offer_files
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.offload import tensors_on_disk
+from dsfedmed.federated.privacy.stated import stated
 from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.published import FOLDER, publish_results
 from dsfedmed.federated.run_key import run_key
@@ -120,6 +121,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         def take(site: str, reply: Message) -> int:
             if error := reply.info.get("error"):
                 raise PayloadError(site, error["reason"], error["mend"])
+            if (said := stated(site, reply)) is not None:
+                self.record.add("privacy", **{site: said})
             if on_reply:
                 on_reply(site, reply)
             replies[site] = Message(reply.info, {}, reply.is_difference) if on_reply else reply

@@ -45,6 +45,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "comparisons": comparisons_block(record),
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),
+            "privacy": record.mapping("privacy"),
             "bytes": bytes_block(record),
             "stages": stage_seconds(record),
             "parameters": record.mapping("parameters"),

@@ -11,7 +11,7 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_tasks.synthetic import open_set
+from dsfedmed.federated.site_tasks.synthetic import open_set, require_own_audit
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.light import SyntheticSource
 from dsfedmed.training.soft_labels import decode_soft
@@ -20,6 +20,7 @@ from dsfedmed.training.soft_labels import decode_soft
 def keep_soft_labels(site: Site, request: Message) -> Message:
     """Check the soft labels and the selection, and keep them on disk; older ones are not needed any more."""
     chosen = request.info["synthetic"]
+    require_own_audit(site, chosen["manifest"], chosen["kept"])
     decode_soft(request.tensors["levels"], len(chosen["selected"]), request.info["num_classes"], "server")
     write_tensors(_file(site), request.tensors)
     return Message({"round": request.info["round"], "kept": digest(request.tensors)})
@@ -38,6 +39,7 @@ def synthetic_source(site: Site, info: dict[str, Any]) -> SyntheticSource | None
     tensors = read_tensors(path) if path.exists() else {}
     if digest(tensors) != chosen["soft_labels"]:
         raise PayloadError(site.name, "holds other soft labels than the round uses", "They are sent again next round")
+    require_own_audit(site, chosen["manifest"], chosen["kept"])
     samples = _samples(site, chosen)
     soft = decode_soft(tensors["levels"], len(samples), info["num_classes"], "server")
     return SyntheticSource(samples.images, samples.labels, soft, chosen["supervised_weight"], chosen["kl_weight"])

@@ -3,20 +3,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
+from dsfedmed.errors import PayloadError
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.generator.audit import audit as copy_check
+from dsfedmed.store.files import read_json, write_json
 
 SET_FOLDER = "synthetic"
+AUDITS = "audits"
 
 
 def open_set(site: Site, manifest: dict[str, object], kept: list[int] | None) -> SyntheticSet:
     """Open the site's copy of the set; every shard is verified against the manifest."""
     return SyntheticSet.open(site.folder / SET_FOLDER, Manifest.from_dict(manifest), kept)
+
+
+def require_own_audit(site: Site, manifest: dict[str, object], kept: list[int]) -> None:
+    """Refuse a synthetic set that this site has not audited, or that still holds what it vetoed.
+
+    Does nothing where the site switched the rule off (``require_audit``).
+
+    Raises:
+        PayloadError: the set must not be used here.
+    """
+    if not site.config.require_audit:
+        return
+    file = _verdict_file(site, manifest)
+    if not file.exists():
+        reason = "it takes no synthetic set that it has not audited (the site's rule `require_audit`)"
+        raise PayloadError(site.name, reason, "Let it take part in the audit, or leave it out of distillation at sites")
+    against = sorted(set(read_json(file)["vetoed"]) & set(kept))
+    if against:
+        reason = f"the synthetic set still holds {len(against)} images that it vetoed"
+        raise PayloadError(site.name, reason, "Take out what the sites vetoed")
 
 
 def audit(site: Site, request: Message) -> Message:
@@ -26,5 +51,11 @@ def audit(site: Site, request: Message) -> Message:
     training = site.arrays("training", info["light"]).images
     held_out = site.arrays("validation", info["light"]).images
     result = copy_check(pool.images(), training, held_out, info["quantile"], site.name)
+    vetoed = result.vetoed.tolist()
+    write_json(_verdict_file(site, info["files"]["manifest"]), {"vetoed": vetoed, "quantile": info["quantile"]})
     answer = {"threshold": result.threshold}
     return Message(answer, {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances})
+
+
+def _verdict_file(site: Site, manifest: dict[str, object]) -> Path:
+    return site.folder / AUDITS / f"{Manifest.from_dict(manifest).sha256[:16]}.json"

@@ -43,6 +43,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
             "unseen site were read once, at the end."
         ),
         _sites(record),
+        _noise(results),
         _methods(results),
         _sizes(results),
     )
@@ -107,6 +108,22 @@ def _sites(record: Record) -> Markup:
     if not rows:
         return nothing("No sites recorded.")
     return table(("Site", "Role", "Training images", "Validation", "Test"), rows)
+
+
+def _noise(results: dict[str, Any]) -> Markup:
+    """Return what sites that add noise to their updates stated last; nothing where none does."""
+    rows = []
+    for site, said in results.get("privacy", {}).items():
+        epsilon = said["epsilon"]
+        spent = "above 700" if epsilon is None else f"{epsilon:.3g}"
+        rows.append(
+            (site, f"{said['clip']:g}", f"{said['noise_multiplier']:g}", said["releases"], spent, said["delta"])
+        )
+    if not rows:
+        return Markup("")
+    columns = ("Site with noise", "Clipped to", "Noise multiplier", "Noisy updates", "Epsilon so far", "Delta")
+    return join((note("Some sites clip their updates and add noise; they stated this, over all runs."),
+                 table(columns, rows)))  # fmt: skip
 
 
 def _methods(results: dict[str, Any]) -> Markup:

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every message that left the sites of a real run, read for pixels, paths and names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dsfedmed.data.arrays import SiteArrays, load_part
+from dsfedmed.data.datalist import load_datalist
+from dsfedmed.data.labels import to_channels
+from dsfedmed.federated.recipe import export_job
+from dsfedmed.federated.site_tasks import TASKS
+from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.generator.packing import unpack_label_maps
+from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.settings import Settings, merge, read_preset
+from dsfedmed.store.files import read_json
+from tests.federated.conftest import ROOT, simulate_folder
+
+pytestmark = pytest.mark.federation
+
+SITES = ("site_a", "site_b", "site_c", "site_d")
+RUN_OF_BYTES = 48
+"""A copied row of pixels is at least this long; by chance two such runs never agree."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What left each site, and the run folder."""
+
+    folder: Path
+    run: Path
+
+    def bodies(self, site: str) -> list[bytes]:
+        return [path.read_bytes() for path in sorted((self.folder / site).glob("*.body"))]
+
+    def heads(self, site: str) -> str:
+        return "\n".join(path.read_text() for path in sorted((self.folder / site).glob("*.head")))
+
+    def tensors(self, site: str, task: str) -> list[dict[str, Tensor]]:
+        return [torch.load(path, weights_only=True) for path in sorted((self.folder / site).glob(f"*-{task}.pt"))]
+
+
+@pytest.fixture(scope="module")
+def recording(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """The smoke run with all its comparisons and a recorder at every site, behind every other filter."""
+    folder = tmp_path_factory.mktemp("leaves")
+    values = merge(read_preset(ROOT / "jobs/dsfedmed/presets/smoke.yaml"), {"preset": "smoke", "unseen": ["site_d"]})
+    job = export_job(Settings.from_dict(values), folder / "jobs")
+    (job / "app" / "custom").mkdir()
+    shutil.copy(Path(__file__).with_name("recorder.py"), job / "app" / "custom" / "recorder.py")
+    client = job / "app" / "config" / "config_fed_client.json"
+    config = json.loads(client.read_text())
+    recorder = {"path": "recorder.Recorder", "args": {"folder": str(folder / "sent")}}
+    config["components"].append({"id": "recorder", **recorder})
+    config["task_result_filters"][0]["filters"].append(recorder)  # dsf_train, behind the packing
+    others = [task for task in TASKS if task != "dsf_train"]
+    config["task_result_filters"].append({"tasks": others, "filters": [recorder]})
+    client.write_text(json.dumps(config))
+    prepare_workspace(folder / "ws", SimulatedSites(sites, folder / "run", ROOT / "bundles"))
+    code, output = simulate_folder(job, folder / "ws", site_names(sites))
+    assert code == 0, output[-3000:]
+    assert read_json(folder / "run" / "record.json")["verdict"] == "complete"
+    return Recording(folder / "sent", folder / "run")
+
+
+def arrays(sites: Path, site: str) -> SiteArrays:
+    """A site's training images as the network sees them in this run."""
+    bundle = BundleDefinition(ROOT / "bundles" / "light_unet_segmentation", {"image_size": [32, 32]})
+    return load_part(load_datalist(sites / site), "training", bundle.preprocessing())
+
+
+def rows(picture: np.ndarray) -> list[bytes]:
+    """Runs of bytes from the middle of a picture that are no constant background."""
+    raw = picture.tobytes()
+    starts = range(len(raw) // 4, 3 * len(raw) // 4, max(len(raw) // 16, 1))
+    runs = [raw[start : start + RUN_OF_BYTES] for start in starts]
+    return [run for run in runs if len(set(run)) > 8]
+
+
+def test_the_recording_holds_what_is_known_to_leave(recording: Recording) -> None:
+    """The other tests of this file find nothing; this one shows that they would."""
+    for site in SITES[:3]:
+        (masks,) = recording.tensors(site, "dsf_masks")
+        planes = masks["planes"].numpy().tobytes()
+        middle = planes[len(planes) // 2 - 200 : len(planes) // 2 + 200]
+        assert any(middle in body for body in recording.bodies(site)), "deformed masks leave, as announced"
+        (verdict,) = recording.tensors(site, "dsf_audit")
+        assert any(verdict["distances"].numpy().tobytes() in body for body in recording.bodies(site))
+        assert site in recording.heads(site)
+    assert recording.tensors("site_d", "dsf_evaluate")
+    assert not recording.tensors("site_d", "dsf_train")
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_no_path_and_no_name_of_a_case(recording: Recording, sites: Path, site: str) -> None:
+    names = {path.stem for path in (sites / site / "images").iterdir()}
+    names |= {case for part in ("training", "validation", "test") for case in
+              (item.case for item in load_datalist(sites / site).parts[part])}  # fmt: skip
+    words = [str(sites), str(recording.run), *names]
+    assert len(names) > 20
+    everything = [*recording.bodies(site), recording.heads(site).encode()]
+    for word in words:
+        for coded in (word.encode(), word.encode("utf-16-le")):
+            assert not any(coded in text for text in everything), word
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_no_row_of_pixels_in_any_number_format(recording: Recording, sites: Path, site: str) -> None:
+    bodies = b"\0".join(recording.bodies(site))
+    files = sorted((sites / site / "images").iterdir())
+    prepared = arrays(sites, site).images.numpy()
+    pictures = [np.asarray(Image.open(path)) for path in files]
+    pictures += [np.frombuffer(path.read_bytes(), np.uint8) for path in files]
+    for kind in (np.float32, np.float16, np.float64):
+        pictures += [image.astype(kind) for image in prepared]
+    pictures += [np.rint(image * 255).astype(np.uint8) for image in prepared]
+    looked_for = [run for picture in pictures for run in rows(picture)]
+    assert len(looked_for) > 500
+    assert not any(run in bodies for run in looked_for)
+    assert rows(pictures[0])[0] in bodies + pictures[0].tobytes(), "a row that is there is found"
+
+
+@pytest.mark.parametrize("site", SITES[:3])
+def test_no_tensor_correlates_with_a_training_image(recording: Recording, sites: Path, site: str) -> None:
+    """Every stretch of every float tensor, against every image, whatever gain and offset: nothing like a copy."""
+    images = arrays(sites, site).images.reshape(-1, 1, 32 * 32)
+    templates = (images - images.mean(-1, keepdim=True)) / images.std(-1, keepdim=True)
+    tasks = ("dsf_base", "dsf_branch", "dsf_train", "dsf_local", "dsf_audit")
+    sent = [t for task in tasks for message in recording.tensors(site, task) for t in message.values()]
+    long = [t.float().reshape(-1) for t in sent if t.is_floating_point() and t.numel() >= 1024]
+    assert len(long) > 20
+    found = max(highest_correlation(vector, templates) for vector in long)
+    assert highest_correlation(torch.cat([torch.rand(500), images[0, 0] * -3 + 1, torch.rand(9)]), templates) > 0.99
+    assert found < 0.6
+
+
+def highest_correlation(vector: Tensor, templates: Tensor) -> float:
+    """Return the largest |Pearson correlation| of any stretch of a vector with any template (N, 1, L)."""
+    length = templates.shape[-1]
+    ones = torch.ones(1, 1, length, dtype=torch.float64)
+    x = (vector.double() - vector.double().mean()).view(1, 1, -1)
+    total = torch.nn.functional.conv1d(x, ones)
+    squares = torch.nn.functional.conv1d(x * x, ones)
+    deviation = (squares / length - (total / length) ** 2).clamp(min=1e-18).sqrt()
+    products = torch.nn.functional.conv1d(x.float(), templates.float()).double() / length
+    return float((products / deviation).abs().max())
+
+
+@pytest.mark.parametrize("site", SITES[:3])
+def test_no_drawn_mask_leaves_as_it_is(recording: Recording, sites: Path, site: str) -> None:
+    drawn = to_channels(arrays(sites, site).labels, 1).flatten(1)
+    (sent,) = recording.tensors(site, "dsf_masks")
+    deformed = to_channels(unpack_label_maps(sent, 1, 32), 1).flatten(1)
+    overlap = 2 * (deformed @ drawn.T) / (deformed.sum(1)[:, None] + drawn.sum(1)[None])
+    assert float(overlap.max()) < 1.0
