@@ -6,7 +6,7 @@ key of a run, so that every configuration has a folder of its own and an interru
 
 Examples:
   dsfedmed setup-party kits/hospital_a --data /data/breast_us --output /srv/dsfedmed/{run} --bundles bundles
-  dsfedmed setup-party kits/hospital_a --data ... --policies poc/sites/hospital_a/local
+  dsfedmed setup-party kits/hospital_a --data ... --policies poc/sites/hospital_a/local poc/policies/guarded
   dsfedmed setup-party kits/fl.example.org --run /srv/dsfedmed/runs/{run} --storage /srv/nvflare --bundles bundles
 """
 
@@ -26,7 +26,8 @@ HELP = "set up the startup kit of a site or server"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="folder of the startup kit")
-    parser.add_argument("--policies", type=Path, help="folder laid over the kit's local/, such as poc/sites/SITE/local")
+    parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
+                        help="folders laid over the kit's local/, the last on top")  # fmt: skip
     parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, where the run's generator needs one")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
@@ -47,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the kit's ``local`` folder and say what stands there now."""
     is_server = is_server_kit(args.kit)
     values = _server_values(args) if is_server else _site_values(args)
-    if args.policies is not None:
-        copy_policies(args.policies, args.kit)
+    for folder in args.policies:
+        copy_policies(folder, args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
     common = {"bundles": args.bundles, "generator": args.generator, "device": args.device}
     configure_party(args.kit, {**values, **common})

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -86,7 +87,22 @@ def _set_up_server(kits: Path, work: Path) -> None:
 
 def _set_up_site(kits: Path, work: Path, site: str) -> None:
     where = ["--data", str(work / "data" / site), "--output", str(work / "out" / site / "{run}"), "--bundles", BUNDLES]
-    assert main(["setup-party", str(kits / site), *where, "--policies", str(ROOT / f"poc/sites/{site}/local")]) == 0
+    policies = [str(ROOT / f"poc/sites/{site}/local"), str(_privacy(work, site))]
+    assert main(["setup-party", str(kits / site), *where, "--policies", *policies]) == 0
+
+
+def _privacy(work: Path, site: str) -> Path:
+    """Each hospital has another policy; hospital_b's adds noise and lets its branch pass all the same."""
+    policy = {"hospital_a": "guarded", "hospital_b": "noise", "hospital_c": "no_generator"}[site]
+    folder = work / "policies" / site
+    shutil.copytree(ROOT / "poc" / "policies" / policy, folder)
+    if site == "hospital_b":
+        content = json.loads((folder / "privacy.json").read_text())
+        noise, guard = content["scopes"][0]["task_result_filters"]
+        noise["args"]["networks"] = "pass"
+        guard["args"] = {}
+        (folder / "privacy.json").write_text(json.dumps(content))
+    return folder
 
 
 def _ends_badly(federation: Federation, job: Path) -> str:
@@ -110,6 +126,22 @@ def test_the_lead_submits_and_fetches_a_complete_run(hospitals: Provisioned) -> 
         hospitals.user(OWN_ADMIN).fetch(job_id, hospitals.work / "not_theirs")
     for site in SITES:
         assert (hospitals.kits / site / "audit.log").exists()
+    _policies_were_kept(hospitals, record)
+
+
+def _policies_were_kept(hospitals: Provisioned, record: dict[str, Any]) -> None:
+    """The run respected what each hospital's privacy.json says, and says so."""
+    refused = {(event["site"], event["message"].split(".")[0]) for event in record["events"]}
+    assert ("hospital_c", "the site does not send its branch") in refused
+    assert set(record["masks"]) == {"hospital_a", "hospital_b"}, "no branch, no masks, and yet it takes part"
+    assert "hospital_c" in record["curves"]["dsfedmed"][-1]["loss"]
+    assert set(record["privacy"]) == {"hospital_b"}
+    stated = record["privacy"]["hospital_b"]
+    assert stated["releases"] == record["config"]["rounds"] + record["config"]["generator"]["base_rounds"]
+    assert stated["epsilon"] is None, "so little noise protects nothing that could be stated"
+    (ledger,) = (hospitals.work / "out" / "hospital_a").glob("*/egress.json")
+    assert read_json(ledger)["branch"]["replies"] == 1
+    assert read_json(ledger)["update"]["bytes"] > 1_000_000
 
 
 @pytest.mark.parametrize("user", [OBSERVER, OWN_ADMIN, COORDINATOR])

@@ -16,6 +16,8 @@ from dsfedmed.store.files import read_json
 
 FINISHED = "FINISHED"
 POLL_S = 1.0
+NOBODY = "no responses from clients"
+"""How NVFlare's command line words a server that is up and has no site yet."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Federation:
 
     def connected(self) -> list[str]:
         """Return the names of the sites that are connected to the server."""
-        status = self._call("system", "status")
+        try:
+            status = self._call("system", "status")
+        except DeploymentError as error:
+            if NOBODY in error.reason:
+                return []
+            raise
         return sorted(str(client["client_name"]) for client in status.get("clients", []))
 
     def wait_for(self, sites: list[str], timeout: float) -> None:
