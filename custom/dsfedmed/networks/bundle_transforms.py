@@ -19,13 +19,21 @@ from dsfedmed.errors import DataError
 
 
 class LabelToChannelsd(MapTransform):
-    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}."""
+    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}.
+
+    With ``saturate`` a value above K counts as K, as in masks stored as 0 and 255; else it is an error.
+    """
 
     def __init__(
-        self, keys: KeysCollection, num_classes: int, nested: bool = True, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        num_classes: int,
+        nested: bool = True,
+        saturate: bool = False,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.num_classes, self.nested = num_classes, nested
+        self.num_classes, self.nested, self.saturate = num_classes, nested, saturate
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its label maps replaced.
@@ -35,8 +43,10 @@ class LabelToChannelsd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
-            self._check(item[key])
-            item[key] = _like(item[key], to_channels(_plain(item[key]), self.num_classes, self.nested))
+            if not self.saturate:
+                self._check(item[key])
+            label = _plain(item[key]).clamp(max=self.num_classes)
+            item[key] = _like(item[key], to_channels(label, self.num_classes, self.nested))
         return item
 
     def _check(self, label: torch.Tensor) -> None:
