@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
     parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help="only write the job folder DIR/dsfedmed")
     return parser
 
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.write_job:
             from dsfedmed.federated.recipe import export_job
 
-            print(export_job(settings, args.write_job))
+            print(export_job(settings, args.write_job, gpus=args.gpus))
             return 0
         return simulate(args, settings)
     except DSFedMedError as error:

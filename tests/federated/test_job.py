@@ -19,6 +19,12 @@ def test_the_committed_job_folder_is_what_job_py_writes(tmp_path):
     assert job_files(tmp_path / "dsfedmed") == job_files(ROOT / "jobs" / "dsfedmed")
 
 
+def test_a_job_asks_for_gpus_only_when_told(tmp_path):
+    assert job.main(["--write-job", str(tmp_path), "--preset", "demo", "--gpus", "2"]) == 0
+    assert job_files(tmp_path / "dsfedmed")["meta.json"]["resource_spec"] == {"@default": {"num_of_gpus": 2}}
+    assert job_files(ROOT / "jobs" / "dsfedmed")["meta.json"]["resource_spec"] == {}
+
+
 def test_the_job_carries_no_code_and_names_only_allowed_classes():
     folder = ROOT / "jobs" / "dsfedmed" / "app"
     assert not (folder / "custom").exists()

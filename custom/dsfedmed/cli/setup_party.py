@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
     if not is_server:
         print(f"  dsfedmed check-site {args.data}")
-    print(f"  nvflare preflight-check -p {args.kit}\n  {args.kit}/startup/start.sh")
+    starts = [name for name in ("start.sh", "start_docker.sh") if (args.kit / "startup" / name).exists()]
+    if starts:
+        print(f"  nvflare preflight-check -p {args.kit}\n  {args.kit}/startup/{starts[0]}")
     return 0
 
 

@@ -32,10 +32,13 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
     Args:
         settings: the run's settings; they become the arguments of the server's workflow.
         name: of the job.
+        gpus: GPUs that every party is asked for; 0 asks for none, and the site's own ``device`` decides.
     """
 
-    def __init__(self, settings: Settings, name: str = "dsfedmed") -> None:
+    def __init__(self, settings: Settings, name: str = "dsfedmed", gpus: int = 0) -> None:
         job = FedJob(name=name, min_clients=settings.min_sites)
+        if gpus:
+            job.job.add_resource_spec("@default", {"num_of_gpus": gpus})
         job.to_server(DSFedMed(settings.to_dict()), id="dsfedmed")
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
@@ -47,7 +50,7 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
         super().__init__(job)
 
 
-def export_job(settings: Settings, folder: Path, name: str = "dsfedmed") -> Path:
+def export_job(settings: Settings, folder: Path, name: str = "dsfedmed", gpus: int = 0) -> Path:
     """Write the job as ``folder/name`` and return that path; NVFlare's own tools submit and simulate it.
 
     Only ``meta.json`` and ``app`` are written or replaced, so that the folder may hold a script and presets besides.
@@ -55,7 +58,7 @@ def export_job(settings: Settings, folder: Path, name: str = "dsfedmed") -> Path
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        DSFedMedRecipe(settings, name).job.export_job(temporary)
+        DSFedMedRecipe(settings, name, gpus).job.export_job(temporary)
         shutil.rmtree(target / "app", ignore_errors=True)
         shutil.copytree(Path(temporary) / name, target, dirs_exist_ok=True)
     return target

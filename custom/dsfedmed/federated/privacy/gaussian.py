@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from nvflare.apis.filter import Filter
@@ -58,6 +59,8 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
         delta: probability for which epsilon is stated.
         max_epsilon: the site's budget over all runs; none by default.
         networks: "refuse" or "pass" whole weights.
+        account: file of the site's account, the same for all runs; by default one in ``local``, which is read-only in
+            the containers of `nvflare deploy`.
 
     Raises:
         ConfigError: an argument is out of its range.
@@ -70,6 +73,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
         delta: float = 1e-5,
         max_epsilon: float | None = None,
         networks: str = "refuse",
+        account: str | None = None,
     ) -> None:
         super().__init__()
         norms = dict(clip) if isinstance(clip, Mapping) else {"dsf_train": clip, "dsf_base": clip}
@@ -83,7 +87,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
         if wrong:
             raise ConfigError("GaussianMechanism", f"{wrong[0]} is out of its range", "Correct local/privacy.json")
         self.clip, self.noise_multiplier, self.delta = norms, noise_multiplier, delta
-        self.max_epsilon, self.networks = max_epsilon, networks
+        self.max_epsilon, self.networks, self.account = max_epsilon, networks, account
 
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """Return the noisy reply, any other reply as it is, or a refusal."""
@@ -95,7 +99,8 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
                 raise Refusal(f"the site sends its {outgoing.kind} to nobody: no noise covers whole weights", OWN_RULE)
             if outgoing.kind != "update" or not outgoing.tensors:
                 return shareable
-            budget = Budget(local_folder(fl_ctx) / FILE.format(site=fl_ctx.get_identity_name()))
+            named = FILE.format(site=fl_ctx.get_identity_name())
+            budget = Budget(Path(self.account) if self.account else local_folder(fl_ctx) / named)
             return self._release(outgoing, budget, str(fl_ctx.get_prop(RUN) or "run"))
         except Refusal as refusal:
             self.log_warning(fl_ctx, f"not sent: {refusal.reason}")
