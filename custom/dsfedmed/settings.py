@@ -123,6 +123,8 @@ class CompareSettings:
         local: each site alone.
         fedavg: FedAvg of the light network at equal rounds.
         equal_steps: FedAvg goes on until it has taken as many local gradient steps as DSFedMed.
+        fedprox: FedProx of the light network at equal rounds.
+        fedprox_mu: weight of its proximal term.
         teacher: score the teacher before and after mutual distillation at the sites. It then travels once, for the
             comparison only; its bytes are counted apart.
         fedsam: federate the teacher itself.
@@ -132,6 +134,8 @@ class CompareSettings:
     local: bool = True
     fedavg: bool = True
     equal_steps: bool = True
+    fedprox: bool = False
+    fedprox_mu: float = 0.01
     teacher: bool = True
     fedsam: bool = False
     fedsam_learning_rate: float = 1e-4
@@ -244,6 +248,8 @@ class Settings:
             require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
         check_size(self.teacher_variant, self.teacher_size)
         quantile = self.synthetic.audit_quantile
+        mu = self.compare.fedprox_mu
+        require(mu > 0, f"{where}.compare.fedprox_mu", f"{mu} is not above 0", "Give 0.01, or leave FedProx out")
         require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
 
     @property

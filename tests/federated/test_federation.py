@@ -21,7 +21,7 @@ from dsfedmed.store.files import read_json
 from tests.federated.conftest import stage_tensors
 
 pytestmark = pytest.mark.federation
-METHODS = {"local", "fedavg", "fedavg_equal_steps", "dsfedmed", "teacher_before", "teacher", "fedsam"}
+METHODS = {"local", "fedavg", "fedavg_equal_steps", "dsfedmed", "teacher_before", "teacher", "fedsam", "fedprox"}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def test_equal_steps_means_as_many_local_gradient_steps_at_least(federation):
     budgets = read_json(federation.folder / "record.json")["budgets"]
     assert budgets["fedavg"]["rounds"] == budgets["dsfedmed"]["rounds"] == 3
     assert budgets["fedavg"]["local_steps"] < budgets["dsfedmed"]["local_steps"]
+    assert budgets["fedprox"] == budgets["fedavg"], "as many rounds and steps"
     assert budgets["fedavg_equal_steps"]["local_steps"] >= budgets["dsfedmed"]["local_steps"]
 
 

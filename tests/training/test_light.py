@@ -150,3 +150,21 @@ def test_dropout_repeats_with_the_seed_and_whatever_was_drawn_before() -> None:
 
     assert torch.equal(run(3, before=0), run(3, before=7))
     assert not torch.equal(run(3, before=0), run(4, before=0))
+
+
+def test_the_proximal_term_holds_the_weights_near_their_start() -> None:
+    """The larger mu, the shorter the way; its gradient is mu (w - w_0), which one step by hand shows."""
+    ways = []
+    for mu in (0.0, 0.3, 3.0):
+        light = TinyLight()
+        start = [parameter.detach().clone() for parameter in light.parameters()]
+        trained(light, epochs=6, proximal=mu)
+        ways.append(sum(float((p.detach() - s).square().sum()) for p, s in zip(light.parameters(), start, strict=True)))
+    assert ways[0] > ways[1] > ways[2] > 0
+    first, same = TinyLight(), TinyLight()
+    same.load_state_dict(first.state_dict())
+    trained(first, steps=1)
+    trained(same, steps=1, proximal=5.0)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True)), (
+        "nothing moved yet"
+    )

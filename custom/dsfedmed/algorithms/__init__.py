@@ -20,6 +20,7 @@ from dsfedmed.algorithms.losses import (
     symmetric_kl,
     symmetric_kl_per_sample,
 )
+from dsfedmed.algorithms.proximal import proximal_term
 from dsfedmed.algorithms.selection import select_softmax, select_top, selection_count
 from dsfedmed.algorithms.soft_divergence import soft_kl
 
@@ -32,6 +33,7 @@ __all__ = [
     "bernoulli_kl_released",
     "learnability_score",
     "mutual_distillation_loss",
+    "proximal_term",
     "select_batch_quantile",
     "select_from_pool",
     "select_in_batch",

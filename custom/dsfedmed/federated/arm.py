@@ -73,11 +73,13 @@ class Arm:
         name: key of its curve and of its seeds.
         network: which network travels.
         learning_rate: the teacher's Adam rate (FedSAM); the light network's stands in its bundle.
+        proximal: FedProx's mu; 0 is plain FedAvg.
     """
 
     name: str
     network: Literal["light", "teacher"] = "light"
     learning_rate: float = 0.0
+    proximal: float = 0.0
 
 
 def train_round(
@@ -176,6 +178,7 @@ def _request(
         "network": arm.network,
         "teacher": plan.teacher_spec,
         "learning_rate": arm.learning_rate,
+        "proximal": arm.proximal,
         "round": number,
         "epochs": epochs,
         "batch_size": settings.batch_size,

@@ -27,6 +27,7 @@ class DSFedMed(FederatedWorkflow):
         compared = {
             "compare fedavg": asked.fedavg or asked.equal_steps,
             "compare equal steps": asked.equal_steps,
+            "compare fedprox": asked.fedprox,
             "compare local": asked.local,
             "compare fedsam": asked.fedsam,
         }

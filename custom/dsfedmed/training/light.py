@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the light network at a site: its own images, and optionally the synthetic set beside them.
 
-Source: DSFedMed, arXiv 2601.16073, local training (released: one pass, BCE). Plain: no proximal term, no clipping, no
-schedule. With a ``SyntheticSource`` (our extension, distillation at the sites) real and synthetic gradient steps
-alternate, real first; every step counts, so that runs can be compared at equal steps. The synthetic loss is
+Source: DSFedMed, arXiv 2601.16073, local training (released: one pass, BCE). Plain: no clipping, no schedule; FedProx's
+proximal term for that baseline only. With a ``SyntheticSource`` (our extension, distillation at the sites) real and
+synthetic gradient steps alternate, real first; every step counts, so that runs can be compared at equal steps. The
+synthetic loss is
 
     supervised_weight * loss(z, y) + kl_weight * pixel mean of D(p_T, sigmoid(z))
 
@@ -21,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from dsfedmed.algorithms.proximal import proximal_term
 from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.labels import to_channels
@@ -109,6 +111,7 @@ def train_light(
     where: str = "light network",
     precision: Autocast = "off",
     workers: int = 0,
+    proximal: float = 0.0,
 ) -> TrainingSummary:
     """Train ``network`` in place.
 
@@ -132,6 +135,7 @@ def train_light(
             bfloat16 makes TinySAM two to four times faster and a small U-Net a quarter; without, it is slower. A
             float16 step whose gradients overflow is left out, and counted.
         workers: processes that augment ahead, see `augmented_batches`; results do not depend on it.
+        proximal: FedProx's mu: mu / 2 |w - w_0|^2 is added to every step's loss, w_0 being the weights at the call.
 
     Raises:
         ConfigError: both or neither of ``epochs`` and ``steps``.
@@ -145,6 +149,8 @@ def train_light(
         drawn = derive_seed(seed, "synthetic")
         sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn, workers))
     network.train()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad] if proximal else []
+    anchor = [parameter.detach().clone() for parameter in trained]
     losses: tuple[list[float], list[float]] = ([], [])
     samples = [0, 0]
     device = device_of(network)
@@ -154,6 +160,8 @@ def train_light(
             kind = step % len(sources)
             batch = next(sources[kind])
             value = _batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, precision)
+            if proximal:
+                value = value + proximal * proximal_term(trained, anchor)
             losses[kind].append(_descend(value, optimizer, scaler, where, step))
             samples[kind] += len(batch["image"])
             if on_step is not None:

@@ -39,7 +39,8 @@ def train(site: Site, request: Message) -> Message:
     optimizer = optimizer_for(site, info, info["network"], network)
     _restore(site, info, optimizer)
     seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
-    summary = _fit(site, info, network, optimizer, seed, info["epochs"], synthetic_source(site, info))
+    synthetic = synthetic_source(site, info)
+    summary = _fit(site, info, network, optimizer, seed, info["epochs"], synthetic, info.get("proximal", 0.0))
     _keep(site, info, optimizer)
     update = difference(trained_tensors(network), start)
     answer |= {
@@ -78,6 +79,7 @@ def _fit(
     seed: int,
     epochs: int,
     synthetic: SyntheticSource | None,
+    proximal: float = 0.0,
 ) -> TrainingSummary:
     bundle, arrays = site.bundle(info["light"]), site.arrays("training", info["light"])
     network.train()
@@ -96,6 +98,7 @@ def _fit(
         synthetic=synthetic,
         precision=info["autocast"],
         workers=site.config.workers,
+        proximal=proximal,
     )
 
 

@@ -40,6 +40,8 @@ def compare(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
     asked = flow.settings.compare
     if asked.fedavg or asked.equal_steps:
         contenders |= _fedavg(flow, plan, ours)
+    if asked.fedprox:
+        contenders["fedprox"] = _fedprox(flow, plan)
     if asked.local:
         contenders |= _local(flow, plan)
     if asked.fedsam:
@@ -70,6 +72,18 @@ def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
             record_choice(flow, "fedavg_equal_steps", state)
             flow.store.put("compare equal steps", {})
     return contenders
+
+
+def _fedprox(flow: FederatedWorkflow, plan: Plan) -> Contender:
+    """FedProx at equal rounds: FedAvg whose sites are held near the round's start (Li et al., MLSys 2020)."""
+    arm = Arm("fedprox", proximal=flow.settings.compare.fedprox_mu)
+    with flow.stage("compare fedprox", "comparison"):
+        rounds = flow.settings.rounds
+        state = open_arm(flow, arm, start_weights(plan))
+        state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
+        record_choice(flow, "fedprox", state)
+        flow.store.put("compare fedprox", {})
+        return Contender(state.best)
 
 
 def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
