@@ -128,7 +128,8 @@ class CompareSettings:
         teacher: score the teacher before and after mutual distillation at the sites. It then travels once, for the
             comparison only; its bytes are counted apart.
         fedsam: federate the teacher itself.
-        fedsam_learning_rate: its Adam rate.
+        fedmsa: federate adapters in the teacher and its mask decoder; every site holds the `teacher` file.
+        fedsam_learning_rate: the Adam rate of both.
     """
 
     local: bool = True
@@ -138,6 +139,7 @@ class CompareSettings:
     fedprox_mu: float = 0.01
     teacher: bool = True
     fedsam: bool = False
+    fedmsa: bool = False
     fedsam_learning_rate: float = 1e-4
 
 

@@ -21,7 +21,17 @@ from dsfedmed.store.files import read_json
 from tests.federated.conftest import stage_tensors
 
 pytestmark = pytest.mark.federation
-METHODS = {"local", "fedavg", "fedavg_equal_steps", "dsfedmed", "teacher_before", "teacher", "fedsam", "fedprox"}
+METHODS = {
+    "local",
+    "fedavg",
+    "fedavg_equal_steps",
+    "dsfedmed",
+    "teacher_before",
+    "teacher",
+    "fedsam",
+    "fedmsa",
+    "fedprox",
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +58,7 @@ def test_equal_steps_means_as_many_local_gradient_steps_at_least(federation):
     assert budgets["fedavg"]["rounds"] == budgets["dsfedmed"]["rounds"] == 3
     assert budgets["fedavg"]["local_steps"] < budgets["dsfedmed"]["local_steps"]
     assert budgets["fedprox"] == budgets["fedavg"], "as many rounds and steps"
+    assert budgets["fedmsa"] == budgets["fedsam"]
     assert budgets["fedavg_equal_steps"]["local_steps"] >= budgets["dsfedmed"]["local_steps"]
 
 
@@ -84,6 +95,15 @@ def test_the_ledger_counts_at_least_the_tensors_and_at_most_a_little_more(federa
     assert sum(row["bytes"] for row in unseen) < 20_000, "the unseen site takes no part in the rounds"
     method = [row["bytes"] for row in record["bytes"]["entries"] if row["purpose"] == "method"]
     assert results["bytes"]["up"] + results["bytes"]["down"] == sum(method)
+
+
+def test_fedmsa_moves_a_part_of_what_fedsam_moves(federation):
+    """Adapters and decoder only: of this tiny teacher still most of it, of SAM ViT-B 12 % (tests/networks)."""
+    rows = read_json(federation.folder / "record.json")["bytes"]["entries"]
+    adapters, whole = (
+        sum(row["bytes"] for row in rows if row["stage"] == f"compare {name}") for name in ("fedmsa", "fedsam")
+    )
+    assert 0 < adapters < whole
 
 
 def test_no_pixel_path_or_name_left_a_site(federation):

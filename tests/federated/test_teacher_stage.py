@@ -16,6 +16,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.federated.site_tasks.evaluate import evaluate
+from dsfedmed.federated.site_tasks.networks import build
 from dsfedmed.federated.site_tasks.train import train
 from dsfedmed.federated.stages.teacher import start_teacher
 from dsfedmed.networks.checkpoints import save_weights
@@ -105,3 +106,27 @@ def test_fedsam_trains_and_scores_a_teacher_of_another_size(tmp_path: Path) -> N
     scored = {name.replace("weights/", "fedsam/"): tensor for name, tensor in weights.items()}
     answer = evaluate(site, Message({**asked, "pictures": []}, scored))
     assert len(answer.info["cases"]["fedsam"]) == 2
+
+
+def test_fedmsa_holds_every_site_to_the_server_s_foundation(tmp_path: Path) -> None:
+    """The frozen part is the site's own file, of the same hash; without a file it is the same random start."""
+    file = tmp_path / "teacher.safetensors"
+    save_weights(build_promptless_sam("tiny", 32, 1, seed=9).state_dict(), file)
+    settings = tiny_settings()
+    here = replace(tiny_plan(settings), teacher=file)
+    info = {"teacher": here.teacher_spec, "foundation": here.teacher_foundation}
+    site = Site("site_a", SiteConfig(bundles=BUNDLES, teacher=file), tmp_path / "own")
+    built = build(site, info, "adapted").state_dict()
+    expected = build_promptless_sam("tiny", 32, 1, seed=9).state_dict()
+    attention = "image_encoder.blocks.0.attn"
+    assert torch.equal(built[f"{attention}.layer.qkv.weight"], expected[f"{attention}.qkv.weight"])
+    other = tmp_path / "other.safetensors"
+    save_weights(build_promptless_sam("tiny", 32, 1, seed=8).state_dict(), other)
+    for wrong in (other, tmp_path / "none.safetensors"):
+        with pytest.raises(ConfigError, match="is missing or is not the server's"):
+            build(Site("site_a", SiteConfig(bundles=BUNDLES, teacher=wrong), tmp_path / "own"), info, "adapted")
+    start = tiny_plan(settings)
+    info = {"teacher": start.teacher_spec, "foundation": start.teacher_foundation}
+    random = build(Site("site_a", SiteConfig(bundles=BUNDLES), tmp_path / "own"), info, "adapted").state_dict()
+    position = "image_encoder.pos_embed"
+    assert torch.equal(random[position], start.teacher_network().state_dict()[position])

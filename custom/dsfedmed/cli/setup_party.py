@@ -29,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
                         help="folders laid over the kit's local/, the last on top")  # fmt: skip
     parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
+    parser.add_argument(
+        "--teacher", type=Path, help="weights file of the teacher's foundation; at sites for FedMSA only"
+    )
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, where the run's generator needs one")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the heavy work (default: 1)")
@@ -40,7 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("the server")
     server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
     server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
-    server.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation")
     server.add_argument("--light-weights", type=Path, help="weights file of the light network")
 
 
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     for folder in args.policies:
         copy_policies(folder, args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
-    common = {"bundles": args.bundles, "generator": args.generator, "device": args.device}
+    common = {"bundles": args.bundles, "teacher": args.teacher, "generator": args.generator, "device": args.device}
     configure_party(args.kit, {**values, **common})
     load_site_config(args.kit / "local", args.kit.name)
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _server_values(args: argparse.Namespace) -> dict[str, object]:
     _need(args, "run_folder", "--run")
-    own = {"run": args.run_folder, "teacher": args.teacher, "light_weights": args.light_weights}
+    own = {"run": args.run_folder, "light_weights": args.light_weights}
     return {**own, "server_threads": args.threads}
 
 

@@ -18,6 +18,7 @@ from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.store.stage_store import StageResult
 
 Weights = dict[str, Tensor]
+NetworkKind = Literal["light", "teacher", "adapted"]
 FACTS = ("validation", "steps", "loss")
 
 
@@ -71,13 +72,13 @@ class Arm:
 
     Attributes:
         name: key of its curve and of its seeds.
-        network: which network travels.
-        learning_rate: the teacher's Adam rate (FedSAM); the light network's stands in its bundle.
+        network: which network travels; of "adapted", the teacher with FedMSA's adapters, what learns.
+        learning_rate: the teacher's Adam rate (FedSAM, FedMSA); the light network's stands in its bundle.
         proximal: FedProx's mu; 0 is plain FedAvg.
     """
 
     name: str
-    network: Literal["light", "teacher"] = "light"
+    network: NetworkKind = "light"
     learning_rate: float = 0.0
     proximal: float = 0.0
 
@@ -177,6 +178,7 @@ def _request(
         "arm": arm.name,
         "network": arm.network,
         "teacher": plan.teacher_spec,
+        "foundation": plan.teacher_foundation if arm.network == "adapted" else None,
         "learning_rate": arm.learning_rate,
         "proximal": arm.proximal,
         "round": number,

@@ -30,6 +30,7 @@ class DSFedMed(FederatedWorkflow):
             "compare fedprox": asked.fedprox,
             "compare local": asked.local,
             "compare fedsam": asked.fedsam,
+            "compare fedmsa": asked.fedmsa,
         }
         base = ("fit base",) if trains_base(settings) else ()
         before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", "rounds")

@@ -17,6 +17,7 @@ from dsfedmed.networks.light_weights import load_light_weights
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
+from dsfedmed.store.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Plan:
         light_bundle: the bundle of the light network with the run's sizes laid over it.
         generator: the generator at the run's sizes.
         light_weights: weights file the light network starts from; None for a random start.
+        teacher: weights file of the teacher's foundation; None for a random start.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Plan:
     light_bundle: BundleDefinition
     generator: GeneratorConfig
     light_weights: Path | None = None
+    teacher: Path | None = None
 
     @property
     def light_spec(self) -> dict[str, Any]:
@@ -65,6 +68,12 @@ class Plan:
             "image_size": self.settings.teacher_size,
             "num_classes": self.facts.num_classes,
         }
+
+    @property
+    def teacher_foundation(self) -> dict[str, Any]:
+        """The frozen part that every site needs for FedMSA: the hash of the file, or the seed of the random start."""
+        sha256 = file_sha256(self.teacher) if self.teacher else None
+        return {"sha256": sha256, "seed": derive_seed(self.settings.seed, "teacher")}
 
     def light_network(self) -> nn.Module:
         """Build the light network with the run's start weights: the same for every method that is compared.
@@ -105,4 +114,6 @@ def make_plan(settings: Settings, config: SiteConfig, facts: FederationFacts, co
     folder: Path = config.need("bundles") / settings.light.bundle
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
-    return Plan(settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights)
+    return Plan(
+        settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights, config.teacher
+    )

@@ -41,7 +41,7 @@ class SiteConfig:
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
         run: the run folder (server only): record, report, release, stage store.
-        teacher: weights file the teacher starts from (server only).
+        teacher: weights file the teacher starts from (server; at sites for FedMSA only, which freezes it there).
         light_weights: weights file the light network starts from, in every method that is compared (server only).
         uploads_on_disk: large tensors that arrive lie on disk until their turn (server only; see
             `dsfedmed.federated.offload`).

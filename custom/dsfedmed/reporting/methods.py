@@ -21,13 +21,12 @@ METHODS = (
     Method("local", "Local only", "light network trained at each site alone, no federation", "#7a828e"),
     Method("fedavg", "FedAvg", "light network, FedAvg, as many rounds as DSFedMed", "#1c6fb8"),
     Method("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6"),
-    Method(
-        "fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", required=False
-    ),
+    Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", required=False),
     Method("dsfedmed", "DSFedMed", "light network, FedAvg with learnability-guided mutual distillation", "#d9480f"),
     Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8"),
     Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5"),
     Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", required=False),
+    Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", required=False),
 )
 BY_KEY = {method.key: method for method in METHODS}
 OURS = "dsfedmed"

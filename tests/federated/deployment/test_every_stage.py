@@ -59,7 +59,7 @@ def test_a_worker_killed_in_every_stage_leaves_a_complete_run_that_says_where(ho
     job = hospitals.submit(settings)
     for stage in ("fit base", "fit branches", "audit", "rounds"):
         wait_for_stage(hospitals, settings, stage)
-        assert kill_party(hospitals.poc.kit("site_b"), "worker") == 1, stage
+        wait_until(lambda: kill_party(hospitals.poc.kit("site_b"), "worker") == 1, 60, f"a worker in {stage}")
     assert hospitals.poc.user().wait(job, PATIENT_S) == "FINISHED:COMPLETED"
     record = hospitals.record(settings)
     assert record["verdict"] == "complete"

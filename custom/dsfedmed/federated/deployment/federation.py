@@ -16,6 +16,8 @@ from dsfedmed.store.files import read_json
 
 FINISHED = "FINISHED"
 POLL_S = 1.0
+STATUS_S = 40.0
+"""For one question about the federation's status; asked again when NVFlare's command line hangs."""
 NOBODY = "no responses from clients"
 """How NVFlare's command line words a server that is up and has no site yet."""
 
@@ -35,7 +37,7 @@ class Federation:
     def connected(self) -> list[str]:
         """Return the names of the sites that are connected to the server."""
         try:
-            status = self._call("system", "status")
+            status = self._call("system", "status", timeout=STATUS_S)
         except DeploymentError as error:
             if NOBODY in error.reason:
                 return []

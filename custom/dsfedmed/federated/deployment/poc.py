@@ -96,11 +96,14 @@ class Poc:
         return names
 
     def start(self, only: str | None = None) -> None:
-        """Start server and sites (or one of them) and wait until the sites are connected."""
+        """Start server and sites (or one of them) and wait until the server answers and the sites are connected.
+
+        NVFlare's own waiting was seen to hang with everybody connected, so it is told not to wait.
+        """
         chosen = ["-p", only] if only else []
-        self.command.call("poc", "start", "--timeout", str(READY_S), *chosen, timeout=READY_S + 60)
-        if only != SERVER:
-            self.user().wait_for([only] if only else self.sites(), READY_S)
+        self.command.call("poc", "start", "--no-wait", *chosen)
+        sites = self.sites() if only is None else [name for name in self.sites() if name == only]
+        self.user().wait_for(sites, READY_S)
 
     def stop(self) -> None:
         """Stop whatever of this federation still runs.

@@ -8,18 +8,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.compression import unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.federated.site import Site
-from dsfedmed.networks.promptless_sam import build_promptless_sam
+from dsfedmed.networks.adapters import add_adapters
+from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.store.files import file_sha256
 
 
 def build(site: Site, info: dict[str, Any], kind: str) -> nn.Module:
-    """Build the "light" network from the site's bundle, or the "teacher" from its sizes."""
+    """Build the "light" network from the site's bundle, or the "teacher" from its sizes ("adapted": with adapters)."""
     if kind == "light":
         return site.bundle(info["light"]).network()
     teacher = info["teacher"]
-    return build_promptless_sam(teacher["variant"], teacher["image_size"], teacher["num_classes"])
+    seed = info["foundation"]["seed"] if kind == "adapted" else 0
+    network = build_promptless_sam(teacher["variant"], teacher["image_size"], teacher["num_classes"], seed=seed)
+    return add_adapters(_with_foundation(site, network, info["foundation"])) if kind == "adapted" else network
+
+
+def _with_foundation(site: Site, network: PromptlessSam, foundation: dict[str, Any]) -> PromptlessSam:
+    """Load the site's own copy of the frozen part, which must be the server's to the last byte.
+
+    Raises:
+        ConfigError: the site has no such file, or another one.
+    """
+    if foundation["sha256"] is None:
+        return network
+    path = site.config.need("teacher")
+    if not path.is_file() or file_sha256(path) != foundation["sha256"]:
+        reason = "its `teacher` file is missing or is not the server's"
+        raise ConfigError(site.name, reason, "Install the same file at all sites; FedMSA does not send it")
+    load_weights(network, path, "teacher", allow_head_change=True, allow_resize=True)
+    return network
 
 
 def load(network: nn.Module, tensors: dict[str, Tensor], device: str) -> dict[str, Tensor]:
@@ -46,7 +68,7 @@ def optimizer_for(site: Site, info: dict[str, Any], kind: str, network: nn.Modul
     """Return the bundle's optimiser for the light network, Adam with the announced rate for the teacher."""
     if kind == "light":
         return site.bundle(info["light"]).optimizer(network.parameters())
-    return torch.optim.Adam(network.parameters(), lr=info["learning_rate"])
+    return torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=info["learning_rate"])
 
 
 def prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

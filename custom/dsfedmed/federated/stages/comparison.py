@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, train_until
+from dsfedmed.federated.arm import Arm, ArmState, NetworkKind, open_arm, record_choice, train_until
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.rounds import start_weights
 from dsfedmed.federated.stages.teacher import start_teacher
 from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.store.stage_store import StageResult
 
 
@@ -30,7 +31,7 @@ class Contender:
     """
 
     weights: Weights
-    network: Literal["light", "teacher"] = "light"
+    network: NetworkKind = "light"
     sites: tuple[str, ...] | None = None
 
 
@@ -46,6 +47,8 @@ def compare(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
         contenders |= _local(flow, plan)
     if asked.fedsam:
         contenders["fedsam"] = _fedsam(flow, plan)
+    if asked.fedmsa:
+        contenders["fedmsa"] = _fedmsa(flow, plan)
     return contenders
 
 
@@ -131,3 +134,16 @@ def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
         record_choice(flow, "fedsam", state)
         flow.store.put("compare fedsam", {})
         return Contender(state.best, "teacher")
+
+
+def _fedmsa(flow: FederatedWorkflow, plan: Plan) -> Contender:
+    """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
+    arm = Arm("fedmsa", "adapted", flow.settings.compare.fedsam_learning_rate)
+    with flow.stage("compare fedmsa", "comparison"):
+        teacher, _ = start_teacher(flow, plan)
+        start = {name: tensor.detach().clone() for name, tensor in trained_tensors(add_adapters(teacher)).items()}
+        rounds = flow.settings.rounds
+        state = train_until(flow, plan, arm, open_arm(flow, arm, start), lambda now: now.round >= rounds, rounds)
+        record_choice(flow, "fedmsa", state)
+        flow.store.put("compare fedmsa", {})
+        return Contender(state.best, "adapted")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FedMSA's adapters: where they sit by hand, what learns, and the published counts."""
+
+from __future__ import annotations
+
+import torch
+
+from dsfedmed.networks.adapters import Adapter, WithAdapter, add_adapters
+from dsfedmed.networks.promptless_sam import build_promptless_sam
+
+
+def test_an_adapted_network_starts_as_the_network_itself() -> None:
+    network, images = build_promptless_sam("tiny", 32, 2, seed=1), torch.rand(2, 3, 32, 32)
+    before = network(images)
+    state = torch.random.get_rng_state()
+    assert torch.equal(add_adapters(network, seed=3)(images), before)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_behind_the_layer_with_its_skip_and_beside_it_by_half() -> None:
+    behind, beside = (WithAdapter(torch.nn.Identity(), 4, beside=flag) for flag in (False, True))
+    tokens = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    for layer in (behind, beside):
+        torch.nn.init.ones_(layer.adapter.down.weight)
+        torch.nn.init.zeros_(layer.adapter.down.bias)
+        torch.nn.init.ones_(layer.adapter.up.weight)
+    raised = float(torch.nn.functional.gelu(torch.tensor(10.0)))
+    torch.testing.assert_close(behind(tokens), tokens + raised)
+    torch.testing.assert_close(beside(tokens), tokens + 0.5 * raised)
+
+
+def test_only_adapters_and_decoder_learn_and_all_of_them_do() -> None:
+    network = add_adapters(build_promptless_sam("tiny", 32, 2, seed=1))
+    for adapter in (module for module in network.modules() if isinstance(module, Adapter)):
+        torch.nn.init.normal_(adapter.up.weight)
+    network(torch.rand(2, 3, 32, 32)).square().mean().backward()
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert learning == {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert all(".adapter." in name or name.startswith("mask_decoder.") for name in learning)
+
+
+def test_the_published_counts_at_vit_b() -> None:
+    with torch.device("meta"):
+        network = build_promptless_sam("vit_b", 1024, 1)
+        frozen = sum(parameter.numel() for parameter in network.prompt_encoder.parameters())
+        decoder = sum(parameter.numel() for parameter in network.mask_decoder.parameters())
+        idle = sum(parameter.numel() for parameter in network.mask_decoder.iou_prediction_head.parameters())
+        one = sum(parameter.numel() for parameter in Adapter(768).parameters())
+        add_adapters(network)
+    assert (one, decoder, frozen) == (295_872, 4_058_345, 6_220)
+    assert 36 * one + decoder + frozen == 14_715_957
+    learning = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    assert learning == 24 * one + decoder - idle
+    assert learning / 93_735_477 < 0.16, "at most 16 % of FedSAM's bytes"
