@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +94,38 @@ def test_soft_labels_go_to_those_that_lack_them_until_they_have_them(tmp_path: P
     flow, sites, distillation, light = _make(tmp_path)
     distillation.run(1, light, 1)
     sites.absent, sites.wrong = {"site_a"}, {"site_b"}
+    assert distillation.send_soft_labels() is None, "nobody has them"
+    sites.wrong = set()
     chosen = distillation.send_soft_labels()
     assert chosen is not None
     assert chosen["soft_labels"] == distillation.soft_labels.sha256  # type: ignore[union-attr]
     assert chosen["kept"] == list(range(1, PAIRS))
-    sites.wrong = set()
-    distillation.send_soft_labels()
+    assert chosen["sites"] == ["site_b"], "the other trains on its own images until it has them"
     sites.absent = set()
     distillation.send_soft_labels()
-    assert distillation.send_soft_labels() == chosen
+    assert distillation.send_soft_labels() == {**chosen, "sites": ["site_a", "site_b"]}
     assert [targets for _, targets, _ in flow.asked] == [("site_a", "site_b"), ("site_a", "site_b"), ("site_a",)]
     distillation.run(2, light, 1)
     distillation.send_soft_labels()
     assert flow.asked[-1][1] == ("site_a", "site_b"), "new soft labels go to all"
+
+
+@pytest.mark.parametrize("vetoed", [[], [0], [2]])
+def test_a_site_that_missed_the_audit_does_it_late(tmp_path: Path, vetoed: list[int]) -> None:
+    """The set stays sealed: who vetoes what it holds (0 is not kept) trains without it; nobody is asked twice."""
+    flow, _, distillation, light = _make(tmp_path)
+    distillation.sealed = replace(distillation.sealed, auditors=frozenset({"site_a"}))
+    verdict = {"vetoed": torch.tensor(vetoed, dtype=torch.int64), "distances": torch.rand(PAIRS)}
+    answer = flow.answer
+    flow.answer = lambda s, t, r: Message({"threshold": 0.1}, verdict) if t == "dsf_audit" else answer(s, t, r)
+    distillation.run(1, light, 1)
+    chosen = distillation.send_soft_labels()
+    assert chosen is not None
+    assert chosen["sites"] == (["site_a"] if vetoed == [2] else ["site_a", "site_b"])
+    assert distillation.send_soft_labels() == chosen
+    assert [(task, targets) for task, targets, _ in flow.asked if task == "dsf_audit"] == [("dsf_audit", ("site_b",))]
+    told = [(kind, site) for kind, site, _ in flow.record.data.get("events", [])]
+    assert told == ([("vetoed", "site_b")] if vetoed == [2] else [])
 
 
 @pytest.mark.parametrize("at", ["sites", "both"])

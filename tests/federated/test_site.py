@@ -254,6 +254,7 @@ def test_weights_that_are_not_as_announced_are_refused(site: Site, plan: Plan, c
 
 def test_other_soft_labels_than_the_round_s_are_refused(site: Site, plan: Plan) -> None:
     chosen = {"soft_labels": "0" * 64, "selected": [0], "supervised_weight": 1.0, "kl_weight": 1.0}
+    chosen["sites"] = ["site_a"]
     with pytest.raises(PayloadError, match=r"site_a: holds other soft labels than the round uses"):
         train(site, _request(plan, start_weights(plan), synthetic=chosen))
 

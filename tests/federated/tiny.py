@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from dsfedmed.data.facts import FederationFacts
+from dsfedmed.data.manifest import Manifest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_config import SiteConfig
@@ -50,6 +52,9 @@ class FakeRecord:
     def add(self, part: str, **entries: Any) -> None:
         self.data[part] = {**self.data[part], **entries}
 
+    def event(self, kind: str, message: str, stage: str = "", round_number: int | None = None, site: str = "") -> None:
+        self.data.setdefault("events", []).append((kind, site, message))
+
 
 class FakeProgress:
     """Keeps the lines."""
@@ -79,6 +84,7 @@ class FakeFlow:
         self.record, self.progress = FakeRecord(), FakeProgress()
         self.asked: list[tuple[str, tuple[str, ...], Message]] = []
         self.tracked: list[tuple[str, float, int]] = []
+        self.ledger = SimpleNamespace(stage="rounds")
 
     def ask(
         self,
@@ -99,6 +105,10 @@ class FakeFlow:
                 on_reply(site, reply)
             replies[site] = Message(reply.info, {} if on_reply else reply.tensors, reply.is_difference)
         return replies
+
+    @contextmanager
+    def offered(self, folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:
+        yield {"from": "here", "manifest": manifest.to_dict()}
 
     @contextmanager
     def offered_file(self, path: Path) -> Iterator[dict[str, Any]]:

@@ -27,13 +27,13 @@ def keep_soft_labels(site: Site, request: Message) -> Message:
 
 
 def synthetic_source(site: Site, info: dict[str, Any]) -> SyntheticSource | None:
-    """Return the selected synthetic samples with the teacher's soft labels, if the request speaks of a selection.
+    """Return the selected synthetic samples with the teacher's soft labels, if the request names this site for them.
 
     Raises:
         PayloadError: the soft labels here are not those that the request means.
     """
     chosen = info.get("synthetic")
-    if chosen is None:
+    if chosen is None or site.name not in chosen["sites"]:
         return None
     path = _file(site)
     tensors = read_tensors(path) if path.exists() else {}

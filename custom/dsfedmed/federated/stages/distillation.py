@@ -15,7 +15,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.stages.generators import Weights
-from dsfedmed.federated.stages.synthetic_set import SealedSet
+from dsfedmed.federated.stages.synthetic_set import SealedSet, late_audit
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
@@ -94,9 +94,14 @@ class Distillation:
         return self._light
 
     def send_soft_labels(self) -> dict[str, Any] | None:
-        """Let every site that lacks the present soft labels have them; return what a round's request says of them."""
+        """Let every site that lacks the present soft labels have them; return what a round's request says of them.
+
+        A site that missed the audit does it first. The request names the sites that train with the set; one that has
+        no soft labels, or will not have them, trains on its own images alone until it has.
+        """
         if self.soft_labels is None:
             return None
+        self._audit_late()
         soft, schedule = self.soft_labels, self.flow.settings.schedule
         chosen = {
             "manifest": self.sealed.pool.manifest.to_dict(),
@@ -106,14 +111,22 @@ class Distillation:
             "supervised_weight": schedule.site_supervised_weight,
             "kl_weight": schedule.site_kl_weight,
         }
-        lacking = [site for site in self.flow.sources if site not in self.acknowledged]
+        able = self.sealed.auditors
+        lacking = [s for s in self.flow.sources if s not in self.acknowledged and (able is None or s in able)]
         if lacking:
             info = {**self.plan.common, "round": self.round, "synthetic": chosen}
             replies = self.flow.ask(
                 "dsf_soft_labels", Message(info, {"levels": soft.levels}), sites=lacking, at_least=0
             )
             self.acknowledged |= {site for site, reply in replies.items() if reply.info["kept"] == soft.sha256}
-        return chosen
+        return {**chosen, "sites": sorted(self.acknowledged)} if self.acknowledged else None
+
+    def _audit_late(self) -> None:
+        done = self.sealed.auditors
+        answered = None if done is None else done | self.sealed.decliners
+        missed = [] if answered is None else [site for site in self.flow.sources if site not in answered]
+        if missed:
+            self.sealed = late_audit(self.flow, self.plan, self.sealed, missed)
 
     def _make_soft_labels(self, seed: int) -> SoftLabels:
         selected = self._select(self.distiller.score(), seed)

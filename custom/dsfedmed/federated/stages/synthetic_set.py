@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,11 +36,21 @@ SHEET_PAIRS = 24
 
 @dataclass(frozen=True)
 class SealedSet:
-    """The synthetic set after the audit: what is in it is fixed by ``sha256``."""
+    """The synthetic set after the audit: what is in it is fixed by ``sha256``.
+
+    Attributes:
+        pool: the candidates that were kept.
+        kept: their indices.
+        sha256: of manifest and kept indices.
+        auditors: the sites that audited it; None for all.
+        decliners: sites that audited it late and vetoed something it holds.
+    """
 
     pool: SyntheticSet
     kept: list[int]
     sha256: str
+    auditors: frozenset[str] | None = None
+    decliners: frozenset[str] = frozenset()
 
 
 def synthesise(flow: FederatedWorkflow, plan: Plan, base: Weights, sites: list[str]) -> Manifest:
@@ -75,9 +85,7 @@ def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
     """Stream the set to the source sites; each vetoes what is too close to its own training images; then seal it."""
 
     def make() -> StageResult:
-        with flow.offered(flow.folder / FOLDER, manifest) as offer:
-            info = {**plan.common, "files": offer, "quantile": flow.settings.synthetic.audit_quantile}
-            replies = flow.ask("dsf_audit", Message(info))
+        replies = _ask_for_verdicts(flow, plan, manifest, flow.sources, flow.settings.min_sites)
         vetoes = {site: _vetoed(site, reply, manifest) for site, reply in replies.items()}
         _refuse_copies(flow, manifest, vetoes)
         vetoed = set().union(*vetoes.values())
@@ -90,7 +98,36 @@ def audit(flow: FederatedWorkflow, plan: Plan, manifest: Manifest) -> SealedSet:
     pool = SyntheticSet.open(flow.folder / FOLDER, manifest, kept)
     flow.record.put(audit=result["sites"], synthetic=_inspect(flow, manifest, pool))
     seal = hashlib.sha256(f"{manifest.sha256}:{kept}".encode()).hexdigest()
-    return SealedSet(pool, kept, seal)
+    return SealedSet(pool, kept, seal, frozenset(result["sites"]))
+
+
+def late_audit(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, sites: list[str]) -> SealedSet:
+    """Let sites that missed the audit do it now; the set stays as it was sealed.
+
+    A site that vetoes something the sealed set holds is recorded, and will not take the set; the others join.
+
+    Returns:
+        The set with the sites that audited it by now, and those that declined it.
+    """
+    manifest = sealed.pool.manifest
+    replies = _ask_for_verdicts(flow, plan, manifest, sites, 0)
+    declined = set()
+    for site, reply in replies.items():
+        against = _vetoed(site, reply, manifest) & set(sealed.kept)
+        if against:
+            text = f"too late to take out {len(against)} synthetic images; it trains without the set"
+            flow.record.event("vetoed", text, flow.ledger.stage, None, site)
+            declined.add(site)
+    joined = (sealed.auditors or frozenset()) | (replies.keys() - declined)
+    return replace(sealed, auditors=joined, decliners=sealed.decliners | declined)
+
+
+def _ask_for_verdicts(
+    flow: FederatedWorkflow, plan: Plan, manifest: Manifest, sites: list[str], needed: int
+) -> dict[str, Message]:
+    with flow.offered(flow.folder / FOLDER, manifest) as offer:
+        info = {**plan.common, "files": offer, "quantile": flow.settings.synthetic.audit_quantile}
+        return flow.ask("dsf_audit", Message(info), sites=sites, at_least=needed)
 
 
 def _generate(
