@@ -121,6 +121,7 @@ class CompareSettings:
 
     Attributes:
         local: each site alone.
+        centralised: the light network on all source sites' images in one place, the upper bound; in simulation only.
         fedavg: FedAvg of the light network at equal rounds.
         equal_steps: FedAvg goes on until it has taken as many local gradient steps as DSFedMed.
         fedprox: FedProx of the light network at equal rounds.
@@ -133,6 +134,7 @@ class CompareSettings:
     """
 
     local: bool = True
+    centralised: bool = False
     fedavg: bool = True
     equal_steps: bool = True
     fedprox: bool = False

@@ -78,5 +78,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def federation(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An undisturbed run of the whole workflow, FedSAM included."""
     out = tmp_path_factory.mktemp("federation") / "smoke"
-    asked = [word for name in ("fedsam", "fedmsa", "fedprox") for word in ("--set", f"compare.{name}=true")]
+    asked = [
+        word for name in ("fedsam", "fedmsa", "fedprox", "centralised") for word in ("--set", f"compare.{name}=true")
+    ]
     return run_job(sites, out, *asked)

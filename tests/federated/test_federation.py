@@ -22,16 +22,9 @@ from tests.federated.conftest import stage_tensors
 
 pytestmark = pytest.mark.federation
 METHODS = {
-    "local",
-    "fedavg",
-    "fedavg_equal_steps",
-    "dsfedmed",
-    "teacher_before",
-    "teacher",
-    "fedsam",
-    "fedmsa",
-    "fedprox",
-}
+    "local", "fedavg", "fedavg_equal_steps", "fedprox", "dsfedmed", "centralised", "teacher_before", "teacher",
+    "fedsam", "fedmsa",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

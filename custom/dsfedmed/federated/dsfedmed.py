@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dsfedmed.federated.stages.centralised import site_folders
 from dsfedmed.federated.stages.check_sites import check_sites
 from dsfedmed.federated.stages.comparison import Contender, compare
 from dsfedmed.federated.stages.evaluation import evaluate
@@ -29,6 +30,7 @@ class DSFedMed(FederatedWorkflow):
             "compare equal steps": asked.equal_steps,
             "compare fedprox": asked.fedprox,
             "compare local": asked.local,
+            "compare centralised": asked.centralised,
             "compare fedsam": asked.fedsam,
             "compare fedmsa": asked.fedmsa,
         }
@@ -41,6 +43,8 @@ class DSFedMed(FederatedWorkflow):
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
         plan = check_sites(self)
+        if self.settings.compare.centralised:
+            site_folders(self)  # where it cannot be done, say so before hours of work
         base = frozen_base(self, plan)
         branches = fit_branches(self, plan, base)
         manifest = synthesise(self, plan, base, branches)

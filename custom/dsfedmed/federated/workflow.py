@@ -195,8 +195,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.ringer.dismiss(self.sources + self.unseen, self.fl_ctx)
 
     def _prepare(self) -> None:
-        local, self.nvflare_run, present = self._surroundings()
-        self.config: SiteConfig = load_site_config(local, "server", run_key(self.settings, self.METHOD))
+        self.local_folder, self.nvflare_run, present = self._surroundings()
+        self.config: SiteConfig = load_site_config(self.local_folder, "server", run_key(self.settings, self.METHOD))
         torch.set_num_threads(self.config.server_threads)
         self.folder = self.config.run or self.nvflare_run / FOLDER
         self.sources = sorted(name for name in present if name not in self.settings.unseen)

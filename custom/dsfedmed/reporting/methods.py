@@ -23,6 +23,7 @@ METHODS = (
     Method("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6"),
     Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", required=False),
     Method("dsfedmed", "DSFedMed", "light network, FedAvg with learnability-guided mutual distillation", "#d9480f"),
+    Method("centralised", "Centralised", "light network on all images in one place", "#343a40", required=False),
     Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8"),
     Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5"),
     Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", required=False),

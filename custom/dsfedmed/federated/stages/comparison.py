@@ -12,6 +12,7 @@ from dsfedmed.federated.arm import Arm, ArmState, NetworkKind, open_arm, record_
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.stages.centralised import centralised
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.rounds import start_weights
 from dsfedmed.federated.stages.teacher import start_teacher
@@ -45,6 +46,9 @@ def compare(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
         contenders["fedprox"] = _fedprox(flow, plan)
     if asked.local:
         contenders |= _local(flow, plan)
+    if asked.centralised:
+        result = flow.once("compare centralised", lambda: centralised(flow, plan), "comparison")
+        contenders["centralised"] = Contender(result.tensors)
     if asked.fedsam:
         contenders["fedsam"] = _fedsam(flow, plan)
     if asked.fedmsa:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The upper bound trains on the union, keeps its best epoch, and is refused where the images are not here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.stages.centralised import centralised, site_folders
+from dsfedmed.federated.stages.rounds import start_weights
+from tests.federated.tiny import SITES, FakeFlow, tiny_plan, tiny_settings
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Any:
+    """A server whose machine holds the folders of both sites."""
+    make_demo_sites(tmp_path / "sites", 0, SITES, training=6, validation=3, test=1)
+    flow: Any = FakeFlow(tmp_path, tiny_settings(rounds=3), lambda *_: None)
+    flow.local_folder = tmp_path / "local"
+    flow.local_folder.mkdir()
+    (flow.local_folder / "dsfedmed.yaml").write_text(f"data: {tmp_path}/sites/{{site}}\n")
+    return flow
+
+
+def test_it_trains_on_all_images_and_repeats(flow: Any) -> None:
+    plan = tiny_plan(flow.settings)
+    result = centralised(flow, plan)
+    assert result.info["steps"] == 3 * 3, "12 images in batches of 4, three epochs"
+    assert 1 <= result.info["epoch"] <= 3
+    start = start_weights(plan)
+    assert result.tensors.keys() == start.keys()
+    assert any(not torch.equal(result.tensors[name], start[name]) for name in start)
+    again = centralised(flow, plan)
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in result.tensors.items())
+    chosen = flow.record.data["selected"]["centralised"]
+    assert (chosen["round"], chosen["local_steps"]) == (result.info["epoch"], 9)
+
+
+@pytest.mark.parametrize("text", ["", "data: /nowhere/{site}\n"])
+def test_where_the_images_are_not_it_is_refused(flow: Any, text: str) -> None:
+    (flow.local_folder / "dsfedmed.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="images of site_a are not on the server's machine"):
+        site_folders(flow)
