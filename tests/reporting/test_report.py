@@ -154,3 +154,20 @@ def test_the_command_prints_the_table_and_gives_the_same_bytes(
     assert "FedSAM would have moved" in printed
     assert main(["report", str(run / "nowhere")]) == 2
     assert "no run record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("epsilon", "shown"), [(9.92071, "9.92"), (None, "above 700")])
+def test_what_a_site_stated_of_its_noise_stands_in_page_and_results(
+    record: dict[str, Any], make_run: Callable[..., Path], epsilon: float | None, shown: str
+) -> None:
+    stated = {"mechanism": "gaussian", "clip": 2.0, "noise_multiplier": 4.5, "epsilon": epsilon, "delta": 1e-5}
+    run = make_run({**record, "privacy": {"hospital_b": {**stated, "releases": 20}}})
+    build_report(run)
+    assert load_results(run)["privacy"]["hospital_b"]["epsilon"] == epsilon
+    text = " ".join(read(run).text.split())
+    assert f"hospital_b 2 4.5 20 {shown} 1e-05" in text
+
+
+def test_without_noise_nothing_is_said_of_it(built_run: Path) -> None:
+    assert "Noise multiplier" not in read(built_run).text
+    assert load_results(built_run)["privacy"] == {}
