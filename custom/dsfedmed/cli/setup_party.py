@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if not is_server:
         print(f"  dsfedmed check-site {args.data}")
     starts = [name for name in ("start.sh", "start_docker.sh") if (args.kit / "startup" / name).exists()]
-    if starts:
-        print(f"  nvflare preflight-check -p {args.kit}\n  {args.kit}/startup/{starts[0]}")
+    print("\n".join([f"  nvflare preflight-check -p {args.kit}", *(f"  {args.kit}/startup/{s}" for s in starts[:1])]))
     return 0
 
 
