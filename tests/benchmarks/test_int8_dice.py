@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.benchmarks import int8_dice
-from dsfedmed.benchmarks.int8_dice import FORMATS, Federation, Options, Outcome
+from dsfedmed.benchmarks.fedavg import Federation, Outcome
+from dsfedmed.benchmarks.int8_dice import FORMATS, Options
 from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import ConfigError
 

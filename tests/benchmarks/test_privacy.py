@@ -21,7 +21,7 @@ BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 def test_the_table_has_every_filter_and_its_cost(tmp_path: Path) -> None:
     make_demo_sites(tmp_path / "sites", 0, ("site_a", "site_b"), training=4, validation=2, test=1)
     options = Options(
-        tmp_path / "sites", ("site_a", "site_b"), BUNDLES, rounds=2, seeds=2, noise_multipliers=(0.05, 5.0),
+        tmp_path / "sites", ("site_a", "site_b"), BUNDLES, rounds=2, last=1, seeds=2, noise_multipliers=(0.05, 5.0),
         work=tmp_path / "work",
     )  # fmt: skip
     said: list[str] = []

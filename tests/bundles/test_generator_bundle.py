@@ -101,6 +101,7 @@ def test_a_runs_generator_becomes_a_bundle(masks: Path, tmp_path: Path, capsys: 
     assert "has no branch in this run" in capsys.readouterr().err
     assert main([*given, "--site", "site_a"]) == 0
     assert [r for r in check_bundle(out, weights=True) if r.complaints] == []
+    assert "the base of run run and the branch of site_a" in (out / "docs/README.md").read_text()
     saved = torch.load(out / "models/model.pt", weights_only=True)
     assert torch.equal(saved["base.conv_in.weight"], base.state_dict()["conv_in.weight"])
     assert torch.equal(saved["branch.conv_in.weight"], branch.state_dict()["conv_in.weight"])

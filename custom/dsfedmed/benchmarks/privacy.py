@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the privacy filters cost: FedAvg of the light network with updates that are clipped and noisy, in bare loops.
 
-The loops are those of `dsfedmed.benchmarks.int8_dice`: paired seeds, int8 with error feedback behind the noise,
-source-site validation only. Epsilon is that of a whole site over the rounds of the table
-(`dsfedmed.exchange.accounting`).
+The loops are those of `dsfedmed.benchmarks.fedavg`, with int8 and error feedback behind the noise. Epsilon is that of
+a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from torch import Tensor
 
-from dsfedmed.benchmarks import int8_dice
 from dsfedmed.benchmarks.clock import timed
-from dsfedmed.benchmarks.int8_dice import Outcome, Weights, WireFormat
+from dsfedmed.benchmarks.fedavg import Federation, Outcome, Training, Weights, WireFormat
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
@@ -50,36 +48,29 @@ class Filtered(WireFormat):
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is trained, on what, and how long.
+class Options(Training):
+    """What is trained, and behind which filters.
 
     Attributes:
-        sites: folder with one folder per site.
-        names: the source sites among them.
-        bundles: folder of the bundles.
-        rounds: rounds of FedAvg.
-        seeds: trainings of each row.
+        rounds: rounds of FedAvg; they share the epsilon.
         clip: the clipping norm C.
         noise_multipliers: one row for each.
         work: folder where the outcome of each training is kept.
     """
 
-    sites: Path
-    names: tuple[str, ...]
-    bundles: Path = Path("bundles")
     rounds: int = 20
-    seeds: int = 3
-    clip: float = 1.0
-    noise_multipliers: tuple[float, ...] = (0.0005, 0.002, 0.01)
+    clip: float = 2.0
+    noise_multipliers: tuple[float, ...] = (0.0005, 0.002, 0.01, 0.05, 4.5)
     work: Path = Path("runs/bench/privacy")
 
     def __post_init__(self) -> None:
         """Refuse numbers that give no row."""
+        super().__post_init__()
         require(self.clip > 0, "clip", f"{self.clip} is not above 0", "Give 1")
         require(all(z > 0 for z in self.noise_multipliers), "noise_multipliers", "one is not above 0", "Give 0.01")
 
 
-class PrivateFederation(int8_dice.Federation):
+class PrivateFederation(Federation):
     """FedAvg with a filter at the sites."""
 
     def filtered(self, form: WireFormat, update: Weights, seed: int) -> Weights:
@@ -99,11 +90,7 @@ def clipped_and_noisy(form: Filtered, update: Mapping[str, Tensor], seed: int) -
 
 def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
     """Train every row with every seed and compare with no filter."""
-    inner = int8_dice.Options(
-        options.sites, options.names, options.bundles, rounds=options.rounds, last=min(5, options.rounds),
-        seeds=options.seeds, work=options.work,
-    )  # fmt: skip
-    federation = PrivateFederation.open(inner)
+    federation = PrivateFederation.open(options)
     forms = [Filtered(), Filtered(clip=options.clip)]
     forms += [Filtered(clip=options.clip, noise_multiplier=z) for z in options.noise_multipliers]
     outcomes: dict[Filtered, list[Outcome]] = {form: [] for form in forms}
@@ -122,8 +109,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
         COLUMNS,
         rows,
         (
-            f"FedAvg over {len(options.names)} sites, {options.rounds} rounds of 1 epoch; mean validation Dice of the "
-            f"last rounds, {options.seeds} paired seeds; int8 with error feedback behind the noise.",
+            f"{options.described()} int8 with error feedback behind the noise.",
             "Epsilon is the whole site's over all rounds of the table; no number: above 700, that is, no protection "
             "that could be stated. The guard changes nothing, so it has a time only.",
         ),

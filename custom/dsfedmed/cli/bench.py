@@ -119,8 +119,10 @@ def _default(parameter: inspect.Parameter, kind: type[Any] | None) -> Any:
 
 
 def _texts(target: Any) -> dict[str, str]:
-    """Return what the docstring says of attributes or arguments, up to the first stop or semicolon."""
-    found = re.findall(r"^    (\w+): ((?:.|\n {8})+)", inspect.getdoc(target) or "", flags=re.MULTILINE)
+    """Return what the docstring, or those of base classes, say of arguments, up to the first stop or semicolon."""
+    bases = reversed(target.__mro__) if isinstance(target, type) else [target]
+    documents = "\n".join(inspect.cleandoc(base.__doc__ or "") for base in bases)
+    found = re.findall(r"^    (\w+): ((?:.|\n {8})+)", documents, flags=re.MULTILINE)
     return {name: re.split(r"[.;]\s|\.$", " ".join(text.split()))[0].replace("%", "%%") for name, text in found}
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Plan:
             "num_classes": self.facts.num_classes,
         }
 
-    @property
+    @cached_property
     def teacher_foundation(self) -> dict[str, Any]:
         """The frozen part that every site needs for FedMSA: the hash of the file, or the seed of the random start."""
         sha256 = file_sha256(self.teacher) if self.teacher else None

@@ -149,8 +149,7 @@ def train_light(
         drawn = derive_seed(seed, "synthetic")
         sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn, workers))
     network.train()
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad] if proximal else []
-    anchor = [parameter.detach().clone() for parameter in trained]
+    pull = _proximal_pull(network, proximal)
     losses: tuple[list[float], list[float]] = ([], [])
     samples = [0, 0]
     device = device_of(network)
@@ -160,9 +159,7 @@ def train_light(
             kind = step % len(sources)
             batch = next(sources[kind])
             value = _batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, precision)
-            if proximal:
-                value = value + proximal * proximal_term(trained, anchor)
-            losses[kind].append(_descend(value, optimizer, scaler, where, step))
+            losses[kind].append(_descend(pull(value), optimizer, scaler, where, step))
             samples[kind] += len(batch["image"])
             if on_step is not None:
                 on_step(step + 1, total, losses[kind][-1])
@@ -175,6 +172,15 @@ def train_light(
         synthetic_samples=samples[1],
         seconds=time.perf_counter() - started,
     )
+
+
+def _proximal_pull(network: nn.Module, mu: float) -> Callable[[Tensor], Tensor]:
+    """Return what adds mu / 2 |w - w_0|^2 to a loss, w_0 being the weights now; without mu the loss stays as it is."""
+    if not mu:
+        return lambda value: value
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    anchor = [parameter.detach().clone() for parameter in trained]
+    return lambda value: value + mu * proximal_term(trained, anchor)
 
 
 def _count_steps(

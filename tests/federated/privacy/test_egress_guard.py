@@ -13,6 +13,8 @@ from nvflare.apis.shareable import Shareable, make_reply
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.privacy.egress_guard import EgressGuard, looks_like_images
+from dsfedmed.federated.privacy.outgoing import SENDS
+from dsfedmed.federated.site_tasks import TASKS
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.promptless_sam import build_promptless_sam
@@ -33,6 +35,10 @@ GOOD: dict[str, Any] = {
     "dsf_train": update(),
     "dsf_local": reply({"epoch": 1}, {"conv.weight": torch.rand(4, 4, 3, 3)}),
 }
+
+
+def test_every_task_of_the_package_is_described() -> None:
+    assert set(SENDS) == set(TASKS) == set(GOOD)
 
 
 @pytest.mark.parametrize("task", GOOD)

@@ -64,6 +64,11 @@ def trained_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if tensor.is_floating_point() and name not in frozen}
 
 
+def copied_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Return `trained_tensors` as copies on the CPU, which further training does not change."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(network).items()}
+
+
 def optimizer_for(site: Site, info: dict[str, Any], kind: str, network: nn.Module) -> torch.optim.Optimizer:
     """Return the bundle's optimiser for the light network, Adam with the announced rate for the teacher."""
     if kind == "light":

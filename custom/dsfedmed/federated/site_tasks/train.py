@@ -15,7 +15,14 @@ from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import KEPT_ROUNDS, Message
 from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_tasks.networks import build, load, optimizer_for, prefixed, trained_tensors
+from dsfedmed.federated.site_tasks.networks import (
+    build,
+    copied_tensors,
+    load,
+    optimizer_for,
+    prefixed,
+    trained_tensors,
+)
 from dsfedmed.federated.site_tasks.soft_labels import synthetic_source
 from dsfedmed.federated.uplink import UPDATE, announce
 from dsfedmed.seeds import derive_seed
@@ -66,7 +73,7 @@ def local(site: Site, request: Message) -> Message:
         dice = _validate(site, info, network)
         if dice > best:
             best, best_epoch = dice, epoch
-            best_weights = {name: tensor.detach().clone() for name, tensor in trained_tensors(network).items()}
+            best_weights = copied_tensors(network)
     answer = {"validation": best, "epoch": best_epoch, "steps": steps}
     return Message(answer, pack(best_weights, info["precision"], site.name))
 

@@ -8,7 +8,7 @@ path, and asking for this method stops the run before anything is trained.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
@@ -16,7 +16,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.evaluation.protocol import quick_dice
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_config import load_site_config
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
@@ -50,7 +50,7 @@ def centralised(flow: FederatedWorkflow, plan: Plan) -> StageResult:
     held_out = {site: load_part(found, "validation", preprocessing) for site, found in lists.items()}
     network = plan.light_network().to(flow.config.device)
     optimizer, loss, augmentation = bundle.optimizer(network.parameters()), bundle.loss(), bundle.augmentation()
-    best, chosen, weights, steps = -1.0, 0, _copy(network), 0
+    best, chosen, weights, steps = -1.0, 0, copied_tensors(network), 0
     epochs = settings.rounds * settings.light.epochs_per_round
     for epoch in range(1, epochs + 1):
         seed = derive_seed(settings.seed, "centralised", epoch)
@@ -61,7 +61,7 @@ def centralised(flow: FederatedWorkflow, plan: Plan) -> StageResult:
         dice = _mean_dice(network, held_out, plan, flow.config.device)
         flow.progress.step(epoch, epochs, f"centralised  validation Dice {dice * 100:.1f}")
         if dice > best:
-            best, chosen, weights = dice, epoch, _copy(network)
+            best, chosen, weights = dice, epoch, copied_tensors(network)
     flow.record.add("selected", centralised={"round": chosen, "local_steps": steps, "validation_dice": best})
     flow.record.add("budgets", centralised={"rounds": epochs, "local_steps": steps})
     return StageResult({"epoch": chosen, "steps": steps}, weights)
@@ -80,7 +80,3 @@ def _mean_dice(network: nn.Module, held_out: dict[str, SiteArrays], plan: Plan, 
         for part in held_out.values()
     ]
     return sum(scores) / len(scores)
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(network).items()}

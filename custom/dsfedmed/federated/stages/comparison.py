@@ -11,7 +11,7 @@ from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.federated.arm import Arm, ArmState, NetworkKind, open_arm, record_choice, train_until
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.stages.centralised import centralised
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.rounds import start_weights
@@ -81,16 +81,20 @@ def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
     return contenders
 
 
-def _fedprox(flow: FederatedWorkflow, plan: Plan) -> Contender:
-    """FedProx at equal rounds: FedAvg whose sites are held near the round's start (Li et al., MLSys 2020)."""
-    arm = Arm("fedprox", proximal=flow.settings.compare.fedprox_mu)
-    with flow.stage("compare fedprox", "comparison"):
+def _at_equal_rounds(flow: FederatedWorkflow, plan: Plan, arm: Arm, start: Weights) -> Contender:
+    """Train an arm from ``start`` for as many rounds as DSFedMed has."""
+    with flow.stage(f"compare {arm.name}", "comparison"):
         rounds = flow.settings.rounds
-        state = open_arm(flow, arm, start_weights(plan))
-        state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
-        record_choice(flow, "fedprox", state)
-        flow.store.put("compare fedprox", {})
-        return Contender(state.best)
+        state = train_until(flow, plan, arm, open_arm(flow, arm, start), lambda now: now.round >= rounds, rounds)
+        record_choice(flow, arm.name, state)
+        flow.store.put(f"compare {arm.name}", {})
+        return Contender(state.best, arm.network)
+
+
+def _fedprox(flow: FederatedWorkflow, plan: Plan) -> Contender:
+    """FedProx: FedAvg whose sites are held near the round's start (Li et al., MLSys 2020)."""
+    arm = Arm("fedprox", proximal=flow.settings.compare.fedprox_mu)
+    return _at_equal_rounds(flow, plan, arm, start_weights(plan))
 
 
 def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
@@ -130,24 +134,10 @@ def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
 def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
     """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
     arm = Arm("fedsam", "teacher", flow.settings.compare.fedsam_learning_rate)
-    with flow.stage("compare fedsam", "comparison"):
-        teacher, _ = start_teacher(flow, plan)
-        rounds = flow.settings.rounds
-        state = open_arm(flow, arm, dict(teacher.state_dict()))
-        state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
-        record_choice(flow, "fedsam", state)
-        flow.store.put("compare fedsam", {})
-        return Contender(state.best, "teacher")
+    return _at_equal_rounds(flow, plan, arm, dict(start_teacher(flow, plan)[0].state_dict()))
 
 
 def _fedmsa(flow: FederatedWorkflow, plan: Plan) -> Contender:
     """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
     arm = Arm("fedmsa", "adapted", flow.settings.compare.fedsam_learning_rate)
-    with flow.stage("compare fedmsa", "comparison"):
-        teacher, _ = start_teacher(flow, plan)
-        start = {name: tensor.detach().clone() for name, tensor in trained_tensors(add_adapters(teacher)).items()}
-        rounds = flow.settings.rounds
-        state = train_until(flow, plan, arm, open_arm(flow, arm, start), lambda now: now.round >= rounds, rounds)
-        record_choice(flow, "fedmsa", state)
-        flow.store.put("compare fedmsa", {})
-        return Contender(state.best, "adapted")
+    return _at_equal_rounds(flow, plan, arm, copied_tensors(add_adapters(start_teacher(flow, plan)[0])))

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import select_from_pool
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.synthetic_set import SealedSet, late_audit
 from dsfedmed.federated.workflow import FederatedWorkflow
@@ -87,7 +87,7 @@ class Distillation:
         seed = derive_seed(self.flow.settings.seed, "distillation")
         records = self.distiller.run(epochs, seed, on_epoch=lambda record: self._report(round_number, record))
         self.round = round_number
-        self._light = light if self.at == "sites" else _trained(self.distiller.light)
+        self._light = light if self.at == "sites" else copied_tensors(self.distiller.light)
         self.soft_labels = None if self.at == "server" else self._make_soft_labels(seed)
         self.acknowledged.clear()
         self._save([_entry(round_number, record) for record in records])
@@ -202,10 +202,6 @@ def _entry(round_number: int, record: DistillationRecord) -> dict[str, Any]:
         "selected": record.selected,
         "pool": record.pool,
     }
-
-
-def _trained(network: nn.Module) -> Weights:
-    return {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(network).items()}
 
 
 def _under(tensors: Weights, prefix: str) -> Weights:

@@ -66,7 +66,7 @@ def _ask(
     info = {
         **plan.common,
         "teacher": plan.teacher_spec,
-        "foundation": plan.teacher_foundation,
+        "foundation": plan.teacher_foundation if any(c.network == "adapted" for c in contenders.values()) else None,
         "networks": {name: contender.network for name, contender in contenders.items()},
         "legacy_eval": flow.settings.legacy_eval,
         "pictures": [name for name in contenders if name in PICTURED],

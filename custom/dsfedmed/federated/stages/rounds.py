@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, save_arm, train_round, validate_arm
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.stages.distillation import Distillation
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.synthetic_set import SealedSet
@@ -17,7 +17,7 @@ ARM = Arm("dsfedmed")
 
 def start_weights(plan: Plan) -> Weights:
     """The light network's weights before the first round: the same for every method that is compared."""
-    return {name: tensor.detach().clone() for name, tensor in trained_tensors(plan.light_network()).items()}
+    return copied_tensors(plan.light_network())
 
 
 def distil_due(schedule: ScheduleSettings, done: int) -> bool:
