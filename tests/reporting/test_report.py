@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.main import main
+from dsfedmed.reporting.page.overview import _where_images_stayed
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.results import load_results
 
@@ -171,3 +172,11 @@ def test_what_a_site_stated_of_its_noise_stands_in_page_and_results(
 def test_without_noise_nothing_is_said_of_it(built_run: Path) -> None:
     assert "Noise multiplier" not in read(built_run).text
     assert load_results(built_run)["privacy"] == {}
+
+
+@pytest.mark.parametrize(("methods", "exception"), [(["dsfedmed"], ""), (["dsfedmed", "centralised"], "centralised")])
+def test_the_page_claims_of_images_what_is_true(methods: list[str], exception: str) -> None:
+    claim = _where_images_stayed({"methods": dict.fromkeys(methods)})
+    assert claim.startswith("Images never left their site")
+    assert exception in claim
+    assert ("but for" in claim) == bool(exception)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -55,7 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; an expected error is one line on stderr and exit status 2."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except DSFedMedError as error:
         print(f"dsfedmed: {error}", file=sys.stderr)
         return 2

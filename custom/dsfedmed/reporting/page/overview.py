@@ -39,7 +39,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
         note(
             f"{len(record.sites)} source sites trained together; {len(record.unseen)} held out "
             f"({', '.join(record.unseen) or 'none'}). Classes: {', '.join(results['label_names']) or 'not recorded'}. "
-            "Images never left their site; validation on the source sites chose the round; every test part and the "
+            f"{_where_images_stayed(results)}; validation on the source sites chose the round; every test part and the "
             "unseen site were read once, at the end."
         ),
         _sites(record),
@@ -95,6 +95,12 @@ def _cards(results: dict[str, Any]) -> list[Markup]:
 def _card(title: str, value: str, below: str) -> Markup:
     """One headline figure."""
     return tag("div", tag("h3", title), tag("b", value), tag("span", below), css="card")
+
+
+def _where_images_stayed(results: dict[str, Any]) -> str:
+    """Return the page's claim on images; the centralised upper bound (simulation only) is its one exception."""
+    claim = "Images never left their site"
+    return f"{claim}, but for the centralised upper bound" if "centralised" in results["methods"] else claim
 
 
 def _sites(record: Record) -> Markup:
