@@ -183,6 +183,7 @@ class Settings:
         server_distillation: batches and rates of the distillation at the server.
         schedule: when and where distillation happens.
         compare: the methods to compare with.
+        method: options of the workflow itself, where it has any; the workflow reads and checks them.
         legacy_eval: also score by the authors' protocol (five thresholds on raw logits), for their published tables.
         waits: how long the server waits.
     """
@@ -205,6 +206,7 @@ class Settings:
     server_distillation: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
+    method: dict[str, Any] = field(default_factory=dict)
     legacy_eval: bool = False
     waits: WaitSettings = field(default_factory=WaitSettings)
 

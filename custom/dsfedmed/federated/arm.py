@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.exchange.reference import Reference
-from dsfedmed.federated.averaging import federated_average
+from dsfedmed.federated.averaging import Mean, federated_average
 from dsfedmed.federated.downlink import Broadcast, broadcast
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
@@ -18,8 +19,12 @@ from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.store.stage_store import StageResult
 
 Weights = dict[str, Tensor]
-NetworkKind = Literal["light", "teacher", "adapted"]
+NetworkKind = Literal["light", "teacher", "adapted", "low_rank", "personal", "own"]
+"""Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates; a site's personal
+branch (at sites without one, the global "low_rank") or a site's own light network (elsewhere, the server's)."""
 FACTS = ("validation", "steps", "loss")
+FROZEN_TEACHER = ("adapted", "low_rank", "personal")
+"""Kinds whose frozen part lies at every site and does not travel."""
 
 
 @dataclass
@@ -49,10 +54,9 @@ class ArmState:
     curve: list[dict[str, Any]] = field(default_factory=list)
     reference: Reference = field(default_factory=Reference)
 
-    def validated(self, replies: Mapping[str, Message], reference: Reference) -> float:
-        """Take the sites' validation of the weights they were sent: extend the curve, keep the best."""
+    def validated(self, dice: dict[str, float], reference: Reference) -> float:
+        """Take the validation of the weights that were sent: extend the curve, keep the best."""
         self.reference = reference
-        dice = {site: float(reply.info["validation"]) for site, reply in replies.items()}
         mean = sum(dice.values()) / len(dice)
         if self.curve and self.curve[-1]["round"] == self.round:
             self.curve[-1]["validation"] = dice
@@ -72,15 +76,23 @@ class Arm:
 
     Attributes:
         name: key of its curve and of its seeds.
-        network: which network travels; of "adapted", the teacher with FedMSA's adapters, what learns.
-        learning_rate: the teacher's Adam rate (FedSAM, FedMSA); the light network's stands in its bundle.
+        network: which network travels; of "adapted" and "low_rank" only what learns.
+        learning_rate: the teacher's Adam rate (FedSAM, FedMSA, pFedSAM); the light network's stands in its bundle.
         proximal: FedProx's mu; 0 is plain FedAvg.
+        task: what the sites do in a round.
+        extra: what the task's request says besides.
+        mean_of: how the sites' differences become one.
+        validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
     """
 
     name: str
     network: NetworkKind = "light"
     learning_rate: float = 0.0
     proximal: float = 0.0
+    task: str = "dsf_train"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
+    validate: Callable[[Weights], dict[str, float]] | None = None
 
 
 def train_round(
@@ -89,8 +101,10 @@ def train_round(
     """One round: the sites validate the global weights, train on, and their updates are averaged."""
     with broadcast(flow, arm.name, state.weights, state.reference) as sent:
         request = _request(plan, arm, state.round + 1, flow.settings.light.epochs_per_round, synthetic, sent)
-        weights, replies = federated_average(flow, "dsf_train", request, state.weights, plan.counts, FACTS)
-    dice = state.validated(replies, sent.reference)
+        weights, replies = federated_average(
+            flow, arm.task, request, state.weights, plan.counts, _facts(arm), arm.mean_of
+        )
+    dice = state.validated(_dice(arm, sent, replies), sent.reference)
     state.weights = weights
     state.round += 1
     state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
@@ -104,8 +118,9 @@ def train_round(
 def validate_arm(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> float:
     """Let the sites validate the present weights without training; return the mean Dice."""
     with broadcast(flow, arm.name, state.weights, state.reference) as sent:
-        replies = flow.ask("dsf_train", _request(plan, arm, state.round, 0, None, sent))
-    dice = state.validated(replies, sent.reference)
+        request = _request(plan, arm, state.round, 0, None, sent)
+        replies = {} if arm.validate else flow.ask(arm.task, request)
+    dice = state.validated(_dice(arm, sent, replies), sent.reference)
     save_arm(flow, arm, state)
     return dice
 
@@ -169,6 +184,17 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def _facts(arm: Arm) -> tuple[str, ...]:
+    return FACTS[1:] if arm.validate else FACTS
+
+
+def _dice(arm: Arm, sent: Broadcast, replies: Mapping[str, Message]) -> dict[str, float]:
+    """Return the validation Dice of the weights that were sent, by validation set."""
+    if arm.validate:
+        return arm.validate(sent.reference.weights)
+    return {site: float(reply.info["validation"]) for site, reply in replies.items()}
+
+
 def _request(
     plan: Plan, arm: Arm, number: int, epochs: int, synthetic: dict[str, Any] | None, sent: Broadcast
 ) -> Message:
@@ -178,7 +204,7 @@ def _request(
         "arm": arm.name,
         "network": arm.network,
         "teacher": plan.teacher_spec,
-        "foundation": plan.teacher_foundation if arm.network == "adapted" else None,
+        "foundation": plan.teacher_foundation if arm.network in FROZEN_TEACHER else None,
         "learning_rate": arm.learning_rate,
         "proximal": arm.proximal,
         "round": number,
@@ -186,6 +212,7 @@ def _request(
         "batch_size": settings.batch_size,
         "keep_optimizer": settings.keep_optimizer,
         "synthetic": synthetic,
+        **arm.extra,
         **sent.info,
     }
     return Message(info, sent.tensors)

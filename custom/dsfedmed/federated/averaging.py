@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from torch import Tensor
 
@@ -15,6 +16,16 @@ from dsfedmed.federated.uplink import unpack_update
 from dsfedmed.federated.workflow import FederatedWorkflow
 
 
+class Mean(Protocol):
+    """How the sites' differences become one (`WeightedMean`, or `ProductMean` for low-rank updates)."""
+
+    def add(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
+        """Add a site's difference, or refuse it as a whole."""
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the common difference."""
+
+
 def federated_average(
     flow: FederatedWorkflow,
     task: str,
@@ -22,17 +33,18 @@ def federated_average(
     weights: Mapping[str, Tensor],
     counts: Mapping[str, int],
     facts: tuple[str, ...],
+    mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
 ) -> tuple[dict[str, Tensor], dict[str, Message]]:
     """Send a task to the source sites and add the weighted mean of their differences to ``weights``.
 
     Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
     and the round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply
-    must bring.
+    must bring, and ``mean_of`` the kind of mean.
 
     Returns:
         The new weights, and the replies without their tensors.
     """
-    mean = WeightedMean(weights)
+    mean = mean_of(weights)
 
     def receive(site: str, reply: Message) -> None:
         lacking = [name for name in facts if not isinstance(reply.info.get(name), (int, float))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dsfedmed.federated.stages.centralised import site_folders
 from dsfedmed.federated.stages.check_sites import check_sites
-from dsfedmed.federated.stages.comparison import Contender, compare
+from dsfedmed.federated.stages.comparison import Contender, compare, compared_stages
 from dsfedmed.federated.stages.evaluation import evaluate
 from dsfedmed.federated.stages.generators import fit_branches, frozen_base, trains_base
 from dsfedmed.federated.stages.release import release
@@ -20,24 +20,15 @@ class DSFedMed(FederatedWorkflow):
     """Private generators, a synthetic set, a teacher at the server, and a light network everywhere."""
 
     METHOD = "dsfedmed"
+    GENERATES = True
 
     @classmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:
         """Name the stages of a run in order; which comparisons there are depends on the settings."""
-        asked = settings.compare
-        compared = {
-            "compare fedavg": asked.fedavg or asked.equal_steps,
-            "compare equal steps": asked.equal_steps,
-            "compare fedprox": asked.fedprox,
-            "compare local": asked.local,
-            "compare centralised": asked.centralised,
-            "compare fedsam": asked.fedsam,
-            "compare fedmsa": asked.fedmsa,
-        }
         base = ("fit base",) if trains_base(settings) else ()
         before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", "rounds")
-        wanted = tuple(name for name, is_wanted in compared.items() if is_wanted)
-        scored = ("evaluate comparison",) if wanted or asked.teacher else ()
+        wanted = compared_stages(settings.compare)
+        scored = ("evaluate comparison",) if wanted or settings.compare.teacher else ()
         return (*before, *wanted, "evaluate", *scored, "release")
 
     def work(self) -> None:
@@ -54,5 +45,5 @@ class DSFedMed(FederatedWorkflow):
         others = compare(self, plan, ours)
         if self.settings.compare.teacher:
             others |= {"teacher_before": Contender(adapted, "teacher"), "teacher": Contender(distilled, "teacher")}
-        evaluate(self, plan, Contender(ours.best), others)
-        release(self, plan, ours)
+        evaluate(self, plan, {"dsfedmed": Contender(ours.best)}, others)
+        release(self, plan, ours.best)

@@ -59,6 +59,7 @@ class Plan:
             "nested": self.facts.nested,
             "precision": self.settings.light.precision,
             "autocast": self.settings.light.autocast,
+            "method": self.settings.method,
         }
 
     @property
@@ -72,9 +73,11 @@ class Plan:
 
     @cached_property
     def teacher_foundation(self) -> dict[str, Any]:
-        """The frozen part that every site needs for FedMSA: the hash of the file, or the seed of the random start."""
+        """The frozen part that every site holds (the hash of its file, or a seed), and the form of low-rank updates."""
         sha256 = file_sha256(self.teacher) if self.teacher else None
-        return {"sha256": sha256, "seed": derive_seed(self.settings.seed, "teacher")}
+        asked = self.settings.teacher
+        low_rank = {"rank": asked.lora_rank, "alpha": asked.lora_alpha, "layers": list(asked.lora_layers)}
+        return {"sha256": sha256, "seed": derive_seed(self.settings.seed, "teacher"), "low_rank": low_rank}
 
     def light_network(self) -> nn.Module:
         """Build the light network with the run's start weights: the same for every method that is compared.

@@ -18,31 +18,36 @@ from dsfedmed.federated.bell import Bell
 from dsfedmed.federated.dsfedmed import DSFedMed
 from dsfedmed.federated.executor import SiteExecutor
 from dsfedmed.federated.filters import PackUpdates
+from dsfedmed.federated.pfedsam import PFedSam
 from dsfedmed.federated.run_key import run_key
+from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.settings import Settings
 
+WORKFLOWS: dict[str, type[FederatedWorkflow]] = {workflow.METHOD: workflow for workflow in (DSFedMed, PFedSam)}
+"""The methods that have a job; another one is added here."""
 TASKS = ["dsf_*"]
-UPDATE_TASKS = ["dsf_train"]
+UPDATE_TASKS = ["dsf_train", "dsf_personal"]
 TASK_REQUEST_SECONDS = 0.2
 
 
-class DSFedMedRecipe(Recipe):  # type: ignore[misc]
-    """The job of DSFedMed for any environment: simulator, POC or provisioned sites.
+class MethodRecipe(Recipe):  # type: ignore[misc]
+    """The job of a method for any environment: simulator, POC or provisioned sites.
 
     Args:
         settings: the run's settings; they become the arguments of the server's workflow.
-        name: of the job.
+        method: a key of ``WORKFLOWS``.
+        name: of the job; the method's by default.
         gpus: GPUs that every party is asked for; 0 asks for none, and the site's own ``device`` decides.
     """
 
-    def __init__(self, settings: Settings, name: str = "dsfedmed", gpus: int = 0) -> None:
-        job = FedJob(name=name, min_clients=settings.min_sites)
+    def __init__(self, settings: Settings, method: str = "dsfedmed", name: str = "", gpus: int = 0) -> None:
+        job = FedJob(name=name or method, min_clients=settings.min_sites)
         if gpus:
             job.job.add_resource_spec("@default", {"num_of_gpus": gpus})
-        job.to_server(DSFedMed(settings.to_dict()), id="dsfedmed")
+        job.to_server(WORKFLOWS[method](settings.to_dict()), id=method)
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
-        job.to_clients(SiteExecutor(run_key(settings, DSFedMed.METHOD)), tasks=TASKS)
+        job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASKS)
         job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
         job.to_clients(Bell(), id="bell")
         job.set_app_packages(["dsfedmed"])
@@ -50,15 +55,16 @@ class DSFedMedRecipe(Recipe):  # type: ignore[misc]
         super().__init__(job)
 
 
-def export_job(settings: Settings, folder: Path, name: str = "dsfedmed", gpus: int = 0) -> Path:
-    """Write the job as ``folder/name`` and return that path; NVFlare's own tools submit and simulate it.
+def export_job(settings: Settings, folder: Path, name: str = "", gpus: int = 0, method: str = "dsfedmed") -> Path:
+    """Write the job as ``folder/name`` (the method's name by default) and return that path, for NVFlare's own tools.
 
     Only ``meta.json`` and ``app`` are written or replaced, so that the folder may hold a script and presets besides.
     """
+    name = name or method
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        DSFedMedRecipe(settings, name, gpus).job.export_job(temporary)
+        MethodRecipe(settings, method, name, gpus).job.export_job(temporary)
         shutil.rmtree(target / "app", ignore_errors=True)
         shutil.copytree(Path(temporary) / name, target, dirs_exist_ok=True)
     return target

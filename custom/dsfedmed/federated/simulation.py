@@ -8,7 +8,7 @@ from pathlib import Path
 from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.recipe import DSFedMedRecipe
+from dsfedmed.federated.recipe import MethodRecipe
 from dsfedmed.federated.run_record import FILE_NAME
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.terminal import summary_text
@@ -16,7 +16,7 @@ from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 
 
-def simulate(settings: Settings, sites: list[str], out: Path) -> int:
+def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed") -> int:
     """Simulate all ``sites``, each in a process of its own; print the summary; return 0 for a complete run.
 
     Raises:
@@ -32,9 +32,9 @@ def simulate(settings: Settings, sites: list[str], out: Path) -> int:
         clients=sites,
         num_threads=len(sites),
         workspace_root=str(workspace.resolve()),
-        log_config=str((workspace / "dsfedmed" / "local" / "log_config.json").resolve()),
+        log_config=str((workspace / method / "local" / "log_config.json").resolve()),
     )
-    recipe = DSFedMedRecipe(settings)
+    recipe = MethodRecipe(settings, method)
     try:
         environment.deploy(recipe.job)
     except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why

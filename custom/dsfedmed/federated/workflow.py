@@ -49,6 +49,8 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     """
 
     METHOD: str
+    GENERATES = False
+    """Whether the method has a generator."""
 
     def __init__(self, configuration: dict[str, Any]) -> None:
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 
 import torch
 from peft import LoraConfig
-from peft.tuners.lora import LoraModel
+from peft.tuners.lora import LoraLayer, LoraModel
 from torch import nn
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.networks.promptless_sam import PromptlessSam
 
 BLOCK = r"image_encoder\.blocks\.\d+\.(?:attn|mlp)\."
 TARGETS = ("qkv", "proj", "lin1", "lin2")
@@ -49,19 +50,8 @@ def lora(
     Raises:
         ConfigError: unknown targets, or the network has no such layer in its blocks.
     """
-    unknown = [name for name in targets if name not in TARGETS]
-    if unknown or not targets:
-        raise ConfigError(
-            "lora_targets", f"{', '.join(unknown) or 'nothing'} is no target", f"Use {', '.join(TARGETS)}"
-        )
-    pattern = BLOCK + f"(?:{'|'.join(targets)})"
-    if not any(re.fullmatch(pattern, name) for name, _ in network.named_modules()):
-        raise ConfigError("lora_targets", f"no block has {', '.join(targets)}", "Tune the decoder only, or in full")
     before = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=pattern, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        adapted = LoraModel(network, config, "default")
+    adapted = _inject(network, rank, alpha, targets, seed)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(is_lora(name) or not name.startswith(("image_encoder.", "prompt_encoder.")))
     try:
@@ -74,6 +64,44 @@ def lora(
     finally:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(before[name])
+
+
+def add_lora(
+    network: PromptlessSam, rank: int, alpha: float, targets: tuple[str, ...] = ("qkv",), seed: int = 0
+) -> PromptlessSam:
+    """Adapt the encoder's blocks in place, for good; only the low-rank updates and the mask decoder still learn.
+
+    Args and raises as `lora`. `merge_lora` gives the network without adapters again.
+    """
+    _inject(network, rank, alpha, targets, seed)
+    for name, parameter in network.named_parameters():
+        idle = name.startswith(network.idle_prefixes)
+        parameter.requires_grad_(is_lora(name) or (name.startswith("mask_decoder.") and not idle))
+    return network
+
+
+def merge_lora(network: PromptlessSam) -> PromptlessSam:
+    """Add the updates of `add_lora` to the weights, in place; keys are SAM's again and every parameter may learn."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()  # type: ignore[operator]
+            network.set_submodule(name, module.get_base_layer())
+    return network.requires_grad_(True)
+
+
+def _inject(network: nn.Module, rank: int, alpha: float, targets: tuple[str, ...], seed: int) -> LoraModel:
+    unknown = [name for name in targets if name not in TARGETS]
+    if unknown or not targets:
+        raise ConfigError(
+            "lora_targets", f"{', '.join(unknown) or 'nothing'} is no target", f"Use {', '.join(TARGETS)}"
+        )
+    pattern = BLOCK + f"(?:{'|'.join(targets)})"
+    if not any(re.fullmatch(pattern, name) for name, _ in network.named_modules()):
+        raise ConfigError("lora_targets", f"no block has {', '.join(targets)}", "Tune the decoder only, or in full")
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=pattern, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LoraModel(network, config, "default")
 
 
 def is_lora(name: str) -> bool:

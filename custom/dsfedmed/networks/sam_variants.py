@@ -55,6 +55,10 @@ VARIANTS: dict[str, SamVariant] = {
         128, 5, 4, (2, 4), window_size=8, prompt_dim=96, grid=16, patch_size=None, relative_position=False,
         mlp_dim=256, quality_dim=64, decoder_heads=4,
     ),
+    "wide": SamVariant(  # most of it encoder, as of SAM: what adapters and low-rank updates save shows at small size
+        192, 6, 6, (1, 3, 5), window_size=8, prompt_dim=64, grid=8, patch_size=None, relative_position=False,
+        mlp_dim=128, quality_dim=32, decoder_heads=4, mask_in_chans=4,
+    ),
     "tiny": SamVariant(
         32, 2, 2, (1,), window_size=4, prompt_dim=32, grid=8, patch_size=None, relative_position=False,
         mlp_dim=64, quality_dim=32, decoder_heads=2, mask_in_chans=4,

@@ -24,6 +24,7 @@ SENDS = {
     "dsf_base": "update",
     "dsf_train": "update",
     "dsf_local": "network",
+    "dsf_personal": "update",
 }
 """What each task's reply holds. A task that is not named here is refused: a guard must not guess."""
 

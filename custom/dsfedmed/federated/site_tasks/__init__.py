@@ -7,6 +7,7 @@ from dsfedmed.federated.site import SiteTask
 from dsfedmed.federated.site_tasks.evaluate import evaluate
 from dsfedmed.federated.site_tasks.facts import facts
 from dsfedmed.federated.site_tasks.generator import base, branch, masks
+from dsfedmed.federated.site_tasks.personal import personal
 from dsfedmed.federated.site_tasks.soft_labels import keep_soft_labels
 from dsfedmed.federated.site_tasks.synthetic import audit
 from dsfedmed.federated.site_tasks.train import local, train
@@ -20,6 +21,7 @@ TASKS: dict[str, SiteTask] = {
     "dsf_soft_labels": keep_soft_labels,
     "dsf_train": train,
     "dsf_local": local,
+    "dsf_personal": personal,
     "dsf_evaluate": evaluate,
 }
 

@@ -16,7 +16,13 @@ from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_tasks.networks import build, load, prefixed
+from dsfedmed.federated.site_tasks.personal import best_branch
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
+
+OWN = {"personal": best_branch}
+"""Kinds of which a source site has its own network, by the name of the arm; it never left the site."""
+SHARED = {"personal": "low_rank"}
+"""What stands in at a site that has none: the network that came with the request."""
 
 
 def evaluate(site: Site, request: Message) -> Message:
@@ -24,9 +30,14 @@ def evaluate(site: Site, request: Message) -> Message:
     info = request.info
     answer: dict[str, Any] = {}
     legacy: dict[str, Any] = {}
+    own: list[str] = []
     for name, kind in info["networks"].items():
-        network = build(site, info, kind)
-        load(network, prefixed(request.tensors, name), site.config.device)
+        found = OWN[kind](site, info, name) if kind in OWN else None
+        if found is not None:
+            own.append(name)
+        network = found or build(site, info, SHARED.get(kind, kind))
+        if found is None:
+            load(network, prefixed(request.tensors, name), site.config.device)
         scored: list[ScoredImage] = []
         preprocessing = site.bundle(info["light"]).preprocessing()
         cases = score(
@@ -46,7 +57,7 @@ def evaluate(site: Site, request: Message) -> Message:
             legacy[name] = asdict(
                 legacy_scores(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
             )
-    return Message({"cases": answer, "legacy": legacy})
+    return Message({"cases": answer, "legacy": legacy, "own": own})
 
 
 def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:

@@ -14,18 +14,35 @@ from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.federated.site import Site
 from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.store.files import file_sha256
 
 
 def build(site: Site, info: dict[str, Any], kind: str) -> nn.Module:
-    """Build the "light" network from the site's bundle, or the "teacher" from its sizes ("adapted": with adapters)."""
+    """Build the "light" network from the site's bundle, or the "teacher" from its sizes.
+
+    Of the teacher, "adapted" has FedMSA's adapters and "low_rank" updates of rank r; both stand on the site's own copy
+    of the foundation.
+    """
     if kind == "light":
         return site.bundle(info["light"]).network()
     teacher = info["teacher"]
-    seed = info["foundation"]["seed"] if kind == "adapted" else 0
+    foundation = info.get("foundation") or {}
+    seed = foundation.get("seed", 0)
     network = build_promptless_sam(teacher["variant"], teacher["image_size"], teacher["num_classes"], seed=seed)
-    return add_adapters(_with_foundation(site, network, info["foundation"])) if kind == "adapted" else network
+    if kind == "teacher":
+        return network
+    network = _with_foundation(site, network, foundation)
+    if kind == "adapted":
+        return add_adapters(network)
+    return with_low_rank(network, foundation)
+
+
+def with_low_rank(network: PromptlessSam, foundation: dict[str, Any]) -> PromptlessSam:
+    """Add the low-rank updates that a request (or the server's plan) describes under ``foundation``."""
+    form = foundation["low_rank"]
+    return add_lora(network, form["rank"], form["alpha"], tuple(form["layers"]), foundation["seed"])
 
 
 def _with_foundation(site: Site, network: PromptlessSam, foundation: dict[str, Any]) -> PromptlessSam:
@@ -39,7 +56,7 @@ def _with_foundation(site: Site, network: PromptlessSam, foundation: dict[str, A
     path = site.config.need("teacher")
     if not path.is_file() or file_sha256(path) != foundation["sha256"]:
         reason = "its `teacher` file is missing or is not the server's"
-        raise ConfigError(site.name, reason, "Install the same file at all sites; FedMSA does not send it")
+        raise ConfigError(site.name, reason, "Install the same file at all sites; this method does not send it")
     load_weights(network, path, "teacher", allow_head_change=True, allow_resize=True)
     return network
 

@@ -18,6 +18,7 @@ from dsfedmed.federated.stages.rounds import start_weights
 from dsfedmed.federated.stages.teacher import start_teacher
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.networks.adapters import add_adapters
+from dsfedmed.settings import CompareSettings
 from dsfedmed.store.stage_store import StageResult
 
 
@@ -34,6 +35,20 @@ class Contender:
     weights: Weights
     network: NetworkKind = "light"
     sites: tuple[str, ...] | None = None
+
+
+def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
+    """Name the stages of `compare`, in order."""
+    stages = {
+        "compare fedavg": asked.fedavg or asked.equal_steps,
+        "compare equal steps": asked.equal_steps,
+        "compare fedprox": asked.fedprox,
+        "compare local": asked.local,
+        "compare centralised": asked.centralised,
+        "compare fedsam": asked.fedsam,
+        "compare fedmsa": asked.fedmsa,
+    }
+    return tuple(name for name, is_wanted in stages.items() if is_wanted)
 
 
 def compare(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Contender]:

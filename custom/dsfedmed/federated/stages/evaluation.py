@@ -12,6 +12,7 @@ from torch import nn
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.ledger import Purpose
+from dsfedmed.federated.arm import FROZEN_TEACHER
 from dsfedmed.federated.frozen import outline
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
@@ -20,13 +21,12 @@ from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
-PICTURED = ("dsfedmed", "fedavg")
 Cases = dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def evaluate(flow: FederatedWorkflow, plan: Plan, ours: Contender, others: dict[str, Contender]) -> Cases:
-    """Score our network, then the contenders, at every site; only per-case numbers come back."""
-    cases = _score(flow, plan, "evaluate", "method", {"dsfedmed": ours})
+def evaluate(flow: FederatedWorkflow, plan: Plan, ours: dict[str, Contender], others: dict[str, Contender]) -> Cases:
+    """Score the method's networks, then the contenders, at every site; only per-case numbers come back."""
+    cases = _score(flow, plan, "evaluate", "method", ours)
     if others:
         compared = _score(flow, plan, "evaluate comparison", "comparison", others)
         cases |= {name: found for name, found in compared.items() if "@" not in name}
@@ -66,10 +66,12 @@ def _ask(
     info = {
         **plan.common,
         "teacher": plan.teacher_spec,
-        "foundation": plan.teacher_foundation if any(c.network == "adapted" for c in contenders.values()) else None,
+        "foundation": (
+            plan.teacher_foundation if any(c.network in FROZEN_TEACHER for c in contenders.values()) else None
+        ),
         "networks": {name: contender.network for name, contender in contenders.items()},
         "legacy_eval": flow.settings.legacy_eval,
-        "pictures": [name for name in contenders if name in PICTURED],
+        "pictures": [name for name in contenders if name in (flow.METHOD, "fedavg")],
     }
     tensors = {
         f"{name}/{key}": tensor
@@ -84,7 +86,17 @@ def _ask(
         flow.progress.say(f"{site}: {len(next(iter(cases.values())))} test images, {len(cases)} networks scored")
 
     replies = flow.ask("dsf_evaluate", Message(info, tensors), sites=sites, on_reply=check, at_least=0)
+    _note_strangers(flow, contenders, replies)
     return {site: {"cases": reply.info["cases"], "legacy": reply.info["legacy"]} for site, reply in replies.items()}
+
+
+def _note_strangers(flow: FederatedWorkflow, contenders: dict[str, Contender], replies: dict[str, Message]) -> None:
+    """Record a source site that has no network of its own where the method gives every one its own."""
+    for name, contender in contenders.items():
+        for site in flow.sources if contender.network in ("personal", "own") else ():
+            if site in replies and name not in replies[site].info.get("own", ()):
+                text = f"it has no network of its own for {name}; the shared one was scored"
+                flow.record.event("missing", text, flow.ledger.stage, None, site)
 
 
 def _local(flow: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, Any]]]:
@@ -108,14 +120,14 @@ def _mean_case(cases: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 
 def _parameters(flow: FederatedWorkflow, plan: Plan) -> dict[str, int]:
     """Count the numbers of each network; of the branch, those that are trained and sent."""
-    foundation = outline(plan.generator, flow.config)
-    branch = build_branch(foundation, plan.generator)
     counted: dict[str, list[torch.Tensor]] = {
         "light": list(plan.light_network().parameters()),
         "teacher": list(plan.teacher_network().parameters()),
-        "base": list(foundation.unet.parameters()),
-        "branch": list(branch_state(branch).values()),
     }
+    if flow.GENERATES:
+        foundation = outline(plan.generator, flow.config)
+        counted["base"] = list(foundation.unet.parameters())
+        counted["branch"] = list(branch_state(build_branch(foundation, plan.generator)).values())
     return {name: sum(tensor.numel() for tensor in tensors) for name, tensors in counted.items()}
 
 

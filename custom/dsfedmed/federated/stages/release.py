@@ -1,29 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage "release": the best light network as a MONAI bundle, and the report."""
+"""Stage "release": what the run is for, as a MONAI bundle, and the report."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.federated.arm import ArmState
 from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.release import write_release
+from dsfedmed.reporting.methods import display_name
 from dsfedmed.reporting.report import build_report
 
 FOLDER = "release"
 SCORES = ("dice", "iou", "hd95")
 
 
-def release(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> None:
+def release(flow: FederatedWorkflow, plan: Plan, weights: Weights) -> None:
     """Write ``release/``, a bundle that `monai.bundle run` uses as it is, with its test metrics in the model card."""
+    bundle = plan.light_bundle
+    # What never travels (counters, parts that are not run) comes from the start network, so that the file is whole.
+    release_bundle(flow, plan, bundle, {**plan.light_network().state_dict(), **weights}, flow.METHOD)
+
+
+def release_bundle(
+    flow: FederatedWorkflow, plan: Plan, bundle: BundleDefinition, weights: Weights, scored: str
+) -> None:
+    """Write ``bundle`` with ``weights`` and the test figures of the method ``scored`` as the run's release."""
     with flow.stage("release"):
-        results = build_report(flow.folder)["methods"]["dsfedmed"]
-        bundle = plan.light_bundle
-        metrics = _metrics(results)
-        # What never travels (counters, parts that are not run) comes from the start network, so that the file is whole.
-        weights = {**plan.light_network().state_dict(), **ours.best}
-        write_release(bundle.folder, flow.folder / FOLDER, weights, bundle.overrides, plan.facts, metrics)
+        metrics = _metrics(build_report(flow.folder)["methods"][scored])
+        note = f"weights of a {display_name(flow.METHOD)} federation"
+        write_release(bundle.folder, flow.folder / FOLDER, weights, bundle.overrides, plan.facts, metrics, note=note)
         flow.store.put("release", {})
 
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pFedSAM (arXiv 2509.15638): the whole workflow of the server."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.arm import open_arm, record_choice, train_until
+from dsfedmed.federated.stages.centralised import site_folders
+from dsfedmed.federated.stages.check_sites import check_sites
+from dsfedmed.federated.stages.comparison import Contender, compare, compared_stages
+from dsfedmed.federated.stages.evaluation import evaluate
+from dsfedmed.federated.stages.global_branch import global_arm, release_global, start_global
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.settings import Settings
+from dsfedmed.training.personal import PersonalConfig
+
+
+class PFedSam(FederatedWorkflow):
+    """A global low-rank branch of SAM everywhere, and at every site a personal branch with experts that stays there."""
+
+    METHOD = "pfedsam"
+
+    @classmethod
+    def stages(cls, settings: Settings) -> tuple[str, ...]:
+        """Name the stages of a run in order."""
+        wanted = compared_stages(settings.compare)
+        scored = ("evaluate comparison",) if wanted else ()
+        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+
+    def work(self) -> None:
+        """Two branches at every site; the server averages the global ones in product space."""
+        config = PersonalConfig.from_dict(self.settings.method)
+        plan = check_sites(self)
+        if self.settings.compare.centralised:
+            site_folders(self)
+        arm, rounds = global_arm(self, config), self.settings.rounds
+        with self.stage("rounds"):
+            state = open_arm(self, arm, start_global(self, plan))
+            state = train_until(self, plan, arm, state, lambda now: now.round >= rounds, rounds)
+            record_choice(self, arm.name, state)
+            self.store.put("rounds", {})
+        others = compare(self, plan, state)
+        branches = {"pfedsam": Contender(state.best, "personal"), "pfedsam_global": Contender(state.best, "low_rank")}
+        evaluate(self, plan, branches, others)
+        release_global(self, plan, state.best)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task ``dsf_personal``: a round of pFedSAM. The global branch goes back up; the personal one stays at the site.
+
+Files in ``personal/``: the branch behind each of the last rounds, and the best one by the site's own validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from dsfedmed.exchange.compression import difference
+from dsfedmed.exchange.updates import shapes_of
+from dsfedmed.federated.held import arrived_weights
+from dsfedmed.federated.messages import KEPT_ROUNDS, Message
+from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_tasks.local_training import fit, keep_optimizer, restore_optimizer, validate
+from dsfedmed.federated.site_tasks.networks import build, copied_tensors, load, optimizer_for, trained_tensors
+from dsfedmed.federated.uplink import UPDATE, announce
+from dsfedmed.networks.local_experts import personal_branch
+from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.seeds import derive_seed
+from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
+from dsfedmed.training.light import Loss
+from dsfedmed.training.personal import PersonalConfig, global_phase, local_phase, sync_personal
+
+FOLDER = "personal"
+
+
+def personal(site: Site, request: Message) -> Message:
+    """Validate both branches, train both in their phases, and return the global one's difference."""
+    info = request.info
+    config = PersonalConfig.from_dict(info["method"])
+    shared = build(site, info, "low_rank")
+    arrived = arrived_weights(request, site.folder, shapes_of(trained_tensors(shared)))
+    start = load(shared, arrived, site.config.device)
+    own = _own_branch(site, info, cast(PromptlessSam, shared), config)
+    sync_personal(own, shared, config.personal_sync)
+    answer: dict[str, Any] = {"round": info["round"], "validation": validate(site, info, shared)}
+    _keep_best(site, info, own, validate(site, info, own))
+    if info["epochs"] == 0:
+        return Message(answer)
+    loss = site.bundle(info["light"]).loss()
+    pupil, guided = global_phase(shared, own, loss, config)
+    mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
+    pupil, guided = local_phase(shared, own, loss, config)
+    steps += _train(site, info, own, pupil, guided, "personal")[1]
+    _keep_branch(site, info, own)
+    answer |= {
+        UPDATE: announce(info),
+        "weight": len(site.arrays("training", info["light"])),
+        "loss": mean_loss,
+        "steps": steps,
+        "scalars": {f"{info['arm']}/loss": mean_loss, f"{info['arm']}/validation_dice": answer["validation"]},
+    }
+    return Message(answer, difference(trained_tensors(shared), start), True)
+
+
+def best_branch(site: Site, info: dict[str, Any], arm: str) -> nn.Module | None:
+    """Return the site's personal branch with the best validation, or None where the site never trained one."""
+    path = _folder(site) / f"{arm}-best.safetensors"
+    if not path.exists():
+        return None
+    config = PersonalConfig.from_dict(info["method"])
+    shared = cast(PromptlessSam, build(site, info, "low_rank"))
+    own = personal_branch(shared, config.experts, config.top_k, 0)
+    load(own, read_tensors(path), site.config.device)
+    return own
+
+
+def _train(
+    site: Site, info: dict[str, Any], network: nn.Module, pupil: nn.Module, loss: Loss, phase: str
+) -> tuple[float, int]:
+    """Train one branch for the round's epochs; return its mean loss and its gradient steps."""
+    optimizer, name = optimizer_for(site, info, "low_rank", network), f"{info['arm']}-{phase}"
+    restore_optimizer(site, info, optimizer, name)
+    seed = derive_seed(info["seed"], site.name, info["arm"], phase, info["round"])
+    summary = fit(site, info, pupil, optimizer, seed, info["epochs"], None, loss=loss)
+    keep_optimizer(site, info, optimizer, name)
+    return summary.mean_loss, summary.steps
+
+
+def _own_branch(site: Site, info: dict[str, Any], shared: PromptlessSam, config: PersonalConfig) -> nn.Module:
+    """Return the site's branch behind its last round before this one; at first, a copy of the global one."""
+    seed = derive_seed(info["seed"], site.name, "experts")
+    own = personal_branch(shared, config.experts, config.top_k, seed).to(site.config.device)
+    behind = f"{info['arm']}-{info['round'] + (info['epochs'] == 0):04d}"
+    earlier = sorted(path for path in _folder(site).glob(f"{info['arm']}-[0-9]*.safetensors") if path.stem < behind)
+    if earlier:
+        load(own, read_tensors(earlier[-1]), site.config.device)
+    return own
+
+
+def _keep_branch(site: Site, info: dict[str, Any], own: nn.Module) -> None:
+    number = info["round"]
+    write_tensors(_folder(site) / f"{info['arm']}-{number:04d}.safetensors", copied_tensors(own))
+    (_folder(site) / f"{info['arm']}-{number - KEPT_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
+
+
+def _keep_best(site: Site, info: dict[str, Any], own: nn.Module, dice: float) -> None:
+    """Keep the branch if the site's validation never was as good; the round stands beside it."""
+    path = _folder(site) / f"{info['arm']}-best.json"
+    if path.exists() and read_json(path)["validation_dice"] >= dice:
+        return
+    weights: dict[str, Tensor] = copied_tensors(own)
+    write_tensors(path.with_suffix(".safetensors"), weights)
+    write_json(path, {"before_round": info["round"], "validation_dice": dice})
+
+
+def _folder(site: Site) -> Path:
+    return site.folder / FOLDER
