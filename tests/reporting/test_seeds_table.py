@@ -17,7 +17,15 @@ def run_of(seed: int, dice: float, gain: float, **changes: Any) -> dict[str, Any
     """Return the part of results that the table reads."""
     figures = {f"{group}_{metric}": dice for group in ("seen", "unseen") for metric in ("dice", "iou", "hd95")}
     difference = {"seen": {"dice": {"mean": -gain}}, "unseen": {"dice": {"mean": gain}}}
-    base = {"name": f"run{seed}", "preset": "cpu", "seed": seed, "verdict": "complete", "sites": ["a"], "unseen": ["d"]}
+    base = {
+        "name": f"run{seed}",
+        "method": "dsfedmed",
+        "preset": "cpu",
+        "seed": seed,
+        "verdict": "complete",
+        "sites": ["a"],
+        "unseen": ["d"],
+    }
     comparisons = {"equal_rounds": difference, "equal_steps": None}
     return {**base, "methods": {"dsfedmed": figures}, "comparisons": comparisons, **changes}
 
@@ -36,8 +44,8 @@ def test_one_seed_has_no_deviation() -> None:
 
 def test_presets_and_unseen_sites_stand_apart() -> None:
     table = markdown_table([run_of(0, 70, 1), run_of(0, 50, 1, unseen=["a|b"]), run_of(0, 60, 1, preset="gpu")])
-    assert table.count("### Preset") == 3
-    assert "### Preset cpu: unseen a\\|b" in table
+    assert table.count("### DSFedMed, preset") == 3
+    assert "### DSFedMed, preset cpu: unseen a\\|b" in table
 
 
 def test_an_incomplete_run_is_named_and_left_out() -> None:

@@ -88,7 +88,7 @@ class LocalExperts(nn.Module):
         worked = functional.gelu(convolution(larger))
         if scale > 1:
             worked = functional.interpolate(worked, size=size, mode="bicubic", align_corners=False)
-        return cast(Tensor, worked)
+        return worked
 
 
 class DownWithExperts(nn.Linear):
@@ -126,7 +126,7 @@ def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int) ->
         torch.manual_seed(seed)
         for module in own.modules():
             if isinstance(module, LoraLayer):
-                down = module.lora_A["default"]
+                down = cast(nn.Linear, module.lora_A["default"])
                 module.lora_A["default"] = DownWithExperts(down, LocalExperts(down.out_features, count, top_k))
     return own
 

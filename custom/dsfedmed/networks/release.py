@@ -84,7 +84,9 @@ def write_release(
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(bundle, partial, ignore=shutil.ignore_patterns("__pycache__", "models", "eval", "output"))
+        shutil.copytree(
+            bundle, partial, ignore=shutil.ignore_patterns("__pycache__", "models", "eval", "output", "large_files.yml")
+        )
         _write_configs(partial, definition, settings, facts, metrics, version, note)
         save_weights(state_dict, partial / WEIGHTS)
         _write_card(partial / CARD, definition, facts, metrics)

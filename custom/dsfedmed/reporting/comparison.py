@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two comparisons: DSFedMed minus FedAvg at equal rounds, and at equal local gradient steps."""
+"""The comparisons: the run's method minus its baseline at equal rounds, and at equal local gradient steps."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Any
 
 from dsfedmed.evaluation.intervals import paired_difference
 from dsfedmed.evaluation.metrics import METRICS
-from dsfedmed.reporting.methods import OURS
+from dsfedmed.reporting.methods import baselines
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import rounded, stratum
 from dsfedmed.seeds import derive_seed
 
-BASELINES = {"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"}
+BUDGETS = ("equal_rounds", "equal_steps")
 
 
 def comparisons_block(record: Record) -> dict[str, Any]:
     """Return results.json's ``comparisons``; a comparison whose methods are not both there is None."""
-    return {name: _comparison(record, baseline) for name, baseline in BASELINES.items()}
+    wanted = baselines(record.method)
+    return {name: _comparison(record, wanted[name]) if name in wanted else None for name in BUDGETS}
 
 
 def _comparison(record: Record, baseline: str) -> dict[str, Any] | None:
     """Paired differences against one baseline, per site, seen and unseen."""
-    if OURS not in record.cases or baseline not in record.cases:
+    if record.method not in record.cases or baseline not in record.cases:
         return None
     return {
-        "method": OURS,
+        "method": record.method,
         "baseline": baseline,
-        "budget": {"method": _budget(record, OURS), "baseline": _budget(record, baseline)},
+        "budget": {"method": _budget(record, record.method), "baseline": _budget(record, baseline)},
         "seen": _differences(record, baseline, record.sites),
         "unseen": _differences(record, baseline, record.unseen),
         "per_site": {site: _differences(record, baseline, (site,)) for site in record.all_sites},
@@ -36,7 +37,7 @@ def _comparison(record: Record, baseline: str) -> dict[str, Any] | None:
 
 def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[str, Any] | None:
     """Difference of each metric over the images of ``sites``; None unless both methods scored the same images."""
-    ours, theirs = record.cases[OURS], record.cases[baseline]
+    ours, theirs = record.cases[record.method], record.cases[baseline]
     if not sites or any(len(ours.get(site, ())) != len(theirs.get(site, ())) or site not in ours for site in sites):
         return None
     found = {}

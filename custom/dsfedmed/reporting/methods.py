@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The methods a run compares: their order, names, one-line meaning and colour everywhere."""
+"""The methods a run compares: their order, names, one-line meaning and colour everywhere, and what a run must have."""
 
 from __future__ import annotations
 
@@ -8,29 +8,70 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """How one compared method is shown."""
+    """How one compared method is shown; ``required`` names the workflows whose complete run has it."""
 
     key: str
     name: str
     meaning: str
     colour: str
-    required: bool = True
+    required: tuple[str, ...] = ()
 
 
+_DSFEDMED, _SAMFED, _PFEDSAM = ("dsfedmed",), ("samfed",), ("pfedsam",)
 METHODS = (
-    Method("local", "Local only", "light network trained at each site alone, no federation", "#7a828e"),
-    Method("fedavg", "FedAvg", "light network, FedAvg, as many rounds as DSFedMed", "#1c6fb8"),
-    Method("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6"),
-    Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", required=False),
-    Method("dsfedmed", "DSFedMed", "light network, FedAvg with learnability-guided mutual distillation", "#d9480f"),
-    Method("centralised", "Centralised", "light network on all images in one place", "#343a40", required=False),
-    Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8"),
-    Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5"),
-    Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", required=False),
-    Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", required=False),
+    Method("local", "Local only", "light network trained at each site alone, no federation", "#7a828e", _DSFEDMED),
+    Method("labels_only", "Labels only", "light network trained on the public labels alone", "#868e96", _SAMFED),
+    Method("fedavg", "FedAvg", "light network, FedAvg, as many rounds as the method", "#1c6fb8", _DSFEDMED),
+    Method(
+        "fedavg_equal_steps",
+        "FedAvg, equal steps",
+        "light network, FedAvg, as many gradient steps",
+        "#69aee6",
+        _DSFEDMED,
+    ),
+    Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285"),
+    Method(
+        "dsfedmed",
+        "DSFedMed",
+        "light network, FedAvg with learnability-guided mutual distillation",
+        "#d9480f",
+        _DSFEDMED,
+    ),
+    Method("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels", "#e67700", _SAMFED),
+    Method("centralised", "Centralised", "light network on all images in one place", "#343a40"),
+    Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8", _DSFEDMED),
+    Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5", _DSFEDMED),
+    Method("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels by LoRA", "#9775fa"),
+    Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57"),
+    Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816"),
+    Method(
+        "pfedsam",
+        "pFedSAM",
+        "each site's personal branch with experts; unseen sites: the global one",
+        "#c2255c",
+        _PFEDSAM,
+    ),
+    Method("pfedsam_global", "pFedSAM, global branch", "low-rank updates and decoder federated", "#f783ac", _PFEDSAM),
 )
 BY_KEY = {method.key: method for method in METHODS}
-OURS = "dsfedmed"
+BASELINES = {
+    "dsfedmed": {"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},
+    "samfed": {"equal_steps": "labels_only"},
+    "pfedsam": {"equal_rounds": "fedsam"},
+}
+"""What each workflow is held against, and under which budget."""
+PARTS = {"dsfedmed": ("learnability", "audit", "synthetic")}
+"""Parts of the record that only this workflow has."""
+
+
+def baselines(workflow: str) -> dict[str, str]:
+    """Return the workflow's baselines by budget."""
+    return BASELINES.get(workflow, {})
+
+
+def versus(method: str, baseline: str, minus: str = "-") -> str:
+    """Return "METHOD - BASELINE" by their short names."""
+    return f"{display_name(method)} {minus} {display_name(baseline).partition(',')[0]}"
 
 
 def display_name(key: str) -> str:

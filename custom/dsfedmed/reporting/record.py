@@ -16,7 +16,7 @@ from typing import Any
 
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
-from dsfedmed.reporting.methods import METHODS, display_name
+from dsfedmed.reporting.methods import METHODS, PARTS, display_name
 
 RECORD_NAME = "record.json"
 MEND = "Run the job again with the same --out: it goes on behind the last complete stage."
@@ -49,6 +49,11 @@ class Record:
     def all_sites(self) -> tuple[str, ...]:
         """Source sites, then held-out sites."""
         return self.sites + self.unseen
+
+    @property
+    def method(self) -> str:
+        """The workflow that ran, such as "dsfedmed"."""
+        return str(self.data.get("method") or "dsfedmed")
 
     @property
     def seed(self) -> int:
@@ -92,7 +97,7 @@ class Record:
         for method in METHODS:
             tested = self.cases.get(method.key, {})
             lacking = [site for site in self.all_sites if site not in tested]
-            if lacking and (method.required or tested):
+            if lacking and (self.method in method.required or tested):
                 said.append(f"{display_name(method.key)}: no test figures of {', '.join(lacking)}")
         for key, what in (
             ("stages", "times per stage"),
@@ -103,7 +108,8 @@ class Record:
             ("synthetic", "the synthetic set"),
             ("bytes", "the byte ledger"),
         ):
-            if not self.data.get(key):
+            elsewhere = any(key in parts for parts in PARTS.values()) and key not in PARTS.get(self.method, ())
+            if not self.data.get(key) and not elsewhere:
                 said.append(f"{what} (record has no '{key}')")
         return said
 

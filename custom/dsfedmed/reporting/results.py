@@ -30,7 +30,7 @@ def build_results(record: Record) -> dict[str, Any]:
         {
             "format": FORMAT,
             "name": str(data.get("name") or record.run.name),
-            "method": str(data.get("method") or "dsfedmed"),
+            "method": record.method,
             "preset": str(data.get("preset") or "unnamed"),
             "seed": record.seed,
             "verdict": record.verdict,

@@ -7,37 +7,34 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dsfedmed.reporting.methods import METHODS
+from dsfedmed.reporting.methods import METHODS, baselines, display_name, versus
 
-COMPARISONS = {
-    "equal_rounds": "DSFedMed - FedAvg at equal rounds",
-    "equal_steps": "DSFedMed - FedAvg at equal gradient steps",
-}
+COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
 GROUPS = ("seen", "unseen")
 Results = dict[str, Any]
-Group = tuple[str, tuple[str, ...], tuple[str, ...]]
+Group = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 
 def markdown_table(runs: Sequence[Results]) -> str:
-    """Return one section per preset and unseen site: methods, comparisons and which runs they come from.
+    """Return one section per workflow, preset and unseen site: methods, comparisons and which runs they come from.
 
     Means and sample standard deviations are over seeds (one value a run). An incomplete run is named
     but left out: its figures are not comparable.
     """
     groups: dict[Group, list[Results]] = {}
     for run in runs:
-        groups.setdefault((run["preset"], tuple(run["unseen"]), tuple(run["sites"])), []).append(run)
+        groups.setdefault((run["method"], run["preset"], tuple(run["unseen"]), tuple(run["sites"])), []).append(run)
     return "\n\n".join("\n".join(_section(group, found)) for group, found in groups.items()) + "\n"
 
 
 def _section(group: Group, runs: list[Results]) -> list[str]:
     """Lines of one group."""
-    preset, unseen, sites = group
+    method, preset, unseen, sites = group
     complete = [run for run in runs if run["verdict"] == "complete"]
     seeds = [run["seed"] for run in complete]
     unseen_text = ", ".join(unseen) or "none"
     lines = [
-        f"### Preset {_cell(preset)}: unseen {_cell(unseen_text)}",
+        f"### {display_name(method)}, preset {_cell(preset)}: unseen {_cell(unseen_text)}",
         "",
         f"Trained on {_cell(', '.join(sites))}. Mean over seeds ± standard deviation; "
         f"seeds: {', '.join(map(str, seeds)) or 'none'}.",
@@ -73,7 +70,13 @@ def _method_lines(runs: list[Results]) -> list[str]:
 def _comparison_lines(runs: list[Results]) -> list[str]:
     """Return the table of paired Dice differences."""
     lines = ["| comparison (Dice, points) | seen | unseen | seeds better unseen |", "|---|---|---|---|"]
-    for key, name in COMPARISONS.items():
+    for key, budget in COMPARISONS.items():
+        pairs = {
+            versus(run["method"], baselines(run["method"])[key]) for run in runs if key in baselines(run["method"])
+        }
+        if runs and not pairs:
+            continue
+        name = f"{' / '.join(sorted(pairs)) or 'method - baseline'} {budget}"
         found = [run["comparisons"][key] for run in runs if run["comparisons"][key]]
         values = {
             group: [entry[group]["dice"]["mean"] if entry[group] else None for entry in found] for group in GROUPS

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.methods import METHODS
+from dsfedmed.reporting.methods import METHODS, baselines, versus
 from dsfedmed.reporting.units import byte_text, change_text, signed_interval_text
 
 COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
@@ -52,14 +52,17 @@ def _comparisons(results: dict[str, Any]) -> list[str]:
     """One line per comparison."""
     lines = []
     for key, name in COMPARISONS.items():
-        found = results["comparisons"][key]
+        found, baseline = results["comparisons"][key], baselines(results["method"]).get(key)
+        if baseline is None:
+            continue
+        pair = versus(results["method"], baseline)
         if found is None:
-            lines.append(f"DSFedMed - FedAvg {name}: not tested")
+            lines.append(f"{pair} {name}: not tested")
             continue
         parts = [
             f"{group} {signed_interval_text(found[group]['dice'])}" for group in ("seen", "unseen") if found[group]
         ]
-        lines.append(f"DSFedMed - FedAvg {name}: {', '.join(parts) or 'not on the same images'} (Dice points, 95 %)")
+        lines.append(f"{pair} {name}: {', '.join(parts) or 'not on the same images'} (Dice points, 95 %)")
     return lines
 
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.reporting.figures.style import DOWN, INK, UP, new_figure, styled, to_svg
-from dsfedmed.reporting.methods import colour
+from dsfedmed.reporting.methods import colour, display_name
 from dsfedmed.reporting.units import byte_text, seconds_text
 
 MIB = 2**20
 
 
 @styled
-def bytes_figure(block: dict[str, Any]) -> str | None:
+def bytes_figure(block: dict[str, Any], method: str = "dsfedmed") -> str | None:
     """Return bytes per stage (left) and the total beside FedSAM's (right) as SVG; None without entries."""
     stages = block["per_stage"]
     if not stages:
@@ -37,7 +37,7 @@ def bytes_figure(block: dict[str, Any]) -> str | None:
     left.set_ylim(len(stages) - 0.5, -0.5)
     left.set_title("Through NVFlare, by stage")
     left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
-    totals = [("DSFedMed", block["up"] + block["down"], colour("dsfedmed"))]
+    totals = [(display_name(method), block["up"] + block["down"], colour(method))]
     if block["fedsam_equivalent"]:
         totals.append(("FedSAM", block["fedsam_equivalent"], colour("fedsam")))
     for row, (_, count, shade) in enumerate(totals):

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dsfedmed.reporting.figures.style import INK, QUIET, new_figure, styled, to_svg
-from dsfedmed.reporting.methods import METHODS
+from dsfedmed.reporting.methods import METHODS, versus
 from dsfedmed.reporting.units import signed
 
 TITLES = {"seen": "Seen sites (their test parts)", "unseen": "Unseen sites"}
@@ -55,7 +55,8 @@ def differences_figure(results: dict[str, Any]) -> str | None:
                 shade = "#2b8a3e" if value["low"] > 0 else "#c92a2a" if value["high"] < 0 else "#868e96"
                 _interval(axis, row, value, shade, signed(value["mean"]))
         axis.set_title(names[key])
-        axis.set_xlabel("DSFedMed \N{MINUS SIGN} FedAvg, Dice points (95 % interval)")
+        pair = versus(comparison["method"], comparison["baseline"], "\N{MINUS SIGN}")
+        axis.set_xlabel(f"{pair}, Dice points (95 % interval)")
         axis.set_yticks(range(len(rows)), labels)
         axis.set_ylim(len(rows) - 0.4, -0.7)
         axis.grid(axis="y", visible=False)

@@ -7,6 +7,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from dsfedmed.reporting.methods import PARTS, display_name
 from dsfedmed.reporting.page import cost, figures_of_merit, images, overview, progress
 from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, text, tree
 from dsfedmed.reporting.record import Record
@@ -20,8 +21,7 @@ def page(record: Record, results: dict[str, Any]) -> str:
         figures_of_merit.comparisons(results),
         progress.curves(record),
         images.overlays(record),
-        images.synthetic(record),
-        progress.learnability(record),
+        *((images.synthetic(record), progress.learnability(record)) if PARTS.get(record.method) else ()),
         cost.ledger(record, results),
         cost.stages(record, results),
         progress.events(results),
@@ -30,7 +30,7 @@ def page(record: Record, results: dict[str, Any]) -> str:
     links = join(tag("a", section.title, href=f"#{section.anchor}") for section in sections)
     body = join(tag("section", tag("h2", s.title), s.body, id=s.anchor) for s in sections)
     return Template(_resource("page.html")).substitute(
-        title=text(f"{results['name']}: DSFedMed report"),
+        title=text(f"{results['name']}: {display_name(results['method'])} report"),
         css=_resource("page.css"),
         header=overview.header(results),
         links=links,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.reporting.figures.cost import bytes_figure, stages_figure
+from dsfedmed.reporting.methods import display_name
 from dsfedmed.reporting.page.html import Section, join, note, nothing, svg_figure, table, tag
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, change_text, count_text, seconds_text
@@ -30,10 +31,10 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
     body = (
         note(
             f"Bytes that really went through NVFlare in {block['messages']:,} messages. The comparison arms (FedAvg, "
-            f"FedSAM, gathering test figures) are not DSFedMed's cost and are counted apart: "
+            f"FedSAM, gathering test figures) are not the method's cost and are counted apart: "
             f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down.{_number_format(block)}"
         ),
-        svg_figure(bytes_figure(block), ""),
+        svg_figure(bytes_figure(block, results["method"]), ""),
         tag(
             "div",
             tag("div", table(("Stage", "Up", "Down", "Both"), [*stages, total]), css="half"),
@@ -71,9 +72,10 @@ def _fedsam(record: Record, results: dict[str, Any]) -> object:
     block, fedsam = results["bytes"], record.mapping("bytes").get("fedsam")
     if block["fedsam_equivalent"] is None or not fedsam:
         return nothing("FedSAM's equivalent was not recorded.")
-    change = "" if block["reduction"] is None else f" DSFedMed moved {change_text(block['reduction'])}."
+    ours = display_name(results["method"])
+    change = "" if block["reduction"] is None else f" {ours} moved {change_text(block['reduction'])}."
     if block["reduction"] is not None and block["reduction"] < 0:
-        change = f" DSFedMed moved {-100 * block['reduction']:.1f} % more: the one-off payloads outweigh so few rounds."
+        change = f" {ours} moved {-100 * block['reduction']:.1f} % more: the one-off payloads outweigh so few rounds."
     return note(
         f"FedSAM on the same sites and rounds: {count_text(fedsam['parameters'])} parameters "
         f"({byte_text(fedsam['bytes_per_round_per_site_per_direction'])}), up and down, {len(record.sites)} sites, "

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.reporting.figures.forest import differences_figure, methods_figure
-from dsfedmed.reporting.methods import METHODS, display_name
+from dsfedmed.reporting.methods import METHODS, baselines, display_name, versus
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, svg_figure, table, tag
 from dsfedmed.reporting.units import signed
 
@@ -34,18 +34,27 @@ def main_table(results: dict[str, Any]) -> Section:
 
 
 def comparisons(results: dict[str, Any]) -> Section:
-    """Return both comparisons with FedAvg side by side."""
-    halves = [_comparison(name, results["comparisons"][key]) for key, name in COMPARISON_NAMES.items()]
+    """Return the comparisons with the method's baselines side by side."""
+    wanted = baselines(results["method"])
+    shown = {key: name for key, name in COMPARISON_NAMES.items() if key in wanted}
+    halves = [_comparison(name, results["comparisons"][key]) for key, name in shown.items()]
+    budgets = (
+        "A gain that is only more training is no gain: the left side gives FedAvg as many rounds, as the paper does; "
+        "the right side gives it as many gradient steps. "
+        if len(shown) > 1
+        else ""
+    )
     body = (
         note(
-            "The same network, split and seed. A gain that is only more training is no gain: the left side gives "
-            "FedAvg as many rounds, as the paper does; the right side gives it as many gradient steps. Differences "
-            "are paired, image by image; an interval that contains 0 is no clear difference."
+            f"The same split and seed. {budgets}Differences are paired, image by image; an interval that contains 0 is "
+            "no clear difference."
         ),
         tag("div", *halves, css="halves"),
         svg_figure(differences_figure(results), "Difference in Dice, site by site."),
     )
-    return Section("comparisons", "Against FedAvg, twice", join(body))
+    names = list(dict.fromkeys(display_name(key).partition(",")[0] for key in wanted.values()))
+    title = f"Against {' and '.join(names) or 'other methods'}{', twice' if len(wanted) > len(names) else ''}"
+    return Section("comparisons", title, join(body))
 
 
 def _metric_table(results: dict[str, Any], metric: str) -> Markup:
@@ -58,7 +67,7 @@ def _metric_table(results: dict[str, Any], metric: str) -> Markup:
     for method in METHODS:
         entry = results["methods"].get(method.key)
         if entry is None:
-            if method.required:
+            if results["method"] in method.required:
                 rows.append(
                     (
                         join((dot(method.colour), method.name)),
@@ -156,7 +165,11 @@ def _comparison(name: str, found: dict[str, Any] | None) -> Markup:
     return tag(
         "div",
         tag("h3", name),
-        table(("DSFedMed \N{MINUS SIGN} FedAvg", "Dice, points", "IoU, points", "HD95, px"), rows, css="main"),
+        table(
+            (versus(found["method"], found["baseline"], "\N{MINUS SIGN}"), "Dice, points", "IoU, points", "HD95, px"),
+            rows,
+            css="main",
+        ),
         table(("Training", "rounds", "gradient steps", "chosen round"), budgets, css="small"),
         css="half",
     )

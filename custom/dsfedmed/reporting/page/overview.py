@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.methods import BY_KEY, METHODS
+from dsfedmed.reporting.methods import BY_KEY, METHODS, display_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed_interval_text
@@ -23,7 +23,7 @@ def header(results: dict[str, Any]) -> Markup:
     why = Markup("") if complete else tag("p", results["verdict"], css="verdict")
     return join(
         (
-            tag("p", "DSFedMed federation", css="kicker"),
+            tag("p", f"{display_name(results['method'])} federation", css="kicker"),
             tag("h1", results["name"], " ", badge),
             tag("p", " \N{MIDDLE DOT} ".join(facts), css="facts"),
             why,
@@ -64,14 +64,14 @@ def _missing(missing: list[str]) -> Markup:
 
 def _cards(results: dict[str, Any]) -> list[Markup]:
     """Return the headline figures as cards."""
-    ours = results["methods"].get("dsfedmed", {})
+    ours, our_name = results["methods"].get(results["method"], {}), display_name(results["method"])
     cards = []
     for group, name in (("unseen", "Unseen sites"), ("seen", "Seen sites")):
         if ours.get(group):
             dice = ours[group]["dice"]
             cards.append(
                 _card(
-                    f"DSFedMed, {name.lower()}",
+                    f"{our_name}, {name.lower()}",
                     f"{dice['mean']:.1f} %",
                     f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}",
                 )
@@ -81,7 +81,13 @@ def _cards(results: dict[str, Any]) -> list[Markup]:
         if comparison and comparison["unseen"]:
             gain = signed_interval_text(comparison["unseen"]["dice"])
             value, _, interval = gain.partition(" ")
-            cards.append(_card(f"Against FedAvg, {name}", value, f"Dice points unseen {interval}"))
+            cards.append(
+                _card(
+                    f"Against {display_name(comparison['baseline']).partition(',')[0]}, {name}",
+                    value,
+                    f"Dice points unseen {interval}",
+                )
+            )
     block = results["bytes"]
     if block["reduction"] is not None:
         spent = byte_text(block["up"] + block["down"])
@@ -136,7 +142,7 @@ def _methods(results: dict[str, Any]) -> Markup:
     """Return what each compared method is, and which round was chosen."""
     rows = []
     for method in METHODS:
-        if method.key not in results["methods"] and not method.required:
+        if method.key not in results["methods"] and results["method"] not in method.required:
             continue
         chosen = results["selected"].get(method.key) or {}
         steps = chosen.get("local_steps")
