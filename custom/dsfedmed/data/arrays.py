@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -66,6 +66,26 @@ def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -
         images.append(image)
         labels.append(label.to(torch.uint8))
     return SiteArrays(torch.stack(images), torch.stack(labels), tuple(item.case for item in items))
+
+
+def load_images(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -> Tensor:
+    """Load a part's images alone, (N, C, S, S) float32 in [0, 1]; labels are not read, whether there are any or not.
+
+    Raises:
+        DataError: as `load_part`.
+    """
+    items = datalist.parts.get(part, ())
+    if not items:
+        raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
+    images = [
+        plain(preprocess_item(datalist, replace(item, label=None), preprocessing)["image"]).to(torch.float32)
+        for item in items
+    ]
+    for item, image in zip(items, images, strict=True):
+        if image.shape != images[0].shape:
+            reason = f"it is {tuple(image.shape)} after preprocessing and the first is {tuple(images[0].shape)}"
+            raise DataError(item.image, reason, "Let the preprocessing resize to one size.")
+    return torch.stack(images)
 
 
 def preprocess_item(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> dict[str, Any]:

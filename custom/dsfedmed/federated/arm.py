@@ -83,6 +83,7 @@ class Arm:
         extra: what the task's request says besides.
         mean_of: how the sites' differences become one.
         validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
+        sites: who trains; None for all source sites.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Arm:
     extra: Mapping[str, Any] = field(default_factory=dict)
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
     validate: Callable[[Weights], dict[str, float]] | None = None
+    sites: tuple[str, ...] | None = None
 
 
 def train_round(
@@ -102,7 +104,7 @@ def train_round(
     with broadcast(flow, arm.name, state.weights, state.reference) as sent:
         request = _request(plan, arm, state.round + 1, flow.settings.light.epochs_per_round, synthetic, sent)
         weights, replies = federated_average(
-            flow, arm.task, request, state.weights, plan.counts, _facts(arm), arm.mean_of
+            flow, arm.task, request, state.weights, plan.counts, _facts(arm), arm.mean_of, arm.sites
         )
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     state.weights = weights
@@ -119,7 +121,7 @@ def validate_arm(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState)
     """Let the sites validate the present weights without training; return the mean Dice."""
     with broadcast(flow, arm.name, state.weights, state.reference) as sent:
         request = _request(plan, arm, state.round, 0, None, sent)
-        replies = {} if arm.validate else flow.ask(arm.task, request)
+        replies = {} if arm.validate else flow.ask(arm.task, request, sites=arm.sites)
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     save_arm(flow, arm, state)
     return dice

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -34,8 +34,9 @@ def federated_average(
     counts: Mapping[str, int],
     facts: tuple[str, ...],
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
+    sites: Sequence[str] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Message]]:
-    """Send a task to the source sites and add the weighted mean of their differences to ``weights``.
+    """Send a task to sites (the source sites by default) and add the weighted mean of their differences to ``weights``.
 
     Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
     and the round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply
@@ -52,5 +53,5 @@ def federated_average(
             raise PayloadError(site, f"sent no {lacking[0]}", "Use the same version of dsfedmed everywhere")
         mean.add(site, unpack_update(reply, weights, site), counts[site])
 
-    replies = flow.ask(task, request, on_reply=receive)
+    replies = flow.ask(task, request, sites=sites, on_reply=receive)
     return add(weights, mean.result()), replies

@@ -30,6 +30,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, for `foundation: stable_diffusion`")
     parser.add_argument("--light-weights", type=Path, help="start weights of the light network, such as TinySAM's")
+    parser.add_argument("--public", type=Path, help="labelled folder of the server (SAM-Fed)")
+    parser.add_argument("--label-site", help="site whose labels play the public set (SAM-Fed)")
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
     parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
@@ -45,6 +47,8 @@ def read_settings(args: argparse.Namespace, presets: Path) -> Settings:
     for text in args.set:
         values = merge(values, parse_override(text))
     values = merge(values, {"preset": path.stem, "unseen": args.unseen})
+    if args.label_site:
+        values = merge(values, {"method": {"label_site": args.label_site}})
     if args.seed is not None:
         values["seed"] = args.seed
     return Settings.from_dict(values, path.name)
@@ -66,6 +70,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         server_threads=args.server_threads,
         generator=args.generator,
         light_weights=args.light_weights,
+        public=args.sites / args.label_site if args.label_site else args.public,
     )
     prepare_workspace(args.out / "nvflare" / method, layout)
     return simulate(settings, names, args.out, method)

@@ -49,6 +49,17 @@ class Plan:
         bundle = self.light_bundle
         return {"bundle": bundle.folder.name, "overrides": bundle.overrides, "sha256": bundle.sha256}
 
+    def spec_of(self, bundle: str) -> dict[str, Any]:
+        """Return another light bundle as requests name it, at the run's sizes, without the run's own overrides.
+
+        Raises:
+            ConfigError: there is no such bundle.
+        """
+        run = self.settings.light_overrides
+        own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
+        found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
+        return {"bundle": bundle, "overrides": own, "sha256": found.sha256}
+
     @property
     def common(self) -> dict[str, Any]:
         """What every request says."""

@@ -20,13 +20,14 @@ from dsfedmed.federated.executor import SiteExecutor
 from dsfedmed.federated.filters import PackUpdates
 from dsfedmed.federated.pfedsam import PFedSam
 from dsfedmed.federated.run_key import run_key
+from dsfedmed.federated.samfed import SamFed
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.settings import Settings
 
-WORKFLOWS: dict[str, type[FederatedWorkflow]] = {workflow.METHOD: workflow for workflow in (DSFedMed, PFedSam)}
+WORKFLOWS: dict[str, type[FederatedWorkflow]] = {workflow.METHOD: workflow for workflow in (DSFedMed, SamFed, PFedSam)}
 """The methods that have a job; another one is added here."""
 TASKS = ["dsf_*"]
-UPDATE_TASKS = ["dsf_train", "dsf_personal"]
+UPDATE_TASKS = ["dsf_train", "dsf_personal", "dsf_agree"]
 TASK_REQUEST_SECONDS = 0.2
 
 

@@ -9,7 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.data.arrays import SiteArrays, load_part
+from torch import Tensor
+
+from dsfedmed.data.arrays import SiteArrays, load_images, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
@@ -35,6 +37,7 @@ class Site:
         self.name, self.config, self.folder = name, config, folder
         self._bundles: dict[str, BundleDefinition] = {}
         self._arrays: dict[tuple[str, str], SiteArrays] = {}
+        self._images: dict[tuple[str, str], Tensor] = {}
         self.samples: dict[tuple[str, str], SiteArrays] = {}
 
     @property
@@ -63,6 +66,13 @@ class Site:
         if key not in self._arrays:
             self._arrays[key] = load_part(self.datalist, part, self.bundle(spec).preprocessing())
         return self._arrays[key]
+
+    def images(self, part: str, spec: dict[str, Any]) -> Tensor:
+        """Return a part's images alone after the bundle's preprocessing, loaded once per worker; no label is read."""
+        key = (part, json.dumps(spec, sort_keys=True))
+        if key not in self._images:
+            self._images[key] = load_images(self.datalist, part, self.bundle(spec).preprocessing())
+        return self._images[key]
 
     def replay(self, task: str, request: Message, do: SiteTask) -> Message:
         """Do a task, or give the reply again that this very request was given before.

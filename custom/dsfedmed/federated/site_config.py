@@ -41,10 +41,11 @@ class SiteConfig:
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
         run: the run folder (server only): record, report, release, stage store.
-        teacher: weights file the teacher starts from (server; at sites for FedMSA only, which freezes it there).
+        teacher: weights file the teacher starts from (server; at sites for FedMSA, pFedSAM and SAM-Fed, frozen there).
         light_weights: weights file the light network starts from, in every method that is compared (server only).
         uploads_on_disk: large tensors that arrive lie on disk until their turn (server only; see
             `dsfedmed.federated.offload`).
+        public: labelled folder that everyone may see (server only, for SAM-Fed), with a datalist.json like a site's.
         generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
     """
 
@@ -61,6 +62,7 @@ class SiteConfig:
     run: Path | None = None
     teacher: Path | None = None
     light_weights: Path | None = None
+    public: Path | None = None
     generator: Path | None = None
     uploads_on_disk: bool = True
 
@@ -72,7 +74,7 @@ class SiteConfig:
         return Path(value)
 
 
-_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "generator"}
+_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "public", "generator"}
 
 
 def load_site_config(folder: Path, site: str, run: str = "run") -> SiteConfig:

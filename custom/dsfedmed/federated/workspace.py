@@ -31,6 +31,7 @@ class SimulatedSites:
         server_threads: CPU threads of the server's heavy work.
         generator: Stable Diffusion folder of every party, or None for the embedded base.
         light_weights: start weights of the light network, or None for a random start.
+        public: labelled folder of the server (SAM-Fed), or None.
     """
 
     sites: Path
@@ -42,6 +43,7 @@ class SimulatedSites:
     server_threads: int = 1
     generator: Path | None = None
     light_weights: Path | None = None
+    public: Path | None = None
 
 
 def site_names(folder: Path) -> list[str]:
@@ -81,12 +83,10 @@ def _site_config(layout: SimulatedSites) -> dict[str, Any]:
         "server_threads": layout.server_threads,
         "run": str(layout.run.resolve()),
     }
-    if layout.teacher is not None:
-        config["teacher"] = str(layout.teacher.resolve())
-    if layout.generator is not None:
-        config["generator"] = str(layout.generator.resolve())
-    if layout.light_weights is not None:
-        config["light_weights"] = str(layout.light_weights.resolve())
+    for name in ("teacher", "generator", "light_weights", "public"):
+        path: Path | None = getattr(layout, name)
+        if path is not None:
+            config[name] = str(path.resolve())
     return config
 
 

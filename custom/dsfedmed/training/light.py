@@ -143,7 +143,7 @@ def train_light(
     """
     real_steps, total = _count_steps(len(images), batch_size, epochs, steps, synthetic is not None)
     started = time.perf_counter()
-    real = _endless(images, label_maps, None, augmentation, batch_size, derive_seed(seed, "real"), workers)
+    real = endless_batches(images, label_maps, None, augmentation, batch_size, derive_seed(seed, "real"), workers)
     sources = [real]
     if synthetic is not None and total > real_steps:
         drawn = derive_seed(seed, "synthetic")
@@ -199,14 +199,14 @@ def _count_steps(
     return real, 2 * real if alternate else real
 
 
-def _endless(
+def endless_batches(
     images: Tensor,
     labels: Tensor,
     soft: Tensor | None,
     augmentation: Any | None,
     batch_size: int,
     seed: int,
-    workers: int,
+    workers: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches epoch after epoch, each epoch with its own seed."""
     epoch = 0
@@ -227,7 +227,7 @@ def _synthetic_batches(
     soft = None
     if source.soft is not None:
         soft = at_size(unit_images(source.soft[drawn]), images.shape[-2:])
-    return _endless(images, labels, soft, augmentation, size, seed, workers)
+    return endless_batches(images, labels, soft, augmentation, size, seed, workers)
 
 
 def _batch_loss(

@@ -43,15 +43,16 @@ class EgressGuard(Filter):  # type: ignore[misc]
     guard sees them, before the job packs them: what crosses the wire is never more.
 
     The rules: facts are plain JSON of at most 4 MiB; float tensors are finite; integers occur only in masks (bit
-    planes) and in the audit's verdict (indices); and no float tensor is shaped like images, that is with two axes of
-    32 or more at its end, or before a last axis of at most four channels. Weights of convolutions are smaller and
-    matrices have two axes; SAM's table of positions is the exception, by name.
+    planes), in the audit's verdict (indices) and in answers; and no float tensor is shaped like images, that is with
+    two axes of 32 or more at its end, or before a last axis of at most four channels. Weights of convolutions are
+    smaller and matrices have two axes; SAM's table of positions is the exception, by name.
 
     The shape rule stops mistakes and other people's tasks. It does not stop a network that was made to hide images in
     its weights: that is what the reviewed package, and a site's ban of code in jobs, are for.
 
     Args:
-        allow: kinds that may leave: facts, verdict, masks, branch, update, network (of the baseline "local").
+        allow: kinds that may leave: facts, verdict, masks, branch, update, network (of the baseline "local"), answers
+            (SAM-Fed's heterogeneous sites: 8-bit masks that their network draws on the public images).
         masks: "none", "deformed", or "drawn" for the hospital's drawn masks as they are.
         max_message_mib: largest reply.
         max_run_mib: largest sum of a run; a run that is continued continues the sum.
@@ -100,7 +101,8 @@ class EgressGuard(Filter):  # type: ignore[misc]
         if outgoing.kind not in self.allow and outgoing.kind != "error":
             raise Refusal(f"the site does not send its {outgoing.kind}", OWN_RULE)
         check_facts(outgoing.info)
-        {"masks": self._check_masks, "verdict": _check_verdict}.get(outgoing.kind, self._check_floats)(outgoing)
+        special = {"masks": self._check_masks, "verdict": _check_verdict, "answers": _check_answers}
+        special.get(outgoing.kind, self._check_floats)(outgoing)
         size = byte_count(outgoing.tensors) / MIB
         if self.max_message_mib is not None and size > self.max_message_mib:
             raise Refusal(f"{size:.1f} MiB in one reply; the site allows {self.max_message_mib:g}", OWN_RULE)
@@ -153,6 +155,10 @@ def looks_like_images(tensor: Tensor) -> bool:
 
 def _check_verdict(outgoing: Outgoing) -> None:
     _require(outgoing, {"vetoed": (torch.int64, 1), "distances": (torch.float32, 1)})
+
+
+def _check_answers(outgoing: Outgoing) -> None:
+    _require(outgoing, {"levels": (torch.uint8, 4)})
 
 
 def _require(outgoing: Outgoing, expected: Mapping[str, tuple[torch.dtype, int]]) -> None:

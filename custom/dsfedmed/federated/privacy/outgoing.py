@@ -25,6 +25,9 @@ SENDS = {
     "dsf_train": "update",
     "dsf_local": "network",
     "dsf_personal": "update",
+    "dsf_label": "facts",
+    "dsf_agree": "update",
+    "dsf_fuse": "answers",
 }
 """What each task's reply holds. A task that is not named here is refused: a guard must not guess."""
 

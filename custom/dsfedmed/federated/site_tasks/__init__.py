@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dsfedmed.federated.site import SiteTask
+from dsfedmed.federated.site_tasks.agreement import agree, fuse, label
 from dsfedmed.federated.site_tasks.evaluate import evaluate
 from dsfedmed.federated.site_tasks.facts import facts
 from dsfedmed.federated.site_tasks.generator import base, branch, masks
@@ -22,6 +23,9 @@ TASKS: dict[str, SiteTask] = {
     "dsf_train": train,
     "dsf_local": local,
     "dsf_personal": personal,
+    "dsf_label": label,
+    "dsf_agree": agree,
+    "dsf_fuse": fuse,
     "dsf_evaluate": evaluate,
 }
 

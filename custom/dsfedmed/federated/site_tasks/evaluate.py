@@ -15,13 +15,14 @@ from dsfedmed.evaluation.protocol import ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_tasks.agreement import own_network
 from dsfedmed.federated.site_tasks.networks import build, load, prefixed
 from dsfedmed.federated.site_tasks.personal import best_branch
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
 
-OWN = {"personal": best_branch}
+OWN = {"personal": best_branch, "own": own_network}
 """Kinds of which a source site has its own network, by the name of the arm; it never left the site."""
-SHARED = {"personal": "low_rank"}
+SHARED = {"personal": "low_rank", "own": "light"}
 """What stands in at a site that has none: the network that came with the request."""
 
 

@@ -14,8 +14,13 @@ from dsfedmed.federated.workflow import FederatedWorkflow
 LIGHT_START = "light start"
 
 
-def check_sites(flow: FederatedWorkflow) -> Plan:
-    """Ask every site, seen and unseen, for its facts; a mismatch stops the run with the site named."""
+def check_sites(flow: FederatedWorkflow, needed: tuple[str, ...] = ("training", "validation", "test")) -> Plan:
+    """Ask every site, seen and unseen, for its facts; a mismatch stops the run with the site named.
+
+    Args:
+        flow: the workflow.
+        needed: parts that every source site must have.
+    """
     with flow.stage("check sites"):
         everyone = flow.sources + flow.unseen
         absent = set(flow.settings.unseen) - set(flow.unseen)
@@ -25,9 +30,9 @@ def check_sites(flow: FederatedWorkflow) -> Plan:
         facts = {site: SiteFacts.from_dict(reply.info["facts"]) for site, reply in replies.items()}
         agreed = merge_facts(facts)
         for site in flow.sources:
-            lacking = [part for part in ("training", "validation", "test") if not facts[site].counts.get(part)]
+            lacking = [part for part in needed if not facts[site].counts.get(part)]
             if lacking:
-                mend = "Give every source site training, validation and test images"
+                mend = f"Give every source site {', '.join(needed)} images"
                 raise DataError(site, f"has no {' and no '.join(lacking)} images", mend)
         flow.record.put(facts={s: f.to_dict() for s, f in facts.items()}, label_names=list(agreed.label_names))
         counts = {site: facts[site].counts["training"] for site in flow.sources}

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
@@ -30,11 +32,13 @@ class Contender:
         weights: its weights.
         network: what it is.
         sites: the sites that score it; None for all. (A site's own network is scored there and at the unseen sites.)
+        facts: what the request says besides, for networks that the sites build themselves.
     """
 
     weights: Weights
     network: NetworkKind = "light"
     sites: tuple[str, ...] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compared_stages(asked: CompareSettings) -> tuple[str, ...]:

@@ -71,6 +71,7 @@ def _ask(
         ),
         "networks": {name: contender.network for name, contender in contenders.items()},
         "legacy_eval": flow.settings.legacy_eval,
+        **{key: value for contender in contenders.values() for key, value in contender.facts.items()},
         "pictures": [name for name in contenders if name in (flow.METHOD, "fedavg")],
     }
     tensors = {

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Regularity condensation (RC) and fusion (RF): different networks learn from each other's answers to public images.
+
+Source: HSSF (Ma et al., IEEE TMI 2023, DOI 10.1109/TMI.2023.3348982), for SAM-Fed's heterogeneous sites.
+
+For a public image with mask y, logits z_G of the server and z_1..z_K of the sites, acc the share of right pixels:
+
+    RC   structure(z_G, y) + 10 KL_2(z_best -> z_G) 1[acc_best > acc_G],  best = the site with the highest acc,
+         which counts only above 0.75
+    RF   structure(z_k, y) + 10 KL_2(z_G -> z_k) 1[acc_G > acc_k]
+    structure(z, y) = mean( BCE(z, y) + 1 - (I_w + 1) / (U_w - I_w + 1) ),  w = 1 + 5 |avgpool_31(y) - y|
+    KL_2: pixel mean of the divergence at T = 2, without the factor T^2
+
+Deviations from the release: K sigmoid channels instead of a two-channel softmax; no self-assessment head (its loss
+4 L_conf, and the flip of pixels below confidence 0.3), since the networks here have none; the release resets its
+running best after every site and then lets later sites overwrite it while nobody is above 0.75, which depends on the
+sites' order; the window of 31 pixels belongs to 384 pixels and shrinks with the image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dsfedmed.algorithms.losses import bernoulli_kl
+
+KL_WEIGHT, KL_TEMPERATURE, GATE = 10.0, 2.0, 0.75
+WINDOW_SHARE, BOUNDARY_WEIGHT = 31 / 384, 5.0
+
+
+def image_accuracy(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the share of right pixels of each image, (N,), of probabilities and masks (N, K, H, W)."""
+    return ((probability > 0.5) == (target > 0.5)).float().flatten(1).mean(dim=1)
+
+
+def best_of(probabilities: list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each image the most accurate of several answers, (N, K, H, W), and its accuracy, (N,).
+
+    Args:
+        probabilities: one (N, K, H, W) a site.
+        target: masks (N, K, H, W).
+    """
+    accuracy = torch.stack([image_accuracy(answer, target) for answer in probabilities])
+    best = accuracy.argmax(dim=0)
+    images = torch.arange(len(target))
+    return torch.stack(probabilities)[best, images], accuracy[best, images]
+
+
+def boundary_weight(target: Tensor) -> Tensor:
+    """Return w, (N, K, H, W) in [1, 6]: large near the edge of a mask."""
+    window = max(3, round(WINDOW_SHARE * target.shape[-1]) | 1)
+    near = functional.avg_pool2d(target, window, stride=1, padding=window // 2)
+    return 1 + BOUNDARY_WEIGHT * (near - target).abs()
+
+
+def structure_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the structure loss of logits and masks (N, K, H, W), a scalar."""
+    bce = functional.binary_cross_entropy_with_logits(logits, target)
+    weight, probability = boundary_weight(target), torch.sigmoid(logits)
+    overlap = (weight * probability * target).sum((2, 3))
+    union = (weight * (probability + target)).sum((2, 3))
+    return bce + (1 - (overlap + 1) / (union - overlap + 1)).mean()
+
+
+def regularity_kl(teacher_logits: Tensor, logits: Tensor, gate: Tensor) -> Tensor:
+    """Return 10 KL_2(teacher -> logits) averaged over the images that ``gate`` (N,) opens; 0 where it opens none."""
+    divergence = bernoulli_kl(teacher_logits, logits, KL_TEMPERATURE) / KL_TEMPERATURE**2
+    return KL_WEIGHT * (gate * divergence.flatten(1).mean(dim=1)).mean()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed (arXiv 2511.14302): the whole workflow of the server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, train_round, validate_arm
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.check_sites import check_sites
+from dsfedmed.federated.stages.comparison import Contender
+from dsfedmed.federated.stages.evaluation import evaluate
+from dsfedmed.federated.stages.fusion import Fusion, own_specs
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.public_set import (
+    Broadcast,
+    PublicSet,
+    label_site_or_public,
+    labels_only,
+    publish,
+    start_global,
+    tune_teacher,
+    validate_weights,
+)
+from dsfedmed.federated.stages.release import release
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.settings import Settings
+from dsfedmed.training.samfed import SamFedConfig
+
+NEEDED = ("training", "test")
+
+
+class SamFed(FederatedWorkflow):
+    """Labels at the server only, unlabelled images at the sites, and SAM as the teacher of every pixel."""
+
+    METHOD = "samfed"
+
+    @classmethod
+    def stages(cls, settings: Settings) -> tuple[str, ...]:
+        """Name the stages of a run in order."""
+        del settings
+        before = ("check sites", "public set", "public start", "tune teacher", "broadcast teacher", "rounds")
+        return (*before, "compare labels only", "evaluate", "evaluate comparison", "release")
+
+    def work(self) -> None:
+        """Every stage of the paper, then the network of the public labels alone, then the release."""
+        config = SamFedConfig.from_dict(self.settings.method)
+        plan = check_sites(self, NEEDED)
+        training = label_site_or_public(self, config.label_site)
+        public = publish(self, plan)
+        start, spent = start_global(self, plan, public, config.public_epochs)
+        teacher = tune_teacher(self, plan, public)
+        own = own_specs(plan, config, training)
+        state = self._rounds(plan, public, start, Broadcast(self, plan, public, teacher, training), own)
+        alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
+        ours = Contender(state.best, "own" if own else "light", facts={"own": own})
+        others = {"labels_only": Contender(alone), "public_teacher": Contender(teacher, "low_rank")}
+        evaluate(self, plan, {"samfed": ours}, others)
+        release(self, plan, state.best)
+
+    def _rounds(self, plan: Plan, public: PublicSet, start: Weights, sent: Broadcast, own: dict[str, Any]) -> ArmState:
+        """FedAvg of one network, or fusion of several, under the agreement of SAM and the local network."""
+        config, total = SamFedConfig.from_dict(self.settings.method), self.settings.rounds
+        arm = Arm(
+            "samfed",
+            task="dsf_agree",
+            extra={"public": public.manifest.to_dict(), "own": own},
+            validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
+        )
+        with self.stage("rounds"):
+            state = open_arm(self, arm, start)
+            fusion = Fusion(self, plan, arm, public, config.condensation_epochs) if own else None
+            since = state.round
+            while state.round < total:
+                arm = replace(arm, sites=sent.ready())
+                state = fusion.round(state, arm.sites) if fusion else train_round(self, plan, arm, state)
+                report(self, arm, state, total, since)
+            validate_arm(self, plan, arm, state)
+            self.store.put("rounds", {})
+            record_choice(self, "samfed", state)
+        return state

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of SAM-Fed (arXiv 2511.14302); what the paper's known part does not say is [inferred]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from dsfedmed.algorithms.agreement import RULES, WEIGHTS, AgreementConfig
+from dsfedmed.options import read_options, require, require_choice
+
+
+@dataclass(frozen=True)
+class SamFedConfig:
+    """Options of SAM-Fed, the preset's section ``method``.
+
+    Attributes:
+        label_site: in simulation, the site whose labels play the public set; it trains nothing. Elsewhere empty: the
+            server's own ``public`` folder is meant.
+        public_epochs: passes over the public set for the global model's start.
+        rule: which supervision a pixel gets, see `dsfedmed.algorithms.agreement`.
+        threshold: tau_0 of that rule.
+        agreement_weight: weight of SAM's word on a pixel in dispute, "confidence" or "scheduled".
+        soft_weight: beta, of the divergence from SAM where the two disagree.
+        temperature: T of that divergence.
+        unlabelled_weight: lambda_u behind its ramp-up; 0 leaves SAM out.
+        ramp_rounds: length of the ramp-up.
+        shared_weight: lambda_g, of the distillation from the global to the local network; homogeneous sites only.
+        condensation_epochs: passes of the server over the public set in a round (RC); heterogeneous sites only.
+        teacher_flips: average SAM over four flips when it labels a site's images.
+        site_bundles: bundle of each site's own network by site name; empty for one network everywhere (FedAvg).
+    """
+
+    label_site: str = ""
+    public_epochs: int = 40
+    rule: Literal["agreement", "agreement_only", "teacher_only"] = "agreement"
+    threshold: float = 0.95
+    agreement_weight: Literal["confidence", "scheduled"] = "confidence"
+    soft_weight: float = 1.0
+    temperature: float = 2.0
+    unlabelled_weight: float = 1.0
+    ramp_rounds: int = 20
+    shared_weight: float = 1.0
+    condensation_epochs: int = 4
+    teacher_flips: bool = True
+    site_bundles: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require_choice("method.rule", self.rule, RULES)
+        require_choice("method.agreement_weight", self.agreement_weight, WEIGHTS)
+        require(0 < self.threshold <= 1, "method.threshold", f"{self.threshold} is not in (0, 1]", "Give 0.95")
+        require(self.temperature > 0, "method.temperature", "it is not above 0", "Give 2")
+        for name in ("public_epochs", "ramp_rounds", "condensation_epochs"):
+            require(getattr(self, name) > 0, f"method.{name}", "it is below 1", "Give 1 or more")
+        for name in ("soft_weight", "unlabelled_weight", "shared_weight"):
+            require(getattr(self, name) >= 0, f"method.{name}", "it is negative", "Give 0 or more")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> SamFedConfig:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        plain = {key: value for key, value in values.items() if key != "site_bundles"}
+        bundles = values.get("site_bundles") or {}
+        named = isinstance(bundles, Mapping) and all(isinstance(name, str) for pair in bundles.items() for name in pair)
+        require(named, f"{where}.site_bundles", "is not `site: bundle` lines", "Write one line for each site")
+        return replace(read_options(cls, plain, where), site_bundles=dict(bundles))
+
+    @property
+    def agreement(self) -> AgreementConfig:
+        """The options of the agreement rule alone."""
+        return AgreementConfig(self.rule, self.threshold, self.agreement_weight, self.soft_weight, self.temperature)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SAM-Fed job: labels at the server only, unlabelled images at the sites, SAM as the teacher of every pixel.
+
+In simulation one site's labels play the public set (--label-site); elsewhere the server's `public` folder is it.
+Every site holds the file of the teacher's foundation; what was tuned of it travels once.
+
+Examples:
+  python jobs/samfed/job.py --sites data/demo --unseen site_d --label-site site_a --preset demo --teacher FILE \\
+      --out runs/samfed
+  python jobs/samfed/job.py --write-job jobs --preset demo --unseen site_d
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
+
+from dsfedmed.federated.job import run_job
+
+if __name__ == "__main__":
+    sys.exit(run_job("samfed", Path(__file__).resolve().parent, __doc__ or ""))
