@@ -12,11 +12,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
 
 from dsfedmed.federated.job import run_job
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run or write the job."""
+    return run_job("dsfedmed", Path(__file__).resolve().parent, __doc__ or "", argv)
+
+
 if __name__ == "__main__":
-    sys.exit(run_job("dsfedmed", Path(__file__).resolve().parent, __doc__ or ""))
+    sys.exit(main())

@@ -5,8 +5,7 @@ In simulation one site's labels play the public set (--label-site); elsewhere th
 Every site holds the file of the teacher's foundation; what was tuned of it travels once.
 
 Examples:
-  python jobs/samfed/job.py --sites data/demo --unseen site_d --label-site site_a --preset demo --teacher FILE \\
-      --out runs/samfed
+  python jobs/samfed/job.py --sites data/demo --unseen site_d --label-site site_a --preset demo --out runs/samfed
   python jobs/samfed/job.py --write-job jobs --preset demo --unseen site_d
 """
 
@@ -14,11 +13,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
 
 from dsfedmed.federated.job import run_job
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run or write the job."""
+    return run_job("samfed", Path(__file__).resolve().parent, __doc__ or "", argv)
+
+
 if __name__ == "__main__":
-    sys.exit(run_job("samfed", Path(__file__).resolve().parent, __doc__ or ""))
+    sys.exit(main())

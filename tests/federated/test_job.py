@@ -3,20 +3,51 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import job
 from dsfedmed.data.demo import make_demo_sites
-from dsfedmed.federated.recipe import job_files
+from dsfedmed.federated.recipe import WORKFLOWS, job_files
+from dsfedmed.settings import Settings, read_preset
 from tests.federated.conftest import ROOT
 
 
-def test_the_committed_job_folder_is_what_job_py_writes(tmp_path):
-    assert job.main(["--write-job", str(tmp_path), "--preset", "demo", "--unseen", "site_d"]) == 0
-    assert job_files(tmp_path / "dsfedmed") == job_files(ROOT / "jobs" / "dsfedmed")
+@pytest.mark.parametrize("method", sorted(WORKFLOWS))
+def test_the_committed_job_folder_is_what_job_py_writes(tmp_path, method):
+    script = load_script(method)
+    assert script.main(["--write-job", str(tmp_path), "--preset", "demo", "--unseen", "site_d"]) == 0
+    assert job_files(tmp_path / method) == job_files(ROOT / "jobs" / method)
+
+
+@pytest.mark.parametrize("method", sorted(WORKFLOWS))
+def test_every_preset_of_every_job_is_valid_for_its_workflow(method):
+    for preset in sorted((ROOT / "jobs" / method / "presets").glob("*.yaml")):
+        settings = Settings.from_dict(read_preset(preset), preset.name)
+        workflow = WORKFLOWS[method](settings.to_dict())
+        assert method == workflow.METHOD
+        assert workflow.stages(settings)[0] == "check sites"
+
+
+@pytest.mark.parametrize("method", ["samfed", "pfedsam"])
+def test_a_wrong_option_of_the_method_stops_before_anything_runs(method, demo, tmp_path, capsys):
+    words = ["--sites", str(demo), "--out", str(tmp_path / "run"), "--preset", "smoke", "--set", "method.temprature=3"]
+    assert load_script(method).main(words) == 2
+    said = capsys.readouterr().err
+    assert "temprature" in said
+    assert "temperature" in said
+    assert not (tmp_path / "run").exists()
+
+
+def load_script(method: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"job_{method}", ROOT / "jobs" / method / "job.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_a_job_asks_for_gpus_only_when_told(tmp_path):

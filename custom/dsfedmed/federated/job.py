@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
-from dsfedmed.federated.recipe import export_job
+from dsfedmed.federated.recipe import WORKFLOWS, export_job
 from dsfedmed.federated.simulation import simulate
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
@@ -58,6 +58,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
+    WORKFLOWS[method](settings.to_dict())  # a wrong option of the method is said before any image is read
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
     layout = SimulatedSites(

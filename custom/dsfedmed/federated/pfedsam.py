@@ -26,6 +26,10 @@ class PFedSam(FederatedWorkflow):
         scored = ("evaluate comparison",) if wanted else ()
         return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
 
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        PersonalConfig.from_dict(self.settings.method)
+
     def work(self) -> None:
         """Two branches at every site; the server averages the global ones in product space."""
         config = PersonalConfig.from_dict(self.settings.method)

@@ -49,7 +49,8 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
         job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASKS)
-        job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
+        for task in UPDATE_TASKS:  # one by one: NVFlare writes a list of tasks in no fixed order
+            job.to_clients(PackUpdates(), tasks=[task], filter_type=FilterType.TASK_RESULT)
         job.to_clients(Bell(), id="bell")
         job.set_app_packages(["dsfedmed"])
         self.job = job

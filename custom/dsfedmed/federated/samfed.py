@@ -43,6 +43,10 @@ class SamFed(FederatedWorkflow):
         before = ("check sites", "public set", "public start", "tune teacher", "broadcast teacher", "rounds")
         return (*before, "compare labels only", "evaluate", "evaluate comparison", "release")
 
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        SamFedConfig.from_dict(self.settings.method)
+
     def work(self) -> None:
         """Every stage of the paper, then the network of the public labels alone, then the release."""
         config = SamFedConfig.from_dict(self.settings.method)

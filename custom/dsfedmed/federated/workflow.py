@@ -31,6 +31,7 @@ from dsfedmed.federated.site_config import SiteConfig, load_site_config
 from dsfedmed.federated.tracking import publish
 from dsfedmed.federated.upkeep import Upkeep
 from dsfedmed.federated.wire_meter import attach
+from dsfedmed.options import require
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
@@ -56,6 +57,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
         self.configuration = configuration
         self.settings = Settings.from_dict(configuration)
+        self.check_options()
         self.absent: set[str] = set()
         self.upkeep = Upkeep()
         self.ringer = Ringer()
@@ -64,6 +66,10 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     @abstractmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:
         """Return the names of the stages in order, for the progress line."""
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming an option under ``method`` that this workflow does not have."""
+        require(not self.settings.method, "method", f"{self.METHOD} has no options there", "Leave the section out")
 
     @abstractmethod
     def work(self) -> None:

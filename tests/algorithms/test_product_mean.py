@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mean of products against the product of means, by hand; the cut to rank r; refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dsfedmed.algorithms.product_mean import DOWN, UP, ProductMean, factors_of, low_rank_layers
+from dsfedmed.errors import PayloadError
+
+A, B = f"qkv{DOWN}", f"qkv{UP}"
+
+
+def start(rank: int = 1, width: int = 3) -> dict[str, Tensor]:
+    return {A: torch.zeros(rank, width), B: torch.zeros(width, rank), "head": torch.zeros(2)}
+
+
+def product(weights: dict[str, Tensor]) -> Tensor:
+    return weights[B] @ weights[A]
+
+
+def test_the_mean_of_products_is_not_the_product_of_means() -> None:
+    """Two sites hold the same update, one as (B, A) and one as (-B, -A): means of the factors would lose it."""
+    down, up = torch.tensor([[1.0, 2.0, 0.0]]), torch.tensor([[3.0], [0.0], [1.0]])
+    mean = ProductMean(start())
+    mean.add("a", {A: down, B: up, "head": torch.tensor([1.0, 0.0])}, 1)
+    mean.add("b", {A: -down, B: -up, "head": torch.tensor([0.0, 4.0])}, 3)
+    found = mean.result()
+    torch.testing.assert_close(product(found), up @ down)
+    torch.testing.assert_close(found["head"], torch.tensor([0.25, 3.0]))
+    apart = (0.25 * up - 0.75 * up) @ (0.25 * down - 0.75 * down)
+    torch.testing.assert_close(apart, 0.25 * up @ down), "averaged apart, three quarters of it would be gone"
+
+
+def test_weights_count_and_the_start_is_taken_into_account() -> None:
+    """From B A = e1 e1^T: site a doubles B, site b leaves it; weights 1 and 3 give 1.25."""
+    weights = {A: torch.tensor([[1.0, 0.0]]), B: torch.tensor([[1.0], [0.0]])}
+    mean = ProductMean(weights)
+    mean.add("a", {A: torch.zeros(1, 2), B: torch.tensor([[1.0], [0.0]])}, 1)
+    mean.add("b", {A: torch.zeros(1, 2), B: torch.zeros(2, 1)}, 3)
+    found = {name: weights[name] + tensor for name, tensor in mean.result().items()}
+    torch.testing.assert_close(product(found), torch.tensor([[1.25, 0.0], [0.0, 0.0]]))
+    assert mean.names == ("a", "b")
+
+
+def test_what_the_rank_cuts_is_the_smallest_and_is_reported() -> None:
+    """Two sites with orthogonal updates 4 e1 e1^T and 2 e2 e2^T: rank 1 keeps the first, and 1/sqrt(5) is lost."""
+    cut: list[float] = []
+    mean = ProductMean({A: torch.zeros(1, 3), B: torch.zeros(3, 1)}, cut.append)
+    for name, axis, size in (("a", 0, 4.0), ("b", 1, 2.0)):
+        down, up = torch.zeros(1, 3), torch.zeros(3, 1)
+        down[0, axis], up[axis, 0] = 1.0, size
+        mean.add(name, {A: down, B: up}, 1)
+    found = mean.result()
+    expected = torch.zeros(3, 3)
+    expected[0, 0] = 2.0
+    torch.testing.assert_close(product(found), expected)
+    assert cut == [pytest.approx(1 / 5**0.5)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), rank=st.integers(1, 3))
+def test_equal_sites_keep_their_factors(seed: int, rank: int) -> None:
+    """All sites alike: product and A come back, since the factors are turned towards the mean of A."""
+    random = torch.Generator().manual_seed(seed)
+    update = {A: torch.randn(rank, 6, generator=random), B: torch.randn(5, rank, generator=random)}
+    mean = ProductMean({A: torch.zeros(rank, 6), B: torch.zeros(5, rank)})
+    for name in ("a", "b"):
+        mean.add(name, update, 2)
+    found = mean.result()
+    torch.testing.assert_close(product(found), product(update), rtol=1e-4, atol=1e-4)
+    assert float((found[A] * update[A]).sum()) > 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_no_other_turn_of_the_factors_is_nearer(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    matrix, near = torch.randn(5, 6, generator=random), torch.randn(2, 6, generator=random)
+    up, down, lost = factors_of(matrix, 2, near)
+    turn, _ = torch.linalg.qr(torch.randn(2, 2, generator=random))
+    assert float((turn @ down - near).norm()) >= float((down - near).norm()) - 1e-5
+    values = torch.linalg.svdvals(matrix)
+    assert float((matrix - up @ down).norm()) == pytest.approx(float(values[2:].norm()), rel=1e-4)
+    assert lost == pytest.approx(float(values[2:].norm() / values.norm()), rel=1e-4)
+
+
+def test_a_refused_update_changes_nothing() -> None:
+    mean = ProductMean(start())
+    good = {A: torch.ones(1, 3), B: torch.ones(3, 1), "head": torch.ones(2)}
+    mean.add("a", good, 1)
+    for bad in ({**good, A: torch.full((1, 3), float("nan"))}, {**good, B: torch.ones(2, 1)}, {"head": torch.ones(2)}):
+        with pytest.raises(PayloadError, match="b"):
+            mean.add("b", bad, 1)
+    torch.testing.assert_close(product(mean.result()), torch.ones(3, 3))
+    assert mean.names == ("a",)
+
+
+def test_without_factors_it_is_the_plain_mean() -> None:
+    mean = ProductMean({"head": torch.zeros(1)})
+    mean.add("a", {"head": torch.tensor([2.0])}, 1)
+    assert mean.result()["head"].tolist() == [2.0]
+    assert low_rank_layers({A: torch.zeros(1), "other": torch.zeros(1)}) == (), "one factor alone is no layer"
