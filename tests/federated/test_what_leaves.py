@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +14,10 @@ from torch import Tensor
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.labels import to_channels
-from dsfedmed.federated.recipe import export_job
-from dsfedmed.federated.site_tasks import TASKS
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.networks.bundle import BundleDefinition
-from dsfedmed.settings import Settings, merge, read_preset
-from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT, simulate_folder
+from tests.federated.conftest import ROOT
+from tests.federated.recording import Recording, record_run
 
 pytestmark = pytest.mark.federation
 
@@ -33,44 +26,10 @@ RUN_OF_BYTES = 48
 """A copied row of pixels is at least this long; by chance two such runs never agree."""
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What left each site, and the run folder."""
-
-    folder: Path
-    run: Path
-
-    def bodies(self, site: str) -> list[bytes]:
-        return [path.read_bytes() for path in sorted((self.folder / site).glob("*.body"))]
-
-    def heads(self, site: str) -> str:
-        return "\n".join(path.read_text() for path in sorted((self.folder / site).glob("*.head")))
-
-    def tensors(self, site: str, task: str) -> list[dict[str, Tensor]]:
-        return [torch.load(path, weights_only=True) for path in sorted((self.folder / site).glob(f"*-{task}.pt"))]
-
-
 @pytest.fixture(scope="module")
 def recording(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The smoke run with all its comparisons and a recorder at every site, behind every other filter."""
-    folder = tmp_path_factory.mktemp("leaves")
-    values = merge(read_preset(ROOT / "jobs/dsfedmed/presets/smoke.yaml"), {"preset": "smoke", "unseen": ["site_d"]})
-    job = export_job(Settings.from_dict(values), folder / "jobs")
-    (job / "app" / "custom").mkdir()
-    shutil.copy(Path(__file__).with_name("recorder.py"), job / "app" / "custom" / "recorder.py")
-    client = job / "app" / "config" / "config_fed_client.json"
-    config = json.loads(client.read_text())
-    recorder = {"path": "recorder.Recorder", "args": {"folder": str(folder / "sent")}}
-    config["components"].append({"id": "recorder", **recorder})
-    config["task_result_filters"][0]["filters"].append(recorder)  # dsf_train, behind the packing
-    others = [task for task in TASKS if task != "dsf_train"]
-    config["task_result_filters"].append({"tasks": others, "filters": [recorder]})
-    client.write_text(json.dumps(config))
-    prepare_workspace(folder / "ws", SimulatedSites(sites, folder / "run", ROOT / "bundles"))
-    code, output = simulate_folder(job, folder / "ws", site_names(sites))
-    assert code == 0, output[-3000:]
-    assert read_json(folder / "run" / "record.json")["verdict"] == "complete"
-    return Recording(folder / "sent", folder / "run")
+    return record_run("dsfedmed", sites, tmp_path_factory.mktemp("leaves"))
 
 
 def arrays(sites: Path, site: str) -> SiteArrays:

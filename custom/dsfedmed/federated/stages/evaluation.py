@@ -94,7 +94,8 @@ def _ask(
 def _note_strangers(flow: FederatedWorkflow, contenders: dict[str, Contender], replies: dict[str, Message]) -> None:
     """Record a source site that has no network of its own where the method gives every one its own."""
     for name, contender in contenders.items():
-        for site in flow.sources if contender.network in ("personal", "own") else ():
+        expected = contender.facts.get("own") or flow.sources
+        for site in expected if contender.network in ("personal", "own") else ():
             if site in replies and name not in replies[site].info.get("own", ()):
                 text = f"it has no network of its own for {name}; the shared one was scored"
                 flow.record.event("missing", text, flow.ledger.stage, None, site)

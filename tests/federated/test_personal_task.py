@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site's round of pFedSAM: two branches, one of which stays; a missed round; the same round asked twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.exchange.compression import add
+from dsfedmed.federated import site as site_module
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.federated.site_tasks.personal import best_branch, personal
+from dsfedmed.networks.local_experts import EXPERTS
+from dsfedmed.networks.promptless_sam import build_promptless_sam
+from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (folder,) = make_demo_sites(tmp_path_factory.mktemp("images"), 0, ("site_a",), training=6, validation=3, test=2)
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, images: Path) -> Site:
+    site_module._datalist.cache_clear()
+    return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return tiny_plan(tiny_settings(light={"precision": "fp32"}, method={"learning_rate": 0.01}))
+
+
+@pytest.fixture(scope="module")
+def start(plan: Plan) -> Weights:
+    spec, foundation = plan.teacher_spec, plan.teacher_foundation
+    network = build_promptless_sam(spec["variant"], spec["image_size"], 1, seed=foundation["seed"])
+    return copied_tensors(with_low_rank(network, foundation))
+
+
+def ask(plan: Plan, weights: Weights, number: int, epochs: int = 1, **method: Any) -> Message:
+    info = {
+        **plan.common,
+        "arm": "pfedsam",
+        "network": "low_rank",
+        "teacher": plan.teacher_spec,
+        "foundation": plan.teacher_foundation,
+        "learning_rate": 0.01,
+        "round": number,
+        "epochs": epochs,
+        "batch_size": 4,
+        "keep_optimizer": True,
+        "method": {**plan.settings.method, **method},
+    }
+    return Message(info, {f"weights/{name}": tensor for name, tensor in weights.items()})
+
+
+def branch(site: Site, number: int) -> Weights:
+    return read_tensors(site.folder / "personal" / f"pfedsam-{number:04d}.safetensors")
+
+
+def test_a_round_sends_the_global_branch_and_keeps_the_personal_one(site: Site, plan: Plan, start: Weights) -> None:
+    reply = personal(site, ask(plan, start, 1))
+    assert reply.is_difference
+    assert reply.tensors.keys() == start.keys()
+    assert not [name for name in reply.tensors if EXPERTS in name]
+    assert reply.info["steps"] == 4, "two phases of two steps"
+    assert any(float(tensor.abs().max()) > 0 for tensor in reply.tensors.values())
+    own = branch(site, 1)
+    assert [name for name in own if EXPERTS in name]
+    sent = add(start, reply.tensors)
+    assert any(not torch.equal(own[name], sent[name]) for name in sent), "two branches that learned apart"
+
+
+def test_the_same_round_gives_the_same_bits(site: Site, plan: Plan, start: Weights) -> None:
+    first = personal(site, ask(plan, start, 1))
+    kept = branch(site, 1)
+    again = personal(site, ask(plan, start, 1))
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in first.tensors.items())
+    assert all(torch.equal(branch(site, 1)[name], tensor) for name, tensor in kept.items())
+
+
+def test_the_personal_branch_goes_on_behind_a_missed_round(site: Site, plan: Plan, start: Weights) -> None:
+    """Round 3 without round 2 starts from the branch behind round 1, not from the global one."""
+    update = personal(site, ask(plan, start, 1)).tensors
+    far = {name: tensor + 1.0 for name, tensor in add(start, update).items()}
+    personal(site, ask(plan, far, 3, direction="none"))
+    before, after = branch(site, 1), branch(site, 3)
+    assert max(float((after[name] - before[name]).abs().max()) for name in before) < 0.5
+
+
+def test_synced_it_starts_from_the_servers(site: Site, plan: Plan, start: Weights) -> None:
+    personal(site, ask(plan, start, 1))
+    far = {name: tensor + 1.0 for name, tensor in start.items()}
+    personal(site, ask(plan, far, 2, direction="none", personal_sync="lora+decoder"))
+    after = branch(site, 2)
+    shared = [name for name in far if name in after and "lora" in name]
+    assert all(float((after[name] - far[name]).abs().max()) < 0.5 for name in shared)
+
+
+def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
+    site: Site, plan: Plan, start: Weights
+) -> None:
+    assert best_branch(site, ask(plan, start, 1).info, "pfedsam") is None
+    personal(site, ask(plan, start, 1))
+    last = personal(site, ask(plan, start, 1, epochs=0))
+    assert last.tensors == {}
+    assert set(last.info) == {"round", "validation"}
+    known = read_json(site.folder / "personal" / "pfedsam-best.json")
+    assert known["validation_dice"] >= 0
+    network = best_branch(site, ask(plan, start, 1).info, "pfedsam")
+    assert network is not None
+    kept = read_tensors(site.folder / "personal" / "pfedsam-best.safetensors")
+    state = network.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in kept.items())
+
+
+def test_old_branches_are_cleared(site: Site, plan: Plan, start: Weights) -> None:
+    for number in range(1, 6):
+        personal(site, ask(plan, start, number))
+    kept = sorted(path.stem for path in (site.folder / "personal").glob("pfedsam-0*.safetensors"))
+    assert kept == ["pfedsam-0003", "pfedsam-0004", "pfedsam-0005"]

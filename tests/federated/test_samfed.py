@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed with real NVFlare processes: labels at one place only, one network everywhere or one at every site."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet
+from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.checkpoints import load_state
+from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.recording import Recording, record_run
+
+pytestmark = pytest.mark.federation
+UNLABELLED = ("site_b", "site_c")
+BUNDLES = {"site_b": "light_unet_segmentation", "site_c": "light_flexible_unet_segmentation"}
+
+
+@pytest.fixture(scope="module")
+def unlabelled(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sites, where the unlabelled ones have no label of a training image, and no validation part."""
+    folder = tmp_path_factory.mktemp("unlabelled") / "sites"
+    shutil.copytree(sites, folder)
+    for site in UNLABELLED:
+        file = folder / site / "datalist.json"
+        content = json.loads(file.read_text())
+        for item in content["training"]:
+            (folder / site / item.pop("label")).unlink()
+        content["validation"] = []
+        file.write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def homogeneous(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """FedAvg of one network."""
+    method = {"label_site": "site_a"}
+    return record_run("samfed", unlabelled, tmp_path_factory.mktemp("samfed"), unlabelled / "site_a", method=method)
+
+
+@pytest.fixture(scope="module")
+def heterogeneous(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A network of its own at every site."""
+    method = {"label_site": "site_a", "site_bundles": BUNDLES}
+    return record_run("samfed", unlabelled, tmp_path_factory.mktemp("fusion"), unlabelled / "site_a", method=method)
+
+
+@pytest.mark.parametrize("kind", ["homogeneous", "heterogeneous"])
+def test_it_runs_without_a_label_at_the_sites(kind: str, request: pytest.FixtureRequest) -> None:
+    run = request.getfixturevalue(kind).run
+    results = read_json(run / "results.json")
+    assert results["verdict"] == "complete"
+    assert results["missing"] == []
+    assert set(results["methods"]) == {"samfed", "labels_only", "public_teacher"}
+    for method in results["methods"].values():
+        assert set(method["per_site"]) == {"site_a", "site_b", "site_c", "site_d"}
+    comparison = results["comparisons"]["equal_steps"]
+    assert comparison["baseline"] == "labels_only"
+    record = read_json(run / "record.json")
+    per_site = record["budgets"]["samfed"]["local_steps"] / len(UNLABELLED)
+    assert record["budgets"]["labels_only"]["local_steps"] >= per_site
+    assert [set(entry["validation"]) for entry in record["curves"]["samfed"]] == [{"public"}] * 2
+
+
+def test_the_label_site_trains_nothing(homogeneous: Recording) -> None:
+    for task in ("dsf_label", "dsf_agree"):
+        assert not homogeneous.tensors("site_a", task)
+        assert homogeneous.tensors("site_b", task)
+    assert homogeneous.tensors("site_a", "dsf_evaluate")
+
+
+def test_teacher_and_public_set_travel_once(homogeneous: Recording) -> None:
+    manifest = Manifest.from_dict(read_json(homogeneous.run / "store" / "public set.json")["info"])
+    server = SyntheticSet.open(homogeneous.run / "public", manifest)
+    for site in UNLABELLED:
+        theirs = SyntheticSet.open(homogeneous.run / "sites" / site / "synthetic", manifest)
+        assert torch.equal(server.images(), theirs.images())
+        assert len(homogeneous.tensors(site, "dsf_label")) == 1
+        answers = read_tensors(homogeneous.run / "sites" / site / "samfed" / "answers.safetensors")["answers"]
+        assert answers.shape == (12, 1, 32, 32)
+        assert answers.dtype == torch.uint8
+    entries = read_json(homogeneous.run / "record.json")["bytes"]["entries"]
+    down = {e["stage"]: e["bytes"] for e in entries if e["direction"] == "down" and e["site"] == "site_b"}
+    assert down["broadcast teacher"] > manifest.bytes
+
+
+def test_what_a_heterogeneous_site_sends_are_its_answers_to_public_images(heterogeneous: Recording) -> None:
+    assert not heterogeneous.tensors("site_b", "dsf_agree")
+    for site in UNLABELLED:
+        first, second = heterogeneous.tensors(site, "dsf_fuse")
+        for message in (first, second):
+            assert {name: (t.dtype, tuple(t.shape)) for name, t in message.items()} == {
+                "levels": (torch.uint8, (12, 1, 32, 32))
+            }
+        kept = sorted((heterogeneous.run / "sites" / site / "samfed").glob("samfed-own-*.safetensors"))
+        network = BundleDefinition(Path("bundles") / BUNDLES[site], {"image_size": [32, 32]}).network()
+        tensors = read_tensors(kept[-1])
+        own = dict(network.state_dict())
+        assert all(own[name].shape == tensor.shape for name, tensor in tensors.items())
+    shapes = [
+        {tuple(t.shape) for t in read_tensors(
+            sorted((heterogeneous.run / "sites" / site / "samfed").glob("samfed-own-*.safetensors"))[-1]).values()}
+        for site in UNLABELLED
+    ]  # fmt: skip
+    assert shapes[0] != shapes[1], "two architectures"
+
+
+def test_own_networks_serve_their_sites_and_the_servers_all_others(heterogeneous: Recording) -> None:
+    assert read_json(heterogeneous.run / "record.json")["events"] == []
+    assert all((heterogeneous.run / "sites" / site / "pictures").is_dir() for site in (*UNLABELLED, "site_d"))
+
+
+def test_the_release_is_the_servers_network(heterogeneous: Recording) -> None:
+    release = heterogeneous.run / "release"
+    network = BundleDefinition(release, {}).network()
+    load_state(network, torch.load(release / "models" / "model.pt", weights_only=True), "release")

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pFedSAM's options: which branch learns from which, what the server overwrites, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.networks.local_experts import EXPERTS, personal_branch
+from dsfedmed.networks.lora import add_lora, is_lora
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.training.guided import Guided
+from dsfedmed.training.personal import DIRECTIONS, PersonalConfig, global_phase, local_phase, sync_personal
+
+
+@pytest.fixture
+def branches() -> tuple[PromptlessSam, PromptlessSam]:
+    shared = add_lora(build_promptless_sam("tiny", 32, 1), 2, 2.0)
+    own = personal_branch(shared, 2, 1, 0)
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            if parameter.requires_grad:
+                parameter.add_(1.0)
+    return shared, own
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_direction_decides_who_has_a_guide(direction: str, branches: tuple[PromptlessSam, PromptlessSam]) -> None:
+    shared, own = branches
+    config = PersonalConfig(direction=direction)  # type: ignore[arg-type]
+    image, target = torch.rand(2, 1, 32, 32), torch.ones(2, 1, 32, 32)
+    plain = lambda logits, target: (logits - target).square().mean()  # noqa: E731
+    module, loss = global_phase(shared, own, plain, config)
+    shared_guided = isinstance(module, Guided)
+    assert shared_guided == (direction in ("both", "to_global"))
+    module.eval()
+    extra = float((loss(module(image), target) - plain(shared.eval()(image), target)).detach())
+    assert (abs(extra) > 1e-6) == shared_guided
+    module, loss = local_phase(shared, own, plain, PersonalConfig(direction=direction, balance_weight=0.0))  # type: ignore[arg-type]
+    module.eval()
+    extra = float((loss(module(image), target) - plain(own.eval()(image), target)).detach())
+    assert (abs(extra) > 1e-6) == (direction in ("both", "to_personal"))
+
+
+@pytest.mark.parametrize("sync", ["none", "lora", "lora+decoder"])
+def test_what_the_server_overwrites(sync: str, branches: tuple[PromptlessSam, PromptlessSam]) -> None:
+    shared, own = branches
+    before = {name: parameter.detach().clone() for name, parameter in own.named_parameters()}
+    theirs = dict(shared.named_parameters())
+    sync_personal(own, shared, sync)
+    for name, parameter in own.named_parameters():
+        taken = parameter.requires_grad and EXPERTS not in name
+        taken &= sync == "lora+decoder" or (sync == "lora" and is_lora(name))
+        assert torch.equal(parameter, theirs[name] if taken else before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"direction": "sideways"}, "sideways"),
+        ({"top_k": 5}, "5 of 4 experts"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"kl_weight": -1.0}, "kl_weight"),
+        ({"expert": 3}, "experts"),
+        ({"personal_sync": "all"}, "all"),
+    ],
+)
+def test_bad_options_are_named(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        PersonalConfig.from_dict(values)
