@@ -23,6 +23,7 @@ COMMANDS = (
     "setup_party",
     "report",
     "table",
+    "benchmark",
     "bench",
     "gpu_check",
     "check_bundle",

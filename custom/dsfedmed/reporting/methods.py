@@ -8,51 +8,58 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """How one compared method is shown; ``required`` names the workflows whose complete run has it."""
+    """How one compared method is shown, and where a run's record says what it cost.
+
+    Attributes:
+        key: its name in records and results.
+        name: its name in tables.
+        meaning: one line.
+        colour: everywhere.
+        required: the workflows whose complete run has it.
+        stages: the stages that are its cost; empty for a workflow's own method, whose stages are counted as such.
+        network: what is run in the end, "light" or "teacher".
+    """
 
     key: str
     name: str
     meaning: str
     colour: str
     required: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    network: str = "light"
 
 
 _DSFEDMED, _SAMFED, _PFEDSAM = ("dsfedmed",), ("samfed",), ("pfedsam",)
+_EQUAL = ("compare fedavg", "compare equal steps")
 METHODS = (
-    Method("local", "Local only", "light network trained at each site alone, no federation", "#7a828e", _DSFEDMED),
-    Method("labels_only", "Labels only", "light network trained on the public labels alone", "#868e96", _SAMFED),
-    Method("fedavg", "FedAvg", "light network, FedAvg, as many rounds as the method", "#1c6fb8", _DSFEDMED),
-    Method(
-        "fedavg_equal_steps",
-        "FedAvg, equal steps",
-        "light network, FedAvg, as many gradient steps",
-        "#69aee6",
-        _DSFEDMED,
-    ),
-    Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285"),
-    Method(
-        "dsfedmed",
-        "DSFedMed",
-        "light network, FedAvg with learnability-guided mutual distillation",
-        "#d9480f",
-        _DSFEDMED,
-    ),
+    Method("local", "Local only", "light network trained at each site alone, no federation", "#7a828e", _DSFEDMED,
+           ("compare local",)),
+    Method("labels_only", "Labels only", "light network trained on the public labels alone", "#868e96", _SAMFED,
+           ("compare labels only",)),
+    Method("fedavg", "FedAvg", "light network, FedAvg, as many rounds as the method", "#1c6fb8", _DSFEDMED,
+           ("compare fedavg",)),
+    Method("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6",
+           _DSFEDMED, _EQUAL),
+    Method("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", (), ("compare fedprox",)),
+    Method("dsfedmed", "DSFedMed", "light network, FedAvg with learnability-guided mutual distillation", "#d9480f",
+           _DSFEDMED),
     Method("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels", "#e67700", _SAMFED),
-    Method("centralised", "Centralised", "light network on all images in one place", "#343a40"),
-    Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8", _DSFEDMED),
-    Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5", _DSFEDMED),
-    Method("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels by LoRA", "#9775fa"),
-    Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57"),
-    Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816"),
-    Method(
-        "pfedsam",
-        "pFedSAM",
-        "each site's personal branch with experts; unseen sites: the global one",
-        "#c2255c",
-        _PFEDSAM,
-    ),
-    Method("pfedsam_global", "pFedSAM, global branch", "low-rank updates and decoder federated", "#f783ac", _PFEDSAM),
-)
+    Method("centralised", "Centralised", "light network on all images in one place", "#343a40", (),
+           ("compare centralised",)),
+    Method("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8", _DSFEDMED,
+           ("adapt teacher",), "teacher"),
+    Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5", _DSFEDMED,
+           ("adapt teacher", "rounds"), "teacher"),
+    Method("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels by LoRA", "#9775fa",
+           _SAMFED, ("tune teacher",), "teacher"),
+    Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", (), ("compare fedsam",), "teacher"),
+    Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", (), ("compare fedmsa",),
+           "teacher"),
+    Method("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one", "#c2255c",
+           _PFEDSAM, (), "teacher"),
+    Method("pfedsam_global", "pFedSAM, global branch", "low-rank updates and decoder federated", "#f783ac", _PFEDSAM,
+           ("rounds",), "teacher"),
+)  # fmt: skip
 BY_KEY = {method.key: method for method in METHODS}
 BASELINES = {
     "dsfedmed": {"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},

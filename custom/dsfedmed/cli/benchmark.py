@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run every method on the same sites, splits and seeds, and write one table and one picture.
+
+Each site is held out in turn (or those named by --unseen). A run that is complete is not done again, and an interrupted
+one goes on, so the command may be repeated until all runs are there; table and picture are written after each of them.
+
+Example:
+  dsfedmed benchmark --sites DIR --teacher teacher.safetensors --out runs/benchmark
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.workspace import site_names
+from dsfedmed.reporting.benchmark import benchmark_markdown, benchmark_rows
+from dsfedmed.reporting.figures.benchmark import benchmark_figure
+from dsfedmed.reporting.record import RECORD_NAME, load_record
+from dsfedmed.store.files import write_text
+
+NAME = "benchmark"
+HELP = "every method on the same sites, splits and seeds: one table, one picture"
+METHODS = ("pfedsam", "samfed", "dsfedmed")
+TABLE, PICTURE = "benchmark.md", "benchmark.svg"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a workflow, a held-out site, a seed, and the site whose labels SAM-Fed may see."""
+
+    method: str
+    unseen: str
+    seed: int
+    label_site: str
+
+    @property
+    def name(self) -> str:
+        """Name of its run folder."""
+        return f"{self.method}-{self.unseen}-{self.seed}"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
+    parser.add_argument("--teacher", type=Path, help="weights of the foundation, for every method that has one")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the picture")
+    parser.add_argument("--unseen", nargs="+", metavar="SITE", help="sites to hold out, one after another (all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="workflows (all)")
+    parser.add_argument("--preset", default="benchmark", help="preset of every job (benchmark)")
+    parser.add_argument("--label-site", metavar="SITE", help="SAM-Fed's labels (the first site that is not held out)")
+    parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting of all")
+    parser.add_argument("--server-threads", type=int, default=2, help="CPU threads of the server (2)")
+    parser.add_argument("--only-table", action="store_true", help="run nothing; table and picture of what is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is missing; return 0 when every run is complete."""
+    cells = list(plan_cells(args))
+    for number, cell in enumerate(cells, start=1):
+        if not args.only_table and not _is_complete(args.out / cell.name):
+            print(f"run {number} of {len(cells)}: {cell.name}", flush=True)
+            subprocess.run(command(args, cell), env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
+            write_benchmark(args.out, cells)
+    lacking = write_benchmark(args.out, cells)
+    print((args.out / TABLE).read_text(encoding="utf-8"))
+    for cell in lacking:
+        print(f"not complete: {cell.name}; the same command goes on with it", file=sys.stderr)
+    return 1 if lacking else 0
+
+
+def plan_cells(args: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the runs, seed by seed, so that an interrupted table has whole seeds.
+
+    Raises:
+        ConfigError: a site is named that is not there.
+    """
+    names = site_names(args.sites)
+    for site in [*(args.unseen or []), *([args.label_site] if args.label_site else [])]:
+        if site not in names:
+            raise ConfigError("benchmark", f"{site} is none of the sites", f"Sites: {', '.join(names)}")
+    for seed in args.seeds:
+        for unseen in args.unseen or names:
+            sources = [name for name in names if name != unseen]
+            label = args.label_site if args.label_site in sources else sources[0]
+            for method in args.methods:
+                yield Cell(method, unseen, seed, label)
+
+
+def command(args: argparse.Namespace, cell: Cell) -> list[str]:
+    """Return the command of one run."""
+    words = [sys.executable, str(args.jobs / cell.method / "job.py"), "--sites", str(args.sites)]
+    words += ["--unseen", cell.unseen, "--preset", args.preset, "--seed", str(cell.seed)]
+    words += ["--server-threads", str(args.server_threads), "--out", str(args.out / cell.name)]
+    words += ["--teacher", str(args.teacher)] if args.teacher else []
+    words += ["--label-site", cell.label_site] if cell.method == "samfed" else []
+    return words + [word for text in args.set for word in ("--set", text)]
+
+
+def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
+    """Write table and picture of the runs that are there; return those that are not complete."""
+    records = [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
+    rows = benchmark_rows(records)
+    write_text(out / TABLE, benchmark_markdown(rows, records))
+    if (picture := benchmark_figure(rows)) is not None:
+        write_text(out / PICTURE, picture)
+    return [cell for cell in cells if not _is_complete(out / cell.name)]
+
+
+def _is_complete(run_folder: Path) -> bool:
+    path = run_folder / RECORD_NAME
+    return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("verdict") == "complete"

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All methods over many runs, in one table: a run is one workflow with one held-out site and one seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from dsfedmed.reporting.methods import METHODS, Method
+from dsfedmed.reporting.record import Record
+from dsfedmed.reporting.results import build_results
+from dsfedmed.reporting.units import byte_text, count_text, seconds_text
+
+FIGURES = ("seen_dice", "unseen_dice", "seen_iou", "unseen_iou", "seen_hd95", "unseen_hd95")
+OUTSIDE = ("evaluate", "evaluate comparison", "release", "check sites")
+"""Stages that belong to every method alike and are no method's cost."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over runs with its 95 % t interval; ``half`` is None for one run."""
+
+    mean: float
+    half: float | None
+    runs: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method over its runs.
+
+    Attributes:
+        method: how it is shown.
+        figures: Dice and IoU in percent, HD95 in pixels, seen and unseen; None where no run has one.
+        bytes_per_site: mean bytes up and down of one training site.
+        seconds: mean wall time of its stages.
+        parameters: of the network that is run in the end.
+        inference_ms: its time for one image, mean over runs.
+    """
+
+    method: Method
+    figures: dict[str, Mean | None]
+    bytes_per_site: float | None
+    seconds: float | None
+    parameters: int | None
+    inference_ms: float | None
+
+
+def benchmark_rows(records: Sequence[Record]) -> list[Row]:
+    """Return a row for every method that any complete run tested; incomplete runs are left out."""
+    runs = [(record, build_results(record)) for record in records if record.complete]
+    rows = []
+    for method in METHODS:
+        found = [(record, results) for record, results in runs if method.key in results["methods"]]
+        if found:
+            rows.append(_row(method, found))
+    return rows
+
+
+def mean_over(values: Sequence[float]) -> Mean | None:
+    """Return the mean with the half width of its 95 % t interval over runs."""
+    if not values:
+        return None
+    half = None
+    if len(values) > 1:
+        quantile = float(stats.t.ppf(0.975, len(values) - 1))
+        half = quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return Mean(statistics.fmean(values), half, len(values))
+
+
+def cost_of(record: Record, method: Method) -> tuple[float, float]:
+    """Return a method's bytes per training site and its seconds in one run."""
+    own = not method.stages
+    entries = record.mapping("bytes").get("entries") or ()
+    moved = sum(
+        int(entry["bytes"])
+        for entry in entries
+        if entry.get("stage") not in OUTSIDE
+        and (entry.get("purpose", "method") == "method" if own else entry.get("stage") in method.stages)
+    )
+    seconds = sum(
+        float(stage["seconds"])
+        for stage in record.entries("stages")
+        if stage["name"] not in OUTSIDE
+        and (not str(stage["name"]).startswith("compare ") if own else stage["name"] in method.stages)
+    )
+    return moved / max(len(record.sites), 1), seconds
+
+
+def benchmark_markdown(rows: Sequence[Row], records: Sequence[Record]) -> str:
+    """Return the table, which runs it is made of, and which are not there."""
+    complete = [record for record in records if record.complete]
+    cells = sorted({(", ".join(record.unseen) or "none", record.seed) for record in complete})
+    lines = [
+        "| method | Dice seen (%) | Dice unseen (%) | IoU seen (%) | IoU unseen (%) | HD95 seen (px) "
+        "| HD95 unseen (px) | bytes a site | training | parameters | ms an image | runs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_line(row) for row in rows),
+        "",
+        "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
+        "has one run. Bytes a site: up and down, all rounds, through NVFlare. Runs: "
+        + ("; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in cells) or "none")
+        + ".",
+    ]
+    for record in records:
+        if not record.complete:
+            lines += ["", f"Left out: {record.run.name}, {record.verdict}."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(method: Method, found: list[tuple[Record, dict[str, Any]]]) -> Row:
+    figures = {}
+    for name in FIGURES:
+        values = [results["methods"][method.key][name] for _, results in found]
+        figures[name] = mean_over([value for value in values if value is not None])
+    costs = [cost_of(record, method) for record, _ in found]
+    parameters = [results["parameters"].get(method.network) for _, results in found]
+    speeds = [results["inference_ms"].get(method.network) for _, results in found]
+    known = [speed for speed in speeds if speed is not None]
+    return Row(
+        method,
+        figures,
+        statistics.fmean(moved for moved, _ in costs),
+        statistics.fmean(seconds for _, seconds in costs),
+        next((count for count in parameters if count is not None), None),
+        statistics.fmean(known) if known else None,
+    )
+
+
+def _line(row: Row) -> str:
+    cells = [_mean_text(row.figures[name]) for name in FIGURES]
+    runs = max((mean.runs for mean in row.figures.values() if mean), default=0)
+    cost = [
+        "-" if not row.bytes_per_site else byte_text(round(row.bytes_per_site)),
+        "-" if row.seconds is None else seconds_text(row.seconds),
+        "-" if row.parameters is None else count_text(row.parameters),
+        "-" if row.inference_ms is None else f"{row.inference_ms:.1f}",
+    ]
+    return f"| {row.method.name} | {' | '.join([*cells, *cost, str(runs)])} |"
+
+
+def _mean_text(mean: Mean | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean.mean:.1f}" if mean.half is None else f"{mean.mean:.1f} ± {mean.half:.1f}"

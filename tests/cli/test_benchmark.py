@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark command: which runs there are, what is skipped, and what a run that fails leaves."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsfedmed.cli import benchmark
+from dsfedmed.cli.main import main
+from dsfedmed.store.files import write_json
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c"):
+        write_json(tmp_path / "sites" / name / "datalist.json", {})
+    return tmp_path / "sites"
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Stand-in for the jobs: every run completes but SAM-Fed's."""
+    done: list[list[str]] = []
+
+    def run(words: list[str], **_: Any) -> None:
+        done.append(words)
+        out = Path(words[words.index("--out") + 1])
+        verdict = "incomplete: no labels" if "samfed" in words[1] else "complete"
+        record = {"name": out.name, "sites": ["b"], "unseen": ["a"], "verdict": verdict, "method": "pfedsam"}
+        write_json(out / "record.json", record)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return done
+
+
+def words_of(sites: Path, out: Path, *more: str) -> list[str]:
+    return ["benchmark", "--sites", str(sites), "--out", str(out), *more]
+
+
+def test_every_site_is_held_out_for_every_seed_and_method(
+    sites: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    code = main(words_of(sites, tmp_path / "out", "--seeds", "0", "1"))
+    assert code == 1, "SAM-Fed's runs are not complete"
+    assert len(commands) == 3 * 2 * 3
+    first = [Path(words[words.index("--out") + 1]).name for words in commands[:3]]
+    assert first == ["pfedsam-a-0", "samfed-a-0", "dsfedmed-a-0"]
+    labels = [words[words.index("--label-site") + 1] for words in commands if "--label-site" in words]
+    assert labels == ["b", "a", "a"] * 2, "the first site that is not held out"
+    seeds = [words[words.index("--seed") + 1] for words in commands]
+    assert seeds == ["0"] * 9 + ["1"] * 9, "whole seeds first"
+
+
+def test_the_same_command_goes_on_with_what_is_not_complete(
+    sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_of(sites, tmp_path / "out", "--seeds", "0", "--unseen", "a", "--teacher", "t.safetensors")
+    assert main(words) == 1
+    assert all("t.safetensors" in command for command in commands)
+    before = len(commands)
+    assert main(words) == 1
+    assert [Path(c[c.index("--out") + 1]).name for c in commands[before:]] == ["samfed-a-0"]
+    captured = capsys.readouterr()
+    assert "not complete: samfed-a-0" in captured.err
+    assert "Left out: samfed-a-0, incomplete: no labels." in (tmp_path / "out" / "benchmark.md").read_text()
+    assert main([*words, "--only-table"]) == 1
+    assert len(commands) == before + 1
+
+
+def test_unknown_sites_are_refused(sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words_of(sites, tmp_path, "--unseen", "z")) == 2
+    assert "z is none of the sites" in capsys.readouterr().err
+
+
+def test_every_job_has_the_benchmarks_preset() -> None:
+    for method in benchmark.METHODS:
+        assert (Path(__file__).parents[2] / "jobs" / method / "presets" / "benchmark.yaml").exists()

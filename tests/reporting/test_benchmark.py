@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's table by hand: means with t intervals, bytes a site, times; what is not complete is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsfedmed.reporting.benchmark import benchmark_markdown, benchmark_rows, cost_of, mean_over
+from dsfedmed.reporting.figures.benchmark import benchmark_figure
+from dsfedmed.reporting.methods import BY_KEY
+from dsfedmed.reporting.record import Record
+
+
+def case(dice: float) -> dict[str, Any]:
+    return {"dice": [dice], "iou": [dice / 2], "hd95": [10 * (1 - dice)], "case": 0}
+
+
+def record(seed: int, seen: float, unseen: float, **changes: Any) -> Record:
+    """A pFedSAM run of two sites and one held out, with FedSAM beside it."""
+    entries = [
+        ("site_a", "rounds", "method", 100, "up"),
+        ("site_b", "rounds", "method", 300, "down"),
+        ("site_a", "evaluate", "method", 9999, "down"),
+        ("site_a", "compare fedsam", "comparison", 4000, "up"),
+        ("site_b", "compare fedsam", "comparison", 4000, "down"),
+    ]
+    names = ("site", "stage", "purpose", "bytes", "direction")
+    data = {
+        "name": f"run-{seed}",
+        "method": "pfedsam",
+        "seed": seed,
+        "sites": ["site_a", "site_b"],
+        "unseen": ["site_c"],
+        "verdict": "complete",
+        "cases": {
+            "pfedsam": {"site_a": [case(seen)], "site_b": [case(seen)], "site_c": [case(unseen)]},
+            "fedsam": {"site_a": [case(0.5)], "site_b": [case(0.5)], "site_c": [case(0.5)]},
+        },
+        "bytes": {"entries": [dict(zip(names, entry, strict=True)) for entry in entries]},
+        "stages": [
+            {"name": name, "seconds": seconds}
+            for name, seconds in (("check sites", 30), ("rounds", 10), ("compare fedsam", 20), ("evaluate", 5))
+        ],
+        "parameters": {"teacher": 1000, "light": 10},
+        "inference_ms": {"teacher": 4.0 + seed, "light": 1.0},
+        **changes,
+    }
+    return Record(Path(f"run-{seed}"), data)
+
+
+def test_costs_by_hand() -> None:
+    """The final test is nobody's cost: it only serves the table."""
+    assert cost_of(record(0, 0.6, 0.5), BY_KEY["pfedsam"]) == (200.0, 10.0)
+    assert cost_of(record(0, 0.6, 0.5), BY_KEY["fedsam"]) == (4000.0, 20.0)
+
+
+def test_rows_by_hand() -> None:
+    rows = {row.method.key: row for row in benchmark_rows([record(0, 0.6, 0.5), record(1, 0.7, 0.5)])}
+    assert list(rows) == ["fedsam", "pfedsam"], "in the order of all reports"
+    seen = rows["pfedsam"].figures["seen_dice"]
+    assert seen.mean == pytest.approx(65.0)
+    assert seen.half == pytest.approx(12.706 * 7.0711 / 2**0.5, rel=1e-3), "t of one degree of freedom"
+    assert rows["pfedsam"].figures["unseen_dice"].half == pytest.approx(0.0)
+    assert rows["pfedsam"].inference_ms == pytest.approx(4.5)
+    assert rows["pfedsam"].parameters == 1000
+
+
+def test_one_run_has_no_interval_and_none_no_mean() -> None:
+    assert mean_over([]) is None
+    assert mean_over([3.0]).half is None
+
+
+def test_an_incomplete_run_is_named_and_left_out() -> None:
+    good, bad = record(0, 0.6, 0.5), record(1, 0.1, 0.1, verdict="incomplete: site_b left")
+    records = [good, bad]
+    text = benchmark_markdown(benchmark_rows(records), records)
+    assert "| pFedSAM | 60.0 | 50.0 |" in text
+    assert "| 200 B |" in text
+    assert "Left out: run-1, incomplete: site_b left." in text
+    assert "site_c held out, seed 0." in text
+
+
+def test_the_picture_shows_every_method() -> None:
+    svg = benchmark_figure(benchmark_rows([record(0, 0.6, 0.5), record(1, 0.7, 0.5)]))
+    assert svg is not None
+    assert svg.startswith("<?xml")
+    assert benchmark_figure([]) is None
