@@ -70,21 +70,25 @@ types: setup     ## mypy --strict
 
 check: lint types test   ## everything CI could ask
 
-# Real sites, several seeds: make benchmark SITES=DIR UNSEEN=SITE PUBLIC="DIR/polyp DIR/skin" NAME=ultrasound
-UNSEEN ?= site_d
-NAME ?= benchmark
+# Every method on real sites, each held out in turn: make benchmark DATA=DIR PUBLIC="DIR/polyp DIR/skin"
+# An interrupted benchmark goes on with the same command. HOLD="site_x" and SEEDS="0" make it shorter.
+DATA ?= $(SITES)
+HOLD ?=
 SEEDS ?= 0 1 2
+UNSEEN ?= site_d
 TEACHER ?= runs/teacher_small_64.safetensors
+FOUNDATION ?= runs/teacher_wide_64.safetensors
+TABLE ?= runs/benchmark
 
 runs/teacher_small_64.safetensors: | setup
 	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant small --image-size 64 --steps 5000 --out $@
 
-benchmark: setup $(TEACHER)   ## the cpu preset on SITES for every seed, and one table
-	for seed in $(SEEDS); do \
-		$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen $(UNSEEN) --preset cpu --seed $$seed \
-			--teacher $(TEACHER) --server-threads 2 --out runs/$(NAME)-$$seed || exit 1; \
-	done
-	$(BIN)/dsfedmed table $(foreach seed,$(SEEDS),runs/$(NAME)-$(seed)) --out runs/$(NAME).md
+runs/teacher_wide_64.safetensors: | setup
+	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant wide --image-size 64 --steps 5000 --out $@
+
+benchmark: setup $(FOUNDATION)   ## every method on DATA, each site held out, every seed: one table, one picture
+	$(BIN)/dsfedmed benchmark --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
+		$(if $(HOLD),--unseen $(HOLD)) --out $(TABLE)
 
 # Tables of time and memory: nothing else should run meanwhile. The last needs sites and a teacher, as `benchmark`.
 BENCH ?= runs/bench
