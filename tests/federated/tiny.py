@@ -15,7 +15,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.settings import Settings, merge
-from dsfedmed.store.stage_store import StageStore
+from dsfedmed.store.stage_store import StageResult, StageStore
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
@@ -117,6 +117,12 @@ class FakeFlow:
     @contextmanager
     def stage(self, name: str, purpose: str = "method") -> Iterator[None]:
         yield
+
+    def once(self, name: str, make: Callable[[], StageResult], purpose: str = "method") -> StageResult:
+        if not self.store.has(name):
+            result = make()
+            self.store.put(name, result.info, result.tensors)
+        return self.store.get(name)
 
     def track(self, tag: str, value: float, step: int) -> None:
         self.tracked.append((tag, value, step))

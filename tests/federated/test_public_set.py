@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed at the server: the public set, its one broadcast and who missed it, and the labels alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.fusion import own_specs
+from dsfedmed.federated.stages.public_set import (
+    Broadcast,
+    PublicSet,
+    label_site_or_public,
+    labels_only,
+    publish,
+    start_global,
+    tune_teacher,
+)
+from dsfedmed.store.files import read_json
+from dsfedmed.training.samfed import SamFedConfig
+from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+
+
+class Sites:
+    """Sites that label their images unless they are away."""
+
+    def __init__(self) -> None:
+        self.away: set[str] = set()
+
+    def __call__(self, site: str, task: str, request: Message) -> Message | None:
+        assert task == "dsf_label"
+        return None if site in self.away else Message({"confidence": 0.9})
+
+
+@pytest.fixture
+def sites() -> Sites:
+    return Sites()
+
+
+@pytest.fixture
+def flow(tmp_path: Path, sites: Sites) -> Any:
+    (public,) = make_demo_sites(tmp_path / "public", 0, ("site_a",), training=6, validation=3, test=1)
+    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(teacher={"epochs": 1}), sites)
+    flow.config = replace(flow.config, public=public)
+    return flow
+
+
+@pytest.fixture
+def plan(flow: Any) -> Plan:
+    return tiny_plan(flow.settings)
+
+
+@pytest.fixture
+def public(flow: Any, plan: Plan) -> PublicSet:
+    return publish(flow, plan)
+
+
+def test_the_set_is_laid_out_once(flow: Any, plan: Plan, public: PublicSet) -> None:
+    assert (len(public.training), len(public.validation)) == (6, 3)
+    assert set(public.training.origin) == {"public"}
+    again = publish(flow, plan)
+    assert again.manifest == public.manifest
+
+
+def test_a_server_without_a_public_folder_is_told_where_to_write_it(flow: Any, plan: Plan) -> None:
+    flow.config = replace(flow.config, public=None)
+    with pytest.raises(ConfigError, match="`public` is not set"):
+        publish(flow, plan)
+
+
+def test_labels_of_another_kind_are_refused(flow: Any, plan: Plan) -> None:
+    other = replace(plan, facts=replace(plan.facts, num_classes=2, label_names=("a", "b")))
+    with pytest.raises(DataError, match="classes and nesting"):
+        publish(flow, other)
+
+
+def test_a_site_that_missed_the_broadcast_is_asked_again_and_no_other(
+    flow: Any, plan: Plan, public: PublicSet, sites: Sites
+) -> None:
+    sites.away = {"site_b"}
+    teacher = {"w": torch.ones(2)}
+    sent = Broadcast(flow, plan, public, teacher, ["site_a", "site_b"])
+    assert sent.ready() == ("site_a",)
+    sites.away = set()
+    assert sent.ready() == ("site_a", "site_b")
+    assert sent.ready() == ("site_a", "site_b")
+    assert [asked for _, asked, _ in flow.asked] == [("site_a", "site_b"), ("site_b",), ("site_b",)]
+    assert all(request.tensors["w"].dtype == torch.float16 for _, _, request in flow.asked)
+    resumed = Broadcast(flow, plan, public, teacher, ["site_a", "site_b"])
+    assert len(flow.asked) == 3, "what was broadcast is known after a restart"
+    assert resumed.ready()[0] == "site_a"
+
+
+def test_the_labels_alone_get_as_many_steps_as_they_are_given(flow: Any, plan: Plan, public: PublicSet) -> None:
+    """Six images in batches of four: two steps a pass; five steps need three passes."""
+    weights = labels_only(flow, plan, public, 5)
+    assert flow.record.data["budgets"]["labels_only"] == {"rounds": 3, "local_steps": 6}
+    chosen = flow.record.data["selected"]["labels_only"]
+    assert 1 <= chosen["round"] <= 3
+    assert chosen["local_steps"] == 2 * chosen["round"]
+    start, steps = start_global(flow, plan, public, 2)
+    assert steps == 4
+    assert start.keys() == weights.keys()
+
+
+def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(flow: Any, plan: Plan, public: PublicSet) -> None:
+    tuned = tune_teacher(flow, plan, public)
+    assert any("lora_B" in name for name in tuned)
+    assert all(not name.startswith("image_encoder.") or "lora" in name for name in tuned)
+    assert any(float(tensor.abs().max()) > 0 for name, tensor in tuned.items() if "lora_B" in name), "it learned"
+    assert "random start" in flow.record.data["teacher"]["foundation"]
+
+
+def test_label_site(flow: Any) -> None:
+    flow.sources = ["site_a", "site_b", "site_c"]
+    assert label_site_or_public(flow, "site_a") == ["site_b", "site_c"]
+    assert label_site_or_public(flow, "") == flow.sources
+    with pytest.raises(ConfigError, match="site_z"):
+        label_site_or_public(flow, "site_z")
+    flow.sources = ["site_a", "site_b"]
+    with pytest.raises(ConfigError, match="min_sites is 2"):
+        label_site_or_public(flow, "site_a")
+
+
+def test_own_bundles(plan: Plan) -> None:
+    assert own_specs(plan, SamFedConfig(), ["site_a"]) == {}
+    named = SamFedConfig(site_bundles={"site_a": "light_flexible_unet_segmentation"})
+    specs = own_specs(plan, named, ["site_a", "site_b"])
+    assert specs["site_a"]["bundle"] == "light_flexible_unet_segmentation"
+    assert specs["site_b"]["bundle"] == plan.light_spec["bundle"]
+    assert specs["site_a"]["overrides"]["image_size"] == [32, 32]
+    with pytest.raises(ConfigError, match="site_z"):
+        own_specs(plan, SamFedConfig(site_bundles={"site_z": "light_unet_segmentation"}), ["site_a"])
+    with pytest.raises(ConfigError):
+        own_specs(plan, SamFedConfig(site_bundles={"site_a": "no_such_bundle"}), ["site_a"])
+
+
+def test_the_store_says_who_has_labelled(flow: Any, plan: Plan, public: PublicSet) -> None:
+    Broadcast(flow, plan, public, {"w": torch.ones(1)}, ["site_a"])
+    assert read_json(flow.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
