@@ -54,8 +54,8 @@ def _start() -> ArmState:
     return ArmState({"w": torch.zeros(1)})
 
 
-def _both(value: float) -> dict[str, Message]:
-    return {"a": Message({"validation": value}), "b": Message({"validation": value})}
+def _both(value: float) -> dict[str, float]:
+    return {"a": value, "b": value}
 
 
 def test_a_round_by_hand(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,7 +149,7 @@ def test_the_release_holds_counters_and_idle_parts_too(
     flow: Any = FakeFlow(tmp_path, plan.settings, lambda *_: None)
     report = {"methods": {"dsfedmed": {"seen_dice": 0.5, "seen_iou": 0.4, "seen_hd95": 3.0}}}
     monkeypatch.setattr(release_stage, "build_report", lambda _: report)
-    release_stage.release(flow, plan, SimpleNamespace(best=best))  # type: ignore[arg-type]
+    release_stage.release(flow, plan, best)
     written: dict[str, Tensor] = torch.load(tmp_path / "release" / "models" / "model.pt", weights_only=True)
     assert set(written) == set(plan.light_network().state_dict()) > set(best)
     assert all(torch.equal(written[key], value) for key, value in best.items())

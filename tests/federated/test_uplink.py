@@ -194,7 +194,7 @@ def test_a_damaged_update_is_refused_by_name_and_the_others_are_averaged(tmp_pat
     """Three parts of site_b's update and one of site_a's; site_c sends the update of another network."""
     refused: list[str] = []
 
-    def ask(task: str, request: Message, on_reply: Any) -> dict[str, Message]:
+    def ask(task: str, request: Message, sites: None, on_reply: Any) -> dict[str, Message]:
         replies = {site: pack_update(_reply(1, seed=n), site, tmp_path / site) for n, site in enumerate("abc")}
         replies["c"] = Message(
             replies["c"].info | {"update": {"precision": "int8", "layout": "0"}}, replies["c"].tensors

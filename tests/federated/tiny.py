@@ -75,6 +75,8 @@ Answer = Callable[[str, str, Message], "Message | None"]
 class FakeFlow:
     """The server's workflow as the stages see it; ``answer(site, task, request)`` stands in for the sites."""
 
+    METHOD = "dsfedmed"
+
     def __init__(self, folder: Path, settings: Settings, answer: Answer) -> None:
         self.folder, self.settings, self.answer = folder, settings, answer
         self.sources = list(SITES)

@@ -30,6 +30,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.networks.image_encoder import SamImageEncoder
 from dsfedmed.networks.positions import fit_positions
 from dsfedmed.networks.sam_variants import VARIANTS, SamVariant, check_size
+from dsfedmed.networks.stem import convolutional_stem
 
 # SAM's own pixel statistics (ImageNet, in units of [0, 1]); used with ``normalise=True`` only.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -173,9 +174,9 @@ def build_promptless_sam(
 
     Args:
         variant: "vit_b", "vit_l", "vit_h" (the paper's scale), "small" (1.5 M parameters, 16 x 16 tokens at any image
-            size) or "tiny" (tests).
+            size), "wide" (3.3 M, 95 % of it encoder, convolutional stem, 8 x 8 tokens) or "tiny" (tests).
         image_size: side of the square encoder input, in pixels; a multiple of the patch (16 for the ViT variants) or,
-            for "small" and "tiny", of the token grid (16 and 8).
+            for the others, of the token grid ("small" 16, "wide" and "tiny" 8).
         num_classes: K >= 1.
         normalise: subtract SAM's pixel mean inside the network; off as in the release.
         seed: seed of the random weights; the global generator is left as it was.
@@ -218,6 +219,8 @@ def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: b
     )
     if shape.patch_size is None:
         _start_without_checkpoint(encoder)
+    if shape.convolutional_stem:
+        encoder.patch_embed.proj = convolutional_stem(patch, shape.embed_dim)
     decoder = PromptlessMaskDecoder(shape.prompt_dim, transformer, num_classes, shape.quality_dim)
     return PromptlessSam(encoder, prompt_encoder, decoder, normalise)
 

@@ -26,6 +26,7 @@ class SamVariant:
         quality_dim: width of the quality (IoU) head.
         decoder_heads: attention heads of the decoder.
         mask_in_chans: width of the (unused) mask prompt stem.
+        convolutional_stem: strided convolutions in place of the patch projection (`dsfedmed.networks.stem`).
     """
 
     embed_dim: int
@@ -41,6 +42,7 @@ class SamVariant:
     quality_dim: int = 256
     decoder_heads: int = 8
     mask_in_chans: int = 16
+    convolutional_stem: bool = False
 
     def patch(self, image_size: int) -> int:
         """Return the patch side for an image side, both in pixels."""
@@ -57,7 +59,7 @@ VARIANTS: dict[str, SamVariant] = {
     ),
     "wide": SamVariant(  # most of it encoder, as of SAM: what adapters and low-rank updates save shows at small size
         192, 6, 6, (1, 3, 5), window_size=8, prompt_dim=64, grid=8, patch_size=None, relative_position=False,
-        mlp_dim=128, quality_dim=32, decoder_heads=4, mask_in_chans=4,
+        mlp_dim=128, quality_dim=32, decoder_heads=4, mask_in_chans=4, convolutional_stem=True,
     ),
     "tiny": SamVariant(
         32, 2, 2, (1,), window_size=4, prompt_dim=32, grid=8, patch_size=None, relative_position=False,

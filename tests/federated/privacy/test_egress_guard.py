@@ -34,11 +34,20 @@ GOOD: dict[str, Any] = {
     "dsf_base": reply({"loss": 0.1, "round": 1}, {"down.weight": torch.rand(16, 8, 3, 3).half()}, True),
     "dsf_train": update(),
     "dsf_local": reply({"epoch": 1}, {"conv.weight": torch.rand(4, 4, 3, 3)}),
+    "dsf_personal": reply({"round": 1}, {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
+    "dsf_agree": reply({"round": 1, "agreement": 0.9}, {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
+    "dsf_label": reply({"images": 3, "confidence": 0.9}),
+    "dsf_fuse": reply({"round": 1}, {"levels": torch.zeros((3, 1, 32, 32), dtype=torch.uint8)}),
 }
 
 
 def test_every_task_of_the_package_is_described() -> None:
     assert set(SENDS) == set(TASKS) == set(GOOD)
+
+
+def test_answers_are_levels_and_nothing_else(hospital: Hospital) -> None:
+    pixels = reply({"round": 1}, {"levels": torch.rand(3, 1, 32, 32)})
+    assert "not ['levels'] as announced" in reason(EgressGuard().process(pixels, hospital.at("dsf_fuse")))
 
 
 @pytest.mark.parametrize("task", GOOD)
