@@ -180,3 +180,4 @@ def test_the_page_claims_of_images_what_is_true(methods: list[str], exception: s
     assert claim.startswith("Images never left their site")
     assert exception in claim
     assert ("but for" in claim) == bool(exception)
+    assert "but for those of site_a" in _where_images_stayed({"methods": {}}, "site_a")

@@ -65,6 +65,11 @@ class ArmState:
             self.best_round, self.best_steps = self.round, self.steps
         return mean
 
+    def choose_last(self) -> None:
+        """Take the last round that was validated, whatever its Dice, as the best."""
+        self.best, self.best_round, self.best_steps = self.reference.weights, self.round, self.steps
+        self.best_dice = sum(self.curve[-1]["validation"].values()) / len(self.curve[-1]["validation"])
+
     def selected(self) -> dict[str, Any]:
         """Return what the record says of the chosen round."""
         return {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}

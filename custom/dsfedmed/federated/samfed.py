@@ -81,6 +81,8 @@ class SamFed(FederatedWorkflow):
                 state = fusion.round(state, arm.sites) if fusion else train_round(self, plan, arm, state)
                 report(self, arm, state, total, since)
             validate_arm(self, plan, arm, state)
+            if config.select == "last":
+                state.choose_last()
             self.store.put("rounds", {})
             record_choice(self, "samfed", state)
         return state

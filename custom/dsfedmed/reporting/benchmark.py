@@ -89,7 +89,7 @@ def cost_of(record: Record, method: Method) -> tuple[float, float]:
         if stage["name"] not in OUTSIDE
         and (not str(stage["name"]).startswith("compare ") if own else stage["name"] in method.stages)
     )
-    return moved / max(len(record.sites), 1), seconds
+    return moved / max(len(record.training_sites), 1), seconds
 
 
 def benchmark_markdown(rows: Sequence[Row], records: Sequence[Record]) -> str:

@@ -56,6 +56,16 @@ class Record:
         return str(self.data.get("method") or "dsfedmed")
 
     @property
+    def label_site(self) -> str:
+        """The site whose labels play SAM-Fed's public set; empty where there is none."""
+        return str((self.mapping("config").get("method") or {}).get("label_site") or "")
+
+    @property
+    def training_sites(self) -> tuple[str, ...]:
+        """The source sites that train."""
+        return tuple(site for site in self.sites if site != self.label_site)
+
+    @property
     def seed(self) -> int:
         """The run's seed."""
         return int(self.data.get("seed") or 0)

@@ -28,6 +28,8 @@ class SamFedConfig:
         ramp_rounds: length of the ramp-up.
         shared_weight: lambda_g, of the distillation from the global to the local network; homogeneous sites only.
         condensation_epochs: passes of the server over the public set in a round (RC); heterogeneous sites only.
+        select: which round is the result: the "last", or the best on the "public" set's validation part. That part
+            cannot see what is learned from the other sites, and tends to choose a round before any of it.
         teacher_flips: average SAM over four flips when it labels a site's images.
         site_bundles: bundle of each site's own network by site name; empty for one network everywhere (FedAvg).
     """
@@ -43,12 +45,14 @@ class SamFedConfig:
     ramp_rounds: int = 20
     shared_weight: float = 1.0
     condensation_epochs: int = 4
+    select: Literal["last", "public"] = "last"
     teacher_flips: bool = True
     site_bundles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
         require_choice("method.rule", self.rule, RULES)
+        require_choice("method.select", self.select, ("last", "public"))
         require_choice("method.agreement_weight", self.agreement_weight, WEIGHTS)
         require(0 < self.threshold <= 1, "method.threshold", f"{self.threshold} is not in (0, 1]", "Give 0.95")
         require(self.temperature > 0, "method.temperature", "it is not above 0", "Give 2")

@@ -37,9 +37,9 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
     """Return the sites, the methods and the sizes of the networks."""
     body = (
         note(
-            f"{len(record.sites)} source sites trained together; {len(record.unseen)} held out "
+            f"{len(record.training_sites)} source sites trained together; {len(record.unseen)} held out "
             f"({', '.join(record.unseen) or 'none'}). Classes: {', '.join(results['label_names']) or 'not recorded'}. "
-            f"{_where_images_stayed(results)}; validation on the source sites chose the round; every test part and the "
+            f"{_where_images_stayed(results, record.label_site)}; {_what_chose(record)}; every test part and the "
             "unseen site were read once, at the end."
         ),
         _sites(record),
@@ -103,10 +103,22 @@ def _card(title: str, value: str, below: str) -> Markup:
     return tag("div", tag("h3", title), tag("b", value), tag("span", below), css="card")
 
 
-def _where_images_stayed(results: dict[str, Any]) -> str:
-    """Return the page's claim on images; the centralised upper bound (simulation only) is its one exception."""
+def _where_images_stayed(results: dict[str, Any], label_site: str = "") -> str:
+    """Return the page's claim on images, with its exceptions: the upper bound, and a site that plays the public set."""
     claim = "Images never left their site"
+    if label_site:
+        return f"{claim}, but for those of {label_site}, which plays the public set"
     return f"{claim}, but for the centralised upper bound" if "centralised" in results["methods"] else claim
+
+
+def _what_chose(record: Record) -> str:
+    """Return what chose the round, in words."""
+    if record.method != "samfed":
+        return "validation on the source sites chose the round"
+    options = record.mapping("config").get("method") or {}
+    if options.get("select") == "public":
+        return "the public set's validation part chose the round"
+    return "the last round is the result"
 
 
 def _sites(record: Record) -> Markup:
@@ -115,7 +127,7 @@ def _sites(record: Record) -> Markup:
     rows = []
     for site in record.all_sites:
         counts = (facts.get(site) or {}).get("counts") or {}
-        role = "unseen" if site in record.unseen else "source"
+        role = "unseen" if site in record.unseen else "labels" if site == record.label_site else "source"
         rows.append((site, tag("span", role, css=f"role {role}"), *(counts.get(part, "-") for part in PARTS)))
     if not rows:
         return nothing("No sites recorded.")
