@@ -139,3 +139,27 @@ def test_a_restarted_arm_goes_on_to_the_same_end(tmp_path: Path) -> None:
     assert (state.curve, state.steps, state.selected()) == (whole.curve, whole.steps, whole.selected())
     assert torch.equal(state.weights["w"], whole.weights["w"])
     assert torch.equal(state.best["w"], whole.best["w"])
+
+
+def test_the_server_may_validate_itself_and_ask_some_sites_only(tmp_path: Path) -> None:
+    """Site_b alone trains, +5 a round; the sites are not asked to validate, and the second round is the best."""
+    flow, plan, sites = _setting(tmp_path, [0.0] * 9)
+    arm = Arm("samfed", validate=lambda weights: {"public": 0.1 * float(weights["w"][0])}, sites=("site_b",))
+    state = train_until(flow, plan, arm, _start(), lambda now: now.round >= 2, 2)  # type: ignore[arg-type]
+    assert float(state.weights["w"][0]) == 10.0
+    assert {site for site, _ in sites.requests} == {"site_b"}
+    assert all(request.info["epochs"] > 0 for _, request in sites.requests)
+    assert [entry["validation"] for entry in state.curve] == [
+        {"public": pytest.approx(0.5)},
+        {"public": pytest.approx(1.0)},
+    ]
+    assert (state.best_round, state.best_dice) == (2, pytest.approx(1.0))
+
+
+def test_the_last_round_may_be_chosen_whatever_its_dice(tmp_path: Path) -> None:
+    flow, plan, _ = _setting(tmp_path, [0.9, 0.5, 0.2])
+    state = train_until(flow, plan, ARM, _start(), lambda now: now.round >= 2, 2)  # type: ignore[arg-type]
+    assert state.best_round == 0
+    state.choose_last()
+    assert (state.best_round, state.best_steps, state.best_dice) == (2, state.steps, pytest.approx(0.2))
+    assert torch.equal(state.best["w"], state.weights["w"])

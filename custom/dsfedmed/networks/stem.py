@@ -9,8 +9,6 @@ convolutions after all but the last, which ends in a 1x1 convolution. Output and
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +32,7 @@ class Residual(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the sum behind its activation."""
-        return cast(Tensor, functional.gelu(features + self.inner(features)))
+        return functional.gelu(features + self.inner(features))
 
 
 def convolutional_stem(patch: int, width: int) -> nn.Sequential:
