@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dsfedmed.federated.recipe import UPDATE_TASKS, export_job
@@ -18,6 +20,9 @@ from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT, simulate_folder
+
+RUN_OF_BYTES = 48
+"""A copied row of pixels is at least this long; by chance two such runs never agree."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,20 @@ def record_run(workflow: str, sites: Path, folder: Path, public: Path | None = N
     assert code == 0, output[-3000:]
     assert read_json(folder / "run" / "record.json")["verdict"] == "complete"
     return Recording(folder / "sent", folder / "run")
+
+
+def rows(picture: np.ndarray) -> list[bytes]:
+    """Runs of bytes from the middle of a picture that are no constant background."""
+    raw = picture.tobytes()
+    starts = range(len(raw) // 4, 3 * len(raw) // 4, max(len(raw) // 16, 1))
+    runs = [raw[start : start + RUN_OF_BYTES] for start in starts]
+    return [run for run in runs if len(set(run)) > 8]
+
+
+def stored_rows(site: Path) -> list[bytes]:
+    """Runs of bytes of every image of a site folder, as file and as pixels in three number formats."""
+    files = sorted((site / "images").iterdir())
+    pixels = [np.asarray(Image.open(path)) for path in files]
+    pictures = [np.frombuffer(path.read_bytes(), np.uint8) for path in files] + pixels
+    pictures += [(picture / 255).astype(kind) for picture in pixels for kind in (np.float32, np.float16)]
+    return [run for picture in pictures for run in rows(picture)]

@@ -14,7 +14,7 @@ from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.conftest import ROOT
-from tests.federated.recording import Recording, record_run
+from tests.federated.recording import Recording, record_run, stored_rows
 
 pytestmark = pytest.mark.federation
 SOURCES = ("site_a", "site_b", "site_c")
@@ -89,3 +89,11 @@ def test_the_release_is_the_global_branch_as_a_sam_bundle(recording: Recording) 
     assert not any("lora" in name for name in network.state_dict())
     assert not (release / "large_files.yml").exists(), "nothing is to be downloaded"
     assert (ROOT / "bundles" / "promptless_sam_segmentation" / "large_files.yml").exists()
+
+
+@pytest.mark.parametrize("site", SOURCES)
+def test_no_pixel_leaves(recording: Recording, sites: Path, site: str) -> None:
+    looked_for = stored_rows(sites / site)
+    assert len(looked_for) > 100
+    bodies = b"\0".join(recording.bodies(site))
+    assert not any(run in bodies for run in looked_for)

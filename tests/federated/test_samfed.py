@@ -15,7 +15,7 @@ from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.recording import Recording, record_run
+from tests.federated.recording import Recording, record_run, stored_rows
 
 pytestmark = pytest.mark.federation
 UNLABELLED = ("site_b", "site_c")
@@ -120,3 +120,13 @@ def test_the_release_is_the_servers_network(heterogeneous: Recording) -> None:
     release = heterogeneous.run / "release"
     network = BundleDefinition(release, {}).network()
     load_state(network, torch.load(release / "models" / "model.pt", weights_only=True), "release")
+
+
+@pytest.mark.parametrize("kind", ["homogeneous", "heterogeneous"])
+def test_no_pixel_of_an_unlabelled_site_leaves(kind: str, unlabelled: Path, request: pytest.FixtureRequest) -> None:
+    recording = request.getfixturevalue(kind)
+    for site in UNLABELLED:
+        looked_for = stored_rows(unlabelled / site)
+        assert len(looked_for) > 100
+        bodies = b"\0".join(recording.bodies(site))
+        assert not any(run in bodies for run in looked_for)

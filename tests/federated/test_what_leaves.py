@@ -17,13 +17,11 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.networks.bundle import BundleDefinition
 from tests.federated.conftest import ROOT
-from tests.federated.recording import Recording, record_run
+from tests.federated.recording import Recording, record_run, rows
 
 pytestmark = pytest.mark.federation
 
 SITES = ("site_a", "site_b", "site_c", "site_d")
-RUN_OF_BYTES = 48
-"""A copied row of pixels is at least this long; by chance two such runs never agree."""
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +34,6 @@ def arrays(sites: Path, site: str) -> SiteArrays:
     """A site's training images as the network sees them in this run."""
     bundle = BundleDefinition(ROOT / "bundles" / "light_unet_segmentation", {"image_size": [32, 32]})
     return load_part(load_datalist(sites / site), "training", bundle.preprocessing())
-
-
-def rows(picture: np.ndarray) -> list[bytes]:
-    """Runs of bytes from the middle of a picture that are no constant background."""
-    raw = picture.tobytes()
-    starts = range(len(raw) // 4, 3 * len(raw) // 4, max(len(raw) // 16, 1))
-    runs = [raw[start : start + RUN_OF_BYTES] for start in starts]
-    return [run for run in runs if len(set(run)) > 8]
 
 
 def test_the_recording_holds_what_is_known_to_leave(recording: Recording) -> None:

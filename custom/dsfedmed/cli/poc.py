@@ -24,7 +24,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.deployment.federation import take_results
 from dsfedmed.federated.deployment.poc import PORT, Poc
 from dsfedmed.federated.dsfedmed import DSFedMed
-from dsfedmed.federated.recipe import export_job
+from dsfedmed.federated.recipe import WORKFLOWS, export_job
 from dsfedmed.federated.run_key import run_key
 from dsfedmed.federated.workspace import SimulatedSites
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
@@ -46,6 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="prepare: torch device of all parties (default cpu)")
     parser.add_argument("--threads", type=int, default=1, help="prepare: CPU threads of each site")
     parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")
+    parser.add_argument("--public", type=Path, help="prepare: labelled folder of the server (SAM-Fed)")
+    parser.add_argument("--method", choices=sorted(WORKFLOWS), default=DSFedMed.METHOD, help="submit: the workflow")
     parser.add_argument("--preset", type=Path, help="submit: preset file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="submit: override a setting")
     parser.add_argument("--unseen", action="append", default=[], help="submit: site held out until the end")
@@ -79,6 +81,7 @@ def _prepare(poc: Poc, args: argparse.Namespace) -> int:
         device=args.device,
         threads=args.threads,
         server_threads=args.server_threads,
+        public=args.public,
     )
     print(f"{poc.work}: startup kits for the server and {', '.join(poc.prepare(layout, args.port))}")
     return 0
@@ -92,9 +95,9 @@ def _start(poc: Poc, args: argparse.Namespace) -> int:  # noqa: ARG001 (one sign
 
 def _submit(poc: Poc, args: argparse.Namespace) -> int:
     settings = _settings(args)
-    job = export_job(settings, poc.work / "jobs")
+    job = export_job(settings, poc.work / "jobs", method=args.method)
     job_id = poc.user().submit(job)
-    write_json(poc.work / "job.json", {"id": job_id, "run": run_key(settings, DSFedMed.METHOD)})
+    write_json(poc.work / "job.json", {"id": job_id, "run": run_key(settings, args.method)})
     print(f"submitted {job} as {job_id}")
     return 0
 

@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="folders laid over the kit's local/, the last on top")  # fmt: skip
     parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
     parser.add_argument(
-        "--teacher", type=Path, help="weights file of the teacher's foundation; at sites for FedMSA only"
+        "--teacher",
+        type=Path,
+        help="weights file of the teacher's foundation; at sites for methods that freeze it there",
     )
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, where the run's generator needs one")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
@@ -43,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("the server")
     server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
     server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
+    server.add_argument("--public", type=Path, help="labelled folder that everyone may see (SAM-Fed)")
     server.add_argument("--light-weights", type=Path, help="weights file of the light network")
 
 
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _server_values(args: argparse.Namespace) -> dict[str, object]:
     _need(args, "run_folder", "--run")
-    own = {"run": args.run_folder, "light_weights": args.light_weights}
+    own = {"run": args.run_folder, "light_weights": args.light_weights, "public": args.public}
     return {**own, "server_threads": args.threads}
 
 

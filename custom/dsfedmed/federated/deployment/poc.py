@@ -151,6 +151,7 @@ def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Any]:
         "teacher": layout.teacher,
         "generator": layout.generator,
         "light_weights": layout.light_weights,
+        "public": layout.public,
         "device": layout.device,
         "server_threads": layout.server_threads,
     }
@@ -161,6 +162,7 @@ def _site_values(work: Path, layout: SimulatedSites, name: str) -> dict[str, Any
         "data": layout.sites / name,
         "output": work / "sites" / name / "{run}",
         "bundles": layout.bundles,
+        "teacher": layout.teacher,
         "generator": layout.generator,
         "device": layout.device,
         "threads": layout.threads,
