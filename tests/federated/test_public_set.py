@@ -22,6 +22,7 @@ from dsfedmed.federated.stages.public_set import (
     labels_only,
     publish,
     start_global,
+    teacher_kind,
     tune_teacher,
 )
 from dsfedmed.store.files import read_json
@@ -48,7 +49,7 @@ def sites() -> Sites:
 @pytest.fixture
 def flow(tmp_path: Path, sites: Sites) -> Any:
     (public,) = make_demo_sites(tmp_path / "public", 0, ("site_a",), training=6, validation=3, test=1)
-    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(teacher={"epochs": 1}), sites)
+    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(teacher={"epochs": 1, "tune": "lora"}), sites)
     flow.config = replace(flow.config, public=public)
     return flow
 
@@ -117,6 +118,16 @@ def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(flow: Any, plan
     assert all(not name.startswith("image_encoder.") or "lora" in name for name in tuned)
     assert any(float(tensor.abs().max()) > 0 for name, tensor in tuned.items() if "lora_B" in name), "it learned"
     assert "random start" in flow.record.data["teacher"]["foundation"]
+
+
+def test_tuned_in_full_it_travels_whole(flow: Any, plan: Plan, public: PublicSet) -> None:
+    whole = replace(plan, settings=replace(plan.settings, teacher=replace(plan.settings.teacher, tune="full")))
+    assert (teacher_kind(plan), teacher_kind(whole)) == ("low_rank", "teacher")
+    tuned = tune_teacher(flow, whole, public)
+    assert tuned.keys() == plan.teacher_network().state_dict().keys()
+    Broadcast(flow, whole, public, tuned, ["site_a"])
+    assert flow.asked[-1][2].info["kind"] == "teacher"
+    assert flow.asked[-1][2].info["foundation"] is None
 
 
 def test_label_site(flow: Any) -> None:

@@ -20,6 +20,7 @@ from dsfedmed.federated.stages.public_set import (
     labels_only,
     publish,
     start_global,
+    teacher_kind,
     tune_teacher,
     validate_weights,
 )
@@ -59,7 +60,7 @@ class SamFed(FederatedWorkflow):
         state = self._rounds(plan, public, start, Broadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
         ours = Contender(state.best, "own" if own else "light", facts={"own": own})
-        others = {"labels_only": Contender(alone), "public_teacher": Contender(teacher, "low_rank")}
+        others = {"labels_only": Contender(alone), "public_teacher": Contender(teacher, teacher_kind(plan))}
         evaluate(self, plan, {"samfed": ours}, others)
         release(self, plan, state.best)
 

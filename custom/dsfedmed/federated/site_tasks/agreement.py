@@ -47,7 +47,7 @@ def label(site: Site, request: Message) -> Message:
     config = SamFedConfig.from_dict(info["method"])
     images = site.images("training", info["light"])
     public = open_set(site, info["files"]["manifest"], None)
-    teacher = cast(PromptlessSam, build(site, info, "low_rank"))
+    teacher = cast(PromptlessSam, build(site, info, info["kind"]))
     load(teacher, request.tensors, site.config.device)
     pool = TensorPool(images, torch.zeros(len(images), 1, *images.shape[2:], dtype=torch.uint8))
     levels = teacher_soft_labels(

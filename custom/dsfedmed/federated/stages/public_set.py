@@ -15,6 +15,7 @@ from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.evaluation.protocol import quick_dice
 from dsfedmed.exchange.compression import pack
+from dsfedmed.federated.arm import NetworkKind
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
@@ -146,15 +147,26 @@ def start_global(flow: FederatedWorkflow, plan: Plan, public: PublicSet, epochs:
     return result.tensors, int(result.info["steps"])
 
 
+def teacher_kind(plan: Plan) -> NetworkKind:
+    """Return what travels of the tuned teacher: low-rank updates and decoder (``tune: lora``), or all of it."""
+    return "low_rank" if plan.settings.teacher.tune == "lora" else "teacher"
+
+
 def tune_teacher(flow: FederatedWorkflow, plan: Plan, public: PublicSet) -> Weights:
-    """Tune SAM on the public set by LoRA (and its decoder); return what was trained, which is what travels."""
+    """Tune SAM on the public set; return what travels of it.
+
+    The paper tunes by LoRA (``teacher.tune: lora``). Deviation at small scale: a foundation of a few million numbers is
+    no SAM, and low-rank updates of it learn too little, so the small presets tune it in full.
+    """
 
     def make() -> StageResult:
         teacher, origin = start_teacher(flow, plan)
         flow.progress.say(origin)
-        teacher = with_low_rank(teacher, plan.teacher_foundation).to(flow.config.device)
-        # "full" means all that may learn, and add_lora has frozen the rest.
-        config = replace(plan.settings.teacher, tune="full")
+        config = plan.settings.teacher
+        if teacher_kind(plan) == "low_rank":
+            # "full" means all that may learn, and this freezes the rest.
+            teacher, config = with_low_rank(teacher, plan.teacher_foundation), replace(config, tune="full")
+        teacher.to(flow.config.device)
 
         def report(epoch: TeacherEpoch) -> None:
             flow.progress.step(epoch.epoch + 1, config.epochs, f"loss {epoch.loss:.4f}")
@@ -201,7 +213,9 @@ class Broadcast:
         """Send both to sites; return SAM's mean confidence at those that answered."""
         plan = self._plan
         with self._flow.offered(self._flow.folder / FOLDER, self._public.manifest) as offer:
-            info = {**plan.common, "files": offer, "teacher": plan.teacher_spec, "foundation": plan.teacher_foundation}
+            kind = teacher_kind(plan)
+            foundation = plan.teacher_foundation if kind == "low_rank" else None
+            info = {**plan.common, "files": offer, "kind": kind, "teacher": plan.teacher_spec, "foundation": foundation}
             message = Message(info, pack(self._teacher, "fp16"))
             replies = self._flow.ask("dsf_label", message, sites=sites, at_least=at_least)
         return {site: float(reply.info["confidence"]) for site, reply in replies.items()}
