@@ -13,7 +13,11 @@ import pytest
 from torch import Tensor
 
 from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.federated import site as site_module
+from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.tiny import BUNDLES
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
@@ -82,3 +86,17 @@ def federation(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         word for name in ("fedsam", "fedmsa", "fedprox", "centralised") for word in ("--set", f"compare.{name}=true")
     ]
     return run_job(sites, out, *asked)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of one site."""
+    (folder,) = make_demo_sites(tmp_path_factory.mktemp("images"), 0, ("site_a",), training=6, validation=3, test=2)
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, images: Path) -> Site:
+    """That site, with an empty folder of its own."""
+    site_module._datalist.cache_clear()
+    return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")

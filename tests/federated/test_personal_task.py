@@ -3,39 +3,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.exchange.compression import add
-from dsfedmed.federated import site as site_module
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.site_tasks.personal import best_branch, personal
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
+from tests.federated.tiny import tiny_plan, tiny_settings
 
 Weights = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (folder,) = make_demo_sites(tmp_path_factory.mktemp("images"), 0, ("site_a",), training=6, validation=3, test=2)
-    return folder
-
-
-@pytest.fixture
-def site(tmp_path: Path, images: Path) -> Site:
-    site_module._datalist.cache_clear()
-    return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
 
 
 @pytest.fixture(scope="module")

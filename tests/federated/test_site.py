@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError, PayloadError, StoreError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated import child
@@ -21,24 +20,11 @@ from dsfedmed.federated import site as site_module
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site import KEPT_ROUNDS, Site
-from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.federated.site_tasks import ALWAYS_ANEW, TASKS
 from dsfedmed.federated.site_tasks.train import local, train
 from dsfedmed.federated.stages.rounds import start_weights
 from dsfedmed.store.files import write_tensors
-from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (folder,) = make_demo_sites(tmp_path_factory.mktemp("images"), 0, ("site_a",), training=6, validation=3, test=2)
-    return folder
-
-
-@pytest.fixture
-def site(tmp_path: Path, images: Path) -> Site:
-    site_module._datalist.cache_clear()
-    return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
+from tests.federated.tiny import tiny_plan, tiny_settings
 
 
 @pytest.fixture(scope="module")
