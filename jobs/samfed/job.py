@@ -2,7 +2,8 @@
 """The SAM-Fed job: labels at the server only, unlabelled images at the sites, SAM as the teacher of every pixel.
 
 In simulation one site's labels play the public set (--label-site); elsewhere the server's `public` folder is it.
-Every site holds the file of the teacher's foundation; what was tuned of it travels once.
+The tuned teacher travels once: whole, or with `teacher.tune: lora` as low-rank updates and decoder, and then every site
+holds the file of its foundation.
 
 Examples:
   python jobs/samfed/job.py --sites data/demo --unseen site_d --label-site site_a --preset demo --out runs/samfed

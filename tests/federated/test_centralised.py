@@ -37,8 +37,9 @@ def test_it_trains_on_all_images_and_repeats(flow: Any) -> None:
     assert any(not torch.equal(result.tensors[name], start[name]) for name in start)
     again = centralised(flow, plan)
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in result.tensors.items())
-    chosen = flow.record.data["selected"]["centralised"]
-    assert (chosen["round"], chosen["local_steps"]) == (result.info["epoch"], 9)
+    chosen, epoch = flow.record.data["selected"]["centralised"], result.info["epoch"]
+    assert (chosen["round"], chosen["local_steps"]) == (epoch, 3 * epoch), "steps up to the epoch that was kept"
+    assert flow.record.data["budgets"]["centralised"] == {"rounds": 3, "local_steps": 9}
 
 
 @pytest.mark.parametrize("text", ["", "data: /nowhere/{site}\n"])

@@ -14,11 +14,10 @@ from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.broadcast import Broadcast, unlabelled_sites
 from dsfedmed.federated.stages.fusion import own_specs
 from dsfedmed.federated.stages.public_set import (
-    Broadcast,
     PublicSet,
-    label_site_or_public,
     labels_only,
     publish,
     start_global,
@@ -130,15 +129,15 @@ def test_tuned_in_full_it_travels_whole(flow: Any, plan: Plan, public: PublicSet
     assert flow.asked[-1][2].info["foundation"] is None
 
 
-def test_label_site(flow: Any) -> None:
+def test_the_label_site_trains_nothing(flow: Any) -> None:
     flow.sources = ["site_a", "site_b", "site_c"]
-    assert label_site_or_public(flow, "site_a") == ["site_b", "site_c"]
-    assert label_site_or_public(flow, "") == flow.sources
+    assert unlabelled_sites(flow, "site_a") == ["site_b", "site_c"]
+    assert unlabelled_sites(flow, "") == flow.sources
     with pytest.raises(ConfigError, match="site_z"):
-        label_site_or_public(flow, "site_z")
+        unlabelled_sites(flow, "site_z")
     flow.sources = ["site_a", "site_b"]
     with pytest.raises(ConfigError, match="min_sites is 2"):
-        label_site_or_public(flow, "site_a")
+        unlabelled_sites(flow, "site_a")
 
 
 def test_own_bundles(plan: Plan) -> None:

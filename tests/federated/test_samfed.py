@@ -15,6 +15,7 @@ from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.conftest import ROOT
 from tests.federated.recording import Recording, record_run, stored_rows
 
 pytestmark = pytest.mark.federation
@@ -99,7 +100,7 @@ def test_what_a_heterogeneous_site_sends_are_its_answers_to_public_images(hetero
                 "levels": (torch.uint8, (12, 1, 32, 32))
             }
         kept = sorted((heterogeneous.run / "sites" / site / "samfed").glob("samfed-own-*.safetensors"))
-        network = BundleDefinition(Path("bundles") / BUNDLES[site], {"image_size": [32, 32]}).network()
+        network = BundleDefinition(ROOT / "bundles" / BUNDLES[site], {"image_size": [32, 32]}).network()
         tensors = read_tensors(kept[-1])
         own = dict(network.state_dict())
         assert all(own[name].shape == tensor.shape for name, tensor in tensors.items())

@@ -13,7 +13,7 @@ from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
 from dsfedmed.data.strong_view import strong_view
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.semi_supervised import OwnSource, PublicSource, Summary, Task, Weights, train_semi_supervised
+from dsfedmed.training.semi_supervised import OwnSource, PublicSource, Summary, Task, TermWeights, train_semi_supervised
 
 SIZE = 16
 
@@ -41,7 +41,7 @@ def task(**agreement: float) -> Task:
 
 def run(
     trained: nn.Module,
-    weights: Weights = Weights(1.0, 0.0),  # noqa: B008
+    weights: TermWeights = TermWeights(1.0, 0.0),  # noqa: B008
     own: OwnSource | None = None,
     advice: Tensor | None = None,
     shared: nn.Module | None = None,
@@ -81,8 +81,8 @@ def test_sams_labels_teach_where_public_labels_do_not() -> None:
     theirs, _ = squares(12, 1)
     own = OwnSource(theirs, torch.full((12, 1, SIZE, SIZE), 0.99))
     taught, alone = network(), network()
-    run(taught, Weights(5.0, 0.0), own, epochs=10)
-    run(alone, Weights(0.0, 0.0), own, epochs=10)
+    run(taught, TermWeights(5.0, 0.0), own, epochs=10)
+    run(alone, TermWeights(0.0, 0.0), own, epochs=10)
     with torch.no_grad():
         said, unsaid = (torch.sigmoid(trained(theirs)).mean() for trained in (taught, alone))
     assert float(said) > float(unsaid) + 0.1
@@ -93,8 +93,8 @@ def test_the_global_network_pulls_only_with_its_weight() -> None:
     with torch.no_grad():
         shared[2].bias.fill_(4.0)
     pulled, free = network(), network()
-    run(pulled, Weights(0.0, 5.0), shared=shared, epochs=6)
-    run(free, Weights(0.0, 0.0), shared=shared, epochs=6)
+    run(pulled, TermWeights(0.0, 5.0), shared=shared, epochs=6)
+    run(free, TermWeights(0.0, 0.0), shared=shared, epochs=6)
     images, _ = squares(4, 5)
     with torch.no_grad():
         assert float((pulled(images) - free(images)).mean()) > 0.1
@@ -109,7 +109,7 @@ def test_advice_counts_only_where_its_gate_is_open() -> None:
     other = torch.cat([1 - advice, torch.zeros_like(advice)], dim=1)
     trained = [network() for _ in range(3)]
     for module, said in zip(trained, (opened, closed, other), strict=True):
-        run(module, Weights(0.0, 0.0), advice=said)
+        run(module, TermWeights(0.0, 0.0), advice=said)
     assert torch.equal(weights_of(trained[1]), weights_of(trained[2]))
     assert not torch.equal(weights_of(trained[0]), weights_of(trained[1]))
 

@@ -42,9 +42,7 @@ def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -
         DataError: naming the file; also when the part is empty, an item has no label, sizes differ, or a label value
             is not declared in the datalist.
     """
-    items = datalist.parts.get(part, ())
-    if not items:
-        raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
+    items = _items(datalist, part)
     images: list[Tensor] = []
     labels: list[Tensor] = []
     for item in items:
@@ -74,9 +72,7 @@ def load_images(datalist: SiteDatalist, part: str, preprocessing: Preprocessing)
     Raises:
         DataError: as `load_part`.
     """
-    items = datalist.parts.get(part, ())
-    if not items:
-        raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
+    items = _items(datalist, part)
     images = [
         plain(preprocess_item(datalist, replace(item, label=None), preprocessing)["image"]).to(torch.float32)
         for item in items
@@ -86,6 +82,13 @@ def load_images(datalist: SiteDatalist, part: str, preprocessing: Preprocessing)
             reason = f"it is {tuple(image.shape)} after preprocessing and the first is {tuple(images[0].shape)}"
             raise DataError(item.image, reason, "Let the preprocessing resize to one size.")
     return torch.stack(images)
+
+
+def _items(datalist: SiteDatalist, part: str) -> tuple[Item, ...]:
+    items = tuple(datalist.parts.get(part, ()))
+    if not items:
+        raise DataError(datalist.root, f"its {part} part is empty", f'List images under "{part}" in datalist.json.')
+    return items
 
 
 def preprocess_item(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> dict[str, Any]:

@@ -142,6 +142,18 @@ def legacy_scores(
     return LegacyScores(dice / len(arrays.images), iou / len(arrays.images))
 
 
+def predict_probabilities(
+    network: torch.nn.Module, images: torch.Tensor, num_classes: int, batch_size: int
+) -> torch.Tensor:
+    """Return probabilities (N, K, S, S), float32 on the CPU, of images (N, C, S, S), on the network's device.
+
+    Raises:
+        ConfigError: the network does not answer with K channels.
+    """
+    device = next(network.parameters()).device
+    return torch.cat([_forward(network, batch, num_classes, device).sigmoid() for batch in images.split(batch_size)])
+
+
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Resize (N, K, S, S) logits to (N, K, X, Y), bilinear; MONAI's (x, y) order on both sides."""
     if tuple(logits.shape[2:]) == size:

@@ -23,6 +23,8 @@ NetworkKind = Literal["light", "teacher", "adapted", "low_rank", "personal", "ow
 """Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates; a site's personal
 branch (at sites without one, the global "low_rank") or a site's own light network (elsewhere, the server's)."""
 FACTS = ("validation", "steps", "loss")
+TENSORS = ("weights", "best", "reference", "optimizer")
+"""Parts of an arm's state that are tensors."""
 FROZEN_TEACHER = ("adapted", "low_rank", "personal")
 """Kinds whose frozen part lies at every site and does not travel."""
 
@@ -42,6 +44,7 @@ class ArmState:
         best_dice: that Dice, 0 to 1; -1 before the first validation.
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.downlink`).
+        optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
     """
 
     weights: Weights
@@ -53,6 +56,7 @@ class ArmState:
     best_dice: float = -1.0
     curve: list[dict[str, Any]] = field(default_factory=list)
     reference: Reference = field(default_factory=Reference)
+    optimizer: Weights = field(default_factory=dict)
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -168,7 +172,8 @@ def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
     """Keep the arm's state, so that a restarted run goes on behind this round."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    numbers = {key: value for key, value in vars(state).items() if key not in ("weights", "best", "reference")}
+    tensors |= {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
+    numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
     if state.reference.sha256:
         tensors |= {f"reference/{name}": tensor for name, tensor in state.reference.weights.items()}
         numbers["reference"] = {"sha256": state.reference.sha256, "master": state.reference.master}
@@ -183,8 +188,8 @@ def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights) -> ArmState:
     kept: StageResult = flow.store.get(f"arm-{arm.name}")
     numbers = dict(kept.info)
     reference = Reference(_under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
-    weights, best = _under(kept.tensors, "weights/"), _under(kept.tensors, "best/")
-    return ArmState(weights=weights, best=best, reference=reference, **numbers)
+    weights, best, optimizer = (_under(kept.tensors, prefix) for prefix in ("weights/", "best/", "optimizer/"))
+    return ArmState(weights=weights, best=best, reference=reference, optimizer=optimizer, **numbers)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> Weights:

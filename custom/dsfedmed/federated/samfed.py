@@ -8,15 +8,14 @@ from typing import Any
 
 from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, train_round, validate_arm
 from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.broadcast import Broadcast, unlabelled_sites
 from dsfedmed.federated.stages.check_sites import check_sites
 from dsfedmed.federated.stages.comparison import Contender
 from dsfedmed.federated.stages.evaluation import evaluate
 from dsfedmed.federated.stages.fusion import Fusion, own_specs
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.public_set import (
-    Broadcast,
     PublicSet,
-    label_site_or_public,
     labels_only,
     publish,
     start_global,
@@ -52,7 +51,7 @@ class SamFed(FederatedWorkflow):
         """Every stage of the paper, then the network of the public labels alone, then the release."""
         config = SamFedConfig.from_dict(self.settings.method)
         plan = check_sites(self, NEEDED)
-        training = label_site_or_public(self, config.label_site)
+        training = unlabelled_sites(self, config.label_site)
         public = publish(self, plan)
         start, spent = start_global(self, plan, public, config.public_epochs)
         teacher = tune_teacher(self, plan, public)

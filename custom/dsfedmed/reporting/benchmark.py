@@ -103,7 +103,8 @@ def benchmark_markdown(rows: Sequence[Row], records: Sequence[Record]) -> str:
         *(_line(row) for row in rows),
         "",
         "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
-        "has one run. Bytes a site: up and down, all rounds, through NVFlare. Runs: "
+        "has one run. Bytes a site: up and down, all rounds, through NVFlare. SAM-Fed's seen sites "
+        "are the site of its labels and those without. Runs: "
         + ("; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in cells) or "none")
         + ".",
     ]

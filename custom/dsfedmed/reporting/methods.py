@@ -50,7 +50,7 @@ METHODS = (
            ("adapt teacher",), "teacher"),
     Method("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5", _DSFEDMED,
            ("adapt teacher", "rounds"), "teacher"),
-    Method("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels by LoRA", "#9775fa",
+    Method("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels", "#9775fa",
            _SAMFED, ("tune teacher",), "teacher"),
     Method("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", (), ("compare fedsam",), "teacher"),
     Method("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", (), ("compare fedmsa",),
@@ -67,8 +67,8 @@ BASELINES = {
     "pfedsam": {"equal_rounds": "fedsam"},
 }
 """What each workflow is held against, and under which budget."""
-PARTS = {"dsfedmed": ("learnability", "audit", "synthetic")}
-"""Parts of the record that only this workflow has."""
+ONLY_OF = dict.fromkeys(("learnability", "audit", "synthetic"), "dsfedmed")
+"""Parts of the record that one workflow alone has."""
 
 
 def baselines(workflow: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
-from dsfedmed.reporting.methods import METHODS, PARTS, display_name
+from dsfedmed.reporting.methods import METHODS, ONLY_OF, display_name
 
 RECORD_NAME = "record.json"
 MEND = "Run the job again with the same --out: it goes on behind the last complete stage."
@@ -118,8 +118,7 @@ class Record:
             ("synthetic", "the synthetic set"),
             ("bytes", "the byte ledger"),
         ):
-            elsewhere = any(key in parts for parts in PARTS.values()) and key not in PARTS.get(self.method, ())
-            if not self.data.get(key) and not elsewhere:
+            if not self.data.get(key) and ONLY_OF.get(key, self.method) == self.method:
                 said.append(f"{what} (record has no '{key}')")
         return said
 

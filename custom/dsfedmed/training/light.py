@@ -159,7 +159,7 @@ def train_light(
             kind = step % len(sources)
             batch = next(sources[kind])
             value = _batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, precision)
-            losses[kind].append(_descend(pull(value), optimizer, scaler, where, step))
+            losses[kind].append(descend(pull(value), optimizer, scaler, where, step))
             samples[kind] += len(batch["image"])
             if on_step is not None:
                 on_step(step + 1, total, losses[kind][-1])
@@ -255,7 +255,7 @@ def _batch_loss(
     return value
 
 
-def _descend(
+def descend(
     value: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, where: str, step: int
 ) -> float:
     """Take one gradient step and return the loss; refuse a loss that is not finite before it reaches the weights."""

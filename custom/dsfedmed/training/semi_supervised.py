@@ -36,11 +36,11 @@ from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.strong_view import strong_view
 from dsfedmed.devices import to_device
-from dsfedmed.errors import DataError, DSFedMedError
+from dsfedmed.errors import DataError
 from dsfedmed.seeds import derive_seed, global_draws
-from dsfedmed.training.light import endless_batches
+from dsfedmed.training.light import descend, endless_batches
 from dsfedmed.training.pool import device_of
-from dsfedmed.training.precision import Autocast, autocast, gradient_scaler, gradient_step
+from dsfedmed.training.precision import Autocast, autocast, gradient_scaler
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
 
 Batch = dict[str, Tensor]
@@ -71,7 +71,7 @@ class OwnSource:
 
 
 @dataclass(frozen=True)
-class Weights:
+class TermWeights:
     """Factors of the terms: lambda_u with its ramp-up, and lambda_g with its gate."""
 
     unlabelled: float
@@ -108,7 +108,7 @@ def train_semi_supervised(
     public: PublicSource,
     own: OwnSource,
     task: Task,
-    weights: Weights,
+    weights: TermWeights,
     state: AgreementState,
     epochs: int,
     seed: int,
@@ -140,8 +140,7 @@ def train_semi_supervised(
                 state, view = _consult(network, shared, batch, state, derive_seed(seed, "strong", steps), task)
                 first = _public_loss(network, next(labelled), task)
                 second = _own_loss(network, view, state, weights, task)
-                _require_finite(first + second, task, steps)
-                gradient_step(first + second, optimizer, scaler)
+                descend(first + second, optimizer, scaler, task.where, steps)
                 sums = [sums[0] + float(first.detach()), sums[1] + float(second.detach())]
                 steps += 1
     return Summary(sums[0] / total, sums[1] / total, steps, state)
@@ -173,7 +172,7 @@ def _consult(
     return update_agreement(state, teacher, local), _View(strong, teacher, local, advice)
 
 
-def _own_loss(network: nn.Module, view: _View, state: AgreementState, weights: Weights, task: Task) -> Tensor:
+def _own_loss(network: nn.Module, view: _View, state: AgreementState, weights: TermWeights, task: Task) -> Tensor:
     """Return lambda_u L_SAM + lambda_g KL of one batch."""
     with autocast(view.strong.device, task.precision):
         logits = network(view.strong)
@@ -198,10 +197,3 @@ def _public_loss(network: nn.Module, batch: Batch, task: Task) -> Tensor:
     gate = (advice[:, -1].flatten(1).mean(dim=1) > 0.5).float()
     server = torch.logit(advice[:, :-1].clamp(HALF_STEP, 1 - HALF_STEP))
     return structure_loss(logits, target) + regularity_kl(server, logits, gate)
-
-
-def _require_finite(value: Tensor, task: Task, step: int) -> None:
-    number = float(value.detach())
-    if not math.isfinite(number):
-        mend = "Lower the learning rate, or run the site check on its images"
-        raise DSFedMedError(task.where, f"the loss is {number} at step {step + 1}", mend)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from dsfedmed.algorithms.agreement import AgreementState, ramp_up
 from dsfedmed.algorithms.regularity import image_accuracy
+from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.labels import to_channels
-from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import PayloadError
+from dsfedmed.evaluation.protocol import predict_probabilities
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.held import arrived_weights
@@ -34,7 +35,7 @@ from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.semi_supervised import OwnSource, PublicSource, Summary, Task, Weights, train_semi_supervised
+from dsfedmed.training.semi_supervised import OwnSource, PublicSource, Summary, Task, TermWeights, train_semi_supervised
 from dsfedmed.training.soft_labels import LEVELS, decode_soft, encode_soft, teacher_soft_labels
 
 FOLDER = "samfed"
@@ -68,7 +69,7 @@ def agree(site: Site, request: Message) -> Message:
     shared = copy.deepcopy(network).eval()
     gate = _global_is_better(site, info, shared, public)
     optimizer = optimizer_for(site, info, "light", network)
-    source = PublicSource(public.images(), public.labels())
+    source = PublicSource(public.images, public.labels)
     summary = _train(site, info, network, optimizer, source, config, config.shared_weight * gate, shared)
     write_tensors(_round_file(site, info, "local", info["round"]), copied_tensors(network))
     answer = {"round": info["round"], UPDATE: announce(info), **_said(info, summary)}
@@ -82,15 +83,15 @@ def fuse(site: Site, request: Message) -> Message:
     public = _public(site, info)
     network = _own_network(site, info, bundle, info["round"])
     optimizer = bundle.optimizer(network.parameters())
-    images, labels = public.images(), public.labels()
+    images, labels = public.images, public.labels
     advice = decode_soft(request.tensors["levels"], len(public), info["num_classes"], "server")
     target = to_channels(labels, info["num_classes"], info["nested"])
-    own = image_accuracy(public_answers(network, images, info["batch_size"]), target)
+    own = image_accuracy(_answers(network, images, info), target)
     gate = (image_accuracy(advice, target) > own).float().view(-1, 1, 1, 1).expand(-1, 1, *advice.shape[2:])
     source = PublicSource(images, labels, torch.cat([advice, gate], dim=1))
     summary = _train(site, info, network, optimizer, source, config, 0.0, None)
     write_tensors(_round_file(site, info, "own", info["round"]), copied_tensors(network))
-    levels = encode_soft(public_answers(network, images, info["batch_size"]))
+    levels = encode_soft(_answers(network, images, info))
     return Message({"round": info["round"], **_said(info, summary)}, {"levels": levels})
 
 
@@ -121,7 +122,7 @@ def _train(
         config.agreement, info["autocast"], site.name,
     )  # fmt: skip
     restore_optimizer(site, info, optimizer, info["arm"])
-    weights = Weights(config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds), shared_weight)
+    weights = TermWeights(config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds), shared_weight)
     seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
     summary = train_semi_supervised(
         network, optimizer, public, OwnSource(images, _teacher_answers(site, info, len(images))), task, weights,
@@ -148,8 +149,17 @@ def _said(info: dict[str, Any], summary: Summary) -> dict[str, Any]:
     }
 
 
-def _public(site: Site, info: dict[str, Any]) -> SyntheticSet:
-    return open_set(site, info["public"], None)
+def _public(site: Site, info: dict[str, Any]) -> SiteArrays:
+    """Read the public set, once per worker."""
+    key = ("public", str(info["public"]["sha256"]))
+    if key not in site.samples:
+        found = open_set(site, info["public"], None)
+        site.samples[key] = SiteArrays(found.images(), found.labels(), ("",) * len(found))
+    return site.samples[key]
+
+
+def _answers(network: nn.Module, images: Tensor, info: dict[str, Any]) -> Tensor:
+    return predict_probabilities(network, images, info["num_classes"], 2 * info["batch_size"])
 
 
 def _teacher_answers(site: Site, info: dict[str, Any], count: int) -> Tensor:
@@ -167,29 +177,16 @@ def _agreement(site: Site, info: dict[str, Any]) -> AgreementState:
     return AgreementState(kept["rate"], kept["confidence"], int(kept["steps"]))
 
 
-def _global_is_better(site: Site, info: dict[str, Any], shared: nn.Module, public: SyntheticSet) -> float:
+def _global_is_better(site: Site, info: dict[str, Any], shared: nn.Module, public: SiteArrays) -> float:
     """Return 1 if the global network is better on the public set than the site's own of the round before, else 0."""
     path = _round_file(site, info, "local", info["round"] - 1)
     if not path.exists():
         return 1.0
     local = build(site, info, "light")
     load(local, read_tensors(path), site.config.device)
-    target = to_channels(public.labels(), info["num_classes"], info["nested"])
-    images = public.images()
-    scores = [
-        image_accuracy(public_answers(network, images, info["batch_size"]), target).mean()
-        for network in (shared, local)
-    ]
+    target = to_channels(public.labels, info["num_classes"], info["nested"])
+    scores = [image_accuracy(_answers(network, public.images, info), target).mean() for network in (shared, local)]
     return float(scores[0] > scores[1])
-
-
-@torch.no_grad()
-def public_answers(network: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Return probabilities (N, K, S, S) of images, on the CPU; twice as many at once as in training."""
-    network.eval()
-    device = next(network.parameters()).device
-    batches = images.split(2 * batch_size)
-    return torch.cat([torch.sigmoid(network(batch.to(device)).float()).cpu() for batch in batches])
 
 
 def _own_network(site: Site, info: dict[str, Any], bundle: BundleDefinition, number: int) -> nn.Module:

@@ -7,6 +7,8 @@ path, and asking for this method stops the run before anything is trained.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -16,11 +18,9 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.evaluation.protocol import quick_dice
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_config import load_site_config
-from dsfedmed.federated.site_tasks.networks import copied_tensors
+from dsfedmed.federated.stages.server_training import train_at_server
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.light import train_light
 
 
 def site_folders(flow: FederatedWorkflow) -> dict[str, SiteDatalist]:
@@ -44,27 +44,15 @@ def centralised(flow: FederatedWorkflow, plan: Plan) -> StageResult:
 
     Steps are those of FedAvg at equal rounds, give or take the sites' last batches; Adam's state is one and goes on.
     """
-    lists, bundle = site_folders(flow), plan.light_bundle
-    preprocessing, settings = bundle.preprocessing(), flow.settings
+    lists, settings = site_folders(flow), flow.settings
+    preprocessing = plan.light_bundle.preprocessing()
     training = _joined([load_part(found, "training", preprocessing) for found in lists.values()])
     held_out = {site: load_part(found, "validation", preprocessing) for site, found in lists.items()}
-    network = plan.light_network().to(flow.config.device)
-    optimizer, loss, augmentation = bundle.optimizer(network.parameters()), bundle.loss(), bundle.augmentation()
-    best, chosen, weights, steps = -1.0, 0, copied_tensors(network), 0
     epochs = settings.rounds * settings.light.epochs_per_round
-    for epoch in range(1, epochs + 1):
-        seed = derive_seed(settings.seed, "centralised", epoch)
-        steps += train_light(
-            network, loss, optimizer, training.images, training.labels, plan.facts.num_classes, plan.facts.nested,
-            augmentation, settings.light.batch_size, seed, epochs=1, precision=settings.light.autocast,
-        ).steps  # fmt: skip
-        dice = _mean_dice(network, held_out, plan, flow.config.device)
-        flow.progress.step(epoch, epochs, f"centralised  validation Dice {dice * 100:.1f}")
-        if dice > best:
-            best, chosen, weights = dice, epoch, copied_tensors(network)
-    flow.record.add("selected", centralised={"round": chosen, "local_steps": steps, "validation_dice": best})
-    flow.record.add("budgets", centralised={"rounds": epochs, "local_steps": steps})
-    return StageResult({"epoch": chosen, "steps": steps}, weights)
+    validate = partial(_mean_dice, held_out=held_out, plan=plan, device=flow.config.device)
+    found = train_at_server(flow, plan, "centralised", training.images, training.labels, validate, epochs)
+    found.record(flow, "centralised")
+    return StageResult({"epoch": found.epoch, "steps": found.steps}, found.weights)
 
 
 def _joined(parts: list[SiteArrays]) -> SiteArrays:

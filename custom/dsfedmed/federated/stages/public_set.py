@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SAM-Fed's stages at the server: the public labelled set, the global model's start, the teacher, the one broadcast."""
+"""SAM-Fed's stages at the server: the public labelled set, and what is trained on it alone."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -12,20 +14,16 @@ from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
-from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.errors import DataError
 from dsfedmed.evaluation.protocol import quick_dice
-from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.arm import NetworkKind
-from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.stages.generators import Weights
-from dsfedmed.federated.stages.teacher import start_teacher
+from dsfedmed.federated.stages.server_training import Trained, train_at_server
+from dsfedmed.federated.stages.teacher import start_teacher, tune_at_server
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.light import train_light
-from dsfedmed.training.teacher import TeacherEpoch, adapt_on_pool
 
 FOLDER = "public"
 
@@ -46,25 +44,6 @@ class PublicSet:
     def manifest(self) -> Manifest:
         """What is announced to the sites."""
         return self.training.manifest
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A light network trained on the public set.
-
-    Attributes:
-        weights: of the best epoch.
-        epoch: that epoch, from 1.
-        dice: its validation Dice, 0 to 1.
-        best_steps: gradient steps until then.
-        steps: gradient steps in all.
-    """
-
-    weights: Weights
-    epoch: int
-    dice: float
-    best_steps: int
-    steps: int
 
 
 def publish(flow: FederatedWorkflow, plan: Plan) -> PublicSet:
@@ -107,32 +86,10 @@ def validate_weights(flow: FederatedWorkflow, plan: Plan, public: PublicSet, wei
 
 
 def train_on_public(flow: FederatedWorkflow, plan: Plan, public: PublicSet, name: str, epochs: int) -> Trained:
-    """Train the light network on the public labels alone; the best epoch by its validation part is kept.
-
-    Args:
-        flow: the workflow.
-        plan: the networks.
-        public: the set.
-        name: of the draws.
-        epochs: passes over the training part.
-    """
-    bundle, light = plan.light_bundle, plan.settings.light
+    """Train the light network on the public labels alone, see `train_at_server`."""
     images, labels = public.training.images(), public.training.labels()
-    network = plan.light_network().to(flow.config.device)
-    optimizer, loss, augmentation = bundle.optimizer(network.parameters()), bundle.loss(), bundle.augmentation()
-    found = Trained(copied_tensors(network), 0, -1.0, 0, 0)
-    steps = 0
-    for epoch in range(1, epochs + 1):
-        seed = derive_seed(plan.settings.seed, name, epoch)
-        steps += train_light(
-            network, loss, optimizer, images, labels, plan.facts.num_classes, plan.facts.nested, augmentation,
-            light.batch_size, seed, epochs=1, precision=light.autocast,
-        ).steps  # fmt: skip
-        dice = validate_public(flow, plan, public, network)
-        if dice > found.dice:
-            found = Trained(copied_tensors(network), epoch, dice, steps, steps)
-        flow.progress.step(epoch, epochs, f"{name}  validation Dice {dice * 100:.1f}")
-    return replace(found, steps=steps)
+    validate = partial(validate_public, flow, plan, public)
+    return train_at_server(flow, plan, name, images, labels, validate, epochs)
 
 
 def start_global(flow: FederatedWorkflow, plan: Plan, public: PublicSet, epochs: int) -> tuple[Weights, int]:
@@ -145,6 +102,18 @@ def start_global(flow: FederatedWorkflow, plan: Plan, public: PublicSet, epochs:
 
     result = flow.once("public start", make)
     return result.tensors, int(result.info["steps"])
+
+
+def labels_only(flow: FederatedWorkflow, plan: Plan, public: PublicSet, steps: int) -> Weights:
+    """Train the light network on the public labels alone for ``steps`` gradient steps: FedAvg of the one label site."""
+
+    def make() -> StageResult:
+        per_epoch = math.ceil(len(public.training) / plan.settings.light.batch_size)
+        found = train_on_public(flow, plan, public, "labels only", math.ceil(steps / per_epoch))
+        found.record(flow, "labels_only")
+        return StageResult({"epoch": found.epoch, "steps": found.steps}, found.weights)
+
+    return flow.once("compare labels only", make, "comparison").tensors
 
 
 def teacher_kind(plan: Plan) -> NetworkKind:
@@ -166,88 +135,10 @@ def tune_teacher(flow: FederatedWorkflow, plan: Plan, public: PublicSet) -> Weig
         if teacher_kind(plan) == "low_rank":
             # "full" means all that may learn, and this freezes the rest.
             teacher, config = with_low_rank(teacher, plan.teacher_foundation), replace(config, tune="full")
-        teacher.to(flow.config.device)
-
-        def report(epoch: TeacherEpoch) -> None:
-            flow.progress.step(epoch.epoch + 1, config.epochs, f"loss {epoch.loss:.4f}")
-            flow.track("teacher/adaptation_loss", epoch.loss, epoch.epoch + 1)
-
-        seed = derive_seed(plan.settings.seed, "tune teacher")
-        adapt_on_pool(teacher, public.training, config, seed, plan.facts.nested, on_epoch=report)
+        tune_at_server(flow, plan, teacher, public.training, config, "tune teacher")
         dice = validate_public(flow, plan, public, teacher)
         return StageResult({"foundation": origin, "validation_dice": dice}, copied_tensors(teacher))
 
     result = flow.once("tune teacher", make)
     flow.record.put(teacher=result.info)
-    return result.tensors
-
-
-class Broadcast:
-    """The one broadcast of teacher and public set, and who has labelled its images with them.
-
-    Args:
-        flow: the workflow.
-        plan: the networks.
-        public: the public set.
-        teacher: what was tuned of the teacher.
-        sites: the sites that train.
-    """
-
-    def __init__(
-        self, flow: FederatedWorkflow, plan: Plan, public: PublicSet, teacher: Weights, sites: list[str]
-    ) -> None:
-        self._flow, self._plan, self._public, self._teacher, self._sites = flow, plan, public, teacher, sites
-        self._done: set[str] = set(flow.once("broadcast teacher", self._first).info["sites"])
-
-    def ready(self) -> tuple[str, ...]:
-        """Return the sites that have labelled their images; those that missed it are asked again first."""
-        missed = [site for site in self._sites if site not in self._done]
-        if missed:
-            self._done |= self._ask(missed, 0).keys()
-        return tuple(site for site in self._sites if site in self._done)
-
-    def _first(self) -> StageResult:
-        return StageResult({"sites": self._ask(self._sites, None)}, {})
-
-    def _ask(self, sites: list[str], at_least: int | None) -> dict[str, float]:
-        """Send both to sites; return SAM's mean confidence at those that answered."""
-        plan = self._plan
-        with self._flow.offered(self._flow.folder / FOLDER, self._public.manifest) as offer:
-            kind = teacher_kind(plan)
-            foundation = plan.teacher_foundation if kind == "low_rank" else None
-            info = {**plan.common, "files": offer, "kind": kind, "teacher": plan.teacher_spec, "foundation": foundation}
-            message = Message(info, pack(self._teacher, "fp16"))
-            replies = self._flow.ask("dsf_label", message, sites=sites, at_least=at_least)
-        return {site: float(reply.info["confidence"]) for site, reply in replies.items()}
-
-
-def label_site_or_public(flow: FederatedWorkflow, label_site: str) -> list[str]:
-    """Return the sites that train: all source sites but the one whose labels play the public set.
-
-    Raises:
-        ConfigError: there is no such site, or no other one.
-    """
-    if label_site and label_site not in flow.sources:
-        known = ", ".join(flow.sources)
-        raise ConfigError("method.label_site", f"{label_site!r} is no source site", f"Choose one of {known}")
-    training = [site for site in flow.sources if site != label_site]
-    if len(training) < flow.settings.min_sites:
-        reason = f"{len(training)} sites are left without labels, and min_sites is {flow.settings.min_sites}"
-        raise ConfigError("method.label_site", reason, "Add sites, or lower min_sites")
-    return training
-
-
-def labels_only(flow: FederatedWorkflow, plan: Plan, public: PublicSet, steps: int) -> Weights:
-    """Train the light network on the public labels alone for ``steps`` gradient steps: FedAvg of the one label site."""
-
-    def make() -> StageResult:
-        per_epoch = -(-len(public.training) // plan.settings.light.batch_size)
-        found = train_on_public(flow, plan, public, "labels only", -(-steps // per_epoch))
-        chosen = {"round": found.epoch, "local_steps": found.best_steps, "validation_dice": found.dice}
-        info = {"selected": chosen, "budget": {"rounds": -(-steps // per_epoch), "local_steps": found.steps}}
-        return StageResult(info, found.weights)
-
-    result = flow.once("compare labels only", make, "comparison")
-    flow.record.add("selected", labels_only=result.info["selected"])
-    flow.record.add("budgets", labels_only=result.info["budget"])
     return result.tensors

@@ -12,7 +12,9 @@ from dsfedmed.networks.official_sam import OFFICIAL, check_official
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.pool import Pool
 from dsfedmed.training.teacher import TeacherEpoch, adapt_on_pool
+from dsfedmed.training.teacher_config import TeacherConfig
 
 
 def start_teacher(flow: FederatedWorkflow, plan: Plan) -> tuple[PromptlessSam, str]:
@@ -30,21 +32,27 @@ def start_teacher(flow: FederatedWorkflow, plan: Plan) -> tuple[PromptlessSam, s
     return teacher, report.summary()
 
 
+def tune_at_server(
+    flow: FederatedWorkflow, plan: Plan, teacher: PromptlessSam, pool: Pool, config: TeacherConfig, name: str
+) -> list[TeacherEpoch]:
+    """Train the teacher in place on the server's device, with progress and tracking; ``name`` is that of its seed."""
+
+    def report(epoch: TeacherEpoch) -> None:
+        flow.progress.step(epoch.epoch + 1, config.epochs, f"loss {epoch.loss:.4f}")
+        flow.track("teacher/adaptation_loss", epoch.loss, epoch.epoch + 1)
+
+    teacher.to(flow.config.device)
+    seed = derive_seed(flow.settings.seed, name)
+    return adapt_on_pool(teacher, pool, config, seed, plan.facts.nested, on_epoch=report)
+
+
 def adapt_teacher(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet) -> Weights:
     """Fine-tune the teacher on the sealed set with its masks; return its weights."""
 
     def make() -> StageResult:
         teacher, origin = start_teacher(flow, plan)
         flow.progress.say(origin)
-        epochs = flow.settings.teacher.epochs
-
-        def report(epoch: TeacherEpoch) -> None:
-            flow.progress.step(epoch.epoch + 1, epochs, f"loss {epoch.loss:.4f}")
-            flow.track("teacher/adaptation_loss", epoch.loss, epoch.epoch + 1)
-
-        seed = derive_seed(flow.settings.seed, "adapt teacher")
-        teacher.to(flow.config.device)
-        history = adapt_on_pool(teacher, sealed.pool, flow.settings.teacher, seed, plan.facts.nested, on_epoch=report)
+        history = tune_at_server(flow, plan, teacher, sealed.pool, flow.settings.teacher, "adapt teacher")
         info = {"foundation": origin, "losses": [epoch.loss for epoch in history]}
         return StageResult(info, {name: tensor.detach().cpu() for name, tensor in teacher.state_dict().items()})
 

@@ -7,7 +7,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from dsfedmed.reporting.methods import PARTS, display_name
+from dsfedmed.reporting.methods import ONLY_OF, display_name
 from dsfedmed.reporting.page import cost, figures_of_merit, images, overview, progress
 from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, text, tree
 from dsfedmed.reporting.record import Record
@@ -21,7 +21,7 @@ def page(record: Record, results: dict[str, Any]) -> str:
         figures_of_merit.comparisons(results),
         progress.curves(record),
         images.overlays(record),
-        *((images.synthetic(record), progress.learnability(record)) if PARTS.get(record.method) else ()),
+        *((images.synthetic(record), progress.learnability(record)) if ONLY_OF["synthetic"] == record.method else ()),
         cost.ledger(record, results),
         cost.stages(record, results),
         progress.events(results),

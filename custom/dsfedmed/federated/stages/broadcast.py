@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed's stage "broadcast teacher": teacher and public set go out once, and every site labels its own images."""
+
+from __future__ import annotations
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.exchange.compression import pack
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.public_set import FOLDER, PublicSet, teacher_kind
+from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.store.stage_store import StageResult
+
+
+def unlabelled_sites(flow: FederatedWorkflow, label_site: str) -> list[str]:
+    """Return the sites that train: all source sites but the one whose labels play the public set.
+
+    Raises:
+        ConfigError: there is no such site, or no other one.
+    """
+    if label_site and label_site not in flow.sources:
+        known = ", ".join(flow.sources)
+        raise ConfigError("method.label_site", f"{label_site!r} is no source site", f"Choose one of {known}")
+    training = [site for site in flow.sources if site != label_site]
+    if len(training) < flow.settings.min_sites:
+        reason = f"{len(training)} sites are left without labels, and min_sites is {flow.settings.min_sites}"
+        raise ConfigError("method.label_site", reason, "Add sites, or lower min_sites")
+    return training
+
+
+class Broadcast:
+    """The one broadcast of teacher and public set, and who has labelled its images with them.
+
+    Args:
+        flow: the workflow.
+        plan: the networks.
+        public: the public set.
+        teacher: what was tuned of the teacher.
+        sites: the sites that train.
+    """
+
+    def __init__(
+        self, flow: FederatedWorkflow, plan: Plan, public: PublicSet, teacher: Weights, sites: list[str]
+    ) -> None:
+        self._flow, self._plan, self._public, self._teacher, self._sites = flow, plan, public, teacher, sites
+        self._done: set[str] = set(flow.once("broadcast teacher", self._first).info["sites"])
+
+    def ready(self) -> tuple[str, ...]:
+        """Return the sites that have labelled their images; those that missed it are asked again first."""
+        missed = [site for site in self._sites if site not in self._done]
+        if missed:
+            self._done |= self._ask(missed, 0).keys()
+        return tuple(site for site in self._sites if site in self._done)
+
+    def _first(self) -> StageResult:
+        return StageResult({"sites": self._ask(self._sites, None)}, {})
+
+    def _ask(self, sites: list[str], at_least: int | None) -> dict[str, float]:
+        """Send both to sites; return SAM's mean confidence at those that answered."""
+        plan = self._plan
+        with self._flow.offered(self._flow.folder / FOLDER, self._public.manifest) as offer:
+            kind = teacher_kind(plan)
+            foundation = plan.teacher_foundation if kind == "low_rank" else None
+            info = {**plan.common, "files": offer, "kind": kind, "teacher": plan.teacher_spec, "foundation": foundation}
+            message = Message(info, pack(self._teacher, "fp16"))
+            replies = self._flow.ask("dsf_label", message, sites=sites, at_least=at_least)
+        return {site: float(reply.info["confidence"]) for site, reply in replies.items()}

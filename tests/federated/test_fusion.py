@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of sites with networks of their own, at the server: what is asked, what is refused, going on after a stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.errors import PayloadError
+from dsfedmed.federated.arm import Arm, ArmState, open_arm
+from dsfedmed.federated.messages import Message
+from dsfedmed.federated.plan import Plan
+from dsfedmed.federated.stages.fusion import Fusion
+from dsfedmed.federated.stages.public_set import PublicSet, publish
+from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.training.soft_labels import LEVELS
+from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+
+ARM = Arm("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})
+IMAGES, SIZE = 6, 32
+
+
+class Sites:
+    """Sites whose answers are foreground everywhere, 3 steps each; ``broken`` ones leave the answers out."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+
+    def __call__(self, site: str, task: str, request: Message) -> Message:
+        assert task == "dsf_fuse"
+        assert request.tensors["levels"].shape == (IMAGES, 1, SIZE, SIZE)
+        levels = torch.full((IMAGES, 1, SIZE, SIZE), LEVELS, dtype=torch.uint8)
+        said = {"round": request.info["round"], "steps": 3, "loss": 0.5}
+        return Message(said, {} if site in self.broken else {"levels": levels})
+
+
+@pytest.fixture
+def sites() -> Sites:
+    return Sites()
+
+
+@pytest.fixture
+def flow(tmp_path: Path, sites: Sites) -> Any:
+    (public,) = make_demo_sites(tmp_path / "public", 0, ("site_a",), training=IMAGES, validation=3, test=1)
+    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(), sites)
+    flow.config = replace(flow.config, public=public)
+    return flow
+
+
+@pytest.fixture
+def plan(flow: Any) -> Plan:
+    return tiny_plan(flow.settings)
+
+
+@pytest.fixture
+def public(flow: Any, plan: Plan) -> PublicSet:
+    return publish(flow, plan)
+
+
+def _fusion(flow: Any, plan: Plan, public: PublicSet) -> Fusion:
+    return Fusion(flow, plan, ARM, public, epochs=2)
+
+
+def test_a_round_trains_the_servers_network_and_counts_the_sites_steps(
+    flow: Any, plan: Plan, public: PublicSet
+) -> None:
+    start = start_weights(plan)
+    state = _fusion(flow, plan, public).round(ArmState(start), ["site_a", "site_b"])
+    assert (state.round, state.steps) == (1, 6)
+    assert state.curve[-1]["loss"] == {"site_a": 0.5, "site_b": 0.5}
+    assert all(torch.isfinite(tensor).all() for tensor in state.weights.values())
+    assert any(not torch.equal(state.weights[name], start[name]) for name in start)
+
+
+def test_a_restarted_server_goes_on_to_the_same_end(flow: Any, plan: Plan, public: PublicSet) -> None:
+    """Adam's moments are part of what is kept: without them the third round would end elsewhere."""
+    one, state = _fusion(flow, plan, public), ArmState(start_weights(plan))
+    for _ in range(2):
+        state = one.round(state, ["site_a"])
+    kept = open_arm(flow, ARM, {})
+    assert kept.round == 2
+    assert kept.optimizer.keys() == state.optimizer.keys() != set()
+    through = one.round(state, ["site_a"]).weights
+    restarted = _fusion(flow, plan, public).round(kept, ["site_a"]).weights
+    assert all(torch.equal(restarted[name], tensor) for name, tensor in through.items())
+    forgetful = _fusion(flow, plan, public).round(replace(kept, optimizer={}), ["site_a"]).weights
+    assert any(not torch.equal(forgetful[name], tensor) for name, tensor in through.items())
+
+
+def test_a_site_without_answers_is_named(flow: Any, plan: Plan, public: PublicSet, sites: Sites) -> None:
+    sites.broken = {"site_b"}
+    with pytest.raises(PayloadError, match=r"site_b.*sent no answers"):
+        _fusion(flow, plan, public).round(ArmState(start_weights(plan)), ["site_a", "site_b"])
