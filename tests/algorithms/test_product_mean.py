@@ -89,6 +89,21 @@ def test_no_other_turn_of_the_factors_is_nearer(seed: int) -> None:
     assert lost == pytest.approx(float(values[2:].norm() / values.norm()), rel=1e-4)
 
 
+def test_factors_of_a_convolution_are_averaged_as_the_matrices_they_are() -> None:
+    """A 3 x 3 window and a 1 x 1 one: the mean is that of the same numbers laid out as matrices."""
+    random = torch.Generator().manual_seed(0)
+    flat, window = ProductMean({A: torch.zeros(2, 18), B: torch.zeros(4, 2)}), {A: (2, 2, 3, 3), B: (4, 2, 1, 1)}
+    convolution = ProductMean({key: torch.zeros(shape) for key, shape in window.items()})
+    for name, weight in (("a", 1), ("b", 3)):
+        update = {A: torch.randn(2, 18, generator=random), B: torch.randn(4, 2, generator=random)}
+        flat.add(name, update, weight)
+        convolution.add(name, {key: tensor.view(window[key]) for key, tensor in update.items()}, weight)
+    expected, found = flat.result(), convolution.result()
+    for key in (A, B):
+        assert found[key].shape == window[key]
+        torch.testing.assert_close(found[key].flatten(1), expected[key])
+
+
 def test_a_refused_update_changes_nothing() -> None:
     mean = ProductMean(start())
     good = {A: torch.ones(1, 3), B: torch.ones(3, 1), "head": torch.ones(2)}

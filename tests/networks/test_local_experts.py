@@ -107,6 +107,15 @@ def test_the_personal_branch_shares_what_is_frozen_and_copies_what_learns(shared
     assert experts
 
 
+def test_adapted_convolutions_have_no_experts() -> None:
+    network = add_lora(build_promptless_sam("tiny", 32, 1), 2, 2.0, ("qkv", "stem"))
+    own = personal_branch(network, 2, 1, seed=0)
+    assert any("patch_embed" in name for name in trained_tensors(own))
+    assert not any("patch_embed" in name for name in trained_tensors(own) if EXPERTS in name)
+    own.train()(torch.zeros(2, 1, 32, 32))
+    assert torch.isfinite(balance_loss(own))
+
+
 def test_experts_change_the_output_and_their_seed_is_their_own(shared: PromptlessSam) -> None:
     image = torch.linspace(0, 1, 1024).view(1, 1, 32, 32)
     state = torch.get_rng_state()

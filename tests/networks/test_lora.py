@@ -96,12 +96,12 @@ def test_vit_b_has_36864_parameters_a_rank_on_qkv(rank: int) -> None:
     assert len(counts) == 24
 
 
-def test_every_linear_layer_of_a_block_can_be_adapted(network: PromptlessSam) -> None:
+def test_every_linear_layer_and_the_stem_can_be_adapted(network: PromptlessSam) -> None:
     with lora(network, 1, 1.0, TARGETS):
         names = {name for name, _ in network.named_parameters() if name.endswith("lora_A.default.weight")}
         move(network)
         adapted = output(network)
-    assert len(names) == 2 * 4
+    assert len(names) == 2 * 4 + 1, "two blocks of four layers, and one convolution makes the tokens"
     torch.testing.assert_close(output(network), adapted, rtol=1e-4, atol=1e-5)
 
 
@@ -114,6 +114,23 @@ def test_start_values_come_from_the_seed_and_leave_the_global_generator_alone(ne
         assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(5)))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_every_convolution_of_a_stem_gets_its_update() -> None:
+    """r (9 in + out) for each 3 x 3 convolution, and r (in + out) for the last, of 1 x 1."""
+    stemmed = build_promptless_sam("wide", 64, 1).eval()
+    image = torch.linspace(0, 1, 4096).view(1, 1, 64, 64)
+    stem = stemmed.image_encoder.patch_embed
+    layers = [layer for layer in stem.modules() if isinstance(layer, nn.Conv2d)]
+    with lora(stemmed, 2, 2.0, ("stem",)), torch.no_grad():
+        found = sum(parameter.numel() for name, parameter in stemmed.named_parameters() if is_lora(name))
+        move(stemmed)
+        adapted = stemmed(image)
+    windows = [layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels for layer in layers]
+    assert len(layers) == 8
+    assert found == sum(2 * (window + layer.out_channels) for window, layer in zip(windows, layers, strict=True))
+    with torch.no_grad():
+        torch.testing.assert_close(stemmed(image), adapted, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("targets", [(), ("query",)])

@@ -9,6 +9,8 @@ M of K sites has rank up to K r, and the sites go on at rank r: M is cut to its 
 lost is reported. The new factors are turned so that A is nearest to the one before (orthogonal Procrustes): B A stays,
 and an optimiser's moments keep their meaning.
 
+A convolution's factors are matrices too: A (r, in * kh * kw) with the window, B (out, r) of 1 x 1.
+
 Deviation: the paper states one weighted mean over all uploaded parameters and does not say how factors are averaged.
 """
 
@@ -76,7 +78,7 @@ class ProductMean:
         self._differences.add(name, tensors, weight)
         moved = {key: self._start[key] + tensors[key].double() for key in self._factors}
         if self._layers:
-            products = {layer: moved[layer + UP] @ moved[layer + DOWN] for layer in self._layers}
+            products = {layer: moved[layer + UP].flatten(1) @ moved[layer + DOWN].flatten(1) for layer in self._layers}
             self._products.add(name, products, weight)
 
     def result(self) -> dict[str, Tensor]:
@@ -85,12 +87,12 @@ class ProductMean:
         products = self._products.result() if self._layers else {}
         lost: list[float] = []
         for layer, product in products.items():
-            down = self._start[layer + DOWN]
+            down, up = self._start[layer + DOWN], self._start[layer + UP]
             near = down + mean[layer + DOWN].double()
-            up, new, cut = factors_of(product.double(), down.shape[0], near)
+            new_up, new_down, cut = factors_of(product.double(), down.shape[0], near.flatten(1))
             lost.append(cut)
-            mean[layer + DOWN] = (new - down).float()
-            mean[layer + UP] = (up - self._start[layer + UP]).float()
+            mean[layer + DOWN] = (new_down.view_as(down) - down).float()
+            mean[layer + UP] = (new_up.view_as(up) - up).float()
         if self._on_cut and lost:
             self._on_cut(max(lost))
         return mean

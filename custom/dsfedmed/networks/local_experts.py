@@ -116,7 +116,7 @@ def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int) ->
 
     Args:
         shared: the global branch (`dsfedmed.networks.lora.add_lora`); it stays as it is.
-        count: experts of each adapted layer.
+        count: experts of each adapted linear layer; adapted convolutions have none.
         top_k: experts that are run for a map.
         seed: of the experts' start values; the global generator is left as it was.
     """
@@ -125,8 +125,7 @@ def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in own.modules():
-            if isinstance(module, LoraLayer):
-                down = cast(nn.Linear, module.lora_A["default"])
+            if isinstance(module, LoraLayer) and isinstance(down := module.lora_A["default"], nn.Linear):
                 module.lora_A["default"] = DownWithExperts(down, LocalExperts(down.out_features, count, top_k))
     return own
 

@@ -7,6 +7,10 @@ B starts at zero, so the adapted network starts as the network itself. For SAM a
 and value in one layer ``qkv``, and that whole layer is adapted, at 4 C r parameters a block; SAMed adapts the query
 and value rows separately, which also makes 4 C r. At ViT-B (C = 768, 12 blocks) that is 36,864 r, so 147,456 at r = 4.
 
+Extension: with the target "stem" the convolutions of the patch embedding get a low-rank update too, A with the layer's
+own window and r output channels, B of 1 x 1. A small encoder whose stem is several convolutions (`sam_variants`) learns
+little about a new modality behind a frozen one; SAM's own stem is one convolution.
+
 While adapted, the network's keys are peft's (``qkv.base_layer.weight``, ``qkv.lora_A.default.weight``). Merging adds
 (alpha / r) B A to W and gives SAM's keys back, so that no file, cache or message knows that there was a LoRA.
 """
@@ -26,8 +30,9 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
 BLOCK = r"image_encoder\.blocks\.\d+\.(?:attn|mlp)\."
-TARGETS = ("qkv", "proj", "lin1", "lin2")
-"""Linear layers of a ViT block: attention's input and output, the MLP's two."""
+STEM, STEM_LAYERS = "stem", "image_encoder.patch_embed."
+TARGETS = ("qkv", "proj", "lin1", "lin2", STEM)
+"""Linear layers of a ViT block: attention's input and output, the MLP's two; and the patch embedding's convolutions."""
 MARK = ".lora_"
 
 
@@ -44,7 +49,7 @@ def lora(
         network: a promptless SAM; changed in place.
         rank: r, at least 1.
         alpha: the update is scaled by alpha / r.
-        targets: which linear layers of each block, of ``TARGETS``.
+        targets: which layers, of ``TARGETS``.
         seed: of the start values of A; the global generator is left as it was.
 
     Raises:
@@ -95,13 +100,19 @@ def _inject(network: nn.Module, rank: int, alpha: float, targets: tuple[str, ...
         raise ConfigError(
             "lora_targets", f"{', '.join(unknown) or 'nothing'} is no target", f"Use {', '.join(TARGETS)}"
         )
-    pattern = BLOCK + f"(?:{'|'.join(targets)})"
+    pattern = "|".join([BLOCK + f"(?:{'|'.join(targets)})", *(_stem_layers(network) if STEM in targets else ())])
     if not any(re.fullmatch(pattern, name) for name, _ in network.named_modules()):
         raise ConfigError("lora_targets", f"no block has {', '.join(targets)}", "Tune the decoder only, or in full")
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=pattern, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LoraModel(network, config, "default")
+
+
+def _stem_layers(network: nn.Module) -> list[str]:
+    """Return a pattern for each convolution of the patch embedding."""
+    layers = network.named_modules()
+    return [re.escape(name) for name, layer in layers if name.startswith(STEM_LAYERS) and isinstance(layer, nn.Conv2d)]
 
 
 def is_lora(name: str) -> bool:

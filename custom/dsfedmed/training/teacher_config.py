@@ -26,7 +26,8 @@ class TeacherConfig:
             or everything ("full").
         lora_rank: r of the low-rank update; at ViT-B 36,864 r parameters on ``qkv``.
         lora_alpha: the update is scaled by alpha / r.
-        lora_targets: layers of each encoder block to adapt, by commas: qkv, proj (attention), lin1, lin2 (MLP).
+        lora_targets: layers to adapt, by commas: qkv, proj (attention), lin1, lin2 (MLP) of each encoder block, stem
+            (the convolutions that make the tokens).
         pos_weight: factor of positive pixels in the BCE; the release has 2.
         dice_weight: factor of the soft Dice loss beside the BCE.
         flips: flip images and labels along either axis at random, half of the time each.
