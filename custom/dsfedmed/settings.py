@@ -130,7 +130,8 @@ class CompareSettings:
             comparison only; its bytes are counted apart.
         fedsam: federate the teacher itself.
         fedmsa: federate adapters in the teacher and its mask decoder; every site holds the `teacher` file.
-        fedsam_learning_rate: the Adam rate of both.
+        fedsam_learning_rate: Adam's, of FedSAM.
+        fedmsa_learning_rate: Adam's, of FedMSA.
     """
 
     local: bool = True
@@ -143,6 +144,7 @@ class CompareSettings:
     fedsam: bool = False
     fedmsa: bool = False
     fedsam_learning_rate: float = 1e-4
+    fedmsa_learning_rate: float = 1e-4
 
 
 @dataclass(frozen=True)

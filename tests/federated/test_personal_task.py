@@ -103,6 +103,7 @@ def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
     assert last.tensors == {}
     assert set(last.info) == {"round", "validation"}
     known = read_json(site.folder / "personal" / "pfedsam-best.json")
+    assert known["round"] == 1
     assert known["validation_dice"] >= 0
     network = best_branch(site, ask(plan, start, 1).info, "pfedsam")
     assert network is not None

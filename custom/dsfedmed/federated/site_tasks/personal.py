@@ -30,24 +30,24 @@ FOLDER = "personal"
 
 
 def personal(site: Site, request: Message) -> Message:
-    """Validate both branches, train both in their phases, and return the global one's difference."""
+    """Train both branches in their phases; return the global one's difference, and its validation as it arrived."""
     info = request.info
     config = PersonalConfig.from_dict(info["method"])
     shared = build(site, info, "low_rank")
     arrived = arrived_weights(request, site.folder, shapes_of(trained_tensors(shared)))
     start = load(shared, arrived, site.config.device)
-    own = _own_branch(site, info, cast(PromptlessSam, shared), config)
-    sync_personal(own, shared, config.personal_sync)
     answer: dict[str, Any] = {"round": info["round"], "validation": validate(site, info, shared)}
-    _keep_best(site, info, own, validate(site, info, own))
     if info["epochs"] == 0:
         return Message(answer)
+    own = _own_branch(site, info, cast(PromptlessSam, shared), config)
+    sync_personal(own, shared, config.personal_sync)
     loss = site.bundle(info["light"]).loss()
     pupil, guided = global_phase(shared, own, loss, config)
     mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
     pupil, guided = local_phase(shared, own, loss, config)
     steps += _train(site, info, own, pupil, guided, "personal")[1]
     _keep_branch(site, info, own)
+    _keep_best(site, info, own, validate(site, info, own))
     answer |= {
         UPDATE: announce(info),
         "weight": len(site.arrays("training", info["light"])),
@@ -86,7 +86,7 @@ def _own_branch(site: Site, info: dict[str, Any], shared: PromptlessSam, config:
     """Return the site's branch behind its last round before this one; at first, a copy of the global one."""
     seed = derive_seed(info["seed"], site.name, "experts")
     own = personal_branch(shared, config.experts, config.top_k, seed).to(site.config.device)
-    behind = f"{info['arm']}-{info['round'] + (info['epochs'] == 0):04d}"
+    behind = f"{info['arm']}-{info['round']:04d}"
     earlier = sorted(path for path in _folder(site).glob(f"{info['arm']}-[0-9]*.safetensors") if path.stem < behind)
     if earlier:
         load(own, read_tensors(earlier[-1]), site.config.device)
@@ -106,7 +106,7 @@ def _keep_best(site: Site, info: dict[str, Any], own: nn.Module, dice: float) ->
         return
     weights: dict[str, Tensor] = copied_tensors(own)
     write_tensors(path.with_suffix(".safetensors"), weights)
-    write_json(path, {"before_round": info["round"], "validation_dice": dice})
+    write_json(path, {"round": info["round"], "validation_dice": dice})
 
 
 def _folder(site: Site) -> Path:

@@ -152,11 +152,11 @@ def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
 
 def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
     """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
-    arm = Arm("fedsam", "teacher", flow.settings.compare.fedsam_learning_rate)
+    arm = Arm("fedsam", "teacher", flow.settings.compare.fedmsa_learning_rate)
     return _at_equal_rounds(flow, plan, arm, dict(start_teacher(flow, plan)[0].state_dict()))
 
 
 def _fedmsa(flow: FederatedWorkflow, plan: Plan) -> Contender:
     """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
-    arm = Arm("fedmsa", "adapted", flow.settings.compare.fedsam_learning_rate)
+    arm = Arm("fedmsa", "adapted", flow.settings.compare.fedmsa_learning_rate)
     return _at_equal_rounds(flow, plan, arm, copied_tensors(add_adapters(start_teacher(flow, plan)[0])))
