@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from dsfedmed.networks.adapters import Adapter, WithAdapter, add_adapters
+from dsfedmed.networks.adapters import Adapter, WithAdapter, WithConvolutionalAdapter, add_adapters
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 
 
@@ -27,6 +27,29 @@ def test_behind_the_layer_with_its_skip_and_beside_it_by_half() -> None:
     raised = float(torch.nn.functional.gelu(torch.tensor(10.0)))
     torch.testing.assert_close(behind(tokens), tokens + raised)
     torch.testing.assert_close(beside(tokens), tokens + 0.5 * raised)
+
+
+def test_a_stem_of_convolutions_has_one_beside_each_and_stays_below_16_percent() -> None:
+    network, image = build_promptless_sam("wide", 64, 1, seed=1).eval(), torch.rand(1, 1, 64, 64)
+    before, whole = network(image), sum(parameter.numel() for parameter in network.parameters())
+    add_adapters(network)
+    beside = [module for module in network.modules() if isinstance(module, WithConvolutionalAdapter)]
+    assert len(beside) == 8
+    assert torch.equal(network(image), before)
+    learning = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    assert 0.12 < learning / whole < 0.16
+
+
+def test_the_convolutional_adapter_by_hand() -> None:
+    """Four channels, all weights of one window pixel 1: the layer's sum s, and 2 gelu(s) from the bottleneck."""
+    layer = torch.nn.Conv2d(2, 4, 1, stride=2, bias=False)
+    adapted = WithConvolutionalAdapter(layer)
+    down, _, up = adapted.adapter
+    for weight, value in ((layer.weight, 1.0), (down.weight, 1.0), (down.bias, 0.0), (up.weight, 2.0)):
+        torch.nn.init.constant_(weight, value)
+    found = adapted(torch.tensor([1.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4))
+    expected = 3.0 + 2.0 * float(torch.nn.functional.gelu(torch.tensor(3.0)))
+    torch.testing.assert_close(found, torch.full((1, 4, 2, 2), expected))
 
 
 def test_only_adapters_and_decoder_learn_and_all_of_them_do() -> None:

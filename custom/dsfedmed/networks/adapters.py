@@ -9,6 +9,10 @@ Two small bottlenecks a ViT block, everything else of the encoder frozen:
 ``down`` maps C to C / 4. At ViT-B an adapter has 295,872 parameters; the release holds three a block (the third, for
 depth, is never run in 2D), the mask decoder and the prompt encoder: 36 x 295,872 + 4,058,345 + 6,220 = 14,715,957.
 
+Extension: a small encoder whose stem is several convolutions (`sam_variants`) has one beside each of them as well, with
+the layer's own window and stride and a quarter of its output channels. A frozen stem holds such an encoder back; SAM's
+own stem is one convolution and stays as it is.
+
 Deviations: what is never run is not built or not trained (depth adapters, prompt encoder, quality head), which leaves
 11.0 M; ``up`` starts at zero, so that the adapted network starts as SAM itself (the release starts it at random).
 """
@@ -58,11 +62,38 @@ class WithAdapter(nn.Module):
         return out + cast(Tensor, added)
 
 
+class WithConvolutionalAdapter(nn.Module):
+    """A convolution of the stem and what its adapter adds beside it: (N, C, H, W) -> the layer's own shape."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        width = layer.out_channels // REDUCTION
+        window, stride, padding = layer.kernel_size, layer.stride, cast(tuple[int, int], layer.padding)
+        self.layer = layer
+        self.adapter = nn.Sequential(
+            nn.Conv2d(layer.in_channels, width, cast(tuple[int, int], window), cast(tuple[int, int], stride), padding),
+            nn.GELU(),
+            zero(nn.Conv2d(width, layer.out_channels, 1)),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return layer(features) + up(gelu(down(features)))."""
+        return cast(Tensor, self.layer(features) + self.adapter(features))
+
+
+def zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution that answers zero until it has learned."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 def add_adapters(network: PromptlessSam, seed: int = 0) -> PromptlessSam:
-    """Put adapters into every block of the encoder, in place; only they and the mask decoder still learn.
+    """Put adapters into the encoder's blocks and stem, in place; only they and the mask decoder still learn.
 
     Args:
-        network: a promptless SAM with its foundation loaded. Its keys below ``image_encoder.blocks.`` change.
+        network: a promptless SAM with its foundation loaded. Its encoder's keys change.
         seed: of the adapters' start values; the global generator is left as it was.
     """
     network.requires_grad_(False)
@@ -76,4 +107,12 @@ def add_adapters(network: PromptlessSam, seed: int = 0) -> PromptlessSam:
             width = block.norm1.normalized_shape[0]
             block.attn = WithAdapter(block.attn, width, beside=False)
             block.mlp = WithAdapter(block.mlp, width, beside=True)
+        _adapt_stem(network.image_encoder.patch_embed)
     return network
+
+
+def _adapt_stem(stem: nn.Module) -> None:
+    """Put an adapter beside every convolution of a stem of several; SAM's own single one is left alone."""
+    layers = [(name, layer) for name, layer in stem.named_modules() if isinstance(layer, nn.Conv2d)]
+    for name, layer in layers if len(layers) > 1 else ():
+        stem.set_submodule(name, WithConvolutionalAdapter(layer))
