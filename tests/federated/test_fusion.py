@@ -22,6 +22,7 @@ from dsfedmed.training.soft_labels import LEVELS
 from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
 
 ARM = Arm("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})
+ONE = replace(ARM, sites=("site_a",))
 IMAGES, SIZE = 6, 32
 
 
@@ -63,14 +64,14 @@ def public(flow: Any, plan: Plan) -> PublicSet:
 
 
 def _fusion(flow: Any, plan: Plan, public: PublicSet) -> Fusion:
-    return Fusion(flow, plan, ARM, public, epochs=2)
+    return Fusion(flow, plan, public, epochs=2)
 
 
 def test_a_round_trains_the_servers_network_and_counts_the_sites_steps(
     flow: Any, plan: Plan, public: PublicSet
 ) -> None:
     start = start_weights(plan)
-    state = _fusion(flow, plan, public).round(ArmState(start), ["site_a", "site_b"])
+    state = _fusion(flow, plan, public).round(ARM, ArmState(start))
     assert (state.round, state.steps) == (1, 6)
     assert state.curve[-1]["loss"] == {"site_a": 0.5, "site_b": 0.5}
     assert all(torch.isfinite(tensor).all() for tensor in state.weights.values())
@@ -81,18 +82,18 @@ def test_a_restarted_server_goes_on_to_the_same_end(flow: Any, plan: Plan, publi
     """Adam's moments are part of what is kept: without them the third round would end elsewhere."""
     one, state = _fusion(flow, plan, public), ArmState(start_weights(plan))
     for _ in range(2):
-        state = one.round(state, ["site_a"])
+        state = one.round(ONE, state)
     kept = open_arm(flow, ARM, {})
     assert kept.round == 2
     assert kept.optimizer.keys() == state.optimizer.keys() != set()
-    through = one.round(state, ["site_a"]).weights
-    restarted = _fusion(flow, plan, public).round(kept, ["site_a"]).weights
+    through = one.round(ONE, state).weights
+    restarted = _fusion(flow, plan, public).round(ONE, kept).weights
     assert all(torch.equal(restarted[name], tensor) for name, tensor in through.items())
-    forgetful = _fusion(flow, plan, public).round(replace(kept, optimizer={}), ["site_a"]).weights
+    forgetful = _fusion(flow, plan, public).round(ONE, replace(kept, optimizer={})).weights
     assert any(not torch.equal(forgetful[name], tensor) for name, tensor in through.items())
 
 
 def test_a_site_without_answers_is_named(flow: Any, plan: Plan, public: PublicSet, sites: Sites) -> None:
     sites.broken = {"site_b"}
     with pytest.raises(PayloadError, match=r"site_b.*sent no answers"):
-        _fusion(flow, plan, public).round(ArmState(start_weights(plan)), ["site_a", "site_b"])
+        _fusion(flow, plan, public).round(ARM, ArmState(start_weights(plan)))

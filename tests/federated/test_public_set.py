@@ -12,6 +12,7 @@ import torch
 
 from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.federated.arm import ArmState
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.broadcast import Broadcast, unlabelled_sites
@@ -21,6 +22,7 @@ from dsfedmed.federated.stages.public_set import (
     labels_only,
     publish,
     start_global,
+    teacher_is_heard,
     teacher_kind,
     tune_teacher,
 )
@@ -156,3 +158,18 @@ def test_own_bundles(plan: Plan) -> None:
 def test_the_store_says_who_has_labelled(flow: Any, plan: Plan, public: PublicSet) -> None:
     Broadcast(flow, plan, public, {"w": torch.ones(1)}, ["site_a"])
     assert read_json(flow.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
+
+
+def test_sam_is_heard_as_long_as_it_is_no_worse_than_the_global_network(flow: Any, plan: Plan) -> None:
+    """SAM has 0.7 on the public validation part: the start has 0.6, round 1 reaches 0.7, round 2 has 0.71."""
+    flow.store.put("public start", {"validation_dice": 0.6})
+    flow.store.put("tune teacher", {"validation_dice": 0.7})
+    state, heard = ArmState({}), []
+    for dice in (None, 0.7, 0.71):
+        if dice is not None:
+            state.curve[-1]["validation"] = {"public": dice}
+        heard.append(teacher_is_heard(flow, state))
+        state.curve.append({"round": len(heard), "validation": {}})
+    assert heard == [True, True, False]
+    assert teacher_is_heard(flow, state) is False, "a round not yet validated says nothing"
+    assert [value for _, value, _ in flow.tracked] == [1.0, 1.0, 0.0, 0.0]

@@ -19,6 +19,7 @@ from dsfedmed.federated.stages.public_set import (
     labels_only,
     publish,
     start_global,
+    teacher_is_heard,
     teacher_kind,
     tune_teacher,
     validate_weights,
@@ -74,11 +75,12 @@ class SamFed(FederatedWorkflow):
         )
         with self.stage("rounds"):
             state = open_arm(self, arm, start)
-            fusion = Fusion(self, plan, arm, public, config.condensation_epochs) if own else None
+            fusion = Fusion(self, plan, public, config.condensation_epochs) if own else None
             since = state.round
             while state.round < total:
-                arm = replace(arm, sites=sent.ready())
-                state = fusion.round(state, arm.sites) if fusion else train_round(self, plan, arm, state)
+                heard = not config.teacher_gate or teacher_is_heard(self, state)
+                arm = replace(arm, sites=sent.ready(), extra={**arm.extra, "heard": heard})
+                state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
                 report(self, arm, state, total, since)
             validate_arm(self, plan, arm, state)
             if config.select == "last":

@@ -26,6 +26,10 @@ class SamFedConfig:
         temperature: T of that divergence.
         unlabelled_weight: lambda_u behind its ramp-up; 0 leaves SAM out.
         ramp_rounds: length of the ramp-up.
+        teacher_gate: ask SAM only in rounds in which it is at least as good as the global network, by Dice on the
+            public validation part (our extension, after the gate of HSSF's fusion): a student that has outgrown its
+            teacher is pulled back by it, with any rule. That part is of the label site, so that a teacher that is
+            better at the other sites alone is not seen.
         shared_weight: lambda_g, of the distillation from the global to the local network; homogeneous sites only.
         condensation_epochs: passes of the server over the public set in a round (RC); heterogeneous sites only.
         select: which round is the result: the "last", or the best on the "public" set's validation part. That part
@@ -43,6 +47,7 @@ class SamFedConfig:
     temperature: float = 2.0
     unlabelled_weight: float = 1.0
     ramp_rounds: int = 20
+    teacher_gate: bool = True
     shared_weight: float = 1.0
     condensation_epochs: int = 4
     select: Literal["last", "public"] = "last"

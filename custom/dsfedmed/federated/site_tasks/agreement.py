@@ -122,7 +122,8 @@ def _train(
         config.agreement, info["autocast"], site.name,
     )  # fmt: skip
     restore_optimizer(site, info, optimizer, info["arm"])
-    weights = TermWeights(config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds), shared_weight)
+    unlabelled = config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds) * info["heard"]
+    weights = TermWeights(unlabelled, shared_weight)
     seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
     summary = train_semi_supervised(
         network, optimizer, public, OwnSource(images, _teacher_answers(site, info, len(images))), task, weights,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -46,28 +45,27 @@ class Fusion:
     Args:
         flow: the workflow.
         plan: the networks.
-        arm: of the rounds, validated at the server.
         public: the public set.
         epochs: passes of RC over it in a round.
     """
 
-    def __init__(self, flow: FederatedWorkflow, plan: Plan, arm: Arm, public: PublicSet, epochs: int) -> None:
-        if arm.validate is None:
-            raise ValueError("the sites have other networks: the server's is validated at the server")
-        self.flow, self.plan, self.arm, self.epochs, self.validate = flow, plan, arm, epochs, arm.validate
+    def __init__(self, flow: FederatedWorkflow, plan: Plan, public: PublicSet, epochs: int) -> None:
+        self.flow, self.plan, self.epochs = flow, plan, epochs
         self.network = plan.light_network().to(flow.config.device)
         self.optimizer = plan.light_bundle.optimizer(self.network.parameters())
         self.images = public.training.images()
         self.target = to_channels(public.training.labels(), plan.facts.num_classes, plan.facts.nested)
 
-    def round(self, state: ArmState, sites: Sequence[str] | None) -> ArmState:
+    def round(self, arm: Arm, state: ArmState) -> ArmState:
         """One round: the sites learn from the server's answers (RF), the server from the best of theirs (RC)."""
+        if arm.validate is None:
+            raise ValueError("the sites have other networks: the server's is validated at the server")
         self.network.load_state_dict(state.weights, strict=False)
         if state.optimizer:
-            load_optimizer_state(self.optimizer, state.optimizer, self.arm.name)
+            load_optimizer_state(self.optimizer, state.optimizer, arm.name)
         own = predict_probabilities(self.network, self.images, self.plan.facts.num_classes, 2 * self._batch)
-        replies, answers = self._ask(state, encode_soft(own), sites)
-        state.validated(self.validate(state.weights), Reference(dict(state.weights)))
+        replies, answers = self._ask(arm, state, encode_soft(own))
+        state.validated(arm.validate(state.weights), Reference(dict(state.weights)))
         seed = derive_seed(self.plan.settings.seed, "condense", state.round)
         condense(self.network, self.optimizer, self.images, self.target, own, answers, self.epochs, self._batch, seed)
         state.optimizer = optimizer_state_tensors(self.optimizer)
@@ -75,12 +73,10 @@ class Fusion:
         state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
         loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
         state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
-        save_arm(self.flow, self.arm, state)
+        save_arm(self.flow, arm, state)
         return state
 
-    def _ask(
-        self, state: ArmState, levels: Tensor, sites: Sequence[str] | None
-    ) -> tuple[dict[str, Message], list[Tensor]]:
+    def _ask(self, arm: Arm, state: ArmState, levels: Tensor) -> tuple[dict[str, Message], list[Tensor]]:
         """Send the server's answers, let the sites train, and return their replies and answers, checked."""
         received: dict[str, Tensor] = {}
 
@@ -93,14 +89,14 @@ class Fusion:
         light = self.plan.settings.light
         info = {
             **self.plan.common,
-            **self.arm.extra,
-            "arm": self.arm.name,
+            **arm.extra,
+            "arm": arm.name,
             "round": state.round + 1,
             "epochs": light.epochs_per_round,
             "batch_size": light.batch_size,
             "keep_optimizer": light.keep_optimizer,
         }
-        replies = self.flow.ask("dsf_fuse", Message(info, {"levels": levels}), sites=sites, on_reply=take)
+        replies = self.flow.ask("dsf_fuse", Message(info, {"levels": levels}), sites=arm.sites, on_reply=take)
         return replies, [received[site] for site in replies]
 
     @property

@@ -16,7 +16,7 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import DataError
 from dsfedmed.evaluation.protocol import quick_dice
-from dsfedmed.federated.arm import NetworkKind
+from dsfedmed.federated.arm import ArmState, NetworkKind
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.stages.generators import Weights
@@ -119,6 +119,18 @@ def labels_only(flow: FederatedWorkflow, plan: Plan, public: PublicSet, steps: i
 def teacher_kind(plan: Plan) -> NetworkKind:
     """Return what travels of the tuned teacher: low-rank updates and decoder (``tune: lora``), or all of it."""
     return "low_rank" if plan.settings.teacher.tune == "lora" else "teacher"
+
+
+def teacher_is_heard(flow: FederatedWorkflow, state: ArmState) -> bool:
+    """Say whether SAM is at least as good as the global network was when last validated, on the public set.
+
+    Behind "public start" and "tune teacher".
+    """
+    known = [entry["validation"]["public"] for entry in state.curve if entry["validation"]]
+    network = known[-1] if known else flow.store.get("public start").info["validation_dice"]
+    heard = bool(flow.store.get("tune teacher").info["validation_dice"] >= network)
+    flow.track("samfed/teacher_is_heard", float(heard), state.round + 1)
+    return heard
 
 
 def tune_teacher(flow: FederatedWorkflow, plan: Plan, public: PublicSet) -> Weights:
