@@ -15,7 +15,6 @@ from dsfedmed.networks.local_experts import (
     balance_loss,
     personal_branch,
     squared_variation,
-    stem_of,
 )
 from dsfedmed.networks.lora import add_lora, is_lora, merge_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
@@ -115,19 +114,6 @@ def test_adapted_convolutions_have_no_experts() -> None:
     assert not any("patch_embed" in name for name in trained_tensors(own) if EXPERTS in name)
     own.train()(torch.zeros(2, 1, 32, 32))
     assert torch.isfinite(balance_loss(own))
-
-
-def test_a_stem_of_its_own_is_copied_and_learns_and_the_global_one_stays_frozen(shared: PromptlessSam) -> None:
-    own = personal_branch(shared, 2, 1, seed=0, own_stem=True)
-    theirs, stem = stem_of(shared), stem_of(own)
-    assert stem.keys() == theirs.keys() == {f"image_encoder.patch_embed.proj.{end}" for end in ("weight", "bias")}
-    for name, parameter in stem.items():
-        assert parameter is not theirs[name]
-        assert torch.equal(parameter, theirs[name])
-        assert parameter.requires_grad
-        assert not theirs[name].requires_grad
-    plain = personal_branch(shared, 2, 1, seed=0)
-    assert trained_tensors(own).keys() - trained_tensors(plain).keys() == stem.keys()
 
 
 def test_experts_change_the_output_and_their_seed_is_their_own(shared: PromptlessSam) -> None:

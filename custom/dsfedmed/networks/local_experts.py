@@ -25,7 +25,6 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsfedmed.networks.lora import STEM_LAYERS, is_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
 NOISE_FLOOR = 1e-2
@@ -112,7 +111,7 @@ def squared_variation(values: Tensor) -> Tensor:
     return values.var(unbiased=False) / (values.mean() ** 2 + 1e-10)
 
 
-def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int, own_stem: bool = False) -> PromptlessSam:
+def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int) -> PromptlessSam:
     """Return a branch of a site's own: LoRA and decoder copied, the frozen encoder shared, experts added.
 
     Args:
@@ -120,26 +119,15 @@ def personal_branch(shared: PromptlessSam, count: int, top_k: int, seed: int, ow
         count: experts of each adapted linear layer; adapted convolutions have none.
         top_k: experts that are run for a map.
         seed: of the experts' start values; the global generator is left as it was.
-        own_stem: let the branch learn its own patch embedding, whole. As it never travels, that costs no bytes.
     """
-    frozen = {id(tensor): tensor for tensor in shared.parameters() if not tensor.requires_grad}
-    if own_stem:
-        frozen = {key: frozen[key] for key in frozen.keys() - {id(tensor) for tensor in stem_of(shared).values()}}
+    frozen = {id(parameter): parameter for parameter in shared.parameters() if not parameter.requires_grad}
     own = copy.deepcopy(shared, cast(dict[int, object], dict(frozen)))
-    for parameter in stem_of(own).values() if own_stem else ():
-        parameter.requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in own.modules():
             if isinstance(module, LoraLayer) and isinstance(down := module.lora_A["default"], nn.Linear):
                 module.lora_A["default"] = DownWithExperts(down, LocalExperts(down.out_features, count, top_k))
     return own
-
-
-def stem_of(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters of the encoder's patch embedding itself, without low-rank updates, by name."""
-    named = network.named_parameters()
-    return {name: tensor for name, tensor in named if name.startswith(STEM_LAYERS) and not is_lora(name)}
 
 
 def balance_loss(network: nn.Module) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from dsfedmed.networks.local_experts import EXPERTS, balance_loss, stem_of
+from dsfedmed.networks.local_experts import EXPERTS, balance_loss
 from dsfedmed.networks.lora import is_lora
 from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.training.guided import Guided, Loss, guided_loss
@@ -40,7 +40,6 @@ class PersonalConfig:
         kl_weight: lambda.
         temperature: T.
         balance_weight: factor of the experts' balance loss.
-        own_stem: the personal branch learns its own patch embedding (our extension; the paper freezes the encoder).
         personal_sync: what of the personal branch the server's weights overwrite in every round.
     """
 
@@ -51,7 +50,6 @@ class PersonalConfig:
     kl_weight: float = 0.5
     temperature: float = 2.0
     balance_weight: float = 0.01
-    own_stem: bool = False
     personal_sync: Literal["none", "lora", "lora+decoder"] = "none"
 
     def __post_init__(self) -> None:
@@ -73,10 +71,10 @@ class PersonalConfig:
 
 @torch.no_grad()
 def sync_personal(own: nn.Module, shared: nn.Module, sync: str) -> None:
-    """Overwrite the personal branch's LoRA, or LoRA and decoder, with the global ones; experts and stem never."""
-    given, stem = dict(shared.named_parameters()), stem_of(own)
+    """Overwrite the personal branch's LoRA, or LoRA and decoder, with the global ones; the experts never."""
+    given = dict(shared.named_parameters())
     for name, parameter in own.named_parameters():
-        if EXPERTS in name or name in stem or not parameter.requires_grad or sync == "none":
+        if EXPERTS in name or not parameter.requires_grad or sync == "none":
             continue
         if is_lora(name) or sync == "lora+decoder":
             parameter.copy_(given[name])

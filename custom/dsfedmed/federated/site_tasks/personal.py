@@ -65,7 +65,7 @@ def best_branch(site: Site, info: dict[str, Any], arm: str) -> nn.Module | None:
         return None
     config = PersonalConfig.from_dict(info["method"])
     shared = cast(PromptlessSam, build(site, info, "low_rank"))
-    own = personal_branch(shared, config.experts, config.top_k, 0, config.own_stem)
+    own = personal_branch(shared, config.experts, config.top_k, 0)
     load(own, read_tensors(path), site.config.device)
     return own
 
@@ -85,7 +85,7 @@ def _train(
 def _own_branch(site: Site, info: dict[str, Any], shared: PromptlessSam, config: PersonalConfig) -> nn.Module:
     """Return the site's branch behind its last round before this one; at first, a copy of the global one."""
     seed = derive_seed(info["seed"], site.name, "experts")
-    own = personal_branch(shared, config.experts, config.top_k, seed, config.own_stem).to(site.config.device)
+    own = personal_branch(shared, config.experts, config.top_k, seed).to(site.config.device)
     behind = f"{info['arm']}-{info['round']:04d}"
     earlier = sorted(path for path in _folder(site).glob(f"{info['arm']}-[0-9]*.safetensors") if path.stem < behind)
     if earlier:
