@@ -21,6 +21,8 @@ from tests.federated.tiny import BUNDLES
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
+ALONE = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Environment of a process among several: one thread each."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,22 @@ class Run:
     output: str
 
 
+def job_command(sites: Path, out: Path, *extra: str, method: str = "dsfedmed") -> list[str]:
+    """Return the command of a method's smoke preset, as a user writes it."""
+    job = ROOT / "jobs" / method / "job.py"
+    return [sys.executable, str(job), "--sites", str(sites), "--preset", "smoke", "--out", str(out), *extra]
+
+
 def run_job(sites: Path, out: Path, *extra: str, timeout: float = 400, unseen: tuple[str, ...] = ("site_d",)) -> Run:
     """Run job.py with the smoke preset as a user does, in a process of its own."""
-    command = [sys.executable, str(JOB), "--sites", str(sites), "--preset", "smoke"]
-    command += [word for site in unseen for word in ("--unseen", site)]
+    held_out = [word for site in unseen for word in ("--unseen", site)]
+    return run_command(job_command(sites, out, *held_out, *extra), sites, out, timeout)
+
+
+def run_command(command: list[str], sites: Path, out: Path, timeout: float = 400) -> Run:
+    """Run a job's command to its end."""
     done = subprocess.run(
-        [*command, "--out", str(out), *extra],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        cwd=out.parent,
-        check=False,
+        command, capture_output=True, text=True, timeout=timeout, env=ALONE, cwd=out.parent, check=False
     )
     return Run(out, sites, done.returncode, done.stdout + done.stderr)
 
@@ -63,7 +69,7 @@ def simulate_folder(job: Path, workspace: Path, names: list[str], timeout: float
         capture_output=True,
         text=True,
         timeout=timeout,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=ALONE,
         cwd=workspace,
         check=False,
     )

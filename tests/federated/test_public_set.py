@@ -21,8 +21,8 @@ from dsfedmed.federated.stages.public_set import (
     PublicSet,
     labels_only,
     publish,
+    rounds_heard,
     start_global,
-    teacher_is_heard,
     teacher_kind,
     tune_teacher,
 )
@@ -160,16 +160,18 @@ def test_the_store_says_who_has_labelled(flow: Any, plan: Plan, public: PublicSe
     assert read_json(flow.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
 
 
-def test_sam_is_heard_as_long_as_it_is_no_worse_than_the_global_network(flow: Any, plan: Plan) -> None:
-    """SAM has 0.7 on the public validation part: the start has 0.6, round 1 reaches 0.7, round 2 has 0.71."""
+def test_sam_is_heard_as_long_as_it_is_no_worse_than_the_global_network(flow: Any) -> None:
+    """SAM has 0.7 on the public validation part: the start has 0.6, rounds 1, 2 and 3 reach 0.7, 0.71 and 0.8."""
     flow.store.put("public start", {"validation_dice": 0.6})
     flow.store.put("tune teacher", {"validation_dice": 0.7})
-    state, heard = ArmState({}), []
-    for dice in (None, 0.7, 0.71):
+    state, found = ArmState({}), []
+    for number, dice in enumerate((None, None, 0.7, 0.71)):
         if dice is not None:
             state.curve[-1]["validation"] = {"public": dice}
-        heard.append(teacher_is_heard(flow, state))
-        state.curve.append({"round": len(heard), "validation": {}})
-    assert heard == [True, True, False]
-    assert teacher_is_heard(flow, state) is False, "a round not yet validated says nothing"
-    assert [value for _, value, _ in flow.tracked] == [1.0, 1.0, 0.0, 0.0]
+        state.round = number
+        state.curve += [{"round": number, "validation": {}}] if number else []
+        found.append(rounds_heard(flow, state))
+    assert found[-1] == [True, True, True, False]
+    assert [heard[-1] for heard in found] == found[-1], "what was said in a round stays true"
+    state.curve[-1]["validation"] = {"public": 0.8}
+    assert rounds_heard(flow, state)[:3] == [True, True, True]

@@ -17,15 +17,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.store.files import read_json
-from tests.federated.conftest import JOB, ROOT, run_job, stage_tensors
+from dsfedmed.store.files import read_json, read_tensors
+from tests.federated.conftest import ALONE, JOB, ROOT, job_command, run_command, run_job, stage_tensors
 
 pytestmark = pytest.mark.federation
 
 
-def _kill_in_round(process: subprocess.Popen, folder: Path, number: int) -> None:
+def _start(command: list[str], folder: Path) -> subprocess.Popen:
+    """Start a command in a process group of its own."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, start_new_session=True, env=ALONE, cwd=folder, **quiet)
+
+
+def _kill_in_round(process: subprocess.Popen, folder: Path, number: int, arm: str = "dsfedmed") -> None:
     """Kill the whole process group as soon as the store holds that round."""
-    state = folder / "store" / "arm-dsfedmed.json"
+    state = folder / "store" / f"arm-{arm}.json"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         if state.exists() and read_json(state)["info"]["round"] >= number:
@@ -46,14 +52,7 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     subprocess.run([*job, "--unseen", "site_d", "--set", "compare.fedsam=true"], check=True, capture_output=True)
     nvflare = str(Path(sys.executable).parent / "nvflare")
     command = [nvflare, "simulator", str(tmp_path / "jobs/dsfedmed"), "-w", str(workspace), "-t", "4"]
-    process = subprocess.Popen(
-        [*command, "-c", "site_a,site_b,site_c,site_d"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        cwd=tmp_path,
-    )
+    process = _start([*command, "-c", "site_a,site_b,site_c,site_d"], tmp_path)
     _kill_in_round(process, out, 2)
     resumed = run_job(sites, out, "--set", "compare.fedsam=true")
     assert resumed.code == 0, resumed.output[-3000:]
@@ -68,3 +67,34 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(feder
     for stage in ("fit base", *branches):
         expected, found = stage_tensors(federation.folder, stage), stage_tensors(out, stage)
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage
+
+
+OPTIONS = {
+    "pfedsam": ("--set", "rounds=3", "--set", "compare.fedsam=false", "--set", "method.learning_rate=0.01"),
+    "samfed": (
+        *("--label-site", "site_a", "--set", "rounds=3", "--set", "method.teacher_gate=false"),
+        *("--set", "method.site_bundles={site_b: light_unet_segmentation, site_c: light_flexible_unet_segmentation}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+def test_the_other_methods_go_on_behind_the_round_in_which_they_were_killed(method, sites, tmp_path):
+    """What the sites keep to themselves included: personal branches, own networks, optimisers, agreement."""
+    extra = ("--unseen", "site_d", *OPTIONS[method])
+    undisturbed = run_command(job_command(sites, tmp_path / "whole", *extra, method=method), sites, tmp_path / "whole")
+    assert undisturbed.code == 0, undisturbed.output[-3000:]
+    command = job_command(sites, tmp_path / "killed", *extra, method=method)
+    _kill_in_round(_start(command, tmp_path), tmp_path / "killed", 1, method)
+    resumed = run_command(command, sites, tmp_path / "killed")
+    assert resumed.code == 0, resumed.output[-3000:]
+    assert "rounds: 1/3" not in resumed.output, "round 1 was done again"
+    expected, found = (stage_tensors(run.folder, f"arm-{method}") for run in (undisturbed, resumed))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    pattern = {"pfedsam": "sites/*/personal/pfedsam-*.safetensors", "samfed": "sites/*/samfed/samfed-*.safetensors"}
+    kept = [path.relative_to(undisturbed.folder) for path in undisturbed.folder.glob(pattern[method])]
+    assert len(kept) > 6
+    for path in kept:
+        mine, theirs = read_tensors(resumed.folder / path), read_tensors(undisturbed.folder / path)
+        assert all(torch.equal(mine[name], tensor) for name, tensor in theirs.items()), path

@@ -18,8 +18,8 @@ from dsfedmed.federated.stages.public_set import (
     PublicSet,
     labels_only,
     publish,
+    rounds_heard,
     start_global,
-    teacher_is_heard,
     teacher_kind,
     tune_teacher,
     validate_weights,
@@ -78,7 +78,7 @@ class SamFed(FederatedWorkflow):
             fusion = Fusion(self, plan, public, config.condensation_epochs) if own else None
             since = state.round
             while state.round < total:
-                heard = not config.teacher_gate or teacher_is_heard(self, state)
+                heard = not config.teacher_gate or rounds_heard(self, state)[-1]
                 arm = replace(arm, sites=sent.ready(), extra={**arm.extra, "heard": heard})
                 state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
                 report(self, arm, state, total, since)
@@ -87,4 +87,6 @@ class SamFed(FederatedWorkflow):
                 state.choose_last()
             self.store.put("rounds", {})
             record_choice(self, "samfed", state)
+            if config.teacher_gate:
+                self.record.put(teacher_heard=sum(rounds_heard(self, state)[:total]))
         return state

@@ -121,16 +121,16 @@ def teacher_kind(plan: Plan) -> NetworkKind:
     return "low_rank" if plan.settings.teacher.tune == "lora" else "teacher"
 
 
-def teacher_is_heard(flow: FederatedWorkflow, state: ArmState) -> bool:
-    """Say whether SAM is at least as good as the global network was when last validated, on the public set.
+def rounds_heard(flow: FederatedWorkflow, state: ArmState) -> list[bool]:
+    """Return for each round so far, and for the one that comes next, whether SAM is heard (``teacher_gate``).
 
-    Behind "public start" and "tune teacher".
+    It is if it is at least as good on the public validation part as the global network was when last validated: a
+    round's weights are validated as the next round sends them, so that rounds 1 and 2 go by the start, and round r by
+    round r - 2. Behind "public start" and "tune teacher".
     """
+    teacher, start = (flow.store.get(name).info["validation_dice"] for name in ("tune teacher", "public start"))
     known = [entry["validation"]["public"] for entry in state.curve if entry["validation"]]
-    network = known[-1] if known else flow.store.get("public start").info["validation_dice"]
-    heard = bool(flow.store.get("tune teacher").info["validation_dice"] >= network)
-    flow.track("samfed/teacher_is_heard", float(heard), state.round + 1)
-    return heard
+    return [teacher >= dice for dice in (start, start, *known)][: state.round + 1]
 
 
 def tune_teacher(flow: FederatedWorkflow, plan: Plan, public: PublicSet) -> Weights:

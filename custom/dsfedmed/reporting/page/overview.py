@@ -115,10 +115,15 @@ def _what_chose(record: Record) -> str:
     """Return what chose the round, in words."""
     if record.method != "samfed":
         return "validation on the source sites chose the round"
-    options = record.mapping("config").get("method") or {}
+    config = record.mapping("config")
+    options = config.get("method") or {}
+    chosen = "the last round is the result"
     if options.get("select") == "public":
-        return "the public set's validation part chose the round"
-    return "the last round is the result"
+        chosen = "the public set's validation part chose the round"
+    heard = record.data.get("teacher_heard")
+    if heard is None:
+        return chosen
+    return f"{chosen}; SAM was heard in {heard} of {config.get('rounds')} rounds, as long as it was no worse"
 
 
 def _sites(record: Record) -> Markup:
