@@ -8,16 +8,19 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
 
 from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.federated import site as site_module
+from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.stages.public_set import PublicSet, publish
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.tiny import BUNDLES
+from tests.federated.tiny import BUNDLES, tiny_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
@@ -106,3 +109,15 @@ def site(tmp_path: Path, images: Path) -> Site:
     """That site, with an empty folder of its own."""
     site_module._datalist.cache_clear()
     return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
+
+
+@pytest.fixture
+def plan(flow: Any) -> Plan:
+    """The plan of a test's own ``flow``."""
+    return tiny_plan(flow.settings)
+
+
+@pytest.fixture
+def public(flow: Any, plan: Plan) -> PublicSet:
+    """Its public set, laid out."""
+    return publish(flow, plan)

@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import PayloadError
 from dsfedmed.federated.arm import Arm, ArmState, open_arm
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.fusion import Fusion
-from dsfedmed.federated.stages.public_set import PublicSet, publish
+from dsfedmed.federated.stages.public_set import PublicSet
 from dsfedmed.federated.stages.rounds import start_weights
 from dsfedmed.training.soft_labels import LEVELS
-from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+from tests.federated.tiny import flow_with_public
 
 ARM = Arm("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})
 ONE = replace(ARM, sites=("site_a",))
@@ -47,20 +46,7 @@ def sites() -> Sites:
 
 @pytest.fixture
 def flow(tmp_path: Path, sites: Sites) -> Any:
-    (public,) = make_demo_sites(tmp_path / "public", 0, ("site_a",), training=IMAGES, validation=3, test=1)
-    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(), sites)
-    flow.config = replace(flow.config, public=public)
-    return flow
-
-
-@pytest.fixture
-def plan(flow: Any) -> Plan:
-    return tiny_plan(flow.settings)
-
-
-@pytest.fixture
-def public(flow: Any, plan: Plan) -> PublicSet:
-    return publish(flow, plan)
+    return flow_with_public(tmp_path, sites)
 
 
 def _fusion(flow: Any, plan: Plan, public: PublicSet) -> Fusion:

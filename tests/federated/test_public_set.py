@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.arm import ArmState
 from dsfedmed.federated.messages import Message
@@ -28,7 +27,7 @@ from dsfedmed.federated.stages.public_set import (
 )
 from dsfedmed.store.files import read_json
 from dsfedmed.training.samfed import SamFedConfig
-from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+from tests.federated.tiny import flow_with_public
 
 
 class Sites:
@@ -49,20 +48,7 @@ def sites() -> Sites:
 
 @pytest.fixture
 def flow(tmp_path: Path, sites: Sites) -> Any:
-    (public,) = make_demo_sites(tmp_path / "public", 0, ("site_a",), training=6, validation=3, test=1)
-    flow: Any = FakeFlow(tmp_path / "run", tiny_settings(teacher={"epochs": 1, "tune": "lora"}), sites)
-    flow.config = replace(flow.config, public=public)
-    return flow
-
-
-@pytest.fixture
-def plan(flow: Any) -> Plan:
-    return tiny_plan(flow.settings)
-
-
-@pytest.fixture
-def public(flow: Any, plan: Plan) -> PublicSet:
-    return publish(flow, plan)
+    return flow_with_public(tmp_path, sites, teacher={"epochs": 1, "tune": "lora"})
 
 
 def test_the_set_is_laid_out_once(flow: Any, plan: Plan, public: PublicSet) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.federated.messages import Message
@@ -70,6 +72,14 @@ class FakeProgress:
 
 
 Answer = Callable[[str, str, Message], "Message | None"]
+
+
+def flow_with_public(folder: Path, answer: Answer, **changes: Any) -> Any:
+    """Return a workflow whose server has six public training images and three for validation."""
+    (public,) = make_demo_sites(folder / "public", 0, ("site_a",), training=6, validation=3, test=1)
+    flow: Any = FakeFlow(folder / "run", tiny_settings(**changes), answer)
+    flow.config = replace(flow.config, public=public)
+    return flow
 
 
 class FakeFlow:
