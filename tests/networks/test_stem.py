@@ -29,7 +29,7 @@ def test_other_patches_are_refused(patch: int) -> None:
 
 
 def test_the_wide_teacher_has_sams_proportions() -> None:
-    """Of FedSAM's numbers pFedSAM moves 5 % and FedMSA 11 %; of SAM ViT-B it is 4.5 % and 12 %."""
+    """Of FedSAM's numbers low-rank updates of qkv move 5 %; FedMSA, with adapters beside its stem too, moves 15 %."""
     whole = build_promptless_sam("wide", 64, 1)
     assert whole(torch.rand(1, 1, 64, 64)).shape == (1, 1, 64, 64)
     total = sum(tensor.numel() for tensor in trained_tensors(whole).values())
@@ -37,4 +37,4 @@ def test_the_wide_teacher_has_sams_proportions() -> None:
     low_rank = sum(t.numel() for t in trained_tensors(add_lora(build_promptless_sam("wide", 64, 1), 4, 4.0)).values())
     adapters = sum(t.numel() for t in trained_tensors(add_adapters(build_promptless_sam("wide", 64, 1))).values())
     assert low_rank / total < 0.06
-    assert adapters / total < 0.12
+    assert adapters / total < 0.16
