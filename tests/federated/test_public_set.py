@@ -14,7 +14,7 @@ from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.arm import ArmState
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.stages.broadcast import Broadcast, unlabelled_sites
+from dsfedmed.federated.stages.broadcast import TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.stages.fusion import own_specs
 from dsfedmed.federated.stages.public_set import (
     PublicSet,
@@ -75,14 +75,14 @@ def test_a_site_that_missed_the_broadcast_is_asked_again_and_no_other(
 ) -> None:
     sites.away = {"site_b"}
     teacher = {"w": torch.ones(2)}
-    sent = Broadcast(flow, plan, public, teacher, ["site_a", "site_b"])
+    sent = TeacherBroadcast(flow, plan, public, teacher, ["site_a", "site_b"])
     assert sent.ready() == ("site_a",)
     sites.away = set()
     assert sent.ready() == ("site_a", "site_b")
     assert sent.ready() == ("site_a", "site_b")
     assert [asked for _, asked, _ in flow.asked] == [("site_a", "site_b"), ("site_b",), ("site_b",)]
     assert all(request.tensors["w"].dtype == torch.float16 for _, _, request in flow.asked)
-    resumed = Broadcast(flow, plan, public, teacher, ["site_a", "site_b"])
+    resumed = TeacherBroadcast(flow, plan, public, teacher, ["site_a", "site_b"])
     assert len(flow.asked) == 3, "what was broadcast is known after a restart"
     assert resumed.ready()[0] == "site_a"
 
@@ -112,7 +112,7 @@ def test_tuned_in_full_it_travels_whole(flow: Any, plan: Plan, public: PublicSet
     assert (teacher_kind(plan), teacher_kind(whole)) == ("low_rank", "teacher")
     tuned = tune_teacher(flow, whole, public)
     assert tuned.keys() == plan.teacher_network().state_dict().keys()
-    Broadcast(flow, whole, public, tuned, ["site_a"])
+    TeacherBroadcast(flow, whole, public, tuned, ["site_a"])
     assert flow.asked[-1][2].info["kind"] == "teacher"
     assert flow.asked[-1][2].info["foundation"] is None
 
@@ -142,7 +142,7 @@ def test_own_bundles(plan: Plan) -> None:
 
 
 def test_the_store_says_who_has_labelled(flow: Any, plan: Plan, public: PublicSet) -> None:
-    Broadcast(flow, plan, public, {"w": torch.ones(1)}, ["site_a"])
+    TeacherBroadcast(flow, plan, public, {"w": torch.ones(1)}, ["site_a"])
     assert read_json(flow.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
 
 

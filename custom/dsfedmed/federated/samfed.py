@@ -8,7 +8,7 @@ from typing import Any
 
 from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, train_round, validate_arm
 from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.stages.broadcast import Broadcast, unlabelled_sites
+from dsfedmed.federated.stages.broadcast import TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.stages.check_sites import check_sites
 from dsfedmed.federated.stages.comparison import Contender
 from dsfedmed.federated.stages.evaluation import evaluate
@@ -57,14 +57,16 @@ class SamFed(FederatedWorkflow):
         start, spent = start_global(self, plan, public, config.public_epochs)
         teacher = tune_teacher(self, plan, public)
         own = own_specs(plan, config, training)
-        state = self._rounds(plan, public, start, Broadcast(self, plan, public, teacher, training), own)
+        state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
         ours = Contender(state.best, "own" if own else "light", facts={"own": own})
         others = {"labels_only": Contender(alone), "public_teacher": Contender(teacher, teacher_kind(plan))}
         evaluate(self, plan, {"samfed": ours}, others)
         release(self, plan, state.best)
 
-    def _rounds(self, plan: Plan, public: PublicSet, start: Weights, sent: Broadcast, own: dict[str, Any]) -> ArmState:
+    def _rounds(
+        self, plan: Plan, public: PublicSet, start: Weights, sent: TeacherBroadcast, own: dict[str, Any]
+    ) -> ArmState:
         """FedAvg of one network, or fusion of several, under the agreement of SAM and the local network."""
         config, total = SamFedConfig.from_dict(self.settings.method), self.settings.rounds
         arm = Arm(

@@ -19,7 +19,7 @@ Deviations: what is never run is not built or not trained (depth adapters, promp
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,25 +68,15 @@ class WithConvolutionalAdapter(nn.Module):
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         width = layer.out_channels // REDUCTION
-        window, stride, padding = layer.kernel_size, layer.stride, cast(tuple[int, int], layer.padding)
-        self.layer = layer
-        self.adapter = nn.Sequential(
-            nn.Conv2d(layer.in_channels, width, cast(tuple[int, int], window), cast(tuple[int, int], stride), padding),
-            nn.GELU(),
-            zero(nn.Conv2d(width, layer.out_channels, 1)),
-        )
+        geometry: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
+        down, up = nn.Conv2d(layer.in_channels, width, **geometry), nn.Conv2d(width, layer.out_channels, 1)
+        for parameter in up.parameters():
+            nn.init.zeros_(parameter)
+        self.layer, self.adapter = layer, nn.Sequential(down, nn.GELU(), up)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return layer(features) + up(gelu(down(features)))."""
         return cast(Tensor, self.layer(features) + self.adapter(features))
-
-
-def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return a convolution that answers zero until it has learned."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 def add_adapters(network: PromptlessSam, seed: int = 0) -> PromptlessSam:

@@ -30,7 +30,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
 BLOCK = r"image_encoder\.blocks\.\d+\.(?:attn|mlp)\."
-STEM, STEM_LAYERS = "stem", "image_encoder.patch_embed."
+STEM, STEM_PREFIX = "stem", "image_encoder.patch_embed."
 TARGETS = ("qkv", "proj", "lin1", "lin2", STEM)
 """Linear layers of a ViT block: attention's input and output, the MLP's two; and the patch embedding's convolutions."""
 MARK = ".lora_"
@@ -112,7 +112,7 @@ def _inject(network: nn.Module, rank: int, alpha: float, targets: tuple[str, ...
 def _stem_layers(network: nn.Module) -> list[str]:
     """Return a pattern for each convolution of the patch embedding."""
     layers = network.named_modules()
-    return [re.escape(name) for name, layer in layers if name.startswith(STEM_LAYERS) and isinstance(layer, nn.Conv2d)]
+    return [re.escape(name) for name, layer in layers if name.startswith(STEM_PREFIX) and isinstance(layer, nn.Conv2d)]
 
 
 def is_lora(name: str) -> bool:

@@ -29,7 +29,7 @@ def unlabelled_sites(flow: FederatedWorkflow, label_site: str) -> list[str]:
     return training
 
 
-class Broadcast:
+class TeacherBroadcast:
     """The one broadcast of teacher and public set, and who has labelled its images with them.
 
     Args:

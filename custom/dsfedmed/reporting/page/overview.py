@@ -40,7 +40,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
             f"{len(record.training_sites)} source sites trained together; {len(record.unseen)} held out "
             f"({', '.join(record.unseen) or 'none'}). Classes: {', '.join(results['label_names']) or 'not recorded'}. "
             f"{_where_images_stayed(results, record.label_site)}; {_what_chose(record)}; every test part and the "
-            "unseen site were read once, at the end."
+            f"unseen site were read once, at the end.{_who_was_heard(record)}"
         ),
         _sites(record),
         _noise(results),
@@ -115,15 +115,21 @@ def _what_chose(record: Record) -> str:
     """Return what chose the round, in words."""
     if record.method != "samfed":
         return "validation on the source sites chose the round"
-    config = record.mapping("config")
-    options = config.get("method") or {}
-    chosen = "the last round is the result"
+    options = record.mapping("config").get("method") or {}
     if options.get("select") == "public":
-        chosen = "the public set's validation part chose the round"
+        return "the public set's validation part chose the round"
+    return "the last round is the result"
+
+
+def _who_was_heard(record: Record) -> str:
+    """Return a sentence on SAM-Fed's gate; empty where there is none."""
     heard = record.data.get("teacher_heard")
     if heard is None:
-        return chosen
-    return f"{chosen}; SAM was heard in {heard} of {config.get('rounds')} rounds, as long as it was no worse"
+        return ""
+    rounds = record.mapping("config").get("rounds")
+    return (
+        f" SAM was heard in {heard} of {rounds} rounds: it is while it is no worse on the public set than its student."
+    )
 
 
 def _sites(record: Record) -> Markup:
