@@ -10,8 +10,8 @@ Two small bottlenecks a ViT block, everything else of the encoder frozen:
 depth, is never run in 2D), the mask decoder and the prompt encoder: 36 x 295,872 + 4,058,345 + 6,220 = 14,715,957.
 
 Extension: a small encoder whose stem is several convolutions (`sam_variants`) has one beside each of them as well, with
-the layer's own window and stride and a quarter of its output channels. A frozen stem holds such an encoder back; SAM's
-own stem is one convolution and stays as it is.
+the layer's own window and stride and a sixth of its output channels (a quarter would be 16.1 % of the variant "wide",
+and FedMSA is to send 16 % of SAM). A frozen stem holds such an encoder back; SAM's own is one convolution and stays.
 
 Deviations: what is never run is not built or not trained (depth adapters, prompt encoder, quality head), which leaves
 11.0 M; ``up`` starts at zero, so that the adapted network starts as SAM itself (the release starts it at random).
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
-REDUCTION = 4
+REDUCTION, STEM_REDUCTION = 4, 6
 MLP_SCALE = 0.5
 
 
@@ -67,7 +67,7 @@ class WithConvolutionalAdapter(nn.Module):
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
-        width = layer.out_channels // REDUCTION
+        width = max(1, layer.out_channels // STEM_REDUCTION)
         geometry: dict[str, Any] = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding")}
         down, up = nn.Conv2d(layer.in_channels, width, **geometry), nn.Conv2d(width, layer.out_channels, 1)
         for parameter in up.parameters():

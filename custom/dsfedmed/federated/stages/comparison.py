@@ -152,7 +152,7 @@ def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
 
 def _fedsam(flow: FederatedWorkflow, plan: Plan) -> Contender:
     """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
-    arm = Arm("fedsam", "teacher", flow.settings.compare.fedmsa_learning_rate)
+    arm = Arm("fedsam", "teacher", flow.settings.compare.fedsam_learning_rate)
     return _at_equal_rounds(flow, plan, arm, dict(start_teacher(flow, plan)[0].state_dict()))
 
 
