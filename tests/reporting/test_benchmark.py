@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from dsfedmed.reporting.benchmark import benchmark_markdown, benchmark_rows, cost_of, mean_over
+from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs, cost_of, mean_over
+from dsfedmed.reporting.benchmark_pairs import benchmark_pairs
+from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
 from dsfedmed.reporting.methods import BY_KEY
 from dsfedmed.reporting.record import Record
@@ -58,7 +60,7 @@ def test_costs_by_hand() -> None:
 
 
 def test_rows_by_hand() -> None:
-    rows = {row.method.key: row for row in benchmark_rows([record(0, 0.6, 0.5), record(1, 0.7, 0.5)])}
+    rows = {row.method.key: row for row in benchmark_rows(complete_runs([record(0, 0.6, 0.5), record(1, 0.7, 0.5)]))}
     assert list(rows) == ["fedsam", "pfedsam"], "in the order of all reports"
     seen = rows["pfedsam"].figures["seen_dice"]
     assert seen.mean == pytest.approx(65.0)
@@ -76,15 +78,37 @@ def test_one_run_has_no_interval_and_none_no_mean() -> None:
 def test_an_incomplete_run_is_named_and_left_out() -> None:
     good, bad = record(0, 0.6, 0.5), record(1, 0.1, 0.1, verdict="incomplete: site_b left")
     records = [good, bad]
-    text = benchmark_markdown(benchmark_rows(records), records)
+    text = benchmark_markdown(records)
     assert "| pFedSAM | 60.0 | 50.0 |" in text
     assert "| 200 B |" in text
     assert "Left out: run-1, incomplete: site_b left." in text
     assert "site_c held out, seed 0." in text
 
 
+def test_differences_are_paired_run_by_run() -> None:
+    """FedSAM has a Dice of 50 everywhere; 200 bytes a site against 4,000."""
+    (pair,) = benchmark_pairs(complete_runs([record(0, 0.6, 0.48), record(1, 0.7, 0.5)]))
+    assert (pair.method, pair.baseline) == ("pfedsam", "fedsam")
+    assert pair.difference["seen"].mean == pytest.approx(15.0)
+    assert pair.difference["seen"].half == pytest.approx(12.706 * 7.0711 / 2**0.5, rel=1e-3)
+    assert pair.difference["unseen"].mean == pytest.approx(-1.0)
+    assert pair.better == {"seen": 2, "unseen": 0}
+    assert pair.bytes_share == pytest.approx(0.05)
+    assert "| pFedSAM - FedSAM | +10.0 | 1 of 1 | -2.0 | 0 of 1 | 5.0 % |" in benchmark_markdown([record(0, 0.6, 0.48)])
+
+
+def test_methods_with_fewer_runs_are_named() -> None:
+    alone = record(1, 0.6, 0.5)
+    del alone.data["cases"]["pfedsam"]
+    text = benchmark_markdown([record(0, 0.6, 0.5), alone])
+    assert "fewer runs" in text
+    assert "- pFedSAM: site_c held out, seed 0\n" in text
+    assert "- FedSAM:" not in text
+    assert "fewer runs" not in benchmark_markdown([record(0, 0.6, 0.5)])
+
+
 def test_the_picture_shows_every_method() -> None:
-    svg = benchmark_figure(benchmark_rows([record(0, 0.6, 0.5), record(1, 0.7, 0.5)]))
+    svg = benchmark_figure(benchmark_rows(complete_runs([record(0, 0.6, 0.5), record(1, 0.7, 0.5)])))
     assert svg is not None
     assert svg.startswith("<?xml")
     assert benchmark_figure([]) is None

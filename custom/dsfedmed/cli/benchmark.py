@@ -21,7 +21,8 @@ from pathlib import Path
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.workspace import site_names
-from dsfedmed.reporting.benchmark import benchmark_markdown, benchmark_rows
+from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
+from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
 from dsfedmed.reporting.record import RECORD_NAME, load_record
 from dsfedmed.store.files import write_text
@@ -109,9 +110,8 @@ def command(args: argparse.Namespace, cell: Cell) -> list[str]:
 def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
     """Write table and picture of the runs that are there; return those that are not complete."""
     records = [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
-    rows = benchmark_rows(records)
-    write_text(out / TABLE, benchmark_markdown(rows, records))
-    if (picture := benchmark_figure(rows)) is not None:
+    write_text(out / TABLE, benchmark_markdown(records))
+    if (picture := benchmark_figure(benchmark_rows(complete_runs(records)))) is not None:
         write_text(out / PICTURE, picture)
     return [cell for cell in cells if not _is_complete(out / cell.name)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All methods over many runs, in one table: a run is one workflow with one held-out site and one seed."""
+"""All methods over many runs: a run is one workflow with one held-out site and one seed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from scipy import stats
 from dsfedmed.reporting.methods import METHODS, Method
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.results import build_results
-from dsfedmed.reporting.units import byte_text, count_text, seconds_text
 
 FIGURES = ("seen_dice", "unseen_dice", "seen_iou", "unseen_iou", "seen_hd95", "unseen_hd95")
 OUTSIDE = ("evaluate", "evaluate comparison", "release", "check sites")
 """Stages that belong to every method alike and are no method's cost."""
+
+
+Cell = tuple[str, int]
+"""Held-out sites and seed of a run."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Row:
         seconds: mean wall time of its stages.
         parameters: of the network that is run in the end.
         inference_ms: its time for one image, mean over runs.
+        cells: the held-out sites and seeds of its runs.
     """
 
     method: Method
@@ -49,17 +53,31 @@ class Row:
     seconds: float | None
     parameters: int | None
     inference_ms: float | None
+    cells: tuple[Cell, ...]
 
 
-def benchmark_rows(records: Sequence[Record]) -> list[Row]:
-    """Return a row for every method that any complete run tested; incomplete runs are left out."""
-    runs = [(record, build_results(record)) for record in records if record.complete]
+Run = tuple[Record, dict[str, Any]]
+"""A complete run: its record and its results."""
+
+
+def complete_runs(records: Sequence[Record]) -> list[Run]:
+    """Return the runs that are complete, with their results."""
+    return [(record, build_results(record)) for record in records if record.complete]
+
+
+def benchmark_rows(runs: Sequence[Run]) -> list[Row]:
+    """Return a row for every method that any run tested."""
     rows = []
     for method in METHODS:
         found = [(record, results) for record, results in runs if method.key in results["methods"]]
         if found:
             rows.append(_row(method, found))
     return rows
+
+
+def cell_of(record: Record) -> Cell:
+    """Return what was held out in a run, and its seed."""
+    return ", ".join(record.unseen) or "none", record.seed
 
 
 def mean_over(values: Sequence[float]) -> Mean | None:
@@ -92,29 +110,7 @@ def cost_of(record: Record, method: Method) -> tuple[float, float]:
     return moved / max(len(record.training_sites), 1), seconds
 
 
-def benchmark_markdown(rows: Sequence[Row], records: Sequence[Record]) -> str:
-    """Return the table, which runs it is made of, and which are not there."""
-    complete = [record for record in records if record.complete]
-    cells = sorted({(", ".join(record.unseen) or "none", record.seed) for record in complete})
-    lines = [
-        "| method | Dice seen (%) | Dice unseen (%) | IoU seen (%) | IoU unseen (%) | HD95 seen (px) "
-        "| HD95 unseen (px) | bytes a site | training | parameters | ms an image | runs |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        *(_line(row) for row in rows),
-        "",
-        "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
-        "has one run. Bytes a site: up and down, all rounds, through NVFlare. SAM-Fed's seen sites "
-        "are the site of its labels and those without. Runs: "
-        + ("; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in cells) or "none")
-        + ".",
-    ]
-    for record in records:
-        if not record.complete:
-            lines += ["", f"Left out: {record.run.name}, {record.verdict}."]
-    return "\n".join(lines) + "\n"
-
-
-def _row(method: Method, found: list[tuple[Record, dict[str, Any]]]) -> Row:
+def _row(method: Method, found: Sequence[Run]) -> Row:
     figures = {}
     for name in FIGURES:
         values = [results["methods"][method.key][name] for _, results in found]
@@ -130,22 +126,13 @@ def _row(method: Method, found: list[tuple[Record, dict[str, Any]]]) -> Row:
         statistics.fmean(seconds for _, seconds in costs),
         next((count for count in parameters if count is not None), None),
         statistics.fmean(known) if known else None,
+        tuple(sorted({cell_of(record) for record, _ in found})),
     )
 
 
-def _line(row: Row) -> str:
-    cells = [_mean_text(row.figures[name]) for name in FIGURES]
-    runs = max((mean.runs for mean in row.figures.values() if mean), default=0)
-    cost = [
-        "-" if not row.bytes_per_site else byte_text(round(row.bytes_per_site)),
-        "-" if row.seconds is None else seconds_text(row.seconds),
-        "-" if row.parameters is None else count_text(row.parameters),
-        "-" if row.inference_ms is None else f"{row.inference_ms:.1f}",
-    ]
-    return f"| {row.method.name} | {' | '.join([*cells, *cost, str(runs)])} |"
-
-
-def _mean_text(mean: Mean | None) -> str:
+def mean_text(mean: Mean | None, signed: bool = False) -> str:
+    """Return "65.0 ± 1.2", without the interval for one run, "-" for none."""
     if mean is None:
         return "-"
-    return f"{mean.mean:.1f}" if mean.half is None else f"{mean.mean:.1f} ± {mean.half:.1f}"
+    sign = "+" if signed else ""
+    return f"{mean.mean:{sign}.1f}" if mean.half is None else f"{mean.mean:{sign}.1f} ± {mean.half:.1f}"

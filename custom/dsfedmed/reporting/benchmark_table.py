@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark as markdown: every method, every claim, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dsfedmed.reporting.benchmark import FIGURES, Cell, Row, benchmark_rows, cell_of, complete_runs, mean_text
+from dsfedmed.reporting.benchmark_pairs import benchmark_pairs, pairs_markdown
+from dsfedmed.reporting.record import Record
+from dsfedmed.reporting.units import byte_text, count_text, seconds_text
+
+
+def benchmark_markdown(records: Sequence[Record]) -> str:
+    """Return both tables, which runs they are made of, and which are not there; incomplete runs are left out."""
+    runs = complete_runs(records)
+    rows = benchmark_rows(runs)
+    cells = sorted({cell_of(record) for record, _ in runs})
+    lines = [
+        "| method | Dice seen (%) | Dice unseen (%) | IoU seen (%) | IoU unseen (%) | HD95 seen (px) "
+        "| HD95 unseen (px) | bytes a site | training | parameters | ms an image | runs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_line(row) for row in rows),
+        "",
+        *pairs_markdown(benchmark_pairs(runs)),
+        "",
+        "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
+        "has one run. Differences are paired run by run. Bytes a site: up and down, all rounds, through NVFlare. "
+        f"SAM-Fed's seen sites are the site of its labels and those without. Runs: {_cells_text(cells)}.",
+        *_not_the_same(rows, cells),
+    ]
+    for record in records:
+        if not record.complete:
+            lines += ["", f"Left out: {record.run.name}, {record.verdict}."]
+    return "\n".join(lines) + "\n"
+
+
+def _not_the_same(rows: Sequence[Row], cells: Sequence[Cell]) -> list[str]:
+    """Say of methods that lack runs which ones they have: their means are not to be held against the others'."""
+    lacking = [row for row in rows if set(row.cells) != set(cells)]
+    lines = [f"- {row.method.name}: {_cells_text(row.cells)}" for row in lacking]
+    return (
+        ["", "Some methods have fewer runs, so that only paired differences compare them:", "", *lines] if lines else []
+    )
+
+
+def _cells_text(cells: Iterable[Cell]) -> str:
+    return "; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in cells) or "none"
+
+
+def _line(row: Row) -> str:
+    runs = max((mean.runs for mean in row.figures.values() if mean), default=0)
+    cost = [
+        "-" if not row.bytes_per_site else byte_text(round(row.bytes_per_site)),
+        "-" if row.seconds is None else seconds_text(row.seconds),
+        "-" if row.parameters is None else count_text(row.parameters),
+        "-" if row.inference_ms is None else f"{row.inference_ms:.1f}",
+    ]
+    cells = [mean_text(row.figures[name]) for name in FIGURES]
+    return f"| {row.method.name} | {' | '.join([*cells, *cost, str(runs)])} |"
