@@ -94,6 +94,25 @@ def test_synced_it_starts_from_the_servers(site: Site, plan: Plan, start: Weight
     assert all(float((after[name] - far[name]).abs().max()) < 0.5 for name in shared)
 
 
+def test_behind_a_warm_up_it_starts_as_the_global_branch_that_arrives(site: Site, plan: Plan, start: Weights) -> None:
+    first = personal(site, ask(plan, start, 1, warmup_rounds=1))
+    assert first.info["steps"] == 2, "phase G alone"
+    assert not (site.folder / "personal").exists()
+    far = {name: tensor + 1.0 for name, tensor in start.items()}
+    second = personal(site, ask(plan, far, 2, warmup_rounds=1, direction="none"))
+    assert second.info["steps"] == 4
+    own = branch(site, 2)
+    assert all(0 < float((own[name] - far[name]).abs().max()) < 0.5 for name in far if "lora" in name)
+
+
+def test_the_personal_branch_may_have_a_rate_of_its_own(site: Site, plan: Plan, start: Weights) -> None:
+    reply = personal(site, ask(plan, start, 1, direction="none", personal_learning_rate=1e-6))
+    own = branch(site, 1)
+    shared = [name for name in start if name in own and "lora" in name]
+    assert max(float((own[name] - start[name]).abs().max()) for name in shared) < 1e-5
+    assert max(float(reply.tensors[name].abs().max()) for name in shared) > 1e-3
+
+
 def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
     site: Site, plan: Plan, start: Weights
 ) -> None:

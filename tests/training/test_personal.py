@@ -62,6 +62,8 @@ def test_what_the_server_overwrites(sync: str, branches: tuple[PromptlessSam, Pr
         ({"top_k": 5}, "5 of 4 experts"),
         ({"temperature": 0.0}, "temperature"),
         ({"kl_weight": -1.0}, "kl_weight"),
+        ({"warmup_rounds": -1}, "warmup_rounds"),
+        ({"personal_learning_rate": -0.1}, "personal_learning_rate"),
         ({"expert": 3}, "experts"),
         ({"personal_sync": "all"}, "all"),
     ],

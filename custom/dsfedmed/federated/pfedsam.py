@@ -10,6 +10,7 @@ from dsfedmed.federated.stages.comparison import Contender, compare, compared_st
 from dsfedmed.federated.stages.evaluation import evaluate
 from dsfedmed.federated.stages.global_branch import global_arm, release_global, start_global
 from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.options import require
 from dsfedmed.settings import Settings
 from dsfedmed.training.personal import PersonalConfig
 
@@ -28,7 +29,9 @@ class PFedSam(FederatedWorkflow):
 
     def check_options(self) -> None:
         """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        PersonalConfig.from_dict(self.settings.method)
+        warmup, rounds = PersonalConfig.from_dict(self.settings.method).warmup_rounds, self.settings.rounds
+        reason = f"{warmup} of {rounds} rounds, so that no personal branch would ever be trained"
+        require(warmup < rounds, "method.warmup_rounds", reason, "Give fewer than `rounds`")
 
     def work(self) -> None:
         """Two branches at every site; the server averages the global ones in product space."""

@@ -8,6 +8,9 @@ The abstract says that distillation bridges the shared and the personal model; o
 so is which way it goes (the figure's arrows point both ways): ``direction``. Whether the server's LoRA and decoder
 also overwrite the personal ones is ambiguous in the figure (only the experts are marked local): ``personal_sync``.
 The supervised loss is the bundle's (BCE and Dice), as for every other method here.
+
+Extension, off by default: ``warmup_rounds`` of phase G alone, behind which a site's personal branch starts as a copy of
+a global one that has already learned, and a rate of its own for phase L.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ class PersonalConfig:
 
     Attributes:
         learning_rate: Adam's, of both branches.
+        personal_learning_rate: Adam's, of the personal branch where it is to have another; 0: the same.
+        warmup_rounds: rounds of the global branch alone; the personal one starts as a copy of it behind them.
         experts: M of each adapted layer.
         top_k: experts that are run for a map.
         direction: which branch learns from the other: "both", "to_personal" (teacher: global), "to_global", "none".
@@ -44,6 +49,8 @@ class PersonalConfig:
     """
 
     learning_rate: float = 1e-4
+    personal_learning_rate: float = 0.0
+    warmup_rounds: int = 0
     experts: int = 4
     top_k: int = 1
     direction: Literal["both", "to_personal", "to_global", "none"] = "both"
@@ -56,12 +63,17 @@ class PersonalConfig:
         """Raise ``ConfigError`` naming the first value that is out of range."""
         require(self.learning_rate > 0, "method.learning_rate", "it is not above 0", "Give 0.0001")
         require(self.temperature > 0, "method.temperature", "it is not above 0", "Give 2")
-        for name in ("kl_weight", "balance_weight"):
+        for name in ("kl_weight", "balance_weight", "personal_learning_rate", "warmup_rounds"):
             require(getattr(self, name) >= 0, f"method.{name}", "it is negative", "Give 0 or more")
         fits = 1 <= self.top_k <= self.experts
         require(fits, "method.top_k", f"{self.top_k} of {self.experts} experts", "Give 1 up to the number of experts")
         require_choice("method.direction", self.direction, DIRECTIONS)
         require_choice("method.personal_sync", self.personal_sync, SYNCS)
+
+    @property
+    def personal_rate(self) -> float:
+        """The rate of phase L."""
+        return self.personal_learning_rate or self.learning_rate
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> PersonalConfig:

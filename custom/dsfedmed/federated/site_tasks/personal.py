@@ -39,15 +39,11 @@ def personal(site: Site, request: Message) -> Message:
     answer: dict[str, Any] = {"round": info["round"], "validation": validate(site, info, shared)}
     if info["epochs"] == 0:
         return Message(answer)
-    own = _own_branch(site, info, cast(PromptlessSam, shared), config)
-    sync_personal(own, shared, config.personal_sync)
     loss = site.bundle(info["light"]).loss()
-    pupil, guided = global_phase(shared, own, loss, config)
-    mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
-    pupil, guided = local_phase(shared, own, loss, config)
-    steps += _train(site, info, own, pupil, guided, "personal")[1]
-    _keep_branch(site, info, own)
-    _keep_best(site, info, own, validate(site, info, own))
+    if info["round"] <= config.warmup_rounds:
+        mean_loss, steps = _train(site, info, shared, shared, loss, "global")
+    else:
+        mean_loss, steps = _both_phases(site, info, cast(PromptlessSam, shared), loss, config)
     answer |= {
         UPDATE: announce(info),
         "weight": len(site.arrays("training", info["light"])),
@@ -56,6 +52,21 @@ def personal(site: Site, request: Message) -> Message:
         "scalars": {f"{info['arm']}/loss": mean_loss, f"{info['arm']}/validation_dice": answer["validation"]},
     }
     return Message(answer, difference(trained_tensors(shared), start), True)
+
+
+def _both_phases(
+    site: Site, info: dict[str, Any], shared: PromptlessSam, loss: Loss, config: PersonalConfig
+) -> tuple[float, int]:
+    """Train the global branch, then the personal one; return the first's mean loss and the steps of both."""
+    own = _own_branch(site, info, shared, config)
+    sync_personal(own, shared, config.personal_sync)
+    pupil, guided = global_phase(shared, own, loss, config)
+    mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
+    pupil, guided = local_phase(shared, own, loss, config)
+    steps += _train(site, {**info, "learning_rate": config.personal_rate}, own, pupil, guided, "personal")[1]
+    _keep_branch(site, info, own)
+    _keep_best(site, info, own, validate(site, info, own))
+    return mean_loss, steps
 
 
 def best_branch(site: Site, info: dict[str, Any], arm: str) -> nn.Module | None:
