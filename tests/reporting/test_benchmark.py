@@ -97,6 +97,12 @@ def test_differences_are_paired_run_by_run() -> None:
     assert "| pFedSAM - FedSAM | +10.0 | 1 of 1 | -2.0 | 0 of 1 | 5.0 % |" in benchmark_markdown([record(0, 0.6, 0.48)])
 
 
+def test_the_table_says_what_it_was_made_with() -> None:
+    made = {"preset": "benchmark", "config": {"rounds": 30}, "versions": {"torch": "2.15.0", "dsfedmed": "0.3.0"}}
+    text = benchmark_markdown([record(0, 0.6, 0.5, **made), record(1, 0.6, 0.5, **made)])
+    assert "Made with preset benchmark of pfedsam; 30 rounds; dsfedmed 0.3.0, torch 2.15.0." in text
+
+
 def test_methods_with_fewer_runs_are_named() -> None:
     alone = record(1, 0.6, 0.5)
     del alone.data["cases"]["pfedsam"]

@@ -27,12 +27,22 @@ def benchmark_markdown(records: Sequence[Record]) -> str:
         "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
         "has one run. Differences are paired run by run. Bytes a site: up and down, all rounds, through NVFlare. "
         f"SAM-Fed's seen sites are the site of its labels and those without. Runs: {_cells_text(cells)}.",
+        *_made_with([record for record, _ in runs]),
         *_not_the_same(rows, cells),
     ]
     for record in records:
         if not record.complete:
             lines += ["", f"Left out: {record.run.name}, {record.verdict}."]
     return "\n".join(lines) + "\n"
+
+
+def _made_with(records: Sequence[Record]) -> list[str]:
+    """Say with which presets, rounds and versions the runs were made, all that occur."""
+    presets = {f"preset {record.data.get('preset', '?')} of {record.method}" for record in records}
+    rounds = {f"{record.mapping('config').get('rounds', '?')} rounds" for record in records}
+    versions = {f"{name} {version}" for record in records for name, version in record.mapping("versions").items()}
+    said = [", ".join(sorted(facts)) for facts in (presets, rounds, versions) if facts]
+    return ["", f"Made with {'; '.join(said)}."] if said else []
 
 
 def _not_the_same(rows: Sequence[Row], cells: Sequence[Cell]) -> list[str]:
