@@ -97,6 +97,19 @@ def test_differences_are_paired_run_by_run() -> None:
     assert "| pFedSAM - FedSAM | +10.0 | 1 of 1 | -2.0 | 0 of 1 | 5.0 % |" in benchmark_markdown([record(0, 0.6, 0.48)])
 
 
+def test_no_share_of_a_baseline_that_is_not_federated() -> None:
+    cases = record(0, 0.6, 0.5).data["cases"]
+    renamed = {"samfed": cases["pfedsam"], "labels_only": cases["fedsam"]}
+    entries = [
+        {"site": "site_a", "stage": stage, "purpose": purpose, "bytes": moved, "direction": "up"}
+        for stage, purpose, moved in (("rounds", "method", 4000), ("compare labels only", "comparison", 2))
+    ]
+    (pair,) = benchmark_pairs(
+        complete_runs([record(0, 0, 0, method="samfed", cases=renamed, bytes={"entries": entries})])
+    )
+    assert (pair.method, pair.baseline, pair.bytes_share) == ("samfed", "labels_only", None)
+
+
 def test_the_table_says_what_it_was_made_with() -> None:
     made = {"preset": "benchmark", "config": {"rounds": 30}, "versions": {"torch": "2.15.0", "dsfedmed": "0.3.0"}}
     text = benchmark_markdown([record(0, 0.6, 0.5, **made), record(1, 0.6, 0.5, **made)])

@@ -18,6 +18,8 @@ PAIRS = tuple(
 )
 """Method and baseline: those of the workflows, and the baselines that stand on another baseline."""
 GROUPS = ("seen", "unseen")
+NOT_FEDERATED = ("local", "labels_only", "centralised")
+"""Baselines that send nothing but the request to train, of which no share is worth stating."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Pair:
         baseline: key of its baseline.
         difference: of Dice in points, seen and unseen; None where no run has both.
         better: in how many of those runs the method is better.
-        bytes_share: the method's bytes a site over the baseline's, mean over runs; None where either sends nothing.
+        bytes_share: the method's bytes a site over the baseline's, mean over runs; None where the baseline is not federated.
     """
 
     method: str
@@ -60,7 +62,7 @@ def pairs_markdown(pairs: Sequence[Pair]) -> list[str]:
 def _pair(method: str, baseline: str, found: Sequence[Run]) -> Pair:
     differences = {group: _differences(method, baseline, f"{group}_dice", found) for group in GROUPS}
     costs = [(cost_of(record, BY_KEY[method])[0], cost_of(record, BY_KEY[baseline])[0]) for record, _ in found]
-    shares = [moved / base for moved, base in costs if moved and base]
+    shares = [moved / base for moved, base in costs if base] if baseline not in NOT_FEDERATED else []
     return Pair(
         method,
         baseline,
