@@ -31,7 +31,7 @@ class Pair:
         baseline: key of its baseline.
         difference: of Dice in points, seen and unseen; None where no run has both.
         better: in how many of those runs the method is better.
-        bytes_share: the method's bytes a site over the baseline's, mean over runs; None where the baseline is not federated.
+        bytes_share: the method's bytes a site over the baseline's, mean over runs; None: not federated.
     """
 
     method: str
