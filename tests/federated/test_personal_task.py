@@ -52,7 +52,11 @@ def ask(plan: Plan, weights: Weights, number: int, epochs: int = 1, **method: An
 
 
 def branch(site: Site, number: int) -> Weights:
-    return read_tensors(site.folder / "personal" / f"pfedsam-{number:04d}.safetensors")
+    return _stored(site, f"pfedsam-{number:04d}")
+
+
+def _stored(site: Site, name: str) -> Weights:
+    return read_tensors(site.folder / "personal" / f"{name}.safetensors")
 
 
 def test_a_round_sends_the_global_branch_and_keeps_the_personal_one(site: Site, plan: Plan, start: Weights) -> None:
@@ -111,6 +115,21 @@ def test_the_personal_branch_may_have_a_rate_of_its_own(site: Site, plan: Plan, 
     shared = [name for name in start if name in own and "lora" in name]
     assert max(float((own[name] - start[name]).abs().max()) for name in shared) < 1e-5
     assert max(float(reply.tensors[name].abs().max()) for name in shared) > 1e-3
+
+
+def test_the_running_mean_by_hand(site: Site, plan: Plan, start: Weights) -> None:
+    """Decay 0.75 over two rounds: 0.75 of the first branch and 0.25 of the second; training goes on from the second."""
+    for number in (1, 2):
+        personal(site, ask(plan, start, number, personal_average=0.75))
+    folder = site.folder / "personal"
+    mean = _stored(site, "pfedsam-mean-0002")
+    first, second = branch(site, 1), branch(site, 2)
+    assert all(torch.allclose(mean[name], 0.75 * first[name] + 0.25 * second[name]) for name in mean)
+    assert any(not torch.equal(mean[name], second[name]) for name in mean)
+    assert all(torch.equal(tensor, first[name]) for name, tensor in _stored(site, "pfedsam-mean-0001").items())
+    best = read_json(folder / "pfedsam-best.json")["round"]
+    kept = _stored(site, "pfedsam-best")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in _stored(site, f"pfedsam-mean-000{best}").items())
 
 
 def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(

@@ -62,6 +62,7 @@ def test_what_the_server_overwrites(sync: str, branches: tuple[PromptlessSam, Pr
         ({"top_k": 5}, "5 of 4 experts"),
         ({"temperature": 0.0}, "temperature"),
         ({"kl_weight": -1.0}, "kl_weight"),
+        ({"personal_average": 1.0}, "1.0 is not in"),
         ({"warmup_rounds": -1}, "warmup_rounds"),
         ({"personal_learning_rate": -0.1}, "personal_learning_rate"),
         ({"expert": 3}, "experts"),

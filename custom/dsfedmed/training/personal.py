@@ -9,8 +9,9 @@ so is which way it goes (the figure's arrows point both ways): ``direction``. Wh
 also overwrite the personal ones is ambiguous in the figure (only the experts are marked local): ``personal_sync``.
 The supervised loss is the bundle's (BCE and Dice), as for every other method here.
 
-Extension, off by default: ``warmup_rounds`` of phase G alone, behind which a site's personal branch starts as a copy of
-a global one that has already learned, and a rate of its own for phase L.
+Extensions, off by default: ``warmup_rounds`` of phase G alone, behind which a site's personal branch starts as a copy
+of a global one that has already learned; a rate of its own for phase L; and a running mean over the rounds, since one
+site's few images leave a branch that jumps from round to round.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class PersonalConfig:
     Attributes:
         learning_rate: Adam's, of both branches.
         personal_learning_rate: Adam's, of the personal branch where it is to have another; 0: the same.
+        personal_average: decay of the personal branch's running mean over its rounds. The site is then scored with that
+            mean, and training goes on from the branch itself. 0: none.
         warmup_rounds: rounds of the global branch alone; the personal one starts as a copy of it behind them.
         experts: M of each adapted layer.
         top_k: experts that are run for a map.
@@ -50,6 +53,7 @@ class PersonalConfig:
 
     learning_rate: float = 1e-4
     personal_learning_rate: float = 0.0
+    personal_average: float = 0.0
     warmup_rounds: int = 0
     experts: int = 4
     top_k: int = 1
@@ -65,6 +69,8 @@ class PersonalConfig:
         require(self.temperature > 0, "method.temperature", "it is not above 0", "Give 2")
         for name in ("kl_weight", "balance_weight", "personal_learning_rate", "warmup_rounds"):
             require(getattr(self, name) >= 0, f"method.{name}", "it is negative", "Give 0 or more")
+        average = f"{self.personal_average} is not in [0, 1)"
+        require(0 <= self.personal_average < 1, "method.personal_average", average, "Give 0.8, or 0 for none")
         fits = 1 <= self.top_k <= self.experts
         require(fits, "method.top_k", f"{self.top_k} of {self.experts} experts", "Give 1 up to the number of experts")
         require_choice("method.direction", self.direction, DIRECTIONS)

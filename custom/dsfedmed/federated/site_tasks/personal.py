@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Task ``dsf_personal``: a round of pFedSAM. The global branch goes back up; the personal one stays at the site.
 
-Files in ``personal/``: the branch behind each of the last rounds, and the best one by the site's own validation.
+Files in ``personal/``: the branch behind each of the last rounds, its running mean where one is asked for, and the best
+of what is scored, by the site's own validation.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dsfedmed.store.files import read_json, read_tensors, write_json, write_tens
 from dsfedmed.training.light import Loss
 from dsfedmed.training.personal import PersonalConfig, global_phase, local_phase, sync_personal
 
-FOLDER = "personal"
+FOLDER, MEAN = "personal", "mean-"
 
 
 def personal(site: Site, request: Message) -> Message:
@@ -64,7 +65,10 @@ def _both_phases(
     mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
     pupil, guided = local_phase(shared, own, loss, config)
     steps += _train(site, {**info, "learning_rate": config.personal_rate}, own, pupil, guided, "personal")[1]
-    _keep_branch(site, info, own)
+    _keep(site, info, "", copied_tensors(own))
+    if config.personal_average:
+        _keep(site, info, MEAN, mean := _mean_branch(site, info, own, config.personal_average))
+        own.load_state_dict(mean, strict=False)
     _keep_best(site, info, own, validate(site, info, own))
     return mean_loss, steps
 
@@ -97,17 +101,28 @@ def _own_branch(site: Site, info: dict[str, Any], shared: PromptlessSam, config:
     """Return the site's branch behind its last round before this one; at first, a copy of the global one."""
     seed = derive_seed(info["seed"], site.name, "experts")
     own = personal_branch(shared, config.experts, config.top_k, seed).to(site.config.device)
-    behind = f"{info['arm']}-{info['round']:04d}"
-    earlier = sorted(path for path in _folder(site).glob(f"{info['arm']}-[0-9]*.safetensors") if path.stem < behind)
-    if earlier:
-        load(own, read_tensors(earlier[-1]), site.config.device)
+    if earlier := _behind_earlier_round(site, info, ""):
+        load(own, earlier, site.config.device)
     return own
 
 
-def _keep_branch(site: Site, info: dict[str, Any], own: nn.Module) -> None:
-    number = info["round"]
-    write_tensors(_folder(site) / f"{info['arm']}-{number:04d}.safetensors", copied_tensors(own))
-    (_folder(site) / f"{info['arm']}-{number - KEPT_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
+def _mean_branch(site: Site, info: dict[str, Any], own: nn.Module, decay: float) -> dict[str, Tensor]:
+    """Return the running mean over the branch's rounds, this one included: decay * mean + (1 - decay) * branch."""
+    now, earlier = copied_tensors(own), _behind_earlier_round(site, info, MEAN)
+    return {name: decay * earlier[name] + (1 - decay) * tensor for name, tensor in now.items()} if earlier else now
+
+
+def _behind_earlier_round(site: Site, info: dict[str, Any], kind: str) -> dict[str, Tensor]:
+    """Return what was kept of the last round before this one; empty if there is none."""
+    behind, stem = f"{info['round']:04d}", f"{info['arm']}-{kind}"
+    files = sorted(path for path in _folder(site).glob(f"{stem}[0-9]*.safetensors") if path.stem < stem + behind)
+    return read_tensors(files[-1]) if files else {}
+
+
+def _keep(site: Site, info: dict[str, Any], kind: str, weights: dict[str, Tensor]) -> None:
+    number, stem = info["round"], f"{info['arm']}-{kind}"
+    write_tensors(_folder(site) / f"{stem}{number:04d}.safetensors", weights)
+    (_folder(site) / f"{stem}{number - KEPT_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
 
 
 def _keep_best(site: Site, info: dict[str, Any], own: nn.Module, dice: float) -> None:
