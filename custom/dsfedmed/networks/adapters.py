@@ -10,7 +10,7 @@ Two small bottlenecks a ViT block, everything else of the encoder frozen:
 depth, is never run in 2D), the mask decoder and the prompt encoder: 36 x 295,872 + 4,058,345 + 6,220 = 14,715,957.
 
 Extension: a small encoder whose stem is several convolutions (`sam_variants`) has one beside each of them as well, with
-the layer's own window and stride and a sixth of its output channels (a quarter would be 16.1 % of the variant "wide",
+the layer's own window and stride and a fifth of its output channels (a quarter would be 16.1 % of the variant "wide",
 and FedMSA is to send 16 % of SAM). A frozen stem holds such an encoder back; SAM's own is one convolution and stays.
 
 Deviations: what is never run is not built or not trained (depth adapters, prompt encoder, quality head), which leaves
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
-REDUCTION, STEM_REDUCTION = 4, 6
+REDUCTION, STEM_REDUCTION = 4, 5
 MLP_SCALE = 0.5
 
 
