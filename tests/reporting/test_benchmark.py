@@ -53,6 +53,10 @@ def record(seed: int, seen: float, unseen: float, **changes: Any) -> Record:
     return Record(Path(f"run-{seed}"), data)
 
 
+def markdown(*records: Record) -> str:
+    return benchmark_markdown(complete_runs(records), records)
+
+
 def test_costs_by_hand() -> None:
     """The final test is nobody's cost: it only serves the table."""
     assert cost_of(record(0, 0.6, 0.5), BY_KEY["pfedsam"]) == (200.0, 10.0)
@@ -76,9 +80,7 @@ def test_one_run_has_no_interval_and_none_no_mean() -> None:
 
 
 def test_an_incomplete_run_is_named_and_left_out() -> None:
-    good, bad = record(0, 0.6, 0.5), record(1, 0.1, 0.1, verdict="incomplete: site_b left")
-    records = [good, bad]
-    text = benchmark_markdown(records)
+    text = markdown(record(0, 0.6, 0.5), record(1, 0.1, 0.1, verdict="incomplete: site_b left"))
     assert "| pFedSAM | 60.0 | 50.0 |" in text
     assert "| 200 B |" in text
     assert "Left out: run-1, incomplete: site_b left." in text
@@ -94,7 +96,7 @@ def test_differences_are_paired_run_by_run() -> None:
     assert pair.difference["unseen"].mean == pytest.approx(-1.0)
     assert pair.better == {"seen": 2, "unseen": 0}
     assert pair.bytes_share == pytest.approx(0.05)
-    assert "| pFedSAM - FedSAM | +10.0 | 1 of 1 | -2.0 | 0 of 1 | 5.0 % |" in benchmark_markdown([record(0, 0.6, 0.48)])
+    assert "| pFedSAM - FedSAM | +10.0 | 1 of 1 | -2.0 | 0 of 1 | 5.0 % |" in markdown(record(0, 0.6, 0.48))
 
 
 def test_no_share_of_a_baseline_that_is_not_federated() -> None:
@@ -112,18 +114,18 @@ def test_no_share_of_a_baseline_that_is_not_federated() -> None:
 
 def test_the_table_says_what_it_was_made_with() -> None:
     made = {"preset": "benchmark", "config": {"rounds": 30}, "versions": {"torch": "2.15.0", "dsfedmed": "0.3.0"}}
-    text = benchmark_markdown([record(0, 0.6, 0.5, **made), record(1, 0.6, 0.5, **made)])
+    text = markdown(record(0, 0.6, 0.5, **made), record(1, 0.6, 0.5, **made))
     assert "Made with preset benchmark of pfedsam; 30 rounds; dsfedmed 0.3.0, torch 2.15.0." in text
 
 
 def test_methods_with_fewer_runs_are_named() -> None:
     alone = record(1, 0.6, 0.5)
     del alone.data["cases"]["pfedsam"]
-    text = benchmark_markdown([record(0, 0.6, 0.5), alone])
+    text = markdown(record(0, 0.6, 0.5), alone)
     assert "fewer runs" in text
     assert "- pFedSAM: site_c held out, seed 0\n" in text
     assert "- FedSAM:" not in text
-    assert "fewer runs" not in benchmark_markdown([record(0, 0.6, 0.5)])
+    assert "fewer runs" not in markdown(record(0, 0.6, 0.5))
 
 
 def test_the_picture_shows_every_method() -> None:

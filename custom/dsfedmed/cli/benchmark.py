@@ -110,8 +110,9 @@ def command(args: argparse.Namespace, cell: Cell) -> list[str]:
 def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
     """Write table and picture of the runs that are there; return those that are not complete."""
     records = [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
-    write_text(out / TABLE, benchmark_markdown(records))
-    if (picture := benchmark_figure(benchmark_rows(complete_runs(records)))) is not None:
+    runs = complete_runs(records)
+    write_text(out / TABLE, benchmark_markdown(runs, records))
+    if (picture := benchmark_figure(benchmark_rows(runs))) is not None:
         write_text(out / PICTURE, picture)
     return [cell for cell in cells if not _is_complete(out / cell.name)]
 

@@ -20,7 +20,7 @@ OUTSIDE = ("evaluate", "evaluate comparison", "release", "check sites")
 """Stages that belong to every method alike and are no method's cost."""
 
 
-Cell = tuple[str, int]
+Fold = tuple[str, int]
 """Held-out sites and seed of a run."""
 
 
@@ -44,7 +44,7 @@ class Row:
         seconds: mean wall time of its stages.
         parameters: of the network that is run in the end.
         inference_ms: its time for one image, mean over runs.
-        cells: the held-out sites and seeds of its runs.
+        folds: the held-out sites and seeds of its runs.
     """
 
     method: Method
@@ -53,7 +53,7 @@ class Row:
     seconds: float | None
     parameters: int | None
     inference_ms: float | None
-    cells: tuple[Cell, ...]
+    folds: tuple[Fold, ...]
 
 
 Run = tuple[Record, dict[str, Any]]
@@ -75,7 +75,7 @@ def benchmark_rows(runs: Sequence[Run]) -> list[Row]:
     return rows
 
 
-def cell_of(record: Record) -> Cell:
+def fold_of(record: Record) -> Fold:
     """Return what was held out in a run, and its seed."""
     return ", ".join(record.unseen) or "none", record.seed
 
@@ -126,7 +126,7 @@ def _row(method: Method, found: Sequence[Run]) -> Row:
         statistics.fmean(seconds for _, seconds in costs),
         next((count for count in parameters if count is not None), None),
         statistics.fmean(known) if known else None,
-        tuple(sorted({cell_of(record) for record, _ in found})),
+        tuple(sorted({fold_of(record) for record, _ in found})),
     )
 
 

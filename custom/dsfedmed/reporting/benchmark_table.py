@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dsfedmed.reporting.benchmark import FIGURES, Cell, Row, benchmark_rows, cell_of, complete_runs, mean_text
+from dsfedmed.reporting.benchmark import FIGURES, Fold, Row, Run, benchmark_rows, fold_of, mean_text
 from dsfedmed.reporting.benchmark_pairs import benchmark_pairs, pairs_markdown
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text
 
 
-def benchmark_markdown(records: Sequence[Record]) -> str:
-    """Return both tables, which runs they are made of, and which are not there; incomplete runs are left out."""
-    runs = complete_runs(records)
+def benchmark_markdown(runs: Sequence[Run], records: Sequence[Record]) -> str:
+    """Return both tables, what they are made of, and which runs are not there.
+
+    Args:
+        runs: the complete ones.
+        records: of all runs; those that are not complete are named.
+    """
     rows = benchmark_rows(runs)
-    cells = sorted({cell_of(record) for record, _ in runs})
+    folds = sorted({fold_of(record) for record, _ in runs})
     lines = [
         "| method | Dice seen (%) | Dice unseen (%) | IoU seen (%) | IoU unseen (%) | HD95 seen (px) "
         "| HD95 unseen (px) | bytes a site | training | parameters | ms an image | runs |",
@@ -26,9 +30,9 @@ def benchmark_markdown(records: Sequence[Record]) -> str:
         "",
         "Mean over runs ± half of the 95 % t interval; a run is one held-out site and one seed, and a method without ± "
         "has one run. Differences are paired run by run. Bytes a site: up and down, all rounds, through NVFlare. "
-        f"SAM-Fed's seen sites are the site of its labels and those without. Runs: {_cells_text(cells)}.",
+        f"SAM-Fed's seen sites are the site of its labels and those without. Runs: {_folds_text(folds)}.",
         *_made_with([record for record, _ in runs]),
-        *_not_the_same(rows, cells),
+        *_not_the_same(rows, folds),
     ]
     for record in records:
         if not record.complete:
@@ -45,17 +49,16 @@ def _made_with(records: Sequence[Record]) -> list[str]:
     return ["", f"Made with {'; '.join(said)}."] if said else []
 
 
-def _not_the_same(rows: Sequence[Row], cells: Sequence[Cell]) -> list[str]:
+def _not_the_same(rows: Sequence[Row], folds: Sequence[Fold]) -> list[str]:
     """Say of methods that lack runs which ones they have: their means are not to be held against the others'."""
-    lacking = [row for row in rows if set(row.cells) != set(cells)]
-    lines = [f"- {row.method.name}: {_cells_text(row.cells)}" for row in lacking]
-    return (
-        ["", "Some methods have fewer runs, so that only paired differences compare them:", "", *lines] if lines else []
-    )
+    lacking = [f"- {row.method.name}: {_folds_text(row.folds)}" for row in rows if set(row.folds) != set(folds)]
+    if not lacking:
+        return []
+    return ["", "Some methods have fewer runs, so that only paired differences compare them:", "", *lacking]
 
 
-def _cells_text(cells: Iterable[Cell]) -> str:
-    return "; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in cells) or "none"
+def _folds_text(folds: Iterable[Fold]) -> str:
+    return "; ".join(f"{unseen} held out, seed {seed}" for unseen, seed in folds) or "none"
 
 
 def _line(row: Row) -> str:

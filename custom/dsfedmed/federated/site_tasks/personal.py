@@ -67,7 +67,8 @@ def _both_phases(
     steps += _train(site, {**info, "learning_rate": config.personal_rate}, own, pupil, guided, "personal")[1]
     _keep(site, info, "", copied_tensors(own))
     if config.personal_average:
-        _keep(site, info, MEAN, mean := _mean_branch(site, info, own, config.personal_average))
+        mean = _mean_branch(site, info, own, config.personal_average)
+        _keep(site, info, MEAN, mean)
         own.load_state_dict(mean, strict=False)
     _keep_best(site, info, own, validate(site, info, own))
     return mean_loss, steps
