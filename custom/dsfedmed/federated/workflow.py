@@ -27,6 +27,7 @@ from dsfedmed.federated.progress import Progress
 from dsfedmed.federated.published import FOLDER, publish_results
 from dsfedmed.federated.run_key import run_key
 from dsfedmed.federated.run_record import RunRecord
+from dsfedmed.federated.simulator_contexts import separate_contexts
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
 from dsfedmed.federated.tracking import publish
 from dsfedmed.federated.upkeep import Upkeep
@@ -54,6 +55,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     """Whether the method has a generator."""
 
     def __init__(self, configuration: dict[str, Any]) -> None:
+        separate_contexts()
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
         self.configuration = configuration
         self.settings = Settings.from_dict(configuration)
