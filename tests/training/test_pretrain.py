@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,19 @@ import torch
 from PIL import Image
 
 from dsfedmed.cli import pretrain_teacher
-from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.errors import ConfigError, DataError, StoreError
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.training.pretrain import Folder, PretrainConfig, held_out_dice, load_folders, pretrain, schedule
+from dsfedmed.training import pretrain as pretraining
+from dsfedmed.training.pretrain import (
+    Folder,
+    PretrainConfig,
+    Progress,
+    held_out_dice,
+    load_folders,
+    pretrain,
+    schedule,
+)
 from dsfedmed.training.pretrain_augmentation import augment, recolour
 
 
@@ -101,6 +111,38 @@ def test_pretraining_learns_and_replays(tmp_path: Path) -> None:
     short = PretrainConfig(variant="tiny", image_size=32, steps=4, batch_size=4)
     first, again = pretrain(folders, short)[0].state_dict(), pretrain(folders, short)[0].state_dict()
     assert all(torch.equal(value, again[key]) for key, value in first.items())
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = load_folders([site(tmp_path / "shapes")], 32)
+    config = PretrainConfig(variant="tiny", image_size=32, steps=7, batch_size=2)
+    whole, whole_result = pretrain(folders, config)
+    monkeypatch.setattr(pretraining, "KEEP_EVERY", 2)
+    monkeypatch.setattr(pretrain_teacher, "_Printer", lambda: _Interrupt(5))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_teacher.resumable(folders, config, tmp_path / "kept")
+    monkeypatch.undo()
+    resumed, result = pretrain_teacher.resumable(folders, config, tmp_path / "kept")
+    assert "goes on behind step 4" in capsys.readouterr().out
+    assert result.steps == 7
+    assert result.loss == whole_result.loss
+    expected = whole.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in resumed.state_dict().items())
+    with pytest.raises(StoreError, match="another configuration"):
+        pretrain_teacher.resumable(folders, replace(config, seed=1), tmp_path / "kept")
+
+
+class _Interrupt:
+    """Ctrl-C after a step."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.step == self.after:
+            raise KeyboardInterrupt
 
 
 def test_held_out_dice_by_hand() -> None:

@@ -3,7 +3,8 @@
 
 Each folder holds a datalist.json with "training" and "validation" (the latter is held out and scored at the end). Any
 label above 0 counts as foreground. The result is a safetensors file with segment-anything's keys, and beside it a JSON
-file that says how it was made. Choose folders that are no site of the federation.
+file that says how it was made. Choose folders that are no site of the federation. Given again, an interrupted command
+goes on where it was (the folder FILE.progress holds what it has).
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ import argparse
 import hashlib
 import json
 import shlex
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from dsfedmed.exchange.tensors import digest
 from dsfedmed.networks.checkpoints import save_weights
+from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.sam_variants import VARIANTS
+from dsfedmed.store.stage_store import StageStore
 from dsfedmed.training.pretrain import Folder, PretrainConfig, PretrainResult, Progress, load_folders, pretrain
 from dsfedmed.version import VERSION
 
 NAME = "pretrain-teacher"
 HELP = "pre-train the small teacher on labelled folders of other organs"
 SECONDS_BETWEEN_LINES = 10.0
+STATE = "state"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,14 +64,35 @@ def run(args: argparse.Namespace) -> int:
     folders = load_folders(args.data, config.image_size)
     for folder in folders:
         print(f"{folder.name}: {len(folder.images)} training, {len(folder.held_out_images)} held out", flush=True)
-    network, result = pretrain(folders, config, _Printer())
+    network, result = resumable(folders, config, args.out.with_suffix(".progress"))
     save_weights(network.state_dict(), args.out, {"format": "pt"})
     document = describe(args, config, folders, result)
     args.out.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     for name, dice in result.dice_by_folder.items():
         print(f"held-out Dice {100 * dice:5.1f}  {name}")
     print(f"held-out Dice {100 * result.dice:5.1f}  all; {result.steps} steps in {result.seconds:.0f} s -> {args.out}")
+    shutil.rmtree(args.out.with_suffix(".progress"))
     return 0
+
+
+def resumable(folders: list[Folder], config: PretrainConfig, kept: Path) -> tuple[PromptlessSam, PretrainResult]:
+    """Pre-train, and leave in the folder ``kept`` what an interrupted call needs to go on.
+
+    Raises:
+        StoreError: the folder holds a pre-training of other images or settings.
+    """
+    seen = {folder.name: digest({"images": folder.images, "masks": folder.masks}) for folder in folders}
+    store = StageStore(kept, {"settings": asdict(config), "data": seen, "version": VERSION})
+    before = store.get(STATE) if store.has(STATE) else None
+    if before is not None:
+        print(f"goes on behind step {before.info['step']}", flush=True)
+    return pretrain(
+        folders,
+        config,
+        _Printer(),
+        None if before is None else (before.info, before.tensors),
+        lambda state: store.put(STATE, state.info(), state.tensors()),
+    )
 
 
 def describe(

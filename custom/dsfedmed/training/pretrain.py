@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -26,7 +27,10 @@ from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pretrain_augmentation import augment
+from dsfedmed.training.pretrain_state import PretrainState
 
+KEEP_EVERY = 500
+LOSS = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
 CACHE_MARGIN = 1.25  # images are kept larger than the network sees them, so that zooming in keeps detail
 
 
@@ -140,47 +144,69 @@ def load_folders(paths: Sequence[Path], image_size: int) -> list[Folder]:
 
 
 def pretrain(
-    folders: Sequence[Folder], config: PretrainConfig, on_progress: Callable[[Progress], None] | None = None
+    folders: Sequence[Folder],
+    config: PretrainConfig,
+    on_progress: Callable[[Progress], None] | None = None,
+    kept: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None,
+    keep: Callable[[PretrainState], None] | None = None,
 ) -> tuple[PromptlessSam, PretrainResult]:
     """Pre-train a teacher of one class on ``folders``.
 
     Folders are drawn with the square root of their sizes, so that a large one does not crowd out the others.
+
+    Args:
+        folders: what `load_folders` gave.
+        config: settings.
+        on_progress: called after each step.
+        kept: numbers and tensors of a state to go on from, of the same folders and settings.
+        keep: called every ``KEEP_EVERY`` steps with the state to go on from should the run be interrupted.
     """
-    torch_generator = generator(derive_seed(config.seed, "pretrain"))
-    network = build_promptless_sam(
-        config.variant, config.image_size, 1, seed=derive_seed(config.seed, "pretrain", "weights")
-    ).to(config.device)
+    state = _start(config)
+    if kept is not None:
+        state.restore(*kept)
+    before, started = state.seconds, time.monotonic()
+    state.network.train()
+    while (done := _progress(state.step, state.seconds, config)) < 1.0:
+        _step(state, folders, config, done)
+        state.seconds = before + time.monotonic() - started
+        if on_progress is not None:
+            share = max(_progress(state.step, state.seconds, config), 1e-9)
+            on_progress(Progress(state.step, config.steps, state.loss, state.seconds * (1.0 - share) / share))
+        if keep is not None and state.step % KEEP_EVERY == 0:
+            keep(state)
+    result = _result(state, folders, config)
+    return state.network.cpu(), result
+
+
+def _start(config: PretrainConfig) -> PretrainState:
+    weights = derive_seed(config.seed, "pretrain", "weights")
+    network = build_promptless_sam(config.variant, config.image_size, 1, seed=weights).to(config.device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
-    loss_function = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
-    started, running, step = time.monotonic(), float("nan"), 0
-    network.train()
-    while step < config.steps:
-        done = _progress(step, time.monotonic() - started, config)
-        if done >= 1.0:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(done, config.warm_up)
-        images, masks = _batch(folders, config, torch_generator)
-        with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bfloat16):
-            logits = network(images.to(config.device))
-        loss = loss_function(logits.float(), masks.to(config.device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        running = loss.item() if math.isnan(running) else 0.98 * running + 0.02 * loss.item()
-        if on_progress is not None:
-            elapsed = time.monotonic() - started
-            share = max(_progress(step, elapsed, config), 1e-9)
-            on_progress(Progress(step, config.steps, running, elapsed * (1.0 - share) / share))
-    seconds = time.monotonic() - started
-    dice = {folder.name: held_out_dice(network, folder, config) for folder in folders}
+    return PretrainState(network, optimizer, generator(derive_seed(config.seed, "pretrain")))
+
+
+def _step(state: PretrainState, folders: Sequence[Folder], config: PretrainConfig, done: float) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.learning_rate * schedule(done, config.warm_up)
+    images, masks = _batch(folders, config, state.draws)
+    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bfloat16):
+        logits = state.network(images.to(config.device))
+    loss = LOSS(logits.float(), masks.to(config.device))
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimizer.step()
+    state.step += 1
+    state.loss = loss.item() if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * loss.item()
+
+
+def _result(state: PretrainState, folders: Sequence[Folder], config: PretrainConfig) -> PretrainResult:
+    dice = {folder.name: held_out_dice(state.network, folder, config) for folder in folders}
     counts = [len(folder.held_out_images) for folder in folders]
     mean = sum(d * n for d, n in zip(dice.values(), counts, strict=True)) / sum(counts)
-    return network.cpu(), PretrainResult(step, seconds, running, mean, dice)
+    return PretrainResult(state.step, state.seconds, state.loss, mean, dice)
 
 
 def schedule(done: float, warm_up: float) -> float:
