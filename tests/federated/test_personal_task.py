@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +15,13 @@ from dsfedmed.exchange.compression import add
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_tasks.evaluate import evaluate
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.site_tasks.personal import best_branch, personal
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.tiny import tiny_plan, tiny_settings
+from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
 
 Weights = dict[str, torch.Tensor]
 
@@ -148,6 +152,25 @@ def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
     kept = read_tensors(site.folder / "personal" / "pfedsam-best.safetensors")
     state = network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in kept.items())
+
+
+def test_a_bundle_that_cannot_be_written_costs_no_score(
+    site: Site, plan: Plan, start: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site lacks the bundle of the promptless SAM: its scores are sent, and the reason with them, without paths."""
+    personal(site, ask(plan, start, 1))
+    bundles = tmp_path / "bundles"
+    shutil.copytree(BUNDLES / plan.light_bundle.folder.name, bundles / plan.light_bundle.folder.name)
+    monkeypatch.setattr(site, "config", replace(site.config, bundles=bundles))
+    request = ask(plan, start, 1)
+    wanted = {"networks": {"pfedsam": "personal"}, "pictures": [], "legacy_eval": False}
+    answer = evaluate(site, Message({**request.info, **wanted}, {}))
+    assert len(answer.info["cases"]["pfedsam"]) == 2
+    assert answer.info["own"] == ["pfedsam"]
+    error = answer.info["unreleased"]["pfedsam"]
+    assert error["where"] == "site_a"
+    assert "bundle" in error["mend"]
+    assert str(tmp_path) not in str(error)
 
 
 def test_old_branches_are_cleared(site: Site, plan: Plan, start: Weights) -> None:

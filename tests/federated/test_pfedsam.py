@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ import torch
 
 from dsfedmed.algorithms.product_mean import UP
 from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.networks.bundle_checks import require_bundle
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.conftest import ROOT
+from tests.federated.conftest import ALONE, ROOT
 from tests.federated.recording import Recording, record_run, stored_rows
 
 pytestmark = pytest.mark.federation
@@ -89,6 +92,33 @@ def test_the_release_is_the_global_branch_as_a_sam_bundle(recording: Recording) 
     assert not any("lora" in name for name in network.state_dict())
     assert not (release / "large_files.yml").exists(), "nothing is to be downloaded"
     assert (ROOT / "bundles" / "promptless_sam_segmentation" / "large_files.yml").exists()
+
+
+@pytest.mark.parametrize("site", SOURCES)
+def test_every_site_has_its_personal_branch_as_a_bundle(recording: Recording, site: str) -> None:
+    """The scored branch itself, frozen layers and experts included, with the site's own test figure."""
+    own = recording.run / "sites" / site / "personal" / "release"
+    require_bundle(own, weights=True)
+    weights = torch.load(own / "models" / "model.pt", weights_only=True)
+    kept = personal_weights(recording, site, "pfedsam-best")
+    assert [name for name in kept if EXPERTS in name]
+    assert all(torch.equal(weights[name], tensor) for name, tensor in kept.items())
+    figures = read_json(own / "configs" / "metadata.json")["eval_metrics"]
+    measured = read_json(recording.run / "results.json")["methods"]["pfedsam"]["per_site"][site]
+    for name in ("dice", "iou", "hd95"):
+        assert figures[f"own site {name}"] == pytest.approx(measured[name]["mean"], abs=1e-4)
+    assert not (recording.run / "sites" / "site_d" / "personal").exists()
+
+
+def test_the_personal_bundle_segments_images_by_its_cards_command(
+    recording: Recording, sites: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
+    folders = ["--dataset_dir", str(sites / "site_a" / "images"), "--output_dir", str(tmp_path / "masks")]
+    own = recording.run / "sites" / "site_a" / "personal" / "release"
+    subprocess.run([*command, *folders], cwd=own, check=True, capture_output=True, env=ALONE)
+    images = [path for path in (sites / "site_a" / "images").iterdir() if path.is_file()]
+    assert len(list((tmp_path / "masks").rglob("*.png"))) == len(images) > 0
 
 
 @pytest.mark.parametrize("site", SOURCES)

@@ -18,6 +18,7 @@ from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_tasks.agreement import own_network
 from dsfedmed.federated.site_tasks.networks import build, load, prefixed
 from dsfedmed.federated.site_tasks.personal import best_branch
+from dsfedmed.federated.site_tasks.personal_release import try_release
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
 
 OWN = {"personal": best_branch, "own": own_network}
@@ -32,6 +33,7 @@ def evaluate(site: Site, request: Message) -> Message:
     answer: dict[str, Any] = {}
     legacy: dict[str, Any] = {}
     own: list[str] = []
+    unreleased: dict[str, dict[str, str]] = {}
     for name, kind in info["networks"].items():
         found = OWN[kind](site, info, name) if kind in OWN else None
         if found is not None:
@@ -53,12 +55,14 @@ def evaluate(site: Site, request: Message) -> Message:
         if name in info["pictures"]:
             _draw(site, name, scored)
         answer[name] = [case.to_dict() for case in cases]
+        if kind == "personal" and found is not None and (failure := try_release(site, info, network, cases)):
+            unreleased[name] = failure
         if info["legacy_eval"]:
             arrays = site.arrays("test", info["light"])
             legacy[name] = asdict(
                 legacy_scores(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
             )
-    return Message({"cases": answer, "legacy": legacy, "own": own})
+    return Message({"cases": answer, "legacy": legacy, "own": own, "unreleased": unreleased})
 
 
 def _draw(site: Site, method: str, scored: list[ScoredImage]) -> None:

@@ -88,6 +88,7 @@ def _ask(
 
     replies = flow.ask("dsf_evaluate", Message(info, tensors), sites=sites, on_reply=check, at_least=0)
     _note_strangers(flow, contenders, replies)
+    _note_unreleased(flow, replies)
     return {site: {"cases": reply.info["cases"], "legacy": reply.info["legacy"]} for site, reply in replies.items()}
 
 
@@ -99,6 +100,14 @@ def _note_strangers(flow: FederatedWorkflow, contenders: dict[str, Contender], r
             if site in replies and name not in replies[site].info.get("own", ()):
                 text = f"it has no network of its own for {name}; the shared one was scored"
                 flow.record.event("missing", text, flow.ledger.stage, None, site)
+
+
+def _note_unreleased(flow: FederatedWorkflow, replies: dict[str, Message]) -> None:
+    """Record a site that could not write the bundle of its own network; its scores count all the same."""
+    for site, reply in replies.items():
+        for name, error in reply.info.get("unreleased", {}).items():
+            text = f"no bundle of its own network for {name}: {error['reason']}. {error['mend']}"
+            flow.record.event("missing", text, flow.ledger.stage, None, site)
 
 
 def _local(flow: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, Any]]]:

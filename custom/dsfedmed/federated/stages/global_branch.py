@@ -39,7 +39,7 @@ def start_global(flow: FederatedWorkflow, plan: Plan) -> Weights:
 def release_global(flow: FederatedWorkflow, plan: Plan, weights: Weights) -> None:
     """Write the global branch, its updates merged into SAM's weights, as a bundle for sites that took no part.
 
-    A personal branch stays at its site, in ``personal/`` of the site's own folder.
+    A personal branch stays at its site, as a bundle in ``personal/release`` of the site's own folder.
     """
     network = _global_network(flow, plan)
     network.load_state_dict(weights, strict=False)
