@@ -21,6 +21,7 @@ from monai.bundle import run as bundle_run
 
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.networks.checkpoints import read_state
+from dsfedmed.networks.personal_sam import personal_definition
 from dsfedmed.networks.release import write_release
 from tests.bundles.conftest import ROOT, blocks, write_site
 from tests.data.conftest import write_image
@@ -28,14 +29,17 @@ from tests.data.conftest import write_image
 ENVIRONMENT = ROOT / ".venv-label"
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
 SIZE = [32, 32]
-# The other bundles, small, and trained only so far that a mask has something in it.
-OTHERS: dict[str, dict[str, Any]] = {
-    "light_flexible_unet_segmentation": {"image_size": [64, 64]},
-    "light_tinysam_segmentation": {"image_size": [64, 64], "learning_rate": 0.001},
-    "promptless_sam_segmentation": {
-        "image_size": [32, 32], "variant": "tiny", "start_weights": "", "tuning": "full", "learning_rate": 0.01,
-    },
+SMALL_SAM: dict[str, Any] = {
+    "image_size": [32, 32], "variant": "tiny", "start_weights": "", "tuning": "full", "learning_rate": 0.01,
 }  # fmt: skip
+EXPERTS = personal_definition({"rank": 4, "alpha": 4.0, "layers": ["qkv", "lin1"]}, experts=2, top_k=1)
+# The other bundles, small, and trained only so far that a mask has something in it; by the name of the release.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "light_flexible_unet": ("light_flexible_unet_segmentation", {"image_size": [64, 64]}),
+    "light_tinysam": ("light_tinysam_segmentation", {"image_size": [64, 64], "learning_rate": 0.001}),
+    "promptless_sam": ("promptless_sam_segmentation", SMALL_SAM),
+    "personal_sam": ("promptless_sam_segmentation", {**SMALL_SAM, "network_def": EXPERTS}),
+}
 START_SECONDS = 400
 
 
@@ -102,8 +106,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "grey_release_segmentation": make_release(folder / "grey", sites / "grey", 1, ("block",)),
         "colour_release_segmentation": make_release(folder / "colour", sites / "colour", 3, ("block", "core")),
     }
-    for bundle, sizes in OTHERS.items():
-        name = bundle.removesuffix("_segmentation")
+    for name, (bundle, sizes) in OTHERS.items():
         release = make_release(folder / name, sites / "grey", 1, ("block",), ROOT / "bundles" / bundle, **sizes)
         releases[f"{name}_release_segmentation"] = release
     for seed in range(3):

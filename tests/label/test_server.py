@@ -24,7 +24,7 @@ from tests.label.conftest import OTHERS, Server
 
 pytestmark = [pytest.mark.monailabel, pytest.mark.timeout(1800)]
 GREY, COLOUR = "grey_release_segmentation", "colour_release_segmentation"
-OTHER_MODELS = tuple(f"{name.removesuffix('_segmentation')}_release_segmentation" for name in OTHERS)
+OTHER_MODELS = tuple(f"{name}_release_segmentation" for name in OTHERS)
 CPU = {"params": json.dumps({"device": "cpu"})}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
