@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,11 @@ def test_the_weights_file_decides_the_start_and_not_the_seed(start_file: Path) -
     )
 
 
-def checked(folder: Path, light_weights: Path | None, bundle: str = TINY_SAM) -> FakeFlow:
+def checked(folder: Path, light_weights: Path | None, bundle: str = TINY_SAM, teacher: Path | None = None) -> FakeFlow:
     """Run the stage "check sites" with two sites that report made-up facts."""
     settings = tiny_settings(image_size=64, light={"bundle": bundle})
     flow = FakeFlow(folder, settings, lambda *_: Message({"facts": FACTS.to_dict()}))
-    flow.config = replace(flow.config, light_weights=light_weights)
+    flow.config = replace(flow.config, light_weights=light_weights, teacher=teacher)
     check_sites(flow)  # type: ignore[arg-type]
     return flow
 
@@ -131,6 +132,18 @@ def test_a_resumed_run_does_not_start_some_methods_elsewhere(start_file: Path, t
     checked(tmp_path, start_file)
     with pytest.raises(CheckpointError, match=r"light_weights: the run began otherwise .*start\.safetensors"):
         checked(tmp_path, None)
+
+
+def test_a_resumed_run_does_not_go_on_with_another_foundation(start_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "two").write_bytes(b"2")
+    flow = checked(tmp_path / "run", start_file, teacher=tmp_path / "one")
+    assert flow.record.data["foundation"]["sha256"] == hashlib.sha256(b"1").hexdigest()
+    checked(tmp_path / "run", start_file, teacher=tmp_path / "one")
+    for other in (tmp_path / "two", None):
+        with pytest.raises(CheckpointError, match="teacher: the run began otherwise"):
+            checked(tmp_path / "run", start_file, teacher=other)
+    assert checked(tmp_path / "without", start_file).record.data["foundation"]["sha256"] is None
 
 
 def test_a_missing_or_wrong_file_stops_the_run_before_any_work(start_file: Path, tmp_path: Path) -> None:

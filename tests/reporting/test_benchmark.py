@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.errors import ConfigError
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs, cost_of, mean_over
 from dsfedmed.reporting.benchmark_pairs import benchmark_pairs
+from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
 from dsfedmed.reporting.methods import BY_KEY
@@ -110,6 +112,28 @@ def test_no_share_of_a_baseline_that_is_not_federated() -> None:
         complete_runs([record(0, 0, 0, method="samfed", cases=renamed, bytes={"entries": entries})])
     )
     assert (pair.method, pair.baseline, pair.bytes_share) == ("samfed", "labels_only", None)
+
+
+def test_runs_of_one_recipe_may_differ_in_seed_held_out_site_and_labels() -> None:
+    first = record(0, 0.6, 0.5, config={"seed": 0, "rounds": 30, "method": {"label_site": "a"}})
+    second = record(1, 0.6, 0.5, config={"seed": 1, "rounds": 30, "method": {"label_site": "b"}})
+    other_method = record(2, 0.6, 0.5, method="samfed", config={"rounds": 40})
+    require_one_recipe([first, second, other_method])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"config": {"rounds": 30, "method": {"rate": 2}}}, r"run-1: differs from run-0 in method\.rate \(2, not 1\)"),
+        ({"config": {"rounds": 30}}, r"method\.rate \(None, not 1\)"),
+        ({"foundation": {"sha256": "b" * 64}}, r"the foundation \(bbbbbbbbbbbb, not aaaaaaaaaaaa\)"),
+        ({"foundation": {}, "method": "samfed"}, r"the foundation \(none, not aaaaaaaaaaaa\)"),
+    ],
+)
+def test_a_run_of_another_recipe_is_named(changes: dict[str, Any], named: str) -> None:
+    common = {"config": {"rounds": 30, "method": {"rate": 1}}, "foundation": {"sha256": "a" * 64}}
+    with pytest.raises(ConfigError, match=named):
+        require_one_recipe([record(0, 0.6, 0.5, **common), record(1, 0.6, 0.5, **{**common, **changes})])
 
 
 def test_the_table_says_what_it_was_made_with() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.workspace import site_names
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
+from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
 from dsfedmed.reporting.record import RECORD_NAME, load_record
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
     cells = list(plan_cells(args))
+    write_benchmark(args.out, cells)
     for number, cell in enumerate(cells, start=1):
         if not args.only_table and not _is_complete(args.out / cell.name):
             print(f"run {number} of {len(cells)}: {cell.name}", flush=True)
@@ -108,8 +110,13 @@ def command(args: argparse.Namespace, cell: Cell) -> list[str]:
 
 
 def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
-    """Write table and picture of the runs that are there; return those that are not complete."""
+    """Write table and picture of the runs that are there; return those that are not complete.
+
+    Raises:
+        ConfigError: the runs are of more than one recipe.
+    """
     records = [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
+    require_one_recipe(records)
     runs = complete_runs(records)
     write_text(out / TABLE, benchmark_markdown(runs, records))
     if (picture := benchmark_figure(benchmark_rows(runs))) is not None:

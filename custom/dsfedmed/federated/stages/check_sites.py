@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dsfedmed.data.facts import SiteFacts, merge_facts
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
@@ -11,7 +13,7 @@ from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.workflow import FederatedWorkflow
 
-LIGHT_START = "light start"
+LIGHT_START, FOUNDATION = "light start", "foundation"
 
 
 def check_sites(flow: FederatedWorkflow, needed: tuple[str, ...] = ("training", "validation", "test")) -> Plan:
@@ -38,24 +40,35 @@ def check_sites(flow: FederatedWorkflow, needed: tuple[str, ...] = ("training", 
         counts = {site: facts[site].counts["training"] for site in flow.sources}
         flow.progress.say(", ".join(f"{site} {count}" for site, count in counts.items()) + " training images")
         plan = make_plan(flow.settings, flow.config, agreed, counts)
-        _fix_light_start(flow, plan)
+        _fix_starts(flow, plan)
         return plan
 
 
-def _fix_light_start(flow: FederatedWorkflow, plan: Plan) -> None:
-    """Record where the light network starts, before any work is done, and refuse another start for a resumed run.
+def _fix_starts(flow: FederatedWorkflow, plan: Plan) -> None:
+    """Record where the light network and the teacher start, before any work is done.
 
     Raises:
-        CheckpointError: the weights file is missing or of another network, or it has changed since the run began:
-            methods that start from different weights cannot be compared.
+        CheckpointError: the light network's weights file is missing or of another network, or either file has changed
+            since the run began: methods that start from different weights cannot be compared.
     """
     network, origin = plan.start_light()
-    start = {"origin": origin, "sha256": digest(trained_tensors(network))}
-    if not flow.store.has(LIGHT_START):
-        flow.store.put(LIGHT_START, start)
-    known = flow.store.get(LIGHT_START).info
+    light = {"origin": origin, "sha256": digest(trained_tensors(network))}
+    given = plan.teacher is not None and plan.teacher.is_file()  # a missing one is told of where it is needed
+    foundation = {
+        "origin": "the file `teacher`" if given else "random start: no `teacher` file is set for the server",
+        "sha256": plan.teacher_foundation["sha256"] if given else None,
+    }
+    _fix(flow, LIGHT_START, light, "light_weights")
+    _fix(flow, FOUNDATION, foundation, "teacher")
+    flow.record.put(light=light, foundation=foundation)
+    flow.progress.say(f"light network: {origin}")
+
+
+def _fix(flow: FederatedWorkflow, name: str, start: dict[str, Any], setting: str) -> None:
+    """Keep where a network starts; refuse another start for a resumed run."""
+    if not flow.store.has(name):
+        flow.store.put(name, start)
+    known = flow.store.get(name).info
     if known["sha256"] != start["sha256"]:
         mend = "Give the file that the run began with, or begin anew in another run folder"
-        raise CheckpointError("light_weights", f"the run began otherwise ({known['origin']})", mend)
-    flow.record.put(light=start)
-    flow.progress.say(f"light network: {origin}")
+        raise CheckpointError(setting, f"the run began otherwise ({known['origin']})", mend)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of one table must be of one recipe: a mean over two recipes, or two foundations, says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.reporting.record import Record
+
+VARIES = frozenset({"seed", "unseen", "preset", "method.label_site"})
+"""Settings that differ between the runs of a table by intent."""
+
+
+def require_one_recipe(records: Sequence[Record]) -> None:
+    """Check that all runs stand on one foundation, and the runs of a workflow on one set of settings.
+
+    Raises:
+        ConfigError: naming the run, what differs, and the run it differs from.
+    """
+    for number, record in enumerate(records):
+        for other in records[:number]:
+            for key, mine, theirs in _differences(record, other):
+                reason = f"differs from {other.run.name} in {key} ({mine}, not {theirs})"
+                mend = "Move the runs of the other recipe away; the same command then makes them anew"
+                raise ConfigError(record.run.name, reason, mend)
+
+
+def _differences(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
+    mine, theirs = _foundation(record), _foundation(other)
+    if mine != theirs:
+        yield "the foundation", mine, theirs
+    if record.method == other.method:
+        settings, others = (dict(_flat(each.mapping("config"))) for each in (record, other))
+        for key in sorted((settings.keys() | others.keys()) - VARIES):
+            if settings.get(key) != others.get(key):
+                yield key, settings.get(key), others.get(key)
+
+
+def _foundation(record: Record) -> str:
+    return str(record.mapping("foundation").get("sha256") or "none")[:12]
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting under its dotted name."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
