@@ -83,8 +83,13 @@ TABLE ?= runs/benchmark
 runs/teacher_small_64.safetensors: | setup
 	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant small --image-size 64 --steps 5000 --out $@
 
-runs/teacher_wide_64.safetensors: | setup
-	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant wide --image-size 64 --steps 5000 --out $@
+runs/shapes/.done: | setup
+	$(BIN)/dsfedmed demo-sites --public-shapes runs/shapes --public-count 3000
+	touch $@
+
+runs/teacher_wide_64.safetensors: runs/shapes/.done
+	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) runs/shapes/polygons runs/shapes/rings runs/shapes/stars \
+		--variant wide --image-size 64 --steps 16000 --out $@
 
 benchmark: setup $(FOUNDATION)   ## every method on DATA, each site held out, every seed: one table, one picture
 	$(BIN)/dsfedmed benchmark --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \

@@ -42,6 +42,13 @@ def test_demo_sites_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture
     assert ["training", "3", "3", "0", "0", "1"] in [line.split() for line in table.splitlines()]
 
 
+def test_shapes_alone_and_nothing_at_all(tmp_path: Path) -> None:
+    assert run(demo_sites, "--public-shapes", str(tmp_path / "public"), "--public-count", "6") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["public"]
+    with pytest.raises(ConfigError, match="no folder is given"):
+        run(demo_sites)
+
+
 def test_a_bad_site_fails_with_the_file_and_the_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(demo_sites, str(tmp_path), *SMALL)
     image = tmp_path / "north/images/training_0001.png"

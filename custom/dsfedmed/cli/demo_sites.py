@@ -4,14 +4,17 @@
 Examples:
   dsfedmed demo-sites workspace/sites
   dsfedmed demo-sites workspace/sites --seed 3 --training 48 --public-shapes workspace/public --public-count 600
+  dsfedmed demo-sites --public-shapes workspace/public --public-count 3000
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from dsfedmed.data.demo import SITES, make_demo_sites
 from dsfedmed.data.demo_public import make_public_shapes
+from dsfedmed.options import require
 
 NAME = "demo-sites"
 HELP = "write made-up site folders"
@@ -19,7 +22,7 @@ HELP = "write made-up site folders"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("out", metavar="OUT", help="folder that gets one folder per site")
+    parser.add_argument("out", metavar="OUT", nargs="?", help="folder that gets one folder per site (none: no sites)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all images (default %(default)s)")
     parser.add_argument("--sites", nargs="+", default=list(SITES), metavar="NAME", help="sites (default: %(default)s)")
     parser.add_argument("--training", type=int, default=48, help="training images per site (default %(default)s)")
@@ -31,9 +34,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the folders and name them."""
+    """Write the folders and name them.
+
+    Raises:
+        ConfigError: nothing was asked for.
+    """
+    require(bool(args.out or args.public_shapes), "demo-sites", "no folder is given", "Give OUT or --public-shapes")
     size = (args.size[0], args.size[1])
-    folders = make_demo_sites(args.out, args.seed, args.sites, args.training, args.validation, args.test, size)
+    folders: list[Path] = []
+    if args.out:
+        folders += make_demo_sites(args.out, args.seed, args.sites, args.training, args.validation, args.test, size)
     if args.public_shapes:
         folders += make_public_shapes(args.public_shapes, args.seed, args.public_count)
     for folder in folders:
