@@ -194,13 +194,17 @@ def test_a_browser_draws_the_mask(server: Server) -> None:
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip(f"no browser here ({', '.join(BROWSERS)})")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=120000", "--dump-dom"]
-    page = subprocess.run(
-        [*command, f"{server.url}/viewer?image=colour0"], capture_output=True, text=True, timeout=300, check=True
-    ).stdout
     model = next(iter(server.ask("GET", "/info/").json()["models"]))
     mask = mask_of(server.ask("POST", f"/infer/{model}?image=colour0&output=image", data=CPU))
-    assert f"colour0: 44 x 30, {int((mask > 0).sum())} pixels in the mask" in page
+    expected = f"colour0: 44 x 30, {int((mask > 0).sum())} pixels in the mask"
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=120000", "--dump-dom"]
+    for _ in range(3):  # the browser's virtual clock can run out while a busy machine still works on the mask
+        page = subprocess.run(
+            [*command, f"{server.url}/viewer?image=colour0"], capture_output=True, text=True, timeout=300, check=True
+        ).stdout
+        if expected in page:
+            break
+    assert expected in page
     assert '<canvas id="mask" width="44" height="30"' in page
 
 
