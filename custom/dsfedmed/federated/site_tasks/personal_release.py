@@ -54,7 +54,7 @@ def release_personal(site: Site, info: dict[str, Any], network: nn.Module, cases
     return write_release(
         site.config.need("bundles") / BUNDLE,
         site.folder / FOLDER,
-        network.state_dict(),
+        {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()},
         overrides,
         facts,
         {"own site": scores},
