@@ -71,6 +71,17 @@ def test_the_same_command_goes_on_with_what_is_not_complete(
     assert len(commands) == before + 1
 
 
+def test_runs_of_two_foundations_are_refused_before_any_other_is_made(
+    sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, sha256 in enumerate("ab"):
+        name, made = f"pfedsam-a-{seed}", {"verdict": "complete", "method": "pfedsam", "sites": ["b"], "unseen": ["a"]}
+        write_json(tmp_path / "out" / name / "record.json", {**made, "name": name, "foundation": {"sha256": sha256}})
+    assert main(words_of(sites, tmp_path / "out", "--seeds", "0", "1", "2", "--unseen", "a")) == 2
+    assert "pfedsam-a-1: differs from pfedsam-a-0 in the foundation (b, not a)" in capsys.readouterr().err
+    assert commands == []
+
+
 def test_unknown_sites_are_refused(sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words_of(sites, tmp_path, "--unseen", "z")) == 2
     assert "z is none of the sites" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.exchange.tensors import TensorSpec, byte_count, check_tensors, digest, specs_of
+from dsfedmed.exchange.tensors import TensorSpec, byte_count, check_tensors, digest, specs_of, under
 
 DTYPES = st.sampled_from([torch.float16, torch.float32, torch.float64, torch.uint8, torch.int64, torch.bool])
 NAMES = st.text("abc.", min_size=1, max_size=5)
@@ -83,6 +83,11 @@ def test_announced_dtypes_can_be_narrowed() -> None:
 def test_a_set_fits_its_own_announcement(tensors: dict[str, Tensor]) -> None:
     specs = {name: TensorSpec(tuple(t.shape), (t.dtype,)) for name, t in tensors.items()}
     assert check_tensors(tensors, specs, "site_a").keys() == tensors.keys()
+
+
+def test_one_set_out_of_several_that_are_kept_as_one() -> None:
+    kept = {"best/a": torch.tensor(1), "best/best/a": torch.tensor(2), "weights/best/a": torch.tensor(3)}
+    assert {name: int(value) for name, value in under(kept, "best/").items()} == {"a": 1, "best/a": 2}
 
 
 def test_bytes_are_counted_by_hand() -> None:

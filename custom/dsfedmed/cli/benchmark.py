@@ -25,7 +25,7 @@ from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
-from dsfedmed.reporting.record import RECORD_NAME, load_record
+from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
 from dsfedmed.store.files import write_text
 
 NAME = "benchmark"
@@ -68,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
     cells = list(plan_cells(args))
-    write_benchmark(args.out, cells)
+    require_one_recipe(_records(args.out, cells))  # before hours of work, and again as runs are added
     for number, cell in enumerate(cells, start=1):
         if not args.only_table and not _is_complete(args.out / cell.name):
             print(f"run {number} of {len(cells)}: {cell.name}", flush=True)
@@ -115,13 +115,17 @@ def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
     Raises:
         ConfigError: the runs are of more than one recipe.
     """
-    records = [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
+    records = _records(out, cells)
     require_one_recipe(records)
     runs = complete_runs(records)
     write_text(out / TABLE, benchmark_markdown(runs, records))
     if (picture := benchmark_figure(benchmark_rows(runs))) is not None:
         write_text(out / PICTURE, picture)
     return [cell for cell in cells if not _is_complete(out / cell.name)]
+
+
+def _records(out: Path, cells: list[Cell]) -> list[Record]:
+    return [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
 
 
 def _is_complete(run_folder: Path) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.exchange.reference import Reference
+from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.averaging import Mean, federated_average
 from dsfedmed.federated.downlink import Broadcast, broadcast
 from dsfedmed.federated.messages import Message
@@ -187,13 +188,9 @@ def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights) -> ArmState:
         return ArmState(start)
     kept: StageResult = flow.store.get(f"arm-{arm.name}")
     numbers = dict(kept.info)
-    reference = Reference(_under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
-    weights, best, optimizer = (_under(kept.tensors, prefix) for prefix in ("weights/", "best/", "optimizer/"))
+    reference = Reference(under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
+    weights, best, optimizer = (under(kept.tensors, prefix) for prefix in ("weights/", "best/", "optimizer/"))
     return ArmState(weights=weights, best=best, reference=reference, optimizer=optimizer, **numbers)
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _facts(arm: Arm) -> tuple[str, ...]:

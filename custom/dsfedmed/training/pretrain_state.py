@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsfedmed.exchange.tensors import under
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
 
@@ -53,11 +54,7 @@ class PretrainState:
         Raises:
             CheckpointError: the optimiser's state is another network's.
         """
-        self.network.load_state_dict(_under(tensors, NETWORK))
-        load_optimizer_state(self.optimizer, _under(tensors, ADAM), "pre-training")
+        self.network.load_state_dict(under(tensors, NETWORK))
+        load_optimizer_state(self.optimizer, under(tensors, ADAM), "pre-training")
         self.draws.set_state(tensors[DRAWS])
         self.step, self.loss, self.seconds = int(info["step"]), float(info["loss"]), float(info["seconds"])
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,10 +13,11 @@ from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.evaluation.protocol import ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
+from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_tasks.agreement import own_network
-from dsfedmed.federated.site_tasks.networks import build, load, prefixed
+from dsfedmed.federated.site_tasks.networks import build, load
 from dsfedmed.federated.site_tasks.personal import best_branch
 from dsfedmed.federated.site_tasks.personal_release import try_release
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
@@ -40,7 +41,7 @@ def evaluate(site: Site, request: Message) -> Message:
             own.append(name)
         network = found or build(site, info, SHARED.get(kind, kind))
         if found is None:
-            load(network, prefixed(request.tensors, name), site.config.device)
+            load(network, under(request.tensors, f"{name}/"), site.config.device)
         scored: list[ScoredImage] = []
         preprocessing = site.bundle(info["light"]).preprocessing()
         cases = score(

@@ -91,8 +91,3 @@ def optimizer_for(site: Site, info: dict[str, Any], kind: str, network: nn.Modul
     if kind == "light":
         return site.bundle(info["light"]).optimizer(network.parameters())
     return torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=info["learning_rate"])
-
-
-def prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with ``prefix/``, without it."""
-    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -15,11 +16,11 @@ from dsfedmed.evaluation.metrics import METRICS, CaseMetrics
 from dsfedmed.federated.site import Site
 from dsfedmed.networks.personal_sam import personal_definition
 from dsfedmed.networks.release import write_release
+from dsfedmed.reporting.summary import stratum
 from dsfedmed.training.personal import PersonalConfig
 
 BUNDLE = "promptless_sam_segmentation"
 FOLDER = "personal/release"
-IN_PERCENT = {"dice": 100.0, "iou": 100.0}
 
 
 def try_release(
@@ -49,8 +50,7 @@ def release_personal(site: Site, info: dict[str, Any], network: nn.Module, cases
         "variant": teacher["variant"],
         "network_def": personal_definition(info["foundation"]["low_rank"], config.experts, config.top_k),
     }
-    values = {name: [value for case in cases for value in getattr(case, name)] for name in METRICS}
-    scores = {name: sum(found) / len(found) * IN_PERCENT.get(name, 1.0) for name, found in values.items()}
+    scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     return write_release(
         site.config.need("bundles") / BUNDLE,
         site.folder / FOLDER,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.exchange.compression import difference, pack
+from dsfedmed.exchange.tensors import under
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import Message
@@ -16,7 +17,6 @@ from dsfedmed.federated.site_tasks.networks import (
     copied_tensors,
     load,
     optimizer_for,
-    prefixed,
     trained_tensors,
 )
 from dsfedmed.federated.site_tasks.soft_labels import synthetic_source
@@ -57,7 +57,7 @@ def local(site: Site, request: Message) -> Message:
     """Train the light network on the site's images alone; its own validation picks the epoch."""
     info = request.info
     network = build(site, info, "light")
-    load(network, prefixed(request.tensors, "weights"), site.config.device)
+    load(network, under(request.tensors, "weights/"), site.config.device)
     optimizer = optimizer_for(site, info, "light", network)
     best, best_epoch, best_weights, steps = -1.0, 0, trained_tensors(network), 0
     for epoch in range(1, info["epochs"] + 1):

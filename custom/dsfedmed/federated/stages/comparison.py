@@ -9,7 +9,7 @@ from typing import Any
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
-from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.exchange.tensors import check_tensors, specs_of, under
 from dsfedmed.federated.arm import Arm, ArmState, NetworkKind, open_arm, record_choice, train_until
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
@@ -144,8 +144,7 @@ def _local(flow: FederatedWorkflow, plan: Plan) -> dict[str, Contender]:
     result = flow.once("compare local", make, "comparison")
     contenders = {}
     for site in result.info["sites"]:
-        prefix = f"{site}/"
-        weights = {n.removeprefix(prefix): t for n, t in result.tensors.items() if n.startswith(prefix)}
+        weights = under(result.tensors, f"{site}/")
         contenders[f"local@{site}"] = Contender(weights, "light", (site, *flow.unseen))
     return contenders
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import select_from_pool
-from dsfedmed.exchange.tensors import digest
+from dsfedmed.exchange.tensors import digest, under
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors
@@ -177,10 +177,10 @@ class Distillation:
             return
         state = self.flow.store.get(STATE)
         self.round, self.distiller.epoch = state.info["round"], state.info["epoch"]
-        self._teacher.load_state_dict(_under(state.tensors, "teacher/"))
-        load_optimizer_state(self.distiller.teacher_optimizer, _under(state.tensors, "adam.teacher/"), STATE)
-        load_optimizer_state(self.distiller.student_optimizer, _under(state.tensors, "adam.light/"), STATE)
-        self._light = _under(state.tensors, "light/")
+        self._teacher.load_state_dict(under(state.tensors, "teacher/"))
+        load_optimizer_state(self.distiller.teacher_optimizer, under(state.tensors, "adam.teacher/"), STATE)
+        load_optimizer_state(self.distiller.student_optimizer, under(state.tensors, "adam.light/"), STATE)
+        self._light = under(state.tensors, "light/")
         if state.info["selected"] is not None:
             levels = state.tensors["levels"]
             self.soft_labels = SoftLabels(state.info["selected"], levels, digest({"levels": levels}))
@@ -202,7 +202,3 @@ def _entry(round_number: int, record: DistillationRecord) -> dict[str, Any]:
         "selected": record.selected,
         "pool": record.pool,
     }
-
-
-def _under(tensors: Weights, prefix: str) -> Weights:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

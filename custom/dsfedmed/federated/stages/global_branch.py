@@ -9,6 +9,7 @@ from dsfedmed.algorithms.product_mean import ProductMean
 from dsfedmed.federated.arm import Arm
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.federated.site_tasks.personal_release import BUNDLE
 from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.release import release_bundle
 from dsfedmed.federated.stages.teacher import start_teacher
@@ -17,8 +18,6 @@ from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.lora import merge_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.training.personal import PersonalConfig
-
-BUNDLE = "promptless_sam_segmentation"
 
 
 def global_arm(flow: FederatedWorkflow, config: PersonalConfig) -> Arm:
