@@ -71,6 +71,20 @@ def test_the_same_command_goes_on_with_what_is_not_complete(
     assert len(commands) == before + 1
 
 
+def test_records_that_are_kept_spare_their_runs_on_another_machine(
+    sites: Path, tmp_path: Path, commands: list[list[str]]
+) -> None:
+    kept = tmp_path / "kept"
+    first = words_of(sites, tmp_path / "out", "--seeds", "0", "--unseen", "a", "--records", str(kept))
+    assert main(first) == 1
+    assert sorted(path.name for path in kept.iterdir()) == ["dsfedmed-a-0", "pfedsam-a-0"], "complete runs alone"
+    other = tmp_path / "other"
+    before = len(commands)
+    assert main(words_of(sites, other, "--seeds", "0", "--unseen", "a", "--records", str(kept))) == 1
+    assert [Path(c[c.index("--out") + 1]).name for c in commands[before:]] == ["samfed-a-0"]
+    assert "held out, seed 0" in (other / "benchmark.md").read_text()
+
+
 def test_runs_of_two_foundations_are_refused_before_any_other_is_made(
     sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

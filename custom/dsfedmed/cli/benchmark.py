@@ -3,9 +3,12 @@
 
 Each site is held out in turn (or those named by --unseen). A run that is complete is not done again, and an interrupted
 one goes on, so the command may be repeated until all runs are there; table and picture are written after each of them.
+A table of many hours can be made on more than one machine: with --records each complete run's record is copied to that
+folder, and a run whose record stands there is not done again.
 
-Example:
+Examples:
   dsfedmed benchmark --sites DIR --teacher teacher.safetensors --out runs/benchmark
+  dsfedmed benchmark --sites DIR --teacher teacher.safetensors --out runs/benchmark --records shared/records --seeds 1
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
     parser.add_argument("--teacher", type=Path, help="weights of the foundation, for every method that has one")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the picture")
+    parser.add_argument("--records", type=Path, metavar="DIR", help="records of complete runs, kept beside --out")
     parser.add_argument("--unseen", nargs="+", metavar="SITE", help="sites to hold out, one after another (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="workflows (all)")
@@ -68,13 +72,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
     cells = list(plan_cells(args))
-    require_one_recipe(_records(args.out, cells))  # before hours of work, and again as runs are added
+    require_one_recipe(_records(args, cells))  # before hours of work, and again as runs are added
     for number, cell in enumerate(cells, start=1):
-        if not args.only_table and not _is_complete(args.out / cell.name):
+        if not args.only_table and not _is_complete(args, cell):
             print(f"run {number} of {len(cells)}: {cell.name}", flush=True)
             subprocess.run(command(args, cell), env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
-            write_benchmark(args.out, cells)
-    lacking = write_benchmark(args.out, cells)
+            write_benchmark(args, cells)
+    lacking = write_benchmark(args, cells)
     print((args.out / TABLE).read_text(encoding="utf-8"))
     for cell in lacking:
         print(f"not complete: {cell.name}; the same command goes on with it", file=sys.stderr)
@@ -109,25 +113,35 @@ def command(args: argparse.Namespace, cell: Cell) -> list[str]:
     return words + [word for text in args.set for word in ("--set", text)]
 
 
-def write_benchmark(out: Path, cells: list[Cell]) -> list[Cell]:
-    """Write table and picture of the runs that are there; return those that are not complete.
+def write_benchmark(args: argparse.Namespace, cells: list[Cell]) -> list[Cell]:
+    """Write table and picture of the runs that are there, keep their records; return what is not complete.
 
     Raises:
         ConfigError: the runs are of more than one recipe.
     """
-    records = _records(out, cells)
+    records = _records(args, cells)
     require_one_recipe(records)
     runs = complete_runs(records)
-    write_text(out / TABLE, benchmark_markdown(runs, records))
+    write_text(args.out / TABLE, benchmark_markdown(runs, records))
     if (picture := benchmark_figure(benchmark_rows(runs))) is not None:
-        write_text(out / PICTURE, picture)
-    return [cell for cell in cells if not _is_complete(out / cell.name)]
+        write_text(args.out / PICTURE, picture)
+    if args.records is not None:
+        for record, _ in runs:
+            write_text(args.records / record.run.name / RECORD_NAME, json.dumps(record.data, sort_keys=True) + "\n")
+    return [cell for cell in cells if not _is_complete(args, cell)]
 
 
-def _records(out: Path, cells: list[Cell]) -> list[Record]:
-    return [load_record(out / cell.name) for cell in cells if (out / cell.name / RECORD_NAME).exists()]
+def _records(args: argparse.Namespace, cells: list[Cell]) -> list[Record]:
+    return [record for cell in cells if (record := _record(args, cell)) is not None]
 
 
-def _is_complete(run_folder: Path) -> bool:
-    path = run_folder / RECORD_NAME
-    return path.exists() and json.loads(path.read_text(encoding="utf-8")).get("verdict") == "complete"
+def _record(args: argparse.Namespace, cell: Cell) -> Record | None:
+    """Return a run's record: the complete one, wherever it is kept, or that of the run in --out; None without any."""
+    folders = [folder / cell.name for folder in (args.out, args.records) if folder is not None]
+    found = [load_record(folder) for folder in folders if (folder / RECORD_NAME).exists()]
+    return next((record for record in found if record.complete), found[0] if found else None)
+
+
+def _is_complete(args: argparse.Namespace, cell: Cell) -> bool:
+    record = _record(args, cell)
+    return record is not None and record.complete
