@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from dsfedmed.errors import ConfigError
@@ -44,6 +44,15 @@ def require(condition: bool, where: str, reason: str, mend: str) -> None:
 def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise ``ConfigError`` unless ``value`` is one of ``choices``."""
     require(value in choices, where, f"{value!r} is not a choice", f"Use one of {', '.join(choices)}")
+
+
+def dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting of nested sections under its dotted name, such as ("light.batch_size", 16)."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _nearest(key: str, names: list[str]) -> str:

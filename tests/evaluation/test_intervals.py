@@ -11,7 +11,7 @@ from dsfedmed.evaluation.intervals import Stratum, bootstrap_mean, mean_interval
 values = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values, st.integers(0, 1000))
 def test_the_interval_holds_the_values_range_and_is_replayable(found: list[float], seed: int) -> None:
     interval = bootstrap_mean(found, seed=seed)

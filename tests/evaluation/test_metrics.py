@@ -56,7 +56,7 @@ def test_shapes_that_differ_are_refused() -> None:
         case_metrics(torch.zeros(1, 4, 4), torch.zeros(1, 4, 5))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**20), st.integers(1, 3))
 def test_properties(seed: int, classes: int) -> None:
     generator = torch.Generator().manual_seed(seed)

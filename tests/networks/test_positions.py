@@ -12,7 +12,7 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 from dsfedmed.networks.positions import fit_positions, resize_absolute, resize_relative
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(old=st.integers(2, 20), new=st.integers(2, 20), seed=st.integers(0, 99))
 def test_relative_rows_are_those_segment_anything_makes_at_each_forward(old: int, new: int, seed: int) -> None:
     table = torch.randn(2 * old - 1, 6, generator=torch.Generator().manual_seed(seed))
@@ -28,7 +28,7 @@ def test_relative_rows_by_hand() -> None:
     torch.testing.assert_close(resize_relative(table, 5), torch.tensor([[0.0], [0.8], [2.0], [3.2], [4.0]]))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(old=st.integers(2, 16), new=st.integers(1, 32), value=st.floats(-2, 2))
 def test_a_constant_table_stays_constant(old: int, new: int, value: float) -> None:
     resized = resize_absolute(torch.full((1, old, old, 3), value), new)

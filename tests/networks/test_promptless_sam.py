@@ -80,7 +80,7 @@ def test_several_classes_are_a_convolution_over_the_mask_channels(tiny_two: Prom
     assert logits.shape == (2, 2, 32, 32)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(batch=st.integers(1, 5), seed=st.integers(0, 1000))
 def test_samples_of_a_batch_do_not_see_each_other(batch: int, seed: int) -> None:
     network = build_promptless_sam("tiny", 32, 2).eval()

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeded tiny networks; property tests without a deadline, since machines are busy."""
+"""Seeded tiny networks."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import settings
 
 from tests.training.tiny_networks import TinyLight, TinyTeacher
-
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -14,21 +14,18 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsfedmed.benchmarks.grid import Grid, JobRun, job_command
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.workspace import site_names
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.figures.benchmark import benchmark_figure
-from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
 from dsfedmed.store.files import write_text
 
 NAME = "benchmark"
@@ -71,18 +68,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
-    cells = list(plan_cells(args))
-    require_one_recipe(_records(args, cells))  # before hours of work, and again as runs are added
-    for number, cell in enumerate(cells, start=1):
-        if not args.only_table and not _is_complete(args, cell):
-            print(f"run {number} of {len(cells)}: {cell.name}", flush=True)
-            subprocess.run(command(args, cell), env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
-            write_benchmark(args, cells)
-    lacking = write_benchmark(args, cells)
+    grid = Grid(tuple(job_of(args, cell) for cell in plan_cells(args)), args.out, args.records)
+    require_one_recipe(grid.found())  # before hours of work, and again as runs are added
+    if not args.only_table:
+        grid.make(lambda: write_benchmark(grid))
+    write_benchmark(grid)
     print((args.out / TABLE).read_text(encoding="utf-8"))
-    for cell in lacking:
-        print(f"not complete: {cell.name}; the same command goes on with it", file=sys.stderr)
-    return 1 if lacking else 0
+    for lacking in grid.lacking():
+        print(f"not complete: {lacking.name}; the same command goes on with it", file=sys.stderr)
+    return 1 if grid.lacking() else 0
 
 
 def plan_cells(args: argparse.Namespace) -> Iterator[Cell]:
@@ -103,45 +97,25 @@ def plan_cells(args: argparse.Namespace) -> Iterator[Cell]:
                 yield Cell(method, unseen, seed, label)
 
 
-def command(args: argparse.Namespace, cell: Cell) -> list[str]:
-    """Return the command of one run."""
-    words = [sys.executable, str(args.jobs / cell.method / "job.py"), "--sites", str(args.sites)]
-    words += ["--unseen", cell.unseen, "--preset", args.preset, "--seed", str(cell.seed)]
-    words += ["--server-threads", str(args.server_threads), "--out", str(args.out / cell.name)]
+def job_of(args: argparse.Namespace, cell: Cell) -> JobRun:
+    """Return a cell's run."""
+    words = ["--unseen", cell.unseen, "--preset", args.preset, "--seed", str(cell.seed)]
+    words += ["--server-threads", str(args.server_threads)]
     words += ["--teacher", str(args.teacher)] if args.teacher else []
     words += ["--label-site", cell.label_site] if cell.method == "samfed" else []
-    return words + [word for text in args.set for word in ("--set", text)]
+    words += [word for text in args.set for word in ("--set", text)]
+    return JobRun(cell.name, job_command(sys.executable, args.jobs, cell.method, args.sites, words))
 
 
-def write_benchmark(args: argparse.Namespace, cells: list[Cell]) -> list[Cell]:
-    """Write table and picture of the runs that are there, keep their records; return what is not complete.
+def write_benchmark(grid: Grid) -> None:
+    """Write table and picture of the runs that are there.
 
     Raises:
         ConfigError: the runs are of more than one recipe.
     """
-    records = _records(args, cells)
+    records = grid.found()
     require_one_recipe(records)
     runs = complete_runs(records)
-    write_text(args.out / TABLE, benchmark_markdown(runs, records))
+    write_text(grid.out / TABLE, benchmark_markdown(runs, records))
     if (picture := benchmark_figure(benchmark_rows(runs))) is not None:
-        write_text(args.out / PICTURE, picture)
-    if args.records is not None:
-        for record, _ in runs:
-            write_text(args.records / record.run.name / RECORD_NAME, json.dumps(record.data, sort_keys=True) + "\n")
-    return [cell for cell in cells if not _is_complete(args, cell)]
-
-
-def _records(args: argparse.Namespace, cells: list[Cell]) -> list[Record]:
-    return [record for cell in cells if (record := _record(args, cell)) is not None]
-
-
-def _record(args: argparse.Namespace, cell: Cell) -> Record | None:
-    """Return a run's record: the complete one, wherever it is kept, or that of the run in --out; None without any."""
-    folders = [folder / cell.name for folder in (args.out, args.records) if folder is not None]
-    found = [load_record(folder) for folder in folders if (folder / RECORD_NAME).exists()]
-    return next((record for record in found if record.complete), found[0] if found else None)
-
-
-def _is_complete(args: argparse.Namespace, cell: Cell) -> bool:
-    record = _record(args, cell)
-    return record is not None and record.complete
+        write_text(grid.out / PICTURE, picture)

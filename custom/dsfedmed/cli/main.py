@@ -24,6 +24,7 @@ COMMANDS = (
     "report",
     "table",
     "benchmark",
+    "ablation",
     "bench",
     "gpu_check",
     "check_bundle",

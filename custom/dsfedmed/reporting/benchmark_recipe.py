@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.options import dotted
 from dsfedmed.reporting.record import Record
 
 VARIES = frozenset({"seed", "unseen", "preset", "method.label_site"})
@@ -32,7 +33,7 @@ def _differences(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]
     if mine != theirs:
         yield "the foundation", mine, theirs
     if record.method == other.method:
-        settings, others = (dict(_flat(each.mapping("config"))) for each in (record, other))
+        settings, others = (dict(dotted(each.mapping("config"))) for each in (record, other))
         for key in sorted((settings.keys() | others.keys()) - VARIES):
             if settings.get(key) != others.get(key):
                 yield key, settings.get(key), others.get(key)
@@ -40,12 +41,3 @@ def _differences(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]
 
 def _foundation(record: Record) -> str:
     return str(record.mapping("foundation").get("sha256") or "none")[:12]
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every setting under its dotted name."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value

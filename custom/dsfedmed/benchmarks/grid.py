@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many runs of jobs, one after another or some at once; what is complete is not done again.
+
+A run's folder holds its record. Complete records may also be kept in a second folder, small enough to be handed on, so
+that a table of many hours can be made on more than one machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
+from dsfedmed.store.files import write_text
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One run: the name of its folder, and its command without ``--out``."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a table.
+
+    Attributes:
+        runs: in the order in which they are made.
+        out: gets one folder per run.
+        records: keeps the records of complete runs, or None.
+    """
+
+    runs: tuple[JobRun, ...]
+    out: Path
+    records: Path | None = None
+
+    def found(self) -> list[Record]:
+        """Return the record of every run that has one."""
+        return [record for run in self.runs if (record := self.record(run)) is not None]
+
+    def lacking(self) -> list[JobRun]:
+        """Return the runs that are not complete."""
+        return [run for run in self.runs if (record := self.record(run)) is None or not record.complete]
+
+    def record(self, run: JobRun) -> Record | None:
+        """Return a run's complete record, wherever it is kept, or that of an unfinished run; None without any."""
+        folders = [folder / run.name for folder in (self.out, self.records) if folder is not None]
+        found = [load_record(folder) for folder in folders if (folder / RECORD_NAME).exists()]
+        return next((record for record in found if record.complete), found[0] if found else None)
+
+    def make(self, after_each: Callable[[], object], at_once: int = 1) -> None:
+        """Make what is lacking, ``at_once`` runs at a time; ``after_each`` is never called twice at a time.
+
+        A run that fails is left as it is and the next is made; the same call goes on with it later.
+        """
+        lacking, one_at_a_time = self.lacking(), Lock()
+
+        def one(numbered: tuple[int, JobRun]) -> None:
+            number, run = numbered
+            print(f"run {number} of {len(lacking)}: {run.name}", flush=True)
+            words = [*run.command, "--out", str(self.out / run.name)]
+            subprocess.run(words, env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
+            with one_at_a_time:
+                self.keep()
+                after_each()
+
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
+            list(pool.map(one, enumerate(lacking, start=1)))
+
+    def keep(self) -> None:
+        """Copy the records of complete runs to where they are kept."""
+        for record in self.found() if self.records is not None else []:
+            if record.complete and self.records is not None:
+                kept = self.records / record.run.name / RECORD_NAME
+                write_text(kept, json.dumps(record.data, sort_keys=True) + "\n")
+
+
+def job_command(python: str, jobs: Path, method: str, sites: Path, words: Sequence[str]) -> tuple[str, ...]:
+    """Return the command of a job: the interpreter, the job's script, its sites and what else it is given."""
+    return (python, str(jobs / method / "job.py"), "--sites", str(sites), *words)

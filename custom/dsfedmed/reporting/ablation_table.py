@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An ablation as markdown: what each change does to DSFedMed's lead over FedAvg."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsfedmed.evaluation.intervals import Interval
+from dsfedmed.reporting.ablation import BUDGETS, GROUPS, AblationRow
+from dsfedmed.reporting.benchmark import mean_text
+from dsfedmed.reporting.units import seconds_text
+
+BUDGET_NAMES = {"equal_rounds": "equal rounds", "equal_steps": "equal steps"}
+NOTE = (
+    "Validation: mean Dice of the source sites' validation parts at the round that they select, percent; its gains are "
+    "DSFedMed minus FedAvg of the same run, points, mean over runs ± half of the 95 % t interval (none for one run). "
+    "Time: DSFedMed's own stages."
+)
+TEST_NOTE = "Test: the same differences on the test parts, with 95 % bootstrap intervals over patients and seeds."
+
+
+def ablation_markdown(rows: Sequence[AblationRow], lacking: Sequence[str], test: bool = False) -> str:
+    """Return the table, how to read it, and which runs are not there.
+
+    Args:
+        rows: in the table's order.
+        lacking: names of runs that are not complete.
+        test: with the columns of test figures.
+    """
+    head = ["change", "validation Dice", *(f"gain at {BUDGET_NAMES[budget]}" for budget in BUDGETS)]
+    if test:
+        head += [f"test, {group}, {BUDGET_NAMES[budget]}" for budget in BUDGETS for group in GROUPS]
+        head += ["teacher before, after"]
+    head += ["time", "runs"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(_line(row, test) for row in rows)]
+    lines += ["", f"{NOTE} {TEST_NOTE}" if test else NOTE]
+    if lacking:
+        lines += ["", f"Not complete: {', '.join(lacking)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: AblationRow, test: bool) -> str:
+    cells = [row.name.replace("|", "\\|"), mean_text(row.validation)]
+    cells += [mean_text(row.gains[budget], signed=True) for budget in BUDGETS]
+    if test:
+        cells += [_interval_text(row.tests[budget, group]) for budget in BUDGETS for group in GROUPS]
+        cells += [", ".join("-" if dice is None else f"{dice:.1f}" for dice in row.teacher)]
+    return f"| {' | '.join([*cells, seconds_text(row.seconds), str(row.runs)])} |"
+
+
+def _interval_text(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
