@@ -10,7 +10,7 @@ SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
 POC ?= runs/poc
 
-.PHONY: help setup demo test check lint types benchmark bench bench-wire gpu-check label-setup label-test poc \
+.PHONY: help setup demo test check lint types benchmark ablation bench bench-wire gpu-check label-setup label-test poc \
 	deployment-test prov-test clean
 
 help:            ## list the targets
@@ -71,7 +71,8 @@ types: setup     ## mypy --strict
 check: lint types test   ## everything CI could ask
 
 # Every method on real sites, each held out in turn: make benchmark DATA=DIR PUBLIC="DIR/polyp DIR/skin"
-# An interrupted benchmark goes on with the same command. HOLD="site_x" and SEEDS="0" make it shorter.
+# An interrupted benchmark goes on with the same command. HOLD="site_x" and SEEDS="0" make it shorter; RECORDS=DIR keeps
+# the records of complete runs, from which another machine goes on.
 DATA ?= $(SITES)
 HOLD ?=
 SEEDS ?= 0 1 2
@@ -79,6 +80,7 @@ UNSEEN ?= site_d
 TEACHER ?= runs/teacher_small_64.safetensors
 FOUNDATION ?= runs/teacher_wide_64.safetensors
 TABLE ?= runs/benchmark
+RECORDS ?=
 
 runs/teacher_small_64.safetensors: | setup
 	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) --variant small --image-size 64 --steps 5000 --out $@
@@ -93,7 +95,11 @@ runs/teacher_wide_64.safetensors: runs/shapes/.done
 
 benchmark: setup $(FOUNDATION)   ## every method on DATA, each site held out, every seed: one table, one picture
 	$(BIN)/dsfedmed benchmark --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
-		$(if $(HOLD),--unseen $(HOLD)) --out $(TABLE)
+		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out $(TABLE)
+
+ablation: setup $(TEACHER)   ## DSFedMed's recipe, one change a row (jobs/dsfedmed/ablation.yaml), by source validation
+	$(BIN)/dsfedmed ablation --sites $(DATA) --teacher $(TEACHER) --seeds $(SEEDS) \
+		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out runs/ablation
 
 # Tables of time and memory: nothing else should run meanwhile. The last needs sites and a teacher, as `benchmark`.
 BENCH ?= runs/bench
