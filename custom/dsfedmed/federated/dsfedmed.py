@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dsfedmed.federated.stages.centralised import site_folders
-from dsfedmed.federated.stages.check_sites import check_sites
+from dsfedmed.federated.stages.check_sites import check_sites, require_auditors
 from dsfedmed.federated.stages.comparison import Contender, compare, compared_stages
 from dsfedmed.federated.stages.evaluation import evaluate
 from dsfedmed.federated.stages.generators import fit_branches, frozen_base, trains_base
@@ -34,6 +34,7 @@ class DSFedMed(FederatedWorkflow):
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
         plan = check_sites(self)
+        require_auditors(self)
         if self.settings.compare.centralised:
             site_folders(self)  # where it cannot be done, say so before hours of work
         base = frozen_base(self, plan)

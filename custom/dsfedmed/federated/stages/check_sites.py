@@ -12,6 +12,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_tasks.networks import trained_tensors
 from dsfedmed.federated.workflow import FederatedWorkflow
+from dsfedmed.generator.audit import MINIMUM_HELD_OUT
 
 LIGHT_START, FOUNDATION = "light start", "foundation"
 
@@ -42,6 +43,24 @@ def check_sites(flow: FederatedWorkflow, needed: tuple[str, ...] = ("training", 
         plan = make_plan(flow.settings, flow.config, agreed, counts)
         _fix_starts(flow, plan)
         return plan
+
+
+def require_auditors(flow: FederatedWorkflow) -> None:
+    """See that enough sites can audit a synthetic set, before hours of work on one.
+
+    Raises:
+        DataError: fewer than ``min_sites`` source sites have the validation images that the copy check needs.
+    """
+    counts = {site: flow.record.data["facts"][site]["counts"]["validation"] for site in flow.sources}
+    unable = {site: count for site, count in counts.items() if count < MINIMUM_HELD_OUT}
+    said = ", ".join(f"{site} {count}" for site, count in unable.items())
+    reason = f"{said}: fewer than the {MINIMUM_HELD_OUT} validation images that the audit's copy check needs"
+    if len(counts) - len(unable) < flow.settings.min_sites:
+        mend = f"Give {flow.settings.min_sites} source sites that many"
+        raise DataError("check sites", reason, mend)
+    if unable:
+        nothing = "nobody looks for copies of their images in the set, and they train without it"
+        flow.progress.say(f"{reason}; {nothing}")
 
 
 def _fix_starts(flow: FederatedWorkflow, plan: Plan) -> None:
