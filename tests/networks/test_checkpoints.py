@@ -34,7 +34,8 @@ def test_what_is_saved_loads_again(tmp_path: Path, suffix: str) -> None:
     )
     assert set(report.loaded) == set(source.state_dict())
     assert report.missing == report.unexpected == report.dropped == ()
-    assert "4 tensors loaded" in report.summary()
+    assert report.summary() == f"weights{suffix}: 4 tensors loaded.", "no folder: it goes into records"
+    assert load_weights(target, path, "teacher").source == f"teacher: weights{suffix}"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 

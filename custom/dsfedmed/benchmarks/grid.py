@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
 from dsfedmed.store.files import write_text
@@ -59,26 +59,39 @@ class Grid:
     def make(self, after_each: Callable[[], object], at_once: int = 1) -> None:
         """Make what is lacking, ``at_once`` runs at a time; ``after_each`` is never called twice at a time.
 
-        A run that fails is left as it is and the next is made; the same call goes on with it later.
+        A run that fails is left as it is and the next is made; the same call goes on with it later. An error of
+        ``after_each``, or an interrupt, ends it: runs that have not begun are not begun.
         """
-        lacking, one_at_a_time = self.lacking(), Lock()
+        lacking, one_at_a_time, ended = self.lacking(), Lock(), Event()
 
         def one(numbered: tuple[int, JobRun]) -> None:
             number, run = numbered
+            if ended.is_set():
+                return
             print(f"run {number} of {len(lacking)}: {run.name}", flush=True)
             words = [*run.command, "--out", str(self.out / run.name)]
             subprocess.run(words, env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
-            with one_at_a_time:
-                self.keep()
-                after_each()
+            try:
+                with one_at_a_time:
+                    self.keep()
+                    after_each()
+            except BaseException:
+                ended.set()
+                raise
 
-        with ThreadPoolExecutor(max_workers=at_once) as pool:
+        pool = ThreadPoolExecutor(max_workers=at_once)
+        try:
             list(pool.map(one, enumerate(lacking, start=1)))
+        finally:
+            ended.set()  # an interrupt comes here, and not to the threads
+            pool.shutdown(cancel_futures=True)
 
     def keep(self) -> None:
         """Copy the records of complete runs to where they are kept."""
-        for record in self.found() if self.records is not None else []:
-            if record.complete and self.records is not None:
+        if self.records is None:
+            return
+        for record in self.found():
+            if record.complete and record.run.parent != self.records:
                 kept = self.records / record.run.name / RECORD_NAME
                 write_text(kept, json.dumps(record.data, sort_keys=True) + "\n")
 

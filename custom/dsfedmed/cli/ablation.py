@@ -19,7 +19,7 @@ from pathlib import Path
 from dsfedmed.benchmarks.ablation_rows import AblationChange, read_rows
 from dsfedmed.benchmarks.grid import Grid, JobRun, job_command
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.workspace import site_names
+from dsfedmed.federated.workspace import require_sites
 from dsfedmed.reporting.ablation import METHOD, ablation_row
 from dsfedmed.reporting.ablation_table import ablation_markdown
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
@@ -87,10 +87,7 @@ def _grid(args: argparse.Namespace, change: AblationChange) -> Grid:
     Raises:
         ConfigError: a site is named that is not there.
     """
-    names = site_names(args.sites)
-    unknown = next((site for site in args.unseen or [] if site not in names), None)
-    if unknown is not None:
-        raise ConfigError("ablation", f"{unknown} is none of the sites", f"Sites: {', '.join(names)}")
+    names = require_sites(args.sites, args.unseen or [], "ablation")
     runs = []
     for seed in args.seeds:
         for unseen in args.unseen or names:

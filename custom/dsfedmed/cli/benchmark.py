@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsfedmed.benchmarks.grid import Grid, JobRun, job_command
-from dsfedmed.errors import ConfigError
-from dsfedmed.federated.workspace import site_names
+from dsfedmed.federated.workspace import require_sites
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
@@ -85,10 +84,8 @@ def plan_cells(args: argparse.Namespace) -> Iterator[Cell]:
     Raises:
         ConfigError: a site is named that is not there.
     """
-    names = site_names(args.sites)
-    for site in [*(args.unseen or []), *([args.label_site] if args.label_site else [])]:
-        if site not in names:
-            raise ConfigError("benchmark", f"{site} is none of the sites", f"Sites: {', '.join(names)}")
+    asked = [*(args.unseen or []), *([args.label_site] if args.label_site else [])]
+    names = require_sites(args.sites, asked, "benchmark")
     for seed in args.seeds:
         for unseen in args.unseen or names:
             sources = [name for name in names if name != unseen]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 
-from dsfedmed.errors import DataError
+from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.site_config import FILE_NAME
 from dsfedmed.store.files import write_atomic, write_json
 
@@ -56,6 +57,20 @@ def site_names(folder: Path) -> list[str]:
     if not names:
         mend = "Give a folder with one folder per site, or make some with `dsfedmed demo-sites`"
         raise DataError(folder, "holds no site folder with a datalist.json", mend)
+    return names
+
+
+def require_sites(folder: Path, asked: Sequence[str], where: str) -> list[str]:
+    """Return the names of all sites, once every site that was asked for is among them.
+
+    Raises:
+        ConfigError: a site is asked for that is not there.
+        DataError: as `site_names`.
+    """
+    names = site_names(folder)
+    for site in asked:
+        if site not in names:
+            raise ConfigError(where, f"{site} is none of the sites", f"Sites: {', '.join(names)}")
     return names
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +26,7 @@ class KeyReport:
     """What became of every key.
 
     Attributes:
-        source: the file, or the site, that the weights came from.
+        source: the file, without its folder, or the site that the weights came from; the report goes into records.
         loaded: keys copied into the network.
         missing: keys of the network that the file does not have (they keep their start values).
         unexpected: keys of the file that the network does not have.
@@ -116,7 +116,8 @@ def load_weights(
             that are not finite. The network is unchanged then.
     """
     state, name = read_state(path, where), _name(Path(path), where)
-    return load_state(network, state, name, allow_head_change=allow_head_change, allow_resize=allow_resize)
+    report = load_state(network, state, name, allow_head_change=allow_head_change, allow_resize=allow_resize)
+    return replace(report, source=_name(Path(Path(path).name), where))
 
 
 def load_state(

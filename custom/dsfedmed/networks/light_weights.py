@@ -33,7 +33,7 @@ def load_light_weights(network: nn.Module, path: Path | str, where: str = "light
     if isinstance(network, TinySam) and is_reference_state(state):
         state, left_out = from_reference(state, network, name)
     report = load_state(network, state, name, allow_head_change=True)
-    return replace(report, dropped=report.dropped + left_out)
+    return replace(report, source=f"{where}: {Path(path).name}", dropped=report.dropped + left_out)
 
 
 def start_from(network: nn.Module, path: str = "") -> KeyReport | None:
