@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.stages.distillation import Distillation
 from dsfedmed.federated.stages.rounds import start_weights
-from dsfedmed.federated.stages.synthetic_set import SealedSet
-from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
 
 Weights = dict[str, torch.Tensor]
-PAIRS = 8
 
 
 def _same(first: Weights, second: Weights) -> bool:
@@ -40,23 +37,12 @@ class Sites:
         return Message({"kept": "other" if site in self.wrong else digest(request.tensors)})
 
 
-def _sealed(folder: Path) -> SealedSet:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (PAIRS, 1, 32, 32), generator=generator, dtype=torch.uint8)
-    labels = torch.zeros(PAIRS, 1, 32, 32, dtype=torch.uint8)
-    for number in range(PAIRS):
-        labels[number, :, 4 : 12 + number, 6:20] = 1
-    manifest = write_shards(folder / "synthetic", images, labels, ["site_a", "site_b"] * (PAIRS // 2))
-    kept = list(range(1, PAIRS))
-    return SealedSet(SyntheticSet.open(folder / "synthetic", manifest, kept), kept, "f" * 64)
-
-
 def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeFlow, Sites, Distillation, Weights]:
     values = tiny_settings(schedule={"at": at}, **changes)
     plan, sites = tiny_plan(values), Sites()
     flow = FakeFlow(folder, values, sites)
     teacher = dict(plan.teacher_network().state_dict())
-    return flow, sites, Distillation(flow, plan, _sealed(folder), teacher), start_weights(plan)
+    return flow, sites, Distillation(flow, plan, sealed_set(folder), teacher), start_weights(plan)
 
 
 @pytest.mark.parametrize(

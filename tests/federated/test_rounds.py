@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.stages import rounds
+from dsfedmed.federated.stages.head_start import Start
 from dsfedmed.federated.stages.rounds import distil_due, distilled_rounds, start_weights
 from dsfedmed.settings import ScheduleSettings
 from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
@@ -61,13 +62,14 @@ def _answer(_: str, __: str, request: Message) -> Message:
     return Message(info, {} if request.info["epochs"] == 0 else {"w": torch.ones(1)}, True)
 
 
-def _run(folder: Path, monkeypatch: pytest.MonkeyPatch, **schedule: Any) -> tuple[FakeFlow, FakeDistillation, Any]:
+def _run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, head: int = 0, **schedule: Any
+) -> tuple[FakeFlow, FakeDistillation, Any]:
     values = tiny_settings(rounds=4, schedule=schedule)
     flow, made = FakeFlow(folder, values, _answer), FakeDistillation()
     monkeypatch.setattr(rounds, "Distillation", lambda *_: made)
-    monkeypatch.setattr(rounds, "start_weights", lambda _: {"w": torch.zeros(1)})
     plan: Any = SimpleNamespace(settings=values, counts={"site_a": 1, "site_b": 1}, common={}, teacher_spec={})
-    state, _ = distilled_rounds(flow, plan, None, {})
+    state, _ = distilled_rounds(flow, plan, None, {}, Start({"w": torch.zeros(1)}, head))
     return flow, made, state
 
 
@@ -103,6 +105,11 @@ def test_finished_rounds_are_not_done_again(tmp_path: Path, monkeypatch: pytest.
     assert made.calls == []
     assert all(request.info["epochs"] == 0 for _, _, request in flow.asked)
     assert state.weights["w"].item() == 204.0
+
+
+def test_the_steps_of_a_head_start_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, state = _run(tmp_path, monkeypatch, head=100, warmup_rounds=9)
+    assert [entry["local_steps"] for entry in state.curve] == [102, 104, 106, 108]
 
 
 def test_every_method_starts_from_the_same_weights() -> None:

@@ -10,18 +10,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from dsfedmed.data.demo import make_demo_sites
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.stages.synthetic_set import SealedSet
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.stage_store import StageResult, StageStore
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 SITES = ("site_a", "site_b")
+PAIRS = 8
 
 
 def tiny_settings(**changes: Any) -> Settings:
@@ -40,6 +45,18 @@ def tiny_plan(settings: Settings) -> Plan:
     """One class, grey images, and two sites of which the second has three times as many."""
     facts = FederationFacts(1, 1, ("lesion",), True)
     return make_plan(settings, SiteConfig(bundles=BUNDLES), facts, {"site_a": 4, "site_b": 12})
+
+
+def sealed_set(folder: Path) -> SealedSet:
+    """Write a synthetic set of noise with squares as masks; the first pair is vetoed."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (PAIRS, 1, 32, 32), generator=generator, dtype=torch.uint8)
+    labels = torch.zeros(PAIRS, 1, 32, 32, dtype=torch.uint8)
+    for number in range(PAIRS):
+        labels[number, :, 4 : 12 + number, 6:20] = 1
+    manifest = write_shards(folder / "synthetic", images, labels, ["site_a", "site_b"] * (PAIRS // 2))
+    kept = list(range(1, PAIRS))
+    return SealedSet(SyntheticSet.open(folder / "synthetic", manifest, kept), kept, "f" * 64)
 
 
 class FakeRecord:

@@ -36,12 +36,12 @@ class ArmState:
 
     Attributes:
         round: rounds done.
-        steps: local gradient steps taken so far, summed over the sites.
+        steps: gradient steps taken so far: local ones, summed over the sites, and those of a head start.
         weights: the global weights after that round, float32.
         best: the weights with the highest mean validation Dice over the source sites so far, to the last bit as the
             sites validated them.
         best_round: the round they come from.
-        best_steps: local gradient steps until then.
+        best_steps: gradient steps until then.
         best_dice: that Dice, 0 to 1; -1 before the first validation.
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.downlink`).
@@ -182,10 +182,10 @@ def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
     flow.record.add("curves", **{arm.name: state.curve})
 
 
-def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights) -> ArmState:
-    """Return the arm's state from the store, or a new one at ``start``."""
+def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights, steps: int = 0) -> ArmState:
+    """Return the arm's state from the store, or a new one at ``start``, which took ``steps`` gradient steps."""
     if not flow.store.has(f"arm-{arm.name}"):
-        return ArmState(start)
+        return ArmState(start, steps=steps)
     kept: StageResult = flow.store.get(f"arm-{arm.name}")
     numbers = dict(kept.info)
     reference = Reference(under(kept.tensors, "reference/"), **numbers.pop("reference", {}))

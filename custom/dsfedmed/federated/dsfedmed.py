@@ -8,8 +8,10 @@ from dsfedmed.federated.stages.check_sites import check_sites, require_auditors
 from dsfedmed.federated.stages.comparison import Contender, compare, compared_stages
 from dsfedmed.federated.stages.evaluation import evaluate
 from dsfedmed.federated.stages.generators import fit_branches, frozen_base, trains_base
+from dsfedmed.federated.stages.head_start import STAGE as HEAD_START
+from dsfedmed.federated.stages.head_start import Start, head_start
 from dsfedmed.federated.stages.release import release
-from dsfedmed.federated.stages.rounds import distilled_rounds
+from dsfedmed.federated.stages.rounds import distilled_rounds, start_weights
 from dsfedmed.federated.stages.synthetic_set import audit, synthesise
 from dsfedmed.federated.stages.teacher import adapt_teacher
 from dsfedmed.federated.workflow import FederatedWorkflow
@@ -26,7 +28,8 @@ class DSFedMed(FederatedWorkflow):
     def stages(cls, settings: Settings) -> tuple[str, ...]:
         """Name the stages of a run in order; which comparisons there are depends on the settings."""
         base = ("fit base",) if trains_base(settings) else ()
-        before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", "rounds")
+        head = (HEAD_START,) if settings.schedule.head_start_steps else ()
+        before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", *head, "rounds")
         wanted = compared_stages(settings.compare)
         scored = ("evaluate comparison",) if wanted or settings.compare.teacher else ()
         return (*before, *wanted, "evaluate", *scored, "release")
@@ -42,7 +45,10 @@ class DSFedMed(FederatedWorkflow):
         manifest = synthesise(self, plan, base, branches)
         sealed = audit(self, plan, manifest)
         adapted = adapt_teacher(self, plan, sealed)
-        ours, distilled = distilled_rounds(self, plan, sealed, adapted)
+        start = Start(start_weights(plan))
+        if self.settings.schedule.head_start_steps:
+            start = head_start(self, plan, sealed, adapted)
+        ours, distilled = distilled_rounds(self, plan, sealed, adapted, start)
         others = compare(self, plan, ours)
         if self.settings.compare.teacher:
             others |= {"teacher_before": Contender(adapted, "teacher"), "teacher": Contender(distilled, "teacher")}

@@ -147,7 +147,7 @@ def train_light(
     sources = [real]
     if synthetic is not None and total > real_steps:
         drawn = derive_seed(seed, "synthetic")
-        sources.append(_synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn, workers))
+        sources.append(synthetic_batches(synthetic, total - real_steps, augmentation, batch_size, drawn, workers))
     network.train()
     pull = _proximal_pull(network, proximal)
     losses: tuple[list[float], list[float]] = ([], [])
@@ -158,7 +158,7 @@ def train_light(
         for step in range(total):
             kind = step % len(sources)
             batch = next(sources[kind])
-            value = _batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, precision)
+            value = batch_loss(network, batch, num_classes, nested, loss, synthetic if kind else None, precision)
             losses[kind].append(descend(pull(value), optimizer, scaler, where, step))
             samples[kind] += len(batch["image"])
             if on_step is not None:
@@ -216,7 +216,7 @@ def endless_batches(
         epoch += 1
 
 
-def _synthetic_batches(
+def synthetic_batches(
     source: SyntheticSource, steps: int, augmentation: Any | None, batch_size: int, seed: int, workers: int
 ) -> Iterator[Batch]:
     """Yield batches of a seeded draw from the source; only what is drawn is turned into floats and resampled."""
@@ -230,7 +230,7 @@ def _synthetic_batches(
     return endless_batches(images, labels, soft, augmentation, size, seed, workers)
 
 
-def _batch_loss(
+def batch_loss(
     network: nn.Module,
     batch: Batch,
     num_classes: int,

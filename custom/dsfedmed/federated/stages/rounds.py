@@ -8,6 +8,7 @@ from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.stages.distillation import Distillation
 from dsfedmed.federated.stages.generators import Weights
+from dsfedmed.federated.stages.head_start import Start
 from dsfedmed.federated.stages.synthetic_set import SealedSet
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.settings import ScheduleSettings
@@ -27,16 +28,16 @@ def distil_due(schedule: ScheduleSettings, done: int) -> bool:
 
 
 def distilled_rounds(
-    flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights
+    flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights, start: Start
 ) -> tuple[ArmState, Weights]:
-    """All rounds of DSFedMed.
+    """All rounds of DSFedMed from ``start``, whose steps at the server count as steps of the method.
 
     Returns:
         The arm with its best weights by source-site validation, and the teacher's weights after distillation.
     """
     schedule, total = flow.settings.schedule, flow.settings.rounds
     with flow.stage("rounds"):
-        state = open_arm(flow, ARM, start_weights(plan))
+        state = open_arm(flow, ARM, start.weights, start.steps)
         distillation = Distillation(flow, plan, sealed, teacher)
         since = state.round
         while state.round < total:
