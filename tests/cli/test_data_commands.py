@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from dsfedmed.cli import build_datalist, check_site, demo_sites
+from dsfedmed.cli import build_datalist, check_site, demo_sites, subset_sites
 from dsfedmed.errors import ConfigError
 
 SMALL = ["--sites", "north", "--training", "3", "--validation", "1", "--test", "1", "--size", "40", "32"]
@@ -21,7 +21,7 @@ def run(command: ModuleType, *words: str) -> int:
     return int(command.run(parser.parse_args(words)))
 
 
-@pytest.mark.parametrize("command", [demo_sites, check_site, build_datalist])
+@pytest.mark.parametrize("command", [demo_sites, subset_sites, check_site, build_datalist])
 def test_help_shows_examples(command: ModuleType) -> None:
     assert command.__doc__ is not None
     assert f"dsfedmed {command.NAME}" in command.__doc__
@@ -47,6 +47,14 @@ def test_shapes_alone_and_nothing_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["public"]
     with pytest.raises(ConfigError, match="no folder is given"):
         run(demo_sites)
+
+
+def test_sites_with_fewer_labels_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(demo_sites, str(tmp_path / "sites"), *SMALL)
+    assert run(subset_sites, str(tmp_path / "sites"), str(tmp_path / "few"), "--training", "2") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "few/north")
+    assert run(check_site, str(tmp_path / "few/north")) == 0
+    assert ["training", "2", "2"] in [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
 
 
 def test_a_bad_site_fails_with_the_file_and_the_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

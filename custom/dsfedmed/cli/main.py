@@ -14,6 +14,7 @@ from dsfedmed.version import VERSION
 
 COMMANDS = (
     "demo_sites",
+    "subset_sites",
     "check_site",
     "build_datalist",
     "recipe",
