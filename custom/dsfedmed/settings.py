@@ -92,6 +92,7 @@ class ScheduleSettings:
         epochs: distillation epochs on the server each time (paper's 20 for the order "paper").
         head_start_steps: gradient steps of the light network at the server, on the sealed set with the teacher's soft
             labels, before the first round; 0 for none (paper). They count as steps of DSFedMed.
+        head_start_learning_rate: the optimiser's, at the start; it falls to zero over these steps.
         site_supervised_weight: factor of the mask loss on synthetic images at the sites.
         site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels at the sites.
         soft_label_ensemble: average the teacher over flips for its soft labels.
@@ -103,6 +104,7 @@ class ScheduleSettings:
     every: int = 10
     epochs: int = 1
     head_start_steps: int = 0
+    head_start_learning_rate: float = 1e-2
     site_supervised_weight: float = 0.25
     site_kl_weight: float = 2.5
     soft_label_ensemble: bool = True
@@ -118,6 +120,8 @@ class ScheduleSettings:
         require(self.every > 0 and self.epochs > 0, "schedule", "every and epochs start at 1", "Give 1 or more")
         steps = self.head_start_steps
         require(steps >= 0, "schedule.head_start_steps", f"{steps} is below 0", "Give 0 for none")
+        rate = self.head_start_learning_rate
+        require(rate > 0, "schedule.head_start_learning_rate", f"{rate} is not above 0", "Give 0.01")
 
 
 @dataclass(frozen=True)

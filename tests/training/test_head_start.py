@@ -31,9 +31,20 @@ class OneNumber(nn.Module):
 
 def started(network: nn.Module, source: SyntheticSource, steps: int, seed: int = 0, rate: float = 1e-2) -> list[float]:
     losses: list[float] = []
-    optimizer = torch.optim.SGD(network.parameters(), lr=rate)
+    optimizer = torch.optim.SGD(network.parameters(), lr=123.0)
     train_on_synthetic(
-        network, bce, optimizer, source, 1, True, None, 4, seed, steps, lambda done, total, loss: losses.append(loss)
+        network,
+        bce,
+        optimizer,
+        source,
+        1,
+        True,
+        None,
+        4,
+        seed,
+        steps,
+        rate,
+        lambda done, total, loss: losses.append(loss),
     )
     return losses
 

@@ -5,8 +5,8 @@ Ours, not the paper's, which distils after the last round. Every step is the syn
 
     supervised_weight * loss(z, y) + kl_weight * pixel mean of D(p_T, sigmoid(z)),
 
-with the bundle's augmentation; the rate falls from the optimiser's to zero along half a cosine, so that the sites
-take over a network at rest.
+with the bundle's augmentation; the learning rate falls to zero along half a cosine, so that the sites take over a
+network at rest.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def train_on_synthetic(
     batch_size: int,
     seed: int,
     steps: int,
+    learning_rate: float,
     on_step: Callable[[int, int, float], None] | None = None,
     precision: Autocast = "off",
     workers: int = 0,
@@ -46,7 +47,7 @@ def train_on_synthetic(
     Args:
         network: images (N, C, S, S) to logits (N, K, S, S).
         loss: of (logits, mask channels), such as the bundle's.
-        optimizer: over the network's parameters; its rate is the highest.
+        optimizer: over the network's parameters; its own rate is not used.
         source: the pairs, their soft labels and the weights of both.
         num_classes: K.
         nested: how label maps turn into channels.
@@ -54,6 +55,7 @@ def train_on_synthetic(
         batch_size: images a step, where the source names none.
         seed: of order, augmentation and dropout.
         steps: gradient steps.
+        learning_rate: at the first step.
         on_step: called with (steps done, steps in all, loss).
         precision: number format of the forward pass.
         workers: processes that augment ahead.
@@ -66,6 +68,8 @@ def train_on_synthetic(
     started = time.perf_counter()
     drawn = derive_seed(seed, "synthetic")
     batches = synthetic_batches(source, steps, augmentation, batch_size, drawn, workers)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     device = device_of(network)
     scaler = gradient_scaler(device, precision)

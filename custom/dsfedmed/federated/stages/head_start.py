@@ -50,6 +50,7 @@ def head_start(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: 
             light.batch_size,
             derive_seed(flow.settings.seed, STAGE),
             steps,
+            flow.settings.schedule.head_start_learning_rate,
             report,
             light.autocast,
         )
