@@ -93,8 +93,8 @@ class ScheduleSettings:
         head_start_steps: gradient steps of the light network at the server, on the sealed set with the teacher's soft
             labels, before the first round; 0 for none (paper). They count as steps of DSFedMed.
         head_start_learning_rate: the optimiser's, at the start; it falls to zero over these steps.
-        site_supervised_weight: factor of the mask loss on synthetic images at the sites.
-        site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels at the sites.
+        site_supervised_weight: factor of the mask loss on synthetic images at the sites and in the head start.
+        site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels there.
         soft_label_ensemble: average the teacher over flips for its soft labels.
     """
 

@@ -121,6 +121,14 @@ def test_runs_of_one_recipe_may_differ_in_seed_held_out_site_and_labels() -> Non
     require_one_recipe([first, second, other_method])
 
 
+def test_an_option_younger_than_a_run_had_its_default_there() -> None:
+    young = {"rounds": 30, "schedule": {"head_start_steps": 0}}
+    require_one_recipe([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
+    young["schedule"] = {"head_start_steps": 5}
+    with pytest.raises(ConfigError, match=r"schedule\.head_start_steps \(5, not 0\)"):
+        require_one_recipe([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

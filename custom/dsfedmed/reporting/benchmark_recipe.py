@@ -9,6 +9,7 @@ from typing import Any
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted
 from dsfedmed.reporting.record import Record
+from dsfedmed.settings import Settings
 
 VARIES = frozenset({"seed", "unseen", "preset", "method.label_site"})
 """Settings that differ between the runs of a table by intent."""
@@ -33,10 +34,15 @@ def _differences(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]
     if mine != theirs:
         yield "the foundation", mine, theirs
     if record.method == other.method:
-        settings, others = (dict(dotted(each.mapping("config"))) for each in (record, other))
+        settings, others = _settings(record), _settings(other)
         for key in sorted((settings.keys() | others.keys()) - VARIES):
             if settings.get(key) != others.get(key):
                 yield key, settings.get(key), others.get(key)
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """Return a run's settings by dotted key; an option that is younger than the run has its default, which is off."""
+    return dict(dotted(Settings.from_dict(record.mapping("config"), f"{record.run.name}, config").to_dict()))
 
 
 def _foundation(record: Record) -> str:
