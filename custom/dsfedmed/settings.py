@@ -183,7 +183,8 @@ class Settings:
         min_sites: source sites without which a stage does not go on.
         unseen: sites held out until the end.
         light: the light network and its local training.
-        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`).
+        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`); with a bundle's name
+            before it (`light_unet_segmentation/learning_rate`) for that bundle only, where no plain key says otherwise.
         generator: how the generator is fitted.
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
@@ -273,6 +274,13 @@ class Settings:
     def teacher_size(self) -> int:
         """Side of the square image that the teacher's encoder sees, in pixels."""
         return self.teacher_image_size or self.image_size
+
+    @property
+    def light_values(self) -> dict[str, Any]:
+        """``light_overrides`` as they hold for ``light.bundle``, by configuration id."""
+        named = [(*key.rpartition("/")[::2], value) for key, value in self.light_overrides.items()]
+        own = {key: value for bundle, key, value in named if bundle == self.light.bundle}
+        return own | {key: value for bundle, key, value in named if not bundle}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""

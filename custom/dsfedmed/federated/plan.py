@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from dsfedmed.data.facts import FederationFacts
+from dsfedmed.errors import ConfigError
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.bundle import BundleDefinition
@@ -55,7 +56,7 @@ class Plan:
         Raises:
             ConfigError: there is no such bundle.
         """
-        run = self.settings.light_overrides
+        run = self.settings.light_values
         own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
         found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
         return {"bundle": bundle, "overrides": own, "sha256": found.sha256}
@@ -124,9 +125,12 @@ def make_plan(settings: Settings, config: SiteConfig, facts: FederationFacts, co
         "num_classes": facts.num_classes,
         "nested": facts.nested,
         "channel_def": names,
-        **settings.light_overrides,
+        **settings.light_values,
     }
     folder: Path = config.need("bundles") / settings.light.bundle
+    for key in settings.light_overrides:
+        if "/" in key and not (folder.parent / key.rpartition("/")[0]).is_dir():
+            raise ConfigError(f"light_overrides.{key}", "names no light bundle", f"Look into {folder.parent}")
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
     return Plan(
