@@ -183,8 +183,8 @@ class Settings:
         min_sites: source sites without which a stage does not go on.
         unseen: sites held out until the end.
         light: the light network and its local training.
-        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`); with a bundle's name
-            before it (`light_unet_segmentation/learning_rate`) for that bundle only, where no plain key says otherwise.
+        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`); with a bundle's
+            name before it (`light_unet_segmentation/learning_rate`) for that bundle only, unless a plain key speaks.
         generator: how the generator is fitted.
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
