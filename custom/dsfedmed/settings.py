@@ -132,7 +132,7 @@ class CompareSettings:
         local: each site alone.
         centralised: the light network on all source sites' images in one place, the upper bound; in simulation only.
         fedavg: FedAvg of the light network at equal rounds.
-        equal_steps: FedAvg goes on until it has taken as many local gradient steps as DSFedMed.
+        equal_steps: FedAvg goes on until it has taken as many gradient steps as DSFedMed.
         fedprox: FedProx of the light network at equal rounds.
         fedprox_mu: weight of its proximal term.
         teacher: score the teacher before and after mutual distillation at the sites. It then travels once, for the
@@ -278,9 +278,9 @@ class Settings:
     @property
     def light_values(self) -> dict[str, Any]:
         """``light_overrides`` as they hold for ``light.bundle``, by configuration id."""
-        named = [(*key.rpartition("/")[::2], value) for key, value in self.light_overrides.items()]
-        own = {key: value for bundle, key, value in named if bundle == self.light.bundle}
-        return own | {key: value for bundle, key, value in named if not bundle}
+        mine = f"{self.light.bundle}/"
+        own = {key.removeprefix(mine): value for key, value in self.light_overrides.items() if key.startswith(mine)}
+        return own | {key: value for key, value in self.light_overrides.items() if "/" not in key}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""

@@ -74,7 +74,7 @@ def test_the_page_shows_the_results_figures(built_run: Path) -> None:
     for method in results["methods"].values():
         assert f"{method['unseen_dice']:.1f}" in text
     assert "At equal rounds" in text
-    assert "At equal local gradient steps" in text
+    assert "At equal gradient steps" in text
     assert "no answer within 120 s; the round went on" in text
     assert "softmax" in text  # the preset as it ran
 

@@ -45,9 +45,8 @@ class DSFedMed(FederatedWorkflow):
         manifest = synthesise(self, plan, base, branches)
         sealed = audit(self, plan, manifest)
         adapted = adapt_teacher(self, plan, sealed)
-        start = Start(start_weights(plan))
-        if self.settings.schedule.head_start_steps:
-            start = head_start(self, plan, sealed, adapted)
+        heads = self.settings.schedule.head_start_steps > 0
+        start = head_start(self, plan, sealed, adapted) if heads else Start(start_weights(plan))
         ours, distilled = distilled_rounds(self, plan, sealed, adapted, start)
         others = compare(self, plan, ours)
         if self.settings.compare.teacher:

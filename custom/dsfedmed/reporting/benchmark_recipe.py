@@ -11,6 +11,7 @@ from dsfedmed.options import dotted
 from dsfedmed.reporting.record import Record
 from dsfedmed.settings import Settings
 
+FOUNDATION = "the foundation"
 VARIES = frozenset({"seed", "unseen", "preset", "method.label_site"})
 """Settings that differ between the runs of a table by intent."""
 
@@ -21,23 +22,27 @@ def require_one_recipe(records: Sequence[Record]) -> None:
     Raises:
         ConfigError: naming the run, what differs, and the run it differs from.
     """
-    for number, record in enumerate(records):
-        for other in records[:number]:
-            for key, mine, theirs in _differences(record, other):
-                reason = f"differs from {other.run.name} in {key} ({mine}, not {theirs})"
-                mend = "Move the runs of the other recipe away; the same command then makes them anew"
-                raise ConfigError(record.run.name, reason, mend)
+    first: dict[str, tuple[Record, dict[str, Any]]] = {}
+    for record in records:
+        settings = _settings(record)
+        other, others = first.setdefault(record.method, (record, settings))
+        for key, mine, theirs in (*_foundations(record, records[0]), *_differences(settings, others)):
+            against = records[0] if key == FOUNDATION else other
+            reason = f"differs from {against.run.name} in {key} ({mine}, not {theirs})"
+            mend = "Move the runs of the other recipe away; the same command then makes them anew"
+            raise ConfigError(record.run.name, reason, mend)
 
 
-def _differences(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
+def _foundations(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
     mine, theirs = _foundation(record), _foundation(other)
     if mine != theirs:
-        yield "the foundation", mine, theirs
-    if record.method == other.method:
-        settings, others = _settings(record), _settings(other)
-        for key in sorted((settings.keys() | others.keys()) - VARIES):
-            if settings.get(key) != others.get(key):
-                yield key, settings.get(key), others.get(key)
+        yield FOUNDATION, mine, theirs
+
+
+def _differences(settings: dict[str, Any], others: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for key in sorted((settings.keys() | others.keys()) - VARIES):
+        if settings.get(key) != others.get(key):
+            yield key, settings.get(key), others.get(key)
 
 
 def _settings(record: Record) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparisons: the run's method minus its baseline at equal rounds, and at equal local gradient steps."""
+"""The comparisons: the run's method minus its baseline at equal rounds, and at equal gradient steps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[
 
 
 def _budget(record: Record, method: str) -> dict[str, int | None]:
-    """Return what a method was given and what was taken: rounds and local gradient steps, summed over the sites.
+    """Return what a method was given and what was taken: rounds, and gradient steps, summed over the sites.
 
     The record's ``budgets`` counts; without it, the method's last curve point does.
     """

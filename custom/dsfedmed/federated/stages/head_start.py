@@ -14,7 +14,7 @@ from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.head_start import train_on_synthetic
 from dsfedmed.training.light import SyntheticSource
-from dsfedmed.training.soft_labels import decode_soft, teacher_soft_labels
+from dsfedmed.training.soft_labels import teacher_soft_labels
 
 STAGE = "head start"
 
@@ -70,6 +70,5 @@ def _source(flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, weights: Wei
     levels = teacher_soft_labels(
         teacher, sealed.pool, every, size, tta=schedule.soft_label_ensemble, precision=precision
     )
-    soft = decode_soft(levels, len(sealed.pool), plan.facts.num_classes)
     images, labels = sealed.pool.images(), sealed.pool.labels()
-    return SyntheticSource(images, labels, soft, schedule.site_supervised_weight, schedule.site_kl_weight)
+    return SyntheticSource(images, labels, levels, schedule.site_supervised_weight, schedule.site_kl_weight)

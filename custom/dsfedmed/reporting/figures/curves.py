@@ -32,7 +32,7 @@ def curves_figure(curves: dict[str, Points], selected: dict[str, Any]) -> str | 
         _lines(loss, method, points, "round", "loss", 1.0)
     for axis, title, label in (
         (by_round, "Validation Dice, %", "round"),
-        (by_step, "Validation Dice, %", "local gradient steps, all sites"),
+        (by_step, "Validation Dice, %", "gradient steps"),
         (loss, "Training loss on real images", "round"),
     ):
         axis.set_title(title)

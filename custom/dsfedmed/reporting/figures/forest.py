@@ -42,7 +42,7 @@ def differences_figure(results: dict[str, Any]) -> str | None:
     found = {key: value for key, value in results["comparisons"].items() if value is not None}
     if not found:
         return None
-    names = {"equal_rounds": "At equal rounds", "equal_steps": "At equal local gradient steps"}
+    names = {"equal_rounds": "At equal rounds", "equal_steps": "At equal gradient steps"}
     rows = [*results["sites"], *results["unseen"]]
     labels = [f"{site} (unseen)" if site in results["unseen"] else site for site in rows]
     figure, axes = new_figure(10.4, 1.0 + 0.36 * len(rows), len(found), sharey=True, sharex=True)

@@ -11,7 +11,7 @@ from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothi
 from dsfedmed.reporting.units import signed
 
 METRIC_NAMES = {"dice": "Dice, %", "iou": "IoU, %", "hd95": "HD95, pixels"}
-COMPARISON_NAMES = {"equal_rounds": "At equal rounds", "equal_steps": "At equal local gradient steps"}
+COMPARISON_NAMES = {"equal_rounds": "At equal rounds", "equal_steps": "At equal gradient steps"}
 
 
 def main_table(results: dict[str, Any]) -> Section:
