@@ -93,6 +93,9 @@ class ScheduleSettings:
         head_start_steps: gradient steps of the light network at the server, on the sealed set with the teacher's soft
             labels, before the first round; 0 for none (paper). They count as steps of DSFedMed.
         head_start_learning_rate: the optimiser's, at the start; it falls to zero over these steps.
+        average_rounds: the network that the rounds end with is the mean of the global weights after each of the last
+            so many rounds (stochastic weight averaging, arXiv 1803.05407); 0 for the best single round by the source
+            sites' validation (paper). It costs the sites no step, and one more validation.
         site_supervised_weight: factor of the mask loss on synthetic images at the sites and in the head start.
         site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels there.
         soft_label_ensemble: average the teacher over flips for its soft labels.
@@ -105,6 +108,7 @@ class ScheduleSettings:
     epochs: int = 1
     head_start_steps: int = 0
     head_start_learning_rate: float = 1e-2
+    average_rounds: int = 0
     site_supervised_weight: float = 0.25
     site_kl_weight: float = 2.5
     soft_label_ensemble: bool = True
@@ -120,6 +124,8 @@ class ScheduleSettings:
         require(self.every > 0 and self.epochs > 0, "schedule", "every and epochs start at 1", "Give 1 or more")
         steps = self.head_start_steps
         require(steps >= 0, "schedule.head_start_steps", f"{steps} is below 0", "Give 0 for none")
+        averaged = self.average_rounds
+        require(averaged >= 0, "schedule.average_rounds", f"{averaged} is below 0", "Give 0 for none")
         rate = self.head_start_learning_rate
         require(rate > 0, "schedule.head_start_learning_rate", f"{rate} is not above 0", "Give 0.01")
 

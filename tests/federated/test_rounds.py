@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsfedmed.federated.arm import open_arm
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.stages import rounds
 from dsfedmed.federated.stages.head_start import Start
@@ -119,3 +120,13 @@ def test_every_method_starts_from_the_same_weights() -> None:
     assert all(tensor.is_floating_point() for tensor in first.values())
     other = start_weights(tiny_plan(tiny_settings(seed=1)))
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_last_rounds_mean_is_what_the_rounds_end_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights 1, 2, 3 and 4 after the rounds: the mean of the last three is 3, validated and chosen, not the best."""
+    flow, _, state = _run(tmp_path, monkeypatch, warmup_rounds=10, average_rounds=3)
+    assert state.weights["w"].item() == state.best["w"].item() == 3.0
+    assert state.best_dice == pytest.approx(0.003), "what the sites found, though round 4 alone had 0.004"
+    chosen = {"round": 4, "local_steps": 8, "validation_dice": state.best_dice, "averaged_rounds": 3}
+    assert flow.record.data["selected"] == {"dsfedmed": chosen}
+    assert open_arm(flow, rounds.light_arm(flow.settings), {}).average["w"].item() == 3.0

@@ -22,10 +22,17 @@ from dsfedmed.store.files import write_text
 
 @dataclass(frozen=True)
 class JobRun:
-    """One run: the name of its folder, and its command without ``--out``."""
+    """One run.
+
+    Attributes:
+        name: of its folder.
+        command: without ``--out``.
+        source: the run whose stages it takes over, if that one is complete by then.
+    """
 
     name: str
     command: tuple[str, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Grid:
             if ended.is_set():
                 return
             print(f"run {number} of {len(lacking)}: {run.name}", flush=True)
-            words = [*run.command, "--out", str(self.out / run.name)]
+            words = [*run.command, "--out", str(self.out / run.name), *self._taken_over(run)]
             subprocess.run(words, env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
             try:
                 with one_at_a_time:
@@ -85,6 +92,12 @@ class Grid:
         finally:
             ended.set()  # an interrupt comes here, and not to the threads
             pool.shutdown(cancel_futures=True)
+
+    def _taken_over(self, run: JobRun) -> list[str]:
+        """Return what names the run to take over from: its whole folder must be there, a kept record does not do."""
+        source = self.out / run.source
+        complete = bool(run.source) and (source / RECORD_NAME).exists() and load_record(source).complete
+        return ["--from", str(source)] if complete else []
 
     def keep(self) -> None:
         """Copy the records of complete runs to where they are kept."""

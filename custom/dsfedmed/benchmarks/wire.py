@@ -36,7 +36,7 @@ from dsfedmed.federated.messages import Message
 from dsfedmed.federated.plan import Plan, make_plan
 from dsfedmed.federated.recipe import TASKS, UPDATE_TASKS
 from dsfedmed.federated.run_record import FILE_NAME
-from dsfedmed.federated.stages.rounds import ARM, start_weights
+from dsfedmed.federated.stages.rounds import light_arm, start_weights
 from dsfedmed.federated.stages.synthetic_set import FOLDER, audit
 from dsfedmed.federated.workflow import FederatedWorkflow
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace
@@ -103,7 +103,7 @@ class Wire(FederatedWorkflow):
         self.record.put(shapes={name: list(shape) for name, shape in shapes_of(state.weights).items()})
         with self.stage("rounds"):
             for number in range(1, settings.rounds + 1):
-                state = train_round(self, plan, ARM, state)
+                state = train_round(self, plan, light_arm(self.settings), state)
                 self.progress.step(number, settings.rounds)
         with self.stage("distillation"):
             self._distil(plan, state)
@@ -133,7 +133,7 @@ class Wire(FederatedWorkflow):
                 state.weights[name] = tensor + torch.empty_like(tensor).normal_(0.0, STEP, generator=draws)
             state.round += 1
             state.curve.append({"round": state.round, "local_steps": 0, "validation": {}, "loss": {}})
-            validate_arm(self, plan, ARM, state)
+            validate_arm(self, plan, light_arm(self.settings), state)
 
     def _close(self, verdict: str) -> None:
         """Give the verdict; there is no result to report on."""

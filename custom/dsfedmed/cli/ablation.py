@@ -2,7 +2,8 @@
 """Change one thing at a time in DSFedMed's recipe and see what it does to its lead over FedAvg.
 
 The rows stand in a YAML file, by default the one that lies beside the job. Every row is run with each site held out in
-turn and every seed; what is complete is not run again. The table shows the source sites' validation, by which a recipe
+turn and every seed; what is complete is not run again, and what a change leaves as it is (the generators, say) is taken
+over from the first row's run. The table shows the source sites' validation, by which a recipe
 is chosen; --test adds the test figures of seen and held-out sites, which are for the end.
 
 Examples:
@@ -49,7 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
-    grids = {change.name: _grid(args, change) for change in _chosen(args)}
+    rows = read_rows(args.rows or args.jobs / METHOD / "ablation.yaml")
+    grids = {change.name: _grid(args, change, rows[0]) for change in _chosen(args, rows)}
     if not args.only_table:
         whole = Grid(tuple(run for grid in grids.values() for run in grid.runs), args.out, args.records)
         whole.make(lambda: write_ablation(args, grids), args.at_once)
@@ -72,8 +74,7 @@ def write_ablation(args: argparse.Namespace, grids: dict[str, Grid]) -> None:
     write_text(args.out / TABLE, ablation_markdown(rows, lacking, args.test))
 
 
-def _chosen(args: argparse.Namespace) -> tuple[AblationChange, ...]:
-    rows = read_rows(args.rows or args.jobs / METHOD / "ablation.yaml")
+def _chosen(args: argparse.Namespace, rows: tuple[AblationChange, ...]) -> tuple[AblationChange, ...]:
     names = [row.name for row in rows]
     for name in args.only_rows or []:
         if name not in names:
@@ -81,8 +82,8 @@ def _chosen(args: argparse.Namespace) -> tuple[AblationChange, ...]:
     return tuple(row for row in rows if args.only_rows is None or row.name in args.only_rows)
 
 
-def _grid(args: argparse.Namespace, change: AblationChange) -> Grid:
-    """Return one row's runs, seed by seed.
+def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChange) -> Grid:
+    """Return one row's runs, seed by seed; they take over what the change leaves of the first row's.
 
     Raises:
         ConfigError: a site is named that is not there.
@@ -94,5 +95,6 @@ def _grid(args: argparse.Namespace, change: AblationChange) -> Grid:
             words = ["--unseen", unseen, "--preset", args.preset, "--seed", str(seed), *change.words()]
             words += ["--teacher", str(args.teacher)] if args.teacher and change.foundation else []
             command = job_command(sys.executable, args.jobs, METHOD, args.sites, words)
-            runs.append(JobRun(f"{change.slug}-{unseen}-{seed}", command))
+            source = "" if change == first else f"{first.slug}-{unseen}-{seed}"
+            runs.append(JobRun(f"{change.slug}-{unseen}-{seed}", command, source))
     return Grid(tuple(runs), args.out, args.records)

@@ -24,7 +24,7 @@ NetworkKind = Literal["light", "teacher", "adapted", "low_rank", "personal", "ow
 """Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates; a site's personal
 branch (at sites without one, the global "low_rank") or a site's own light network (elsewhere, the server's)."""
 FACTS = ("validation", "steps", "loss")
-TENSORS = ("weights", "best", "reference", "optimizer")
+TENSORS = ("weights", "best", "reference", "optimizer", "average")
 """Parts of an arm's state that are tensors."""
 FROZEN_TEACHER = ("adapted", "low_rank", "personal")
 """Kinds whose frozen part lies at every site and does not travel."""
@@ -46,6 +46,8 @@ class ArmState:
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.downlink`).
         optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
+        average: mean of the global weights after the last ``averaged`` rounds, where the arm averages them.
+        averaged: how many rounds that are.
     """
 
     weights: Weights
@@ -58,6 +60,8 @@ class ArmState:
     curve: list[dict[str, Any]] = field(default_factory=list)
     reference: Reference = field(default_factory=Reference)
     optimizer: Weights = field(default_factory=dict)
+    average: Weights = field(default_factory=dict)
+    averaged: int = 0
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -70,6 +74,12 @@ class ArmState:
             self.best_round, self.best_steps = self.round, self.steps
         return mean
 
+    def take_into_average(self) -> None:
+        """Let the present weights count in the mean of the last rounds, each round alike."""
+        self.averaged += 1
+        known = self.average or self.weights
+        self.average = {n: known[n] + (tensor - known[n]) / self.averaged for n, tensor in self.weights.items()}
+
     def choose_last(self) -> None:
         """Take the last round that was validated, whatever its Dice, as the best."""
         self.best, self.best_round, self.best_steps = self.reference.weights, self.round, self.steps
@@ -77,7 +87,8 @@ class ArmState:
 
     def selected(self) -> dict[str, Any]:
         """Return what the record says of the chosen round."""
-        return {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
+        chosen = {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
+        return chosen | ({"averaged_rounds": self.averaged} if self.averaged else {})
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ class Arm:
         mean_of: how the sites' differences become one.
         validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
         sites: who trains; None for all source sites.
+        average_from: the first round whose global weights count in the mean of the last rounds; None for no mean.
     """
 
     name: str
@@ -105,6 +117,7 @@ class Arm:
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
     validate: Callable[[Weights], dict[str, float]] | None = None
     sites: tuple[str, ...] | None = None
+    average_from: int | None = None
 
 
 def train_round(
@@ -119,6 +132,8 @@ def train_round(
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     state.weights = weights
     state.round += 1
+    if arm.average_from is not None and state.round >= arm.average_from:
+        state.take_into_average()
     state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
     loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
     state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
@@ -174,6 +189,7 @@ def save_arm(flow: FederatedWorkflow, arm: Arm, state: ArmState) -> None:
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in state.average.items()}
     numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
     if state.reference.sha256:
         tensors |= {f"reference/{name}": tensor for name, tensor in state.reference.weights.items()}
@@ -189,8 +205,8 @@ def open_arm(flow: FederatedWorkflow, arm: Arm, start: Weights, steps: int = 0) 
     kept: StageResult = flow.store.get(f"arm-{arm.name}")
     numbers = dict(kept.info)
     reference = Reference(under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
-    weights, best, optimizer = (under(kept.tensors, prefix) for prefix in ("weights/", "best/", "optimizer/"))
-    return ArmState(weights=weights, best=best, reference=reference, optimizer=optimizer, **numbers)
+    parts: dict[str, Any] = {name: under(kept.tensors, f"{name}/") for name in TENSORS if name != "reference"}
+    return ArmState(**parts, reference=reference, **numbers)
 
 
 def _facts(arm: Arm) -> tuple[str, ...]:

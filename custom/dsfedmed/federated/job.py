@@ -12,7 +12,9 @@ from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.recipe import WORKFLOWS, export_job
 from dsfedmed.federated.simulation import simulate
+from dsfedmed.federated.takeover import METHOD, take_over
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.options import require
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 
 
@@ -25,6 +27,9 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--seed", type=int, help="seed of the run")
     parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it goes on")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="RUN", help="finished run whose stages to take over where they fit"
+    )
     parser.add_argument(
         "--teacher", type=Path, help="weights of the teacher's foundation (`dsfedmed pretrain-teacher`)"
     )
@@ -73,6 +78,10 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         light_weights=args.light_weights,
         public=args.sites / args.label_site if args.label_site else args.public,
     )
+    if args.source is not None:
+        require(method == METHOD, "--from", f"{method} has no stages to take over", "Leave it out")
+        kept = take_over(args.source, args.out, settings, layout)
+        print(f"taken over from {args.source.name}: {', '.join(kept) or 'nothing'}", flush=True)
     prepare_workspace(args.out / "nvflare" / method, layout)
     return simulate(settings, names, args.out, method)
 

@@ -93,7 +93,8 @@ def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
         with flow.stage("compare equal steps", "comparison"):
             per_round = max(state.steps // max(state.round, 1), 1)
             rounds = max(-(-ours.steps // per_round), state.round)
-            state = train_until(flow, plan, arm, state, lambda now: now.steps >= ours.steps, rounds)
+            if state.steps < ours.steps or not flow.store.has("compare equal steps"):
+                state = train_until(flow, plan, arm, state, lambda now: now.steps >= ours.steps, rounds)
             contenders["fedavg_equal_steps"] = Contender(state.best)
             record_choice(flow, "fedavg_equal_steps", state)
             flow.store.put("compare equal steps", {})
@@ -103,8 +104,9 @@ def _fedavg(flow: FederatedWorkflow, plan: Plan, ours: ArmState) -> dict[str, Co
 def _at_equal_rounds(flow: FederatedWorkflow, plan: Plan, arm: Arm, start: Weights) -> Contender:
     """Train an arm from ``start`` for as many rounds as DSFedMed has."""
     with flow.stage(f"compare {arm.name}", "comparison"):
-        rounds = flow.settings.rounds
-        state = train_until(flow, plan, arm, open_arm(flow, arm, start), lambda now: now.round >= rounds, rounds)
+        rounds, state = flow.settings.rounds, open_arm(flow, arm, start)
+        if not flow.store.has(f"compare {arm.name}"):
+            state = train_until(flow, plan, arm, state, lambda now: now.round >= rounds, rounds)
         record_choice(flow, arm.name, state)
         flow.store.put(f"compare {arm.name}", {})
         return Contender(state.best, arm.network)

@@ -11,9 +11,15 @@ from dsfedmed.federated.stages.generators import Weights
 from dsfedmed.federated.stages.head_start import Start
 from dsfedmed.federated.stages.synthetic_set import SealedSet
 from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.settings import ScheduleSettings
+from dsfedmed.settings import ScheduleSettings, Settings
 
-ARM = Arm("dsfedmed")
+NAME = "dsfedmed"
+
+
+def light_arm(settings: Settings) -> Arm:
+    """The light network's arm; with ``average_rounds`` the last of all rounds count in a mean."""
+    averaged = settings.schedule.average_rounds
+    return Arm(NAME, average_from=settings.rounds - averaged + 1 if averaged else None)
 
 
 def start_weights(plan: Plan) -> Weights:
@@ -35,22 +41,33 @@ def distilled_rounds(
     Returns:
         The arm with its best weights by source-site validation, and the teacher's weights after distillation.
     """
-    schedule, total = flow.settings.schedule, flow.settings.rounds
+    schedule, total, arm = flow.settings.schedule, flow.settings.rounds, light_arm(flow.settings)
     with flow.stage("rounds"):
-        state = open_arm(flow, ARM, start.weights, start.steps)
+        state = open_arm(flow, arm, start.weights, start.steps)
         distillation = Distillation(flow, plan, sealed, teacher)
         since = state.round
         while state.round < total:
             if distil_due(schedule, state.round):
                 state.weights = distillation.run(state.round, state.weights, schedule.epochs)
-            state = train_round(flow, plan, ARM, state, distillation.send_soft_labels())
-            report(flow, ARM, state, total, since)
-        validate_arm(flow, plan, ARM, state)
+            state = train_round(flow, plan, arm, state, distillation.send_soft_labels())
+            report(flow, arm, state, total, since)
+        validate_arm(flow, plan, arm, state)
+        if state.averaged and state.round == total:
+            _end_with_average(flow, plan, arm, state)
         if schedule.order == "paper":
             _distil_at_the_end(flow, plan, distillation, state)
         flow.store.put("rounds", {})
-        record_choice(flow, "dsfedmed", state)
+        record_choice(flow, NAME, state)
         return state, distillation.teacher
+
+
+def _end_with_average(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> None:
+    """Go on with the mean of the last rounds, as the sites validate it; no single round is chosen by its luck there."""
+    state.weights = state.average
+    dice = validate_arm(flow, plan, arm, state)
+    state.choose_last()
+    save_arm(flow, arm, state)
+    flow.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
 
 
 def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distillation, state: ArmState) -> None:
@@ -61,7 +78,7 @@ def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distil
         state.round = number
         if state.curve[-1]["round"] != number:
             state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
-        dice = validate_arm(flow, plan, ARM, state)
+        dice = validate_arm(flow, plan, light_arm(flow.settings), state)
         done = number - last
         flow.progress.step(done, flow.settings.schedule.epochs, f"distilled on the server, validation Dice {dice:.3f}")
-    save_arm(flow, ARM, state)
+    save_arm(flow, light_arm(flow.settings), state)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which stages of DSFedMed a changed setting leaves as they are, and what each of them keeps in the store."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.stages.check_sites import FOUNDATION, LIGHT_START
+from dsfedmed.federated.stages.head_start import STAGE as HEAD_START
+from dsfedmed.options import dotted
+from dsfedmed.settings import Settings
+
+CHAIN = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher", HEAD_START)
+"""Stages of which each needs all before it."""
+FEDAVG, FEDPROX, LOCAL, CENTRALISED = "compare fedavg", "compare fedprox", "compare local", "compare centralised"
+EQUAL_STEPS = "compare equal steps"
+ENTRIES = {
+    "fit base": ("fit base", "base-*", LIGHT_START, FOUNDATION),
+    "fit branches": ("fit branches", "branch-*", "masks-*"),
+    "synthesise": ("synthesise",),
+    "audit": ("audit",),
+    "adapt teacher": ("adapt teacher",),
+    HEAD_START: (HEAD_START,),
+    FEDAVG: (FEDAVG, EQUAL_STEPS, "arm-fedavg"),
+    FEDPROX: (FEDPROX, "arm-fedprox"),
+    LOCAL: (LOCAL,),
+    CENTRALISED: (CENTRALISED,),
+}
+"""What lies in the store of each stage that can be taken over; rounds and everything scored are always done anew."""
+TOUCHED: dict[str, tuple[str, ...]] = {
+    "preset": (),
+    "generator.base_rounds": ("fit base",),
+    "generator.base_steps": ("fit base",),
+    "generator.branch_steps": ("fit branches",),
+    "synthetic.per_site": ("fit branches",),
+    "synthetic.shard_size": ("synthesise",),
+    "synthetic.audit_quantile": ("audit",),
+    "synthetic.max_veto_share": ("audit",),
+    "teacher": ("adapt teacher",),
+    "teacher_variant": ("adapt teacher",),
+    "teacher_image_size": ("adapt teacher",),
+    "distillation": (),
+    "server_distillation": (HEAD_START,),
+    "schedule.site_supervised_weight": (HEAD_START,),
+    "schedule.site_kl_weight": (HEAD_START,),
+    "schedule.soft_label_ensemble": (HEAD_START,),
+    "schedule.head_start_learning_rate": (HEAD_START,),
+    "schedule.head_start_steps": (HEAD_START, FEDAVG),
+    "schedule.average_rounds": (),
+    "schedule": (FEDAVG,),
+    "rounds": (FEDAVG, FEDPROX, LOCAL, CENTRALISED),
+    "compare.fedprox_mu": (FEDPROX,),
+    "compare.equal_steps": (FEDAVG,),
+    "compare": (),
+    "legacy_eval": (),
+    "waits": (),
+}
+"""What a setting, or a section of settings, changes first; the longest name counts. A setting that is not here changes
+everything. The schedule is here because FedAvg at equal steps takes as many steps as it asks for."""
+
+
+def usable_stages(before: Settings, now: Settings, other_foundation: bool = False) -> tuple[str, ...]:
+    """Return the stages whose results stand under the settings ``now`` if they were made under ``before``."""
+    old, new = dict(dotted(before.to_dict())), dict(dotted(now.to_dict()))
+    touched = {"adapt teacher"} if other_foundation else set()
+    for key in old.keys() | new.keys():
+        if old.get(key) != new.get(key):
+            touched |= set(_touched_by(key))
+    first = min((CHAIN.index(stage) for stage in touched if stage in CHAIN), default=len(CHAIN))
+    return tuple(stage for stage in ENTRIES if stage not in touched and stage not in CHAIN[first:])
+
+
+def _touched_by(key: str) -> tuple[str, ...]:
+    parts = key.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((TOUCHED[name] for name in names if name in TOUCHED), tuple(ENTRIES))
