@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,21 @@ def test_a_change_becomes_the_jobs_arguments() -> None:
 
 def test_every_row_beside_the_job_changes_the_preset() -> None:
     base = read_preset(JOB / "presets" / "cpu.yaml")
-    plain = Settings.from_dict(base)
-    for change in read_rows(JOB / "ablation.yaml"):
+    rows = read_rows(JOB / "ablation.yaml")
+    plain = Settings.from_dict(merge(base, rows[0].set))
+    assert rows[0].name == "recipe"
+    assert replace(plain, compare=Settings.from_dict(base).compare) == Settings.from_dict(base)
+    for change in rows:
         values = base
         for text in change.words()[1::2]:
             values = merge(values, parse_override(text))
         changed = Settings.from_dict(values)
         assert (changed == plain) == (change.name == "recipe" or not change.foundation), change.name
+
+
+def test_what_all_rows_have_is_part_of_each(tmp_path: Path) -> None:
+    (tmp_path / "rows.yaml").write_text("set: {a: {b: 1, c: 2}}\nrows: [{name: x}, {name: y, set: {a: {c: 3}}}]")
+    assert [row.set for row in read_rows(tmp_path / "rows.yaml")] == [{"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,7 @@ def test_every_row_beside_the_job_changes_the_preset() -> None:
         ("rows: [{name: a, sets: {}}]", "Did you mean 'set'"),
         ("rows: [{name: a b}, {name: A-b}]", "more than one row"),
         ("rows: [", "cannot be read"),
+        ("{rows: [{name: a}], sets: {}}", "has a key 'sets'"),
     ],
 )
 def test_a_file_that_is_no_list_of_rows_is_refused(tmp_path: Path, content: str, said: str) -> None:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of an ablation, as a YAML file lists them: a name and the settings that it changes."""
+"""The rows of an ablation, as a YAML file lists them: a name and the settings that it changes.
+
+Settings that all rows have, such as which baselines to leave out, stand beside the rows under ``set``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import yaml
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted, read_options
+from dsfedmed.settings import merge
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class AblationChange:
 
 
 def read_rows(path: Path) -> tuple[AblationChange, ...]:
-    """Read a rows file.
+    """Read a rows file; what it sets for all rows is part of each.
 
     Raises:
         ConfigError: it cannot be read, has no ``rows``, an unknown key, or two rows of one name.
@@ -52,7 +56,11 @@ def read_rows(path: Path) -> tuple[AblationChange, ...]:
     rows = content.get("rows") if isinstance(content, Mapping) else None
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and row.get("name") for row in rows) or not rows:
         raise ConfigError(path, "has no list `rows` of entries with a `name`", "Write rows: [{name: recipe}]")
-    changes = tuple(read_options(AblationChange, row, f"{path.name} row {row['name']}") for row in rows)
+    if unknown := content.keys() - {"rows", "set"}:
+        raise ConfigError(path, f"has a key '{sorted(unknown)[0]}'", "Write `rows`, and `set` for what all rows have")
+    common = content.get("set", {})
+    told = [read_options(AblationChange, row, f"{path.name} row {row['name']}") for row in rows]
+    changes = tuple(replace(change, set=merge(common, change.set)) for change in told)
     slugs = [change.slug for change in changes]
     twice = next((change.name for change in changes if slugs.count(change.slug) > 1), None)
     if twice is not None:
