@@ -36,7 +36,8 @@ class ArmState:
 
     Attributes:
         round: rounds done.
-        steps: gradient steps taken so far: local ones, summed over the sites, and those of a head start.
+        steps: gradient steps taken so far: local ones, summed over the sites, and the server's (head start,
+            distillation).
         weights: the global weights after that round, float32.
         best: the weights with the highest mean validation Dice over the source sites so far, to the last bit as the
             sites validated them.

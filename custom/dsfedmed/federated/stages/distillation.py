@@ -47,6 +47,8 @@ class Distillation:
         self.flow, self.plan, self.sealed = flow, plan, sealed
         self.at = flow.settings.schedule.at
         self.round = -1
+        self.steps = 0
+        """Gradient steps of the light network in the latest call."""
         self.soft_labels: SoftLabels | None = None
         self.acknowledged: set[str] = set()
         self._light: Weights = {}
@@ -87,6 +89,7 @@ class Distillation:
         seed = derive_seed(self.flow.settings.seed, "distillation")
         records = self.distiller.run(epochs, seed, on_epoch=lambda record: self._report(round_number, record))
         self.round = round_number
+        self.steps = 0 if self.at == "sites" else sum(record.steps for record in records)
         self._light = light if self.at == "sites" else copied_tensors(self.distiller.light)
         self.soft_labels = None if self.at == "server" else self._make_soft_labels(seed)
         self.acknowledged.clear()
@@ -170,13 +173,14 @@ class Distillation:
         if soft:
             tensors["levels"] = soft.levels
         info = {"round": self.round, "epoch": self.distiller.epoch, "selected": soft.selected if soft else None}
-        self.flow.store.put(STATE, {**info, "learnability": known + entries}, tensors)
+        self.flow.store.put(STATE, {**info, "steps": self.steps, "learnability": known + entries}, tensors)
 
     def _resume(self) -> None:
         if not self.flow.store.has(STATE):
             return
         state = self.flow.store.get(STATE)
-        self.round, self.distiller.epoch = state.info["round"], state.info["epoch"]
+        self.round, self.steps = state.info["round"], state.info["steps"]
+        self.distiller.epoch = state.info["epoch"]
         self._teacher.load_state_dict(under(state.tensors, "teacher/"))
         load_optimizer_state(self.distiller.teacher_optimizer, under(state.tensors, "adam.teacher/"), STATE)
         load_optimizer_state(self.distiller.student_optimizer, under(state.tensors, "adam.light/"), STATE)

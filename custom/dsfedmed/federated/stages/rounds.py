@@ -36,7 +36,7 @@ def distil_due(schedule: ScheduleSettings, done: int) -> bool:
 def distilled_rounds(
     flow: FederatedWorkflow, plan: Plan, sealed: SealedSet, teacher: Weights, start: Start
 ) -> tuple[ArmState, Weights]:
-    """All rounds of DSFedMed from ``start``, whose steps at the server count as steps of the method.
+    """All rounds of DSFedMed from ``start``; every step of the light network counts, wherever it takes it.
 
     Returns:
         The arm with its best weights by source-site validation, and the teacher's weights after distillation.
@@ -49,6 +49,7 @@ def distilled_rounds(
         while state.round < total:
             if distil_due(schedule, state.round):
                 state.weights = distillation.run(state.round, state.weights, schedule.epochs)
+                state.steps += distillation.steps
             state = train_round(flow, plan, arm, state, distillation.send_soft_labels())
             report(flow, arm, state, total, since)
         validate_arm(flow, plan, arm, state)
@@ -75,7 +76,7 @@ def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distil
     last = flow.settings.rounds
     for number in range(max(state.round, last) + 1, last + flow.settings.schedule.epochs + 1):
         state.weights = distillation.run(number, state.weights, 1)
-        state.round = number
+        state.round, state.steps = number, state.steps + distillation.steps
         if state.curve[-1]["round"] != number:
             state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
         dice = validate_arm(flow, plan, light_arm(flow.settings), state)
