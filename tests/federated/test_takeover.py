@@ -39,6 +39,7 @@ ALL = (*CHAIN, *BASELINES)
         ({"seed": 1}, ALL),
         ({"unseen": ["a"]}, ALL),
         ({"light_overrides": {"learning_rate": 0.1}}, ALL),
+        ({"light_overrides": {"another_bundle/learning_rate": 0.1}}, ()),
         ({"generator_model": {"guidance": 2.0}}, ALL),
     ],
 )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dsfedmed.federated.stages.check_sites import FOUNDATION, LIGHT_START
 from dsfedmed.federated.stages.head_start import STAGE as HEAD_START
 from dsfedmed.options import dotted
@@ -59,13 +61,18 @@ everything. The schedule is here because FedAvg at equal steps takes as many ste
 
 def usable_stages(before: Settings, now: Settings, other_foundation: bool = False) -> tuple[str, ...]:
     """Return the stages whose results stand under the settings ``now`` if they were made under ``before``."""
-    old, new = dict(dotted(before.to_dict())), dict(dotted(now.to_dict()))
+    old, new = _values(before), _values(now)
     touched = {"adapt teacher"} if other_foundation else set()
     for key in old.keys() | new.keys():
         if old.get(key) != new.get(key):
             touched |= set(_touched_by(key))
     first = min((CHAIN.index(stage) for stage in touched if stage in CHAIN), default=len(CHAIN))
     return tuple(stage for stage in ENTRIES if stage not in touched and stage not in CHAIN[first:])
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """Return all settings by dotted key; what is laid over the light network as it holds for its bundle."""
+    return dict(dotted({**settings.to_dict(), "light_overrides": settings.light_values}))
 
 
 def _touched_by(key: str) -> tuple[str, ...]:
