@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.stage_settings import CHAIN, ENTRIES, usable_stages
 from dsfedmed.federated.takeover import take_over
 from dsfedmed.federated.workspace import SimulatedSites
@@ -65,6 +65,9 @@ def test_another_folder_or_other_sites_are_refused(tmp_path: Path, sites: Path, 
     with pytest.raises(ConfigError, match="another 'light_weights'"):
         take_over(federation.folder, tmp_path / "out", Settings(), lighter)
     assert not (tmp_path / "out").exists()
+    (tmp_path / "full").write_text("a file where the new run's folder has to be")
+    with pytest.raises(StoreError, match="cannot be taken over"):
+        take_over(federation.folder, tmp_path / "full", Settings.from_dict(_settings(federation)), here)
     assert take_over(tmp_path, federation.folder, Settings(), here) == (), "a run that has begun goes on with its own"
 
 
@@ -92,6 +95,10 @@ def test_the_result_is_that_of_a_run_of_its_own(federation: Run, sites: Path, tm
     spent, saved = _bytes(first), _bytes(second)
     assert spent.keys() == saved.keys()
     assert all(abs(saved[key] - size) < 0.01 * size + 500 for key, size in spent.items())
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return dict(read_json(run.folder / "record.json")["config"])
 
 
 def _bytes(record: dict[str, Any]) -> dict[tuple[str, ...], int]:

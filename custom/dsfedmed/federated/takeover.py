@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.site_config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.site_tasks.synthetic import AUDITS, SET_FOLDER
@@ -44,13 +44,13 @@ def take_over(source: Path, out: Path, settings: Settings, layout: SimulatedSite
     changed = _other_foundation(source, layout)
     usable = usable_stages(Settings.from_dict(config["settings"]), settings, changed)
     kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
-    for stage in kept:
-        _copy_entries(source / "store", out / "store", stage, FOUNDATION if changed else "")
-    if "synthesise" in kept:
-        shutil.copytree(source / SYNTHETIC, out / SYNTHETIC, dirs_exist_ok=True)
-    for folder in (SET_FOLDER, AUDITS) if "audit" in kept else ():
-        for site in config["sites"]:
-            shutil.copytree(source / "sites" / site / folder, out / "sites" / site / folder, dirs_exist_ok=True)
+    try:
+        for stage in kept:
+            _copy_entries(source / "store", out / "store", stage, FOUNDATION if changed else "")
+        _copy_set(source, out, config["sites"], kept)
+    except OSError as error:
+        mend = "Free space or mend that run, and start the same command again"
+        raise StoreError(source, f"cannot be taken over ({error})", mend) from error
     write_json(out / RECORD, _record_of(read_json(source / RECORD), kept))
     return kept
 
@@ -58,9 +58,11 @@ def take_over(source: Path, out: Path, settings: Settings, layout: SimulatedSite
 def _require_fit(source: Path, layout: SimulatedSites) -> None:
     """See that ``source`` is a run of DSFedMed on the same sites, begun with the same generator and light network."""
     record = read_json(source / RECORD) if (source / RECORD).exists() else {}
-    if record.get("method") != METHOD or record["verdict"] != "complete" or not (source / "store").is_dir():
+    site_config = source / "nvflare" / METHOD / "local" / SITE_CONFIG
+    whole = (source / "store").is_dir() and site_config.is_file()
+    if record.get("method") != METHOD or record["verdict"] != "complete" or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
-    there = yaml.safe_load((source / "nvflare" / METHOD / "local" / SITE_CONFIG).read_text(encoding="utf-8"))
+    there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
     here = {"data": f"{layout.sites.resolve()}/{{site}}"}
     for name in ("generator", "light_weights"):
         path: Path | None = getattr(layout, name)
@@ -87,14 +89,22 @@ def _copy_entries(source: Path, target: Path, stage: str, left_out: str) -> None
                     shutil.copy2(source / name, target / name)
 
 
+def _copy_set(source: Path, out: Path, sites: list[str], kept: tuple[str, ...]) -> None:
+    """Copy the synthetic set, and what the sites hold and said of it."""
+    folders = [SYNTHETIC] if "synthesise" in kept else []
+    if "audit" in kept:
+        folders += [f"sites/{site}/{folder}" for site in sites for folder in (SET_FOLDER, AUDITS)]
+    for folder in folders:
+        shutil.copytree(source / folder, out / folder, dirs_exist_ok=True)
+
+
 def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, Any]:
     """Return the beginning of the new run's record: times, bytes and events of the stages, and what was chosen."""
     names = {*kept, EQUAL_STEPS} if FEDAVG in kept else set(kept)
     methods = {stage.removeprefix("compare ") for stage in kept} | ({"fedavg_equal_steps"} if FEDAVG in kept else set())
-    started = {part: {k: v for k, v in record[part].items() if k in methods} for part in ("curves", "selected")}
+    by_method = ("curves", "selected", "budgets")
     return {
-        **started,
-        "budgets": {k: v for k, v in record["budgets"].items() if k in methods},
+        **{part: {key: value for key, value in record[part].items() if key in methods} for part in by_method},
         "stages": [entry for entry in record["stages"] if entry["name"] in names],
         "events": [entry for entry in record["events"] if entry["stage"] in names],
         "bytes": {"entries": [entry for entry in record["bytes"]["entries"] if entry["stage"] in names]},

@@ -56,7 +56,7 @@ def distilled_rounds(
         if state.averaged and state.round == total:
             _end_with_average(flow, plan, arm, state)
         if schedule.order == "paper":
-            _distil_at_the_end(flow, plan, distillation, state)
+            _distil_at_the_end(flow, plan, arm, distillation, state)
         flow.store.put("rounds", {})
         record_choice(flow, NAME, state)
         return state, distillation.teacher
@@ -71,7 +71,9 @@ def _end_with_average(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmS
     flow.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
 
 
-def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distillation, state: ArmState) -> None:
+def _distil_at_the_end(
+    flow: FederatedWorkflow, plan: Plan, arm: Arm, distillation: Distillation, state: ArmState
+) -> None:
     """The paper's order: the source sites validate every epoch of the server's distillation, the best is kept."""
     last = flow.settings.rounds
     for number in range(max(state.round, last) + 1, last + flow.settings.schedule.epochs + 1):
@@ -79,7 +81,7 @@ def _distil_at_the_end(flow: FederatedWorkflow, plan: Plan, distillation: Distil
         state.round, state.steps = number, state.steps + distillation.steps
         if state.curve[-1]["round"] != number:
             state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
-        dice = validate_arm(flow, plan, light_arm(flow.settings), state)
+        dice = validate_arm(flow, plan, arm, state)
         done = number - last
         flow.progress.step(done, flow.settings.schedule.epochs, f"distilled on the server, validation Dice {dice:.3f}")
-    save_arm(flow, light_arm(flow.settings), state)
+    save_arm(flow, arm, state)
