@@ -95,7 +95,8 @@ class ScheduleSettings:
         head_start_learning_rate: the optimiser's, at the start; it falls to zero over these steps.
         average_rounds: the network that the rounds end with is the mean of the global weights after each of the last
             so many rounds (stochastic weight averaging, arXiv 1803.05407); 0 for the best single round by the source
-            sites' validation (paper). It costs the sites no step, and one more validation.
+            sites' validation (paper), or what SAM-Fed's ``method.select`` says. It costs the sites no step, and one
+            more validation.
         site_supervised_weight: factor of the mask loss on synthetic images at the sites and in the head start.
         site_kl_weight: factor of the pixel-mean divergence from the teacher's soft labels there.
         soft_label_ensemble: average the teacher over flips for its soft labels.
@@ -227,6 +228,12 @@ class Settings:
     method: dict[str, Any] = field(default_factory=dict)
     legacy_eval: bool = False
     waits: WaitSettings = field(default_factory=WaitSettings)
+
+    @property
+    def average_from(self) -> int | None:
+        """The first round whose global weights count in the mean of the last ones; None for no mean."""
+        averaged = self.schedule.average_rounds
+        return self.rounds - averaged + 1 if averaged else None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:

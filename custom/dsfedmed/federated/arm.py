@@ -75,8 +75,10 @@ class ArmState:
             self.best_round, self.best_steps = self.round, self.steps
         return mean
 
-    def take_into_average(self) -> None:
-        """Let the present weights count in the mean of the last rounds, each round alike."""
+    def take_into_average(self, since: int | None) -> None:
+        """From round ``since`` on, let the present weights count in the mean of the last rounds, each round alike."""
+        if since is None or self.round < since:
+            return
         self.averaged += 1
         known = self.average or self.weights
         self.average = {n: known[n] + (tensor - known[n]) / self.averaged for n, tensor in self.weights.items()}
@@ -133,8 +135,7 @@ def train_round(
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     state.weights = weights
     state.round += 1
-    if arm.average_from is not None and state.round >= arm.average_from:
-        state.take_into_average()
+    state.take_into_average(arm.average_from)
     state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
     loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
     state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
@@ -151,6 +152,15 @@ def validate_arm(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState)
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     save_arm(flow, arm, state)
     return dice
+
+
+def end_with_average(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> None:
+    """Go on with the mean of the last rounds, validated as a round is; no single round is chosen by its luck there."""
+    state.weights = state.average
+    dice = validate_arm(flow, plan, arm, state)
+    state.choose_last()
+    save_arm(flow, arm, state)
+    flow.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
 
 
 def train_until(

@@ -6,7 +6,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, train_round, validate_arm
+from dsfedmed.federated.arm import (
+    Arm,
+    ArmState,
+    end_with_average,
+    open_arm,
+    record_choice,
+    report,
+    train_round,
+    validate_arm,
+)
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.stages.broadcast import TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.stages.check_sites import check_sites
@@ -74,6 +83,7 @@ class SamFed(FederatedWorkflow):
             task="dsf_agree",
             extra={"public": public.manifest.to_dict(), "own": own},
             validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
+            average_from=self.settings.average_from,
         )
         with self.stage("rounds"):
             state = open_arm(self, arm, start)
@@ -85,7 +95,9 @@ class SamFed(FederatedWorkflow):
                 state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
                 report(self, arm, state, total, since)
             validate_arm(self, plan, arm, state)
-            if config.select == "last":
+            if state.averaged:
+                end_with_average(self, plan, arm, state)
+            elif config.select == "last":
                 state.choose_last()
             self.store.put("rounds", {})
             record_choice(self, "samfed", state)

@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, record_choice, report, save_arm, train_round, validate_arm
+from dsfedmed.federated.arm import (
+    Arm,
+    ArmState,
+    end_with_average,
+    open_arm,
+    record_choice,
+    report,
+    save_arm,
+    train_round,
+    validate_arm,
+)
 from dsfedmed.federated.plan import Plan
 from dsfedmed.federated.site_tasks.networks import copied_tensors
 from dsfedmed.federated.stages.distillation import Distillation
@@ -18,8 +28,7 @@ NAME = "dsfedmed"
 
 def light_arm(settings: Settings) -> Arm:
     """The light network's arm; with ``average_rounds`` the last of all rounds count in a mean."""
-    averaged = settings.schedule.average_rounds
-    return Arm(NAME, average_from=settings.rounds - averaged + 1 if averaged else None)
+    return Arm(NAME, average_from=settings.average_from)
 
 
 def start_weights(plan: Plan) -> Weights:
@@ -54,21 +63,12 @@ def distilled_rounds(
             report(flow, arm, state, total, since)
         validate_arm(flow, plan, arm, state)
         if state.averaged and state.round == total:
-            _end_with_average(flow, plan, arm, state)
+            end_with_average(flow, plan, arm, state)
         if schedule.order == "paper":
             _distil_at_the_end(flow, plan, arm, distillation, state)
         flow.store.put("rounds", {})
         record_choice(flow, NAME, state)
         return state, distillation.teacher
-
-
-def _end_with_average(flow: FederatedWorkflow, plan: Plan, arm: Arm, state: ArmState) -> None:
-    """Go on with the mean of the last rounds, as the sites validate it; no single round is chosen by its luck there."""
-    state.weights = state.average
-    dice = validate_arm(flow, plan, arm, state)
-    state.choose_last()
-    save_arm(flow, arm, state)
-    flow.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
 
 
 def _distil_at_the_end(
