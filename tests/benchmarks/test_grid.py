@@ -10,6 +10,7 @@ import pytest
 
 from dsfedmed.benchmarks.grid import Grid, JobRun
 from dsfedmed.errors import ConfigError
+from dsfedmed.settings import Settings
 
 
 @pytest.mark.parametrize("end", [ConfigError("runs", "are of two recipes", "Move one"), KeyboardInterrupt()])
@@ -22,7 +23,7 @@ def test_an_error_or_an_interrupt_begins_no_other_run(
     def stop() -> None:
         raise end
 
-    grid = Grid(tuple(JobRun(f"run{number}", ("true",)) for number in range(50)), tmp_path)
+    grid = Grid(tuple(JobRun(f"run{number}", ("true",), Settings()) for number in range(50)), tmp_path)
     with pytest.raises(type(end)):
         grid.make(stop)
     assert len(begun) == 1

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.main import main
+from dsfedmed.federated.job import planned_settings
 from dsfedmed.store.files import write_json
 
+JOB = Path(__file__).parents[2] / "jobs" / "dsfedmed"
 ROWS = """
 rows:
   - name: recipe
@@ -42,7 +44,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         out = Path(command[command.index("--out") + 1])
         chosen = {"dsfedmed": {"validation_dice": 0.8}, "fedavg": {"validation_dice": 0.7}}
         record = {"name": out.name, "sites": ["b"], "unseen": ["a"], "verdict": "complete", "method": "dsfedmed"}
-        write_json(out / "record.json", {**record, "selected": chosen})
+        config = planned_settings("dsfedmed", JOB, command[2:]).to_dict()
+        write_json(out / "record.json", {**record, "config": config, "selected": chosen})
 
     monkeypatch.setattr(subprocess, "run", run)
     return done

@@ -11,7 +11,10 @@ import pytest
 
 from dsfedmed.cli import benchmark
 from dsfedmed.cli.main import main
+from dsfedmed.federated.job import planned_settings
 from dsfedmed.store.files import write_json
+
+JOBS = Path(__file__).parents[2] / "jobs"
 
 
 @pytest.fixture
@@ -30,8 +33,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         done.append(words)
         out = Path(words[words.index("--out") + 1])
         verdict = "incomplete: no labels" if "samfed" in words[1] else "complete"
-        record = {"name": out.name, "sites": ["b"], "unseen": ["a"], "verdict": verdict, "method": "pfedsam"}
-        write_json(out / "record.json", record)
+        method = Path(words[1]).parent.name
+        config = planned_settings(method, JOBS / method, words[2:]).to_dict()
+        record = {"name": out.name, "sites": ["b"], "unseen": ["a"], "verdict": verdict, "method": method}
+        write_json(out / "record.json", {**record, "config": config})
 
     monkeypatch.setattr(subprocess, "run", run)
     return done
@@ -85,6 +90,18 @@ def test_records_that_are_kept_spare_their_runs_on_another_machine(
     assert "held out, seed 0" in (other / "benchmark.md").read_text()
 
 
+def test_runs_of_other_settings_are_refused_before_any_other_is_made(
+    sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_of(sites, tmp_path / "out", "--unseen", "a", "--methods", "pfedsam")
+    assert main([*words, "--seeds", "0"]) == 0
+    assert main([*words, "--set", "rounds=7"]) == 2
+    said = capsys.readouterr().err
+    assert "pfedsam-a-0: has rounds 30, where a run made now would have 7" in said
+    assert len(commands) == 1
+    assert main([*words, "--seeds", "0", "--set", "rounds=7", "--only-table"]) == 0, "a table makes no run"
+
+
 def test_runs_of_two_foundations_are_refused_before_any_other_is_made(
     sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,4 +120,4 @@ def test_unknown_sites_are_refused(sites: Path, tmp_path: Path, capsys: pytest.C
 
 def test_every_job_has_the_benchmarks_preset() -> None:
     for method in benchmark.METHODS:
-        assert (Path(__file__).parents[2] / "jobs" / method / "presets" / "benchmark.yaml").exists()
+        assert (JOBS / method / "presets" / "benchmark.yaml").exists()

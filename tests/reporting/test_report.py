@@ -127,6 +127,15 @@ def test_gaps_inside_the_curves_and_scores_do_not_stop_the_page(
     assert "elsewhere.png is not there" in read(run).text
 
 
+def test_what_was_taken_over_from_another_run_is_said(make_run: Callable[..., Path], record: dict[str, Any]) -> None:
+    record["stages"][0]["resumed"] = True
+    record["taken_over"] = {"run": "the-first-run", "stages": [record["stages"][0]["name"]]}
+    run = make_run(record)
+    build_report(run)
+    said = f"or the run the-first-run, not computed again: {record['stages'][0]['name']}."
+    assert said in read(run).text
+
+
 def test_no_unseen_site_and_several_classes(
     make_run: Callable[..., Path], make_record: Callable[..., dict[str, Any]]
 ) -> None:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
+from dsfedmed.federated.job import planned_settings
+from dsfedmed.reporting.benchmark_recipe import require_planned
 from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
+from dsfedmed.settings import Settings
 from dsfedmed.store.files import write_text
 
 
@@ -27,11 +31,13 @@ class JobRun:
     Attributes:
         name: of its folder.
         command: without ``--out``.
+        planned: the settings that it will have.
         source: the run whose stages it takes over, if that one is complete by then.
     """
 
     name: str
     command: tuple[str, ...]
+    planned: Settings
     source: str = ""
 
 
@@ -68,7 +74,13 @@ class Grid:
 
         A run that fails is left as it is and the next is made; the same call goes on with it later. An error of
         ``after_each``, or an interrupt, ends it: runs that have not begun are not begun.
+
+        Raises:
+            ConfigError: a run that is there has other settings than it would have now; said before any is made.
         """
+        for run in self.runs:
+            if (record := self.record(run)) is not None:
+                require_planned(record, run.planned)
         lacking, one_at_a_time, ended = self.lacking(), Lock(), Event()
 
         def one(numbered: tuple[int, JobRun]) -> None:
@@ -109,6 +121,7 @@ class Grid:
                 write_text(kept, json.dumps(record.data, sort_keys=True) + "\n")
 
 
-def job_command(python: str, jobs: Path, method: str, sites: Path, words: Sequence[str]) -> tuple[str, ...]:
-    """Return the command of a job: the interpreter, the job's script, its sites and what else it is given."""
-    return (python, str(jobs / method / "job.py"), "--sites", str(sites), *words)
+def job_run(name: str, jobs: Path, method: str, sites: Path, words: Sequence[str], source: str = "") -> JobRun:
+    """Return a run of a job, in this interpreter, with its sites and what else its command line is given."""
+    command = (sys.executable, str(jobs / method / "job.py"), "--sites", str(sites), *words)
+    return JobRun(name, command, planned_settings(method, jobs / method, words), source)

@@ -14,11 +14,10 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from dsfedmed.benchmarks.ablation_rows import AblationChange, read_rows
-from dsfedmed.benchmarks.grid import Grid, JobRun, job_command
+from dsfedmed.benchmarks.grid import Grid, job_run
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.workspace import require_sites
 from dsfedmed.reporting.ablation import METHOD, ablation_row
@@ -94,7 +93,6 @@ def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChang
         for unseen in args.unseen or names:
             words = ["--unseen", unseen, "--preset", args.preset, "--seed", str(seed), *change.words()]
             words += ["--teacher", str(args.teacher)] if args.teacher and change.foundation else []
-            command = job_command(sys.executable, args.jobs, METHOD, args.sites, words)
             source = "" if change == first else f"{first.slug}-{unseen}-{seed}"
-            runs.append(JobRun(f"{change.slug}-{unseen}-{seed}", command, source))
+            runs.append(job_run(f"{change.slug}-{unseen}-{seed}", args.jobs, METHOD, args.sites, words, source))
     return Grid(tuple(runs), args.out, args.records)

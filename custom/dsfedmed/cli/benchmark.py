@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsfedmed.benchmarks.grid import Grid, JobRun, job_command
+from dsfedmed.benchmarks.grid import Grid, JobRun, job_run
 from dsfedmed.federated.workspace import require_sites
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
@@ -101,7 +101,7 @@ def job_of(args: argparse.Namespace, cell: Cell) -> JobRun:
     words += ["--teacher", str(args.teacher)] if args.teacher else []
     words += ["--label-site", cell.label_site] if cell.method == "samfed" else []
     words += [word for text in args.set for word in ("--set", text)]
-    return JobRun(cell.name, job_command(sys.executable, args.jobs, cell.method, args.sites, words))
+    return job_run(cell.name, args.jobs, cell.method, args.sites, words)
 
 
 def write_benchmark(grid: Grid) -> None:

@@ -59,6 +59,11 @@ def read_settings(args: argparse.Namespace, presets: Path) -> Settings:
     return Settings.from_dict(values, path.name)
 
 
+def planned_settings(method: str, folder: Path, words: Sequence[str]) -> Settings:
+    """Return the settings of a run of ``folder``, ``jobs/METHOD``, with these words on its command line."""
+    return read_settings(build_parser(method, "").parse_args(words), folder / "presets")
+
+
 def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
     """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
     if args.sites is None or args.out is None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dsfedmed.errors import ConfigError
@@ -33,6 +33,18 @@ def require_one_recipe(records: Sequence[Record]) -> None:
             raise ConfigError(record.run.name, reason, mend)
 
 
+def require_planned(record: Record, planned: Settings) -> None:
+    """Check that a run that is there has the settings that it would have if it were made now.
+
+    Raises:
+        ConfigError: naming the run and the first setting that differs.
+    """
+    for key, mine, theirs in _differences(_settings(record), _plain(planned.to_dict(), "planned")):
+        reason = f"has {key} {mine}, where a run made now would have {theirs}"
+        mend = "Give that run's value (--set, --preset), or move its folder away; the same command then makes it anew"
+        raise ConfigError(record.run.name, reason, mend)
+
+
 def _foundations(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
     mine, theirs = _foundation(record), _foundation(other)
     if mine != theirs:
@@ -47,7 +59,11 @@ def _differences(settings: dict[str, Any], others: dict[str, Any]) -> Iterator[t
 
 def _settings(record: Record) -> dict[str, Any]:
     """Return a run's settings by dotted key; an option that is younger than the run has its default, which is off."""
-    return dict(dotted(Settings.from_dict(record.mapping("config"), f"{record.run.name}, config").to_dict()))
+    return _plain(record.mapping("config"), f"{record.run.name}, config")
+
+
+def _plain(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return dict(dotted(Settings.from_dict(values, where).to_dict()))
 
 
 def _foundation(record: Record) -> str:
