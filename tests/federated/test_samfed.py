@@ -15,6 +15,7 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
+from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.conftest import ROOT
 from tests.federated.recording import Recording, record_run, stored_rows
@@ -26,6 +27,7 @@ BUNDLES = {
     "site_e": "light_tinysam_segmentation",
 }
 UNLABELLED = tuple(BUNDLES)
+RATE = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def unlabelled(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def homogeneous(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """FedAvg of one network."""
-    method = {"label_site": "site_a"}
+    method = {"label_site": "site_a", "rate_factor": RATE}
     return record_run("samfed", unlabelled, tmp_path_factory.mktemp("samfed"), unlabelled / "site_a", method=method)
 
 
@@ -84,6 +86,15 @@ def test_the_label_site_trains_nothing(homogeneous: Recording) -> None:
         assert not homogeneous.tensors("site_a", task)
         assert homogeneous.tensors("site_b", task)
     assert homogeneous.tensors("site_a", "dsf_evaluate")
+
+
+def test_the_rounds_have_their_own_rate(homogeneous: Recording) -> None:
+    """Once for the first round, and not again for the second, which takes up the first one's optimiser."""
+    changes = Settings.from_dict(read_json(homogeneous.run / "record.json")["config"]).light_overrides
+    start = float(changes.get("light_unet_segmentation/learning_rate", 1e-3))
+    for number in (1, 2):
+        kept = read_tensors(homogeneous.run / "sites" / "site_b" / "optimizer" / f"samfed-{number:04d}.safetensors")
+        assert float(kept["group.0.lr"]) == pytest.approx(RATE * start)
 
 
 def test_teacher_and_public_set_travel_once(homogeneous: Recording) -> None:

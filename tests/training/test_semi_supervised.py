@@ -140,6 +140,7 @@ def test_the_strong_view_changes_intensity_in_place_and_repeats() -> None:
         ({"threshold": 1.5}, "threshold"),
         ({"rule": "majority"}, "majority"),
         ({"public_epochs": 0}, "public_epochs"),
+        ({"rate_factor": 0}, "rate_factor"),
         ({"site_bundles": ["a"]}, "site_bundles"),
         ({"soft_wieght": 1}, "soft_weight"),
     ],

@@ -19,6 +19,8 @@ class SamFedConfig:
         label_site: in simulation, the site whose labels play the public set; it trains nothing. Elsewhere empty: the
             server's own ``public`` folder is meant.
         public_epochs: passes over the public set for the global model's start.
+        rate_factor: factor on the bundle's learning rate in the rounds, whose network learned the labels at the start;
+            homogeneous sites only, as networks of the sites' own start at random.
         rule: which supervision a pixel gets, see `dsfedmed.algorithms.agreement`.
         threshold: tau_0 of that rule.
         agreement_weight: weight of SAM's word on a pixel in dispute, "confidence" or "scheduled".
@@ -41,6 +43,7 @@ class SamFedConfig:
 
     label_site: str = ""
     public_epochs: int = 40
+    rate_factor: float = 1.0
     rule: Literal["agreement", "agreement_only", "teacher_only"] = "agreement"
     threshold: float = 0.95
     agreement_weight: Literal["confidence", "scheduled"] = "confidence"
@@ -61,6 +64,7 @@ class SamFedConfig:
         require_choice("method.select", self.select, ("last", "public"))
         require_choice("method.agreement_weight", self.agreement_weight, WEIGHTS)
         require(0 < self.threshold <= 1, "method.threshold", f"{self.threshold} is not in (0, 1]", "Give 0.95")
+        require(self.rate_factor > 0, "method.rate_factor", f"{self.rate_factor} is not above 0", "Give 1 or less")
         require(self.temperature > 0, "method.temperature", "it is not above 0", "Give 2")
         for name in ("public_epochs", "ramp_rounds", "condensation_epochs"):
             require(getattr(self, name) > 0, f"method.{name}", "it is below 1", "Give 1 or more")

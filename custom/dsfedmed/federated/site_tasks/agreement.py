@@ -69,6 +69,8 @@ def agree(site: Site, request: Message) -> Message:
     shared = copy.deepcopy(network).eval()
     gate = _global_is_better(site, info, shared, public)
     optimizer = optimizer_for(site, info, "light", network)
+    for group in optimizer.param_groups:
+        group["lr"] *= config.rate_factor
     source = PublicSource(public.images, public.labels)
     summary = _train(site, info, network, optimizer, source, config, config.shared_weight * gate, shared)
     write_tensors(_round_file(site, info, "local", info["round"]), copied_tensors(network))
