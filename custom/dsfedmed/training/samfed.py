@@ -34,9 +34,9 @@ class SamFedConfig:
             better at the other sites alone is not seen.
         shared_weight: lambda_g, of the distillation from the global to the local network; homogeneous sites only.
         condensation_epochs: passes of the server over the public set in a round (RC); heterogeneous sites only.
-        select: without a mean of the last rounds (``schedule.average_rounds``, the presets' choice), which round is
-            the result: the "last", or the best on the "public" set's validation part. That part cannot see what is
-            learned from the other sites, and tends to choose a round before any of it.
+        select: without a mean of the last rounds (``schedule.average_rounds``, the small presets' choice), which
+            round is the result: the "last", or the best on the "public" set's validation part. That part cannot see
+            what is learned from the other sites, and tends to choose a round before any of it.
         teacher_flips: average SAM over four flips when it labels a site's images.
         site_bundles: bundle of each site's own network by site name; empty for one network everywhere (FedAvg).
     """
