@@ -97,9 +97,9 @@ benchmark: setup $(FOUNDATION)   ## every method on DATA, each site held out, ev
 	$(BIN)/dsfedmed benchmark --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
 		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out $(TABLE)
 
-ablation: setup $(TEACHER)   ## DSFedMed's recipe, one change a row (jobs/dsfedmed/ablation.yaml), by source validation
-	$(BIN)/dsfedmed ablation --sites $(DATA) --teacher $(TEACHER) --seeds $(SEEDS) \
-		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out runs/ablation
+ablation: setup $(FOUNDATION)   ## DSFedMed's recipe, one change a row (jobs/dsfedmed/ablation.yaml), by source validation
+	$(BIN)/dsfedmed ablation --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
+		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out $(TABLE)
 
 # Tables of time and memory: nothing else should run meanwhile. The last needs sites and a teacher, as `benchmark`.
 BENCH ?= runs/bench

@@ -56,7 +56,7 @@ def test_every_row_is_run_for_every_site_and_seed_once(
 ) -> None:
     assert main(words) == 0
     names = [Path(c[c.index("--out") + 1]).name for c in commands]
-    assert names[:4] == ["recipe-a-0", "recipe-b-0", "recipe-a-1", "recipe-b-1"]
+    assert names[:4] == ["dsfedmed-a-0", "dsfedmed-b-0", "dsfedmed-a-1", "dsfedmed-b-1"], "the benchmark's own"
     assert len(names) == 3 * 2 * 2
     changed = [c for c in commands if "distillation.rate=1.0" in c]
     assert len(changed) == 4

@@ -3,7 +3,8 @@
 
 The rows stand in a YAML file, by default the one that lies beside the job. Every row is run with each site held out in
 turn and every seed; what is complete is not run again, and what a change leaves as it is (the generators, say) is taken
-over from the first row's run. The table shows the source sites' validation, by which a recipe
+over from the first row's run. A row that changes nothing has the runs of `dsfedmed benchmark`, which are used where
+--out and --records are the benchmark's. The table shows the source sites' validation, by which a recipe
 is chosen; --test adds the test figures of seen and held-out sites, which are for the end.
 
 Examples:
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only-rows", nargs="+", metavar="NAME", help="some of the file's rows, by name (all)")
     parser.add_argument("--unseen", nargs="+", metavar="SITE", help="sites to hold out, one after another (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
-    parser.add_argument("--preset", default="cpu", help="preset that the rows change (cpu)")
+    parser.add_argument("--preset", default="benchmark", help="preset that the rows change (benchmark)")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time (1)")
     parser.add_argument("--test", action="store_true", help="show the test figures too: for the end, not for choosing")
@@ -81,6 +82,11 @@ def _chosen(args: argparse.Namespace, rows: tuple[AblationChange, ...]) -> tuple
     return tuple(row for row in rows if args.only_rows is None or row.name in args.only_rows)
 
 
+def _stem(row: AblationChange) -> str:
+    """Return what a row's runs are called: the preset's own are those of the benchmark."""
+    return row.slug if row.set or not row.foundation else METHOD
+
+
 def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChange) -> Grid:
     """Return one row's runs, seed by seed; they take over what the change leaves of the first row's.
 
@@ -93,6 +99,6 @@ def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChang
         for unseen in args.unseen or names:
             words = ["--unseen", unseen, "--preset", args.preset, "--seed", str(seed), *change.words()]
             words += ["--teacher", str(args.teacher)] if args.teacher and change.foundation else []
-            source = "" if change == first else f"{first.slug}-{unseen}-{seed}"
-            runs.append(job_run(f"{change.slug}-{unseen}-{seed}", args.jobs, METHOD, args.sites, words, source))
+            name, source = (f"{_stem(row)}-{unseen}-{seed}" for row in (change, first))
+            runs.append(job_run(name, args.jobs, METHOD, args.sites, words, "" if change == first else source))
     return Grid(tuple(runs), args.out, args.records)
