@@ -65,7 +65,7 @@ def test_every_row_is_run_for_every_site_and_seed_once(
     sources = [Path(c[c.index("--from") + 1]).name for c in commands[4:]]
     assert sources == 2 * names[:4], "the others take over from the first row's run of their site and seed"
     table = (tmp_path / "out" / "ablation.md").read_text()
-    assert "| all samples | 80.0 ± 0.0 | +10.0 ± 0.0 | - |" in table
+    assert "| all samples | 80.0 ± 0.0 | +10.0 ± 0.0 | - | 0 of 4 |" in table
     assert main(words) == 0
     assert len(commands) == 12
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from dsfedmed.reporting.ablation import ablation_row
 from dsfedmed.reporting.ablation_table import ablation_markdown
+from dsfedmed.reporting.reach import Reach
 from dsfedmed.reporting.record import Record
 
 
@@ -65,6 +67,11 @@ def test_test_figures_are_read_on_demand_alone() -> None:
     assert unseen.mean == pytest.approx(-20.0)
     assert shown.teacher == (None, pytest.approx(40.0))
     table = ablation_markdown([shown], ["all_samples-b-0"], test=True)
-    assert "| recipe | 80.0 ± 0.0 | +0.0 ± 0.0 | +0.0 ± 0.0 | +10.0 [+10.0, +10.0] | -20.0 [-20.0, -20.0] |" in table
+    assert (
+        "| recipe | 80.0 ± 0.0 | +0.0 ± 0.0 | +0.0 ± 0.0 | 0 of 2 | +10.0 [+10.0, +10.0] | -20.0 [-20.0, -20.0] |"
+        in table
+    )
     assert "| -, 40.0 | 1 min 00 s | 2 |" in table
     assert "Not complete: all_samples-b-0." in table
+    early = replace(shown, reached=1, reach=Reach(0.4, 0.5, 1.75))
+    assert "| +0.0 ± 0.0 | 1 of 2: 40 % of the rounds, 175 % of the bytes |" in ablation_markdown([early], [])

@@ -15,6 +15,7 @@ from dsfedmed.evaluation.intervals import Interval, Stratum
 from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
 from dsfedmed.reporting.benchmark import Mean, cost_of, mean_over
 from dsfedmed.reporting.methods import BASELINES, BY_KEY
+from dsfedmed.reporting.reach import Reach, mean_reach, reach_of
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.seeds import derive_seed
@@ -32,6 +33,8 @@ class AblationRow:
         name: of the change.
         validation: DSFedMed's mean validation Dice at its selected round, percent.
         gains: its difference from FedAvg in points of validation Dice, by budget ("equal_rounds", "equal_steps").
+        reached: in how many runs it comes to FedAvg's Dice at equal steps, by validation.
+        reach: what it has spent there, mean over those runs.
         teacher: mean test Dice of the teacher before and after mutual distillation on seen sites, percent; only with
             ``test``, None where it was not scored.
         tests: differences in test Dice with intervals over cases and seeds, by (budget, "seen" or "unseen").
@@ -42,6 +45,8 @@ class AblationRow:
     name: str
     validation: Mean | None
     gains: dict[str, Mean | None]
+    reached: int
+    reach: Reach | None
     teacher: tuple[float | None, float | None]
     tests: dict[tuple[str, str], Interval | None]
     seconds: float
@@ -54,7 +59,8 @@ def ablation_row(name: str, records: Sequence[Record], test: bool = False) -> Ab
         budget: mean_over([gain for record in records if (gain := validation_gain(record, baseline)) is not None])
         for budget, baseline in BUDGETS.items()
     }
-    reached = [dice for record in records if (dice := validation_dice(record, METHOD)) is not None]
+    scores = [dice for record in records if (dice := validation_dice(record, METHOD)) is not None]
+    reaches = [found for record in records if (found := reach_of(record)) is not None]
     tests = {
         (budget, group): test_difference(records, baseline, group) if test else None
         for budget, baseline in BUDGETS.items()
@@ -62,7 +68,17 @@ def ablation_row(name: str, records: Sequence[Record], test: bool = False) -> Ab
     }
     teacher = tuple(_seen_dice(records, key) if test else None for key in ("teacher_before", "teacher"))
     seconds = statistics.fmean(cost_of(record, BY_KEY[METHOD])[1] for record in records)
-    return AblationRow(name, mean_over(reached), gains, (teacher[0], teacher[1]), tests, seconds, len(records))
+    return AblationRow(
+        name,
+        mean_over(scores),
+        gains,
+        len(reaches),
+        mean_reach(reaches),
+        (teacher[0], teacher[1]),
+        tests,
+        seconds,
+        len(records),
+    )
 
 
 def validation_dice(record: Record, arm: str) -> float | None:
