@@ -89,5 +89,6 @@ def test_runs_go_on_at_once_as_many_as_asked(
         alone(command, **options)
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert main([*words, "--at-once", "3"]) == 0
+    assert main([*words, "--at-once", "3", "--server-threads", "2"]) == 0
     assert len(commands) == 12
+    assert {c[c.index("--server-threads") + 1] for c in commands} == {"2"}

@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--preset", default="benchmark", help="preset that the rows change (benchmark)")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
+    parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of a run's server (1)")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time (1)")
     parser.add_argument("--test", action="store_true", help="show the test figures too: for the end, not for choosing")
     parser.add_argument("--only-table", action="store_true", help="run nothing; table of what is there")
@@ -98,6 +99,7 @@ def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChang
     for seed in args.seeds:
         for unseen in args.unseen or names:
             words = ["--unseen", unseen, "--preset", args.preset, "--seed", str(seed), *change.words()]
+            words += ["--server-threads", str(args.server_threads)]
             words += ["--teacher", str(args.teacher)] if args.teacher and change.foundation else []
             name, source = (f"{_stem(row)}-{unseen}-{seed}" for row in (change, first))
             runs.append(job_run(name, args.jobs, METHOD, args.sites, words, "" if change == first else source))
