@@ -58,7 +58,7 @@ def test_test_figures_are_read_on_demand_alone() -> None:
     hidden = ablation_row("recipe", records)
     assert set(hidden.tests.values()) == {None}
     assert hidden.teacher == (None, None)
-    assert "test" not in ablation_markdown([hidden], []).lower()
+    assert "test" not in ablation_markdown([hidden], {}).lower()
     shown = ablation_row("recipe", records, test=True)
     seen, unseen = shown.tests["equal_steps", "seen"], shown.tests["equal_steps", "unseen"]
     assert seen is not None
@@ -66,12 +66,12 @@ def test_test_figures_are_read_on_demand_alone() -> None:
     assert (seen.mean, seen.low, seen.high) == pytest.approx((10.0, 10.0, 10.0))
     assert unseen.mean == pytest.approx(-20.0)
     assert shown.teacher == (None, pytest.approx(40.0))
-    table = ablation_markdown([shown], ["all_samples-b-0"], test=True)
+    table = ablation_markdown([shown], {"all samples": 2, "recipe": 0}, test=True)
     assert (
         "| recipe | 80.0 ± 0.0 | +0.0 ± 0.0 | +0.0 ± 0.0 | 0 of 2 | +10.0 [+10.0, +10.0] | -20.0 [-20.0, -20.0] |"
         in table
     )
     assert "| -, 40.0 | 1 min 00 s | 2 |" in table
-    assert "Not complete: all_samples-b-0." in table
+    assert "Runs that are not complete: all samples (2)." in table
     early = replace(shown, reached=1, reach=Reach(0.4, 0.5, 1.75))
-    assert "| +0.0 ± 0.0 | 1 of 2: 40 % of the rounds, 175 % of the bytes |" in ablation_markdown([early], [])
+    assert "| +0.0 ± 0.0 | 1 of 2: 40 % of the rounds, 175 % of the bytes |" in ablation_markdown([early], {})

@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The committed benchmark is what the committed records say, to the last digit."""
+"""The committed benchmark and ablation are what the committed records say, to the last digit."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from dsfedmed.benchmarks.ablation_rows import read_rows
 from dsfedmed.cli.benchmark import METHODS
 from dsfedmed.federated.job import planned_settings
+from dsfedmed.reporting.ablation import METHOD, ablation_row
+from dsfedmed.reporting.ablation_table import ablation_markdown
 from dsfedmed.reporting.benchmark import complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe, require_planned
 from dsfedmed.reporting.benchmark_table import benchmark_markdown
 from dsfedmed.reporting.record import Record, load_record
 
-RESULTS = Path(__file__).parents[2] / "custom" / "dsfedmed" / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "custom" / "dsfedmed" / "benchmarks" / "results"
+ABLATED = [f"busbra_aplio300-{seed}" for seed in (0, 1, 2)]
+"""Held-out site and seeds of the ablation."""
+
+
+def benchmark_records() -> list[Record]:
+    folders = (RESULTS / "records").iterdir()
+    return [load_record(folder) for folder in folders if folder.name.partition("-")[0] in METHODS]
 
 
 def place(record: Record) -> tuple[int, tuple[str, ...], int]:
@@ -22,7 +33,7 @@ def place(record: Record) -> tuple[int, tuple[str, ...], int]:
 
 
 def test_the_table_is_that_of_the_records() -> None:
-    records = sorted((load_record(folder) for folder in (RESULTS / "records").iterdir()), key=place)
+    records = sorted(benchmark_records(), key=place)
     assert records
     require_one_recipe(records)
     assert benchmark_markdown(complete_runs(records), records) in (RESULTS / "benchmark.md").read_text(encoding="utf-8")
@@ -30,10 +41,26 @@ def test_the_table_is_that_of_the_records() -> None:
 
 def test_the_presets_go_on_with_the_table() -> None:
     """Its command makes what is lacking beside these records: they must be what it would make."""
-    jobs = Path(__file__).parents[2] / "jobs"
-    for folder in (RESULTS / "records").iterdir():
-        record = load_record(folder)
-        require_planned(record, planned_settings(record.method, jobs / record.method, ("--preset", "benchmark")))
+    for record in benchmark_records():
+        job = ROOT / "jobs" / record.method
+        require_planned(record, planned_settings(record.method, job, ("--preset", "benchmark")))
+
+
+def test_the_ablation_is_that_of_the_records() -> None:
+    """Every record belongs to a row, has the settings of that row, and is in the table."""
+    job, rows, lacking, used = ROOT / "jobs" / METHOD, [], {}, set()
+    for change in read_rows(job / "ablation.yaml"):
+        names = [f"{change.slug}-{fold}" for fold in ABLATED]
+        there = [name for name in names if (RESULTS / "records" / name).exists()]
+        found = [load_record(RESULTS / "records" / name) for name in there]
+        for record in found:
+            require_planned(record, planned_settings(METHOD, job, ("--preset", "benchmark", *change.words())))
+        lacking[change.name] = len(names) - len(there)
+        rows += [ablation_row(change.name, found, test=True)] if found else []
+        used |= set(there)
+    others = {folder.name for folder in (RESULTS / "records").iterdir()} - used
+    assert {name.partition("-")[0] for name in others} <= set(METHODS)
+    assert ablation_markdown(rows, lacking, test=True) in (RESULTS / "ablation.md").read_text(encoding="utf-8")
 
 
 def test_the_records_name_no_file_of_a_machine() -> None:

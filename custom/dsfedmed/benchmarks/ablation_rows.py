@@ -15,6 +15,7 @@ import yaml
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted, read_options
+from dsfedmed.reporting.ablation import METHOD
 from dsfedmed.settings import merge
 
 
@@ -34,7 +35,9 @@ class AblationChange:
 
     @property
     def slug(self) -> str:
-        """The name as part of a folder's name."""
+        """What its runs' folders begin with: the name; the preset's own runs are those of the benchmark."""
+        if self.foundation and not self.set:
+            return METHOD
         kept = "".join(letter if letter.isalnum() else " " for letter in self.name.lower())
         return "_".join(kept.split())
 

@@ -71,7 +71,7 @@ def write_ablation(args: argparse.Namespace, grids: dict[str, Grid]) -> None:
         require_one_recipe(grid.found())
     complete = {name: [record for record in grid.found() if record.complete] for name, grid in grids.items()}
     rows = [ablation_row(name, records, args.test) for name, records in complete.items() if records]
-    lacking = [run.name for grid in grids.values() for run in grid.lacking()]
+    lacking = {name: len(grid.lacking()) for name, grid in grids.items()}
     write_text(args.out / TABLE, ablation_markdown(rows, lacking, args.test))
 
 
@@ -81,11 +81,6 @@ def _chosen(args: argparse.Namespace, rows: tuple[AblationChange, ...]) -> tuple
         if name not in names:
             raise ConfigError("ablation", f"there is no row '{name}'", f"Rows: {'; '.join(names)}")
     return tuple(row for row in rows if args.only_rows is None or row.name in args.only_rows)
-
-
-def _stem(row: AblationChange) -> str:
-    """Return what a row's runs are called: the preset's own are those of the benchmark."""
-    return row.slug if row.set or not row.foundation else METHOD
 
 
 def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChange) -> Grid:
@@ -101,6 +96,6 @@ def _grid(args: argparse.Namespace, change: AblationChange, first: AblationChang
             words = ["--unseen", unseen, "--preset", args.preset, "--seed", str(seed), *change.words()]
             words += ["--server-threads", str(args.server_threads)]
             words += ["--teacher", str(args.teacher)] if args.teacher and change.foundation else []
-            name, source = (f"{_stem(row)}-{unseen}-{seed}" for row in (change, first))
+            name, source = (f"{row.slug}-{unseen}-{seed}" for row in (change, first))
             runs.append(job_run(name, args.jobs, METHOD, args.sites, words, "" if change == first else source))
     return Grid(tuple(runs), args.out, args.records)

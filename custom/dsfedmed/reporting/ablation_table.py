@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dsfedmed.evaluation.intervals import Interval
 from dsfedmed.reporting.ablation import BUDGETS, GROUPS, AblationRow
@@ -21,12 +21,12 @@ NOTE = (
 TEST_NOTE = "Test: the same differences on the test parts, with 95 % bootstrap intervals over patients and seeds."
 
 
-def ablation_markdown(rows: Sequence[AblationRow], lacking: Sequence[str], test: bool = False) -> str:
-    """Return the table, how to read it, and which runs are not there.
+def ablation_markdown(rows: Sequence[AblationRow], lacking: Mapping[str, int], test: bool = False) -> str:
+    """Return the table, how to read it, and which rows have runs to be made.
 
     Args:
         rows: in the table's order.
-        lacking: names of runs that are not complete.
+        lacking: runs that are not complete, by the row's name; a row without any need not be there.
         test: with the columns of test figures.
     """
     head = [
@@ -41,8 +41,8 @@ def ablation_markdown(rows: Sequence[AblationRow], lacking: Sequence[str], test:
     head += ["time", "runs"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(_line(row, test) for row in rows)]
     lines += ["", f"{NOTE} {TEST_NOTE}" if test else NOTE]
-    if lacking:
-        lines += ["", f"Not complete: {', '.join(lacking)}."]
+    if to_make := [f"{name} ({count})" for name, count in lacking.items() if count]:
+        lines += ["", f"Runs that are not complete: {'; '.join(to_make)}."]
     return "\n".join(lines) + "\n"
 
 
