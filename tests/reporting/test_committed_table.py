@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from dsfedmed.benchmarks.ablation_rows import read_rows
 from dsfedmed.cli.benchmark import METHODS
 from dsfedmed.federated.job import planned_settings
@@ -18,12 +19,14 @@ from dsfedmed.reporting.record import Record, load_record
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "custom" / "dsfedmed" / "benchmarks" / "results"
+TABLES = {"": (), "few_labels": ("--set", "light.epochs_per_round=7")}
+"""Folder of each committed table of methods, and what its command adds to the preset."""
 ABLATED = [f"busbra_aplio300-{seed}" for seed in (0, 1, 2)]
 """Held-out site and seeds of the ablation."""
 
 
-def benchmark_records() -> list[Record]:
-    folders = (RESULTS / "records").iterdir()
+def benchmark_records(table: str) -> list[Record]:
+    folders = (RESULTS / table / "records").iterdir()
     return [load_record(folder) for folder in folders if folder.name.partition("-")[0] in METHODS]
 
 
@@ -32,18 +35,21 @@ def place(record: Record) -> tuple[int, tuple[str, ...], int]:
     return record.seed, record.unseen, METHODS.index(record.method)
 
 
-def test_the_table_is_that_of_the_records() -> None:
-    records = sorted(benchmark_records(), key=place)
+@pytest.mark.parametrize("table", TABLES)
+def test_the_table_is_that_of_the_records(table: str) -> None:
+    records = sorted(benchmark_records(table), key=place)
     assert records
     require_one_recipe(records)
-    assert benchmark_markdown(complete_runs(records), records) in (RESULTS / "benchmark.md").read_text(encoding="utf-8")
+    written = (RESULTS / table / "benchmark.md").read_text(encoding="utf-8")
+    assert benchmark_markdown(complete_runs(records), records) in written
 
 
-def test_the_presets_go_on_with_the_table() -> None:
+@pytest.mark.parametrize("table", TABLES)
+def test_the_presets_go_on_with_the_table(table: str) -> None:
     """Its command makes what is lacking beside these records: they must be what it would make."""
-    for record in benchmark_records():
+    for record in benchmark_records(table):
         job = ROOT / "jobs" / record.method
-        require_planned(record, planned_settings(record.method, job, ("--preset", "benchmark")))
+        require_planned(record, planned_settings(record.method, job, ("--preset", "benchmark", *TABLES[table])))
 
 
 def test_the_ablation_is_that_of_the_records() -> None:
@@ -64,6 +70,6 @@ def test_the_ablation_is_that_of_the_records() -> None:
 
 
 def test_the_records_name_no_file_of_a_machine() -> None:
-    for folder in (RESULTS / "records").iterdir():
-        text = (folder / "record.json").read_text(encoding="utf-8")
+    for file in RESULTS.rglob("record.json"):
+        text = file.read_text(encoding="utf-8")
         assert re.findall(r"(?<![\w.:/])(?:/[\w.-]+){2,}|file:|[A-Z]:\\\\", text) == []
