@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from dsfedmed.benchmarks.ablation_rows import read_rows
 from dsfedmed.cli.benchmark import METHODS
 from dsfedmed.federated.job import planned_settings
