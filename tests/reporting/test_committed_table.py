@@ -20,7 +20,7 @@ from dsfedmed.reporting.record import Record, load_record
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "custom" / "dsfedmed" / "benchmarks" / "results"
-TABLES = {"": (), "few_labels": ("--set", "light.epochs_per_round=7")}
+TABLES = {"": (), "few_labels": ("--set", "light.epochs_per_round=7"), "blood_cells": ()}
 """Folder of each committed table of methods, and what its command adds to the preset."""
 ABLATED = [f"busbra_aplio300-{seed}" for seed in (0, 1, 2)]
 """Held-out site and seeds of the ablation."""
