@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs, cost_of, mean_over
@@ -165,3 +166,12 @@ def test_the_picture_shows_every_method() -> None:
     assert svg is not None
     assert svg.startswith("<?xml")
     assert benchmark_figure([]) is None
+
+
+def test_no_axis_of_dice_goes_beyond_what_dice_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr("dsfedmed.reporting.figures.benchmark.to_svg", lambda figure: drawn.append(figure) or "")
+    benchmark_figure(benchmark_rows(complete_runs([record(0, 0.99, 0.01), record(1, 0.80, 0.20)])))
+    for axis in drawn[0].axes[:2]:
+        low, high = axis.get_xlim()
+        assert 0.0 <= low < high <= 100.0

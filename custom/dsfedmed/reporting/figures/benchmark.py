@@ -45,6 +45,8 @@ def _dice(axis: Axes, rows: Sequence[Row], name: str) -> None:
         )  # fmt: skip
     axis.grid(axis="y", visible=False)
     axis.margins(x=0.1)
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(low, 0.0), min(high, 100.0))  # an interval of two runs may reach beyond what Dice can be
 
 
 def _bytes(axis: Axes, rows: Sequence[Row]) -> None:
