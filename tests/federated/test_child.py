@@ -33,6 +33,11 @@ for line in sys.stdin:
         os.kill(os.getpid(), signal.SIGKILL)
     elif task == "leave":
         sys.exit(3)
+    elif task == "long":
+        for done in (1, 2):
+            answers.write(json.dumps({"headway": [done, 3]}).encode() + b"\\n")
+        time.sleep(0.05)
+        answers.write(json.dumps({"headway": [3, 3]}).encode() + b"\\n")
     elif task == "fail":
         answers.write(json.dumps({"error": {"where": "w", "reason": "r", "mend": "m"}}).encode() + b"\\n")
         continue
@@ -74,6 +79,16 @@ def test_one_process_serves_task_after_task(quick: ChildProcess) -> None:
     assert first.info == second.info == {"pid": _pid(quick), "threads": "3", "site": "site_a"}
     assert read_message(quick.exchange / "request").info == {"n": 2}
     assert (quick.folder / "worker.log").read_text() == "log of one\nlog of two\n"
+
+
+def test_what_a_task_says_before_its_answer_is_passed_on(quick: ChildProcess) -> None:
+    """Two words may come in one piece, and the last one in one piece with the answer."""
+    told: list[tuple[int, int]] = []
+    reply = quick.run("long", Message(), never, lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reply.info["pid"] == _pid(quick)
+    quick.run("long", Message(), never)
+    assert len(told) == 3
 
 
 def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) -> None:

@@ -84,3 +84,53 @@ def test_the_step_of_one_stage_is_not_shown_in_the_next(tmp_path: Path, watch: W
     progress.stage("b")
     status = read_json(tmp_path / "status.json")
     assert (status["stage"], status["step"], status["eta_s"]) == ("b", None, None)
+
+
+def test_how_far_the_sites_are_is_shown_now_and_then(
+    tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After 70 s the slower one has done a quarter, so that it needs 210 s more."""
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    progress = Progress(tmp_path, ("fit branches",))
+    progress.stage("fit branches")
+    progress.task()
+    watch.now += 60
+    progress.headway("site_b", 4, 8)
+    watch.now += 4
+    progress.headway("site_a", 2, 8)
+    assert len(caplog.records) == 2, "not five seconds after the last one"
+    watch.now += 6
+    progress.headway("site_b", 5, 8)
+    assert caplog.records[1].getMessage().endswith("fit branches: site_b 4/8  task ETA 1:00")
+    assert caplog.records[2].getMessage().endswith("fit branches: site_a 2/8, site_b 5/8  task ETA 3:30")
+    assert read_json(tmp_path / "status.json")["sites"] == {"site_a": "2 of 8 steps", "site_b": "5 of 8 steps"}
+
+
+def test_a_site_that_is_done_is_in_no_such_line_and_a_new_task_begins_anew(
+    tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    progress = Progress(tmp_path, ("rounds",))
+    progress.stage("rounds")
+    for names in (("site_a",), ("site_b",)):
+        progress.task()
+        watch.now += 10
+        progress.headway(names[0], 1, 2)
+    assert caplog.records[-1].getMessage().endswith("rounds: site_b 1/2  task ETA 0:10")
+    progress.site("site_b", "dsf_train done in 10.0 s")
+    watch.now += 10
+    progress.headway("site_c", 1, 4)
+    assert caplog.records[-1].getMessage().endswith("rounds: site_c 1/4  task ETA 1:00")
+
+
+def test_of_many_sites_the_slowest_are_named(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    progress = Progress(tmp_path, ("rounds",))
+    progress.stage("rounds")
+    progress.task()
+    for number in range(8):
+        progress.headway(f"site_{number}", 8 - number, 10)
+    watch.now += 10
+    progress.headway("site_0", 9, 10)
+    shown = ", ".join(f"site_{number} {8 - number}/10" for number in range(2, 8))
+    assert caplog.records[-1].getMessage().endswith(f"{shown} and 2 that are farther  task ETA 1:30")

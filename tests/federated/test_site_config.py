@@ -53,6 +53,7 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),
         ("workers: -1\n", r"`workers` must be a whole number from 0, found -1"),
+        ("progress_s: -1\n", r"`progress_s` must be a whole number from 0, found -1"),
         ("memory_gib: 0\n", r"`memory_gib` must be a number above 0, found 0"),
         ("memory_gib: true\n", r"`memory_gib` must be a number above 0, found True"),
         ("device: 0\n", r"`device` must be a str, found 0"),

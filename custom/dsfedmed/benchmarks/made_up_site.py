@@ -20,6 +20,7 @@ from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.executor import SiteExecutor
+from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
@@ -49,7 +50,13 @@ class MadeUpWorker(ChildProcess):
             "dsf_train": self._train,
         }
 
-    def run(self, task: str, request: Message, aborted: Callable[[], bool]) -> Message:  # noqa: ARG002 (the base's)
+    def run(
+        self,
+        task: str,
+        request: Message,
+        aborted: Callable[[], bool],  # noqa: ARG002 (the base's)
+        tell: Tell = untold,  # noqa: ARG002
+    ) -> Message:
         """Do one task."""
         return self._tasks[task](request)
 

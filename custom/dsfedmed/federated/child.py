@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from dsfedmed.errors import DSFedMedError, StoreError
+from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.messages import Message
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
 
 POLL_SECONDS = 0.1
+HEADWAY = "headway"
+"""Key of the lines that a task may write before its answer: ``[steps done, steps in all]``."""
 
 
 class ChildProcess:
@@ -42,9 +45,10 @@ class ChildProcess:
         self.exchange = folder / "exchange" / str(os.getpid())
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: IO[bytes] | None = None
+        self._read = b""
 
-    def run(self, task: str, request: Message, aborted: Callable[[], bool]) -> Message:
-        """Do one task and return its reply.
+    def run(self, task: str, request: Message, aborted: Callable[[], bool], tell: Tell = untold) -> Message:
+        """Do one task and return its reply; ``tell`` takes how far it is, if it says so.
 
         Raises:
             DSFedMedError: what the task raised, or that the process ended; the next call starts a new one.
@@ -57,7 +61,8 @@ class ChildProcess:
         try:
             process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
             process.stdin.flush()
-            answer = self._wait(task, aborted)
+            while HEADWAY in (answer := self._wait(task, aborted)):
+                tell(*answer[HEADWAY])
         except (BrokenPipeError, EOFError):
             raise self._death(task, process) from None
         if error := answer.get("error"):
@@ -102,12 +107,11 @@ class ChildProcess:
                 env=environment,
             )
         os.close(writer)
-        self._answers = os.fdopen(reader, "rb", buffering=0)
+        self._answers, self._read = os.fdopen(reader, "rb", buffering=0), b""
 
     def _wait(self, task: str, aborted: Callable[[], bool]) -> dict[str, Any]:
         assert self._answers is not None
-        line = b""
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._read:
             if aborted():
                 self.stop()
                 raise DSFedMedError(self.site, f"{task} was stopped", "The run was aborted; start it again to go on")
@@ -115,7 +119,8 @@ class ChildProcess:
                 piece = self._answers.read(65536)
                 if not piece:
                     raise EOFError
-                line += piece
+                self._read += piece
+        line, _, self._read = self._read.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -15,6 +16,7 @@ from nvflare.apis.signal import Signal
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.files import pull_files
+from dsfedmed.federated.headway import send
 from dsfedmed.federated.held import REFERENCE, fetch_reference
 from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
 from dsfedmed.federated.site_config import load_site_config
@@ -65,7 +67,8 @@ class SiteExecutor(Executor):
             pull_files(request.info["files"], folder / "synthetic", cell, abort_signal)
         if REFERENCE in request.info:
             request = fetch_reference(request, folder, cell, abort_signal)
-        return child.run(task, request, lambda: bool(abort_signal.triggered))
+        tell = partial(send, fl_ctx=fl_ctx)
+        return child.run(task, request, lambda: bool(abort_signal.triggered), tell)
 
     def _worker(self, fl_ctx: FLContext) -> ChildProcess:
         if self._child is None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 from dsfedmed.store.files import write_json
 
 LOGGER = logging.getLogger("dsfedmed.progress")
+SHOWN = 6
+"""Sites named in a line on how far they are; of more, the slowest."""
+LINE_S = 5.0
+"""Least seconds between two such lines, however many sites there are."""
 
 
 def clock(seconds: float) -> str:
@@ -29,6 +34,9 @@ class Progress:
         self.started = time.monotonic()
         self.stage_started = self.started
         self.state: dict[str, Any] = {"stage": None, "stages": list(stages), "step": None, "sites": {}}
+        self._lock = threading.RLock()  # sites tell how far they are in a thread of their own
+        self._task_started = self._line_written = self.started
+        self._far: dict[str, tuple[int, int]] = {}
 
     def stage(self, name: str, resumed: bool = False) -> None:
         """Enter a stage."""
@@ -46,11 +54,37 @@ class Progress:
 
     def site(self, site: str, state: str) -> None:
         """Note what a site did last; shown with the next line and in ``status.json``."""
-        self.state["sites"][site] = state
+        with self._lock:
+            self.state["sites"][site] = state
+            self._far.pop(site, None)
+
+    def task(self) -> None:
+        """Sites begin a task: what they tell from now on is how far they are with it."""
+        with self._lock:
+            self._task_started, self._far = time.monotonic(), {}
+
+    def headway(self, site: str, done: int, total: int) -> None:
+        """Note that a site has done ``done`` of ``total`` steps of its task; a line says so now and then."""
+        with self._lock:
+            self._far[site] = (done, total)
+            self.state["sites"][site] = f"{done} of {total} steps"
+            now = time.monotonic()
+            if now - self._line_written >= LINE_S:
+                self._line_written = now
+                self.say(self._sites_line(now - self._task_started))
+
+    def _sites_line(self, spent: float) -> str:
+        """Return who is how far, and the time that the slowest still needs."""
+        slowest = sorted(self._far, key=lambda site: (self._far[site][0] / self._far[site][1], site))
+        named = ", ".join(f"{site} {self._far[site][0]}/{self._far[site][1]}" for site in sorted(slowest[:SHOWN]))
+        others = f" and {len(slowest) - SHOWN} that are farther" if len(slowest) > SHOWN else ""
+        done, total = self._far[slowest[0]]
+        return f"{named}{others}  task ETA {clock(spent * (total - done) / max(done, 1))}"
 
     def say(self, text: str) -> None:
         """Write one line and the status file."""
-        elapsed = time.monotonic() - self.started
-        head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
-        LOGGER.info("%s: %s", head, text)
-        write_json(self.path, {**self.state, "elapsed_s": round(elapsed, 1), "last": text})
+        with self._lock:
+            elapsed = time.monotonic() - self.started
+            head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
+            LOGGER.info("%s: %s", head, text)
+            write_json(self.path, {**self.state, "elapsed_s": round(elapsed, 1), "last": text})

@@ -16,6 +16,7 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.child import read_message, write_message
+from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.messages import KEPT_ROUNDS, Message
 from dsfedmed.federated.site_config import SiteConfig
 from dsfedmed.networks.bundle import BundleDefinition
@@ -31,10 +32,11 @@ class Site:
         name: NVFlare name of the site.
         config: what the site keeps to itself.
         folder: where caches and pictures go.
+        tell: takes how far a long task is; by default nobody listens.
     """
 
-    def __init__(self, name: str, config: SiteConfig, folder: Path) -> None:
-        self.name, self.config, self.folder = name, config, folder
+    def __init__(self, name: str, config: SiteConfig, folder: Path, tell: Tell = untold) -> None:
+        self.name, self.config, self.folder, self.tell = name, config, folder, tell
         self._bundles: dict[str, BundleDefinition] = {}
         self._arrays: dict[tuple[str, str], SiteArrays] = {}
         self._images: dict[tuple[str, str], Tensor] = {}

@@ -34,6 +34,8 @@ class SiteConfig:
         threads: CPU threads of a site's heavy work.
         workers: processes that augment training images ahead of the light network, worth it beside a GPU; with 0 it is
             done between two steps. Results do not depend on it.
+        progress_s: least seconds from one word to the server on how far a long task is (steps done of all) to the next;
+            0 for no word (sites only).
         memory_gib: memory that a site's heavy work may take, in GiB (Linux); without it there is no limit. A task that
             needs more fails with that reason, and the site goes on.
         server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
@@ -55,6 +57,7 @@ class SiteConfig:
     device: str = "cpu"
     threads: int = 1
     workers: int = 0
+    progress_s: int = 30
     memory_gib: float | None = None
     server_threads: int = 1
     send_drawn_masks: bool = False
@@ -116,8 +119,8 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
         return value
     switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk"), bool)
-    wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, **switches}[key]
-    least: int | None = {"threads": 1, "server_threads": 1, "workers": 0}.get(key)
+    wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
+    least: int | None = {"threads": 1, "server_threads": 1, "workers": 0, "progress_s": 0}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least
     if type(value) is not wanted or too_small:
         what = wanted.__name__ if least is None else f"whole number from {least}"

@@ -11,12 +11,13 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from dsfedmed.errors import DSFedMedError
-from dsfedmed.federated.child import read_message, write_message
+from dsfedmed.federated.child import HEADWAY, read_message, write_message
+from dsfedmed.federated.headway import Teller
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import load_site_config
 from dsfedmed.federated.site_tasks import ALWAYS_ANEW, TASKS
@@ -60,10 +61,16 @@ def main(argv: list[str]) -> None:
     torch.set_num_threads(config.threads)
     if config.memory_gib:
         limit_memory(config.memory_gib)
-    site = Site(name, config, folder)
     with os.fdopen(descriptor, "wb", buffering=0) as answers:
+        teller = Teller(lambda done, total: _write(answers, {HEADWAY: [done, total]}), config.progress_s)
+        site = Site(name, config, folder, teller)
         for line in sys.stdin:
-            answers.write(json.dumps(answer(site, json.loads(line)["task"], exchange)).encode() + b"\n")
+            teller.begin()
+            _write(answers, answer(site, json.loads(line)["task"], exchange))
+
+
+def _write(answers: IO[bytes], content: dict[str, Any]) -> None:
+    answers.write(json.dumps(content).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dsfedmed.exchange.ledger import ByteLedger, Purpose
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.bell import Ringer
 from dsfedmed.federated.files import offer_file, offer_files
+from dsfedmed.federated.headway import listen
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.offload import tensors_on_disk
 from dsfedmed.federated.privacy.stated import stated
@@ -139,6 +140,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
             return byte_count(reply.tensors)
 
+        self.progress.task()
         self._send(task, request, targets, receive, lambda: len(replies) >= needed)
         self._note_absence(task, request, targets, replies, failures)
         self._record_bytes()
@@ -217,7 +219,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         self.progress = Progress(self.folder, self.stages(self.settings))
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
-        self._count_bytes()
+        self._connect()
 
     def _surroundings(self) -> tuple[Path, Path, list[str]]:
         """Return NVFlare's folder ``local``, its run folder, and the names of the sites that have joined."""
@@ -226,9 +228,10 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         local = Path(self.engine.get_workspace().get_site_config_dir())
         return local, Path(self.get_run_dir()), [client.name for client in self.engine.get_clients()]
 
-    def _count_bytes(self) -> None:
-        """Let the ledger count what goes through NVFlare's cell."""
+    def _connect(self) -> None:
+        """Let the ledger count what goes through NVFlare's cell, and hear from the sites how far they are."""
         attach(self.ledger, self.engine.get_cell())
+        listen(self.engine, self.progress.headway)
 
     def _record_bytes(self) -> None:
         """Write the ledger down after every task, so that a killed run loses no byte of it."""

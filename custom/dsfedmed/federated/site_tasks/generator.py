@@ -38,6 +38,7 @@ def base(site: Site, request: Message) -> Message:
         derive_seed(info["seed"], site.name, "base", info["round"]),
         first_step=info["first_step"],
         total_steps=info["total_steps"],
+        on_step=lambda step, _: site.tell(step, info["steps"]),
     )
     update = pack(difference(network.state_dict(), start), info["precision"], site.name)
     scalars = {"base_loss": loss}
@@ -63,7 +64,10 @@ def _fit_branch(
     network = on_device(network, site.config.device)
     channels = to_channels(arrays.labels, config.num_classes, info["nested"])
     seed = derive_seed(info["seed"], site.name, "branch")
-    loss = fit_branch(foundation, network, arrays.images, channels, config, info["steps"], seed)
+    steps = info["steps"]
+    loss = fit_branch(
+        foundation, network, arrays.images, channels, config, steps, seed, lambda step, _: site.tell(step, steps)
+    )
     return loss, pack(branch_state(network), info["precision"], site.name)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.federated.headway import Tell
 from dsfedmed.federated.messages import KEPT_ROUNDS
 from dsfedmed.federated.site import Site
 from dsfedmed.store.files import read_tensors, write_tensors
@@ -27,9 +28,14 @@ def fit(
     synthetic: SyntheticSource | None,
     proximal: float = 0.0,
     loss: Loss | None = None,
+    tell: Tell | None = None,
 ) -> TrainingSummary:
-    """Train on the site's images with the bundle's transforms, and its loss where no other is given."""
+    """Train on the site's images with the bundle's transforms, and its loss where no other is given.
+
+    ``tell`` takes how far it is; without one the server is told.
+    """
     bundle, arrays = site.bundle(info["light"]), site.arrays("training", info["light"])
+    told = tell or site.tell
     network.train()
     return train_light(
         network,
@@ -44,6 +50,7 @@ def fit(
         seed=seed,
         epochs=epochs,
         synthetic=synthetic,
+        on_step=lambda done, total, _: told(done, total),
         precision=info["autocast"],
         workers=site.config.workers,
         proximal=proximal,

@@ -8,6 +8,7 @@ from typing import Any
 from dsfedmed.exchange.compression import difference, pack
 from dsfedmed.exchange.tensors import under
 from dsfedmed.exchange.updates import shapes_of
+from dsfedmed.federated.headway import Tell
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
@@ -60,12 +61,18 @@ def local(site: Site, request: Message) -> Message:
     load(network, under(request.tensors, "weights/"), site.config.device)
     optimizer = optimizer_for(site, info, "light", network)
     best, best_epoch, best_weights, steps = -1.0, 0, trained_tensors(network), 0
-    for epoch in range(1, info["epochs"] + 1):
+    epochs = info["epochs"]
+    for epoch in range(1, epochs + 1):
         seed = derive_seed(info["seed"], site.name, "local", epoch)
-        steps += fit(site, info, network, optimizer, seed, 1, None).steps
+        steps += fit(site, info, network, optimizer, seed, 1, None, tell=_of_all(site, epoch - 1, epochs)).steps
         dice = validate(site, info, network)
         if dice > best:
             best, best_epoch = dice, epoch
             best_weights = copied_tensors(network)
     answer = {"validation": best, "epoch": best_epoch, "steps": steps}
     return Message(answer, pack(best_weights, info["precision"], site.name))
+
+
+def _of_all(site: Site, behind: int, epochs: int) -> Tell:
+    """Return what tells the steps of one epoch as those of all, ``behind`` epochs being done."""
+    return lambda done, total: site.tell(behind * total + done, epochs * total)
