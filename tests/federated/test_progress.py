@@ -112,15 +112,15 @@ def test_a_site_that_is_done_is_in_no_such_line_and_a_new_task_begins_anew(
     caplog.set_level(logging.INFO, "dsfedmed.progress")
     progress = Progress(tmp_path, ("rounds",))
     progress.stage("rounds")
-    for names in (("site_a",), ("site_b",)):
+    for name in ("site_a", "site_b"):
         progress.task()
-        watch.now += 10
-        progress.headway(names[0], 1, 2)
-    assert caplog.records[-1].getMessage().endswith("rounds: site_b 1/2  task ETA 0:10")
-    progress.site("site_b", "dsf_train done in 10.0 s")
-    watch.now += 10
+        watch.now += 3
+        progress.headway(name, 1, 2)
+    assert caplog.records[-1].getMessage().endswith("rounds: site_b 1/2  task ETA 0:03")
+    progress.site("site_b", "dsf_train done in 3.0 s")
+    watch.now += 7
     progress.headway("site_c", 1, 4)
-    assert caplog.records[-1].getMessage().endswith("rounds: site_c 1/4  task ETA 1:00")
+    assert caplog.records[-1].getMessage().endswith("rounds: site_c 1/4  task ETA 0:30")
 
 
 def test_of_many_sites_the_slowest_are_named(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:

@@ -62,6 +62,7 @@ class Progress:
         """Sites begin a task: what they tell from now on is how far they are with it."""
         with self._lock:
             self._task_started, self._far = time.monotonic(), {}
+            self._line_written = self._task_started - LINE_S  # a task's first word is shown at once
 
     def headway(self, site: str, done: int, total: int) -> None:
         """Note that a site has done ``done`` of ``total`` steps of its task; a line says so now and then."""
