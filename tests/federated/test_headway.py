@@ -20,15 +20,7 @@ from dsfedmed.federated.recipe import export_job
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from tests.federated.conftest import ROOT, simulate_folder
-
-
-class Watch:
-    """A clock that the test moves."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.federated.watch import Watch
 
 
 @pytest.fixture

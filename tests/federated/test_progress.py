@@ -11,16 +11,7 @@ import pytest
 from dsfedmed.federated import progress as module
 from dsfedmed.federated.progress import Progress, clock
 from dsfedmed.store.files import read_json
-
-
-class Watch:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.federated.watch import Watch
 
 
 @pytest.fixture
