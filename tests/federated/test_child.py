@@ -35,9 +35,9 @@ for line in sys.stdin:
         sys.exit(3)
     elif task == "long":
         for done in (1, 2):
-            answers.write(json.dumps({"headway": [done, 3]}).encode() + b"\\n")
+            answers.write(json.dumps({"progress": [done, 3]}).encode() + b"\\n")
         time.sleep(0.05)
-        answers.write(json.dumps({"headway": [3, 3]}).encode() + b"\\n")
+        answers.write(json.dumps({"progress": [3, 3]}).encode() + b"\\n")
     elif task == "fail":
         answers.write(json.dumps({"error": {"where": "w", "reason": "r", "mend": "m"}}).encode() + b"\\n")
         continue
@@ -81,14 +81,14 @@ def test_one_process_serves_task_after_task(quick: ChildProcess) -> None:
     assert (quick.folder / "worker.log").read_text() == "log of one\nlog of two\n"
 
 
-def test_what_a_task_says_before_its_answer_is_passed_on(quick: ChildProcess) -> None:
-    """Two words may come in one piece, and the last one in one piece with the answer."""
-    told: list[tuple[int, int]] = []
-    reply = quick.run("long", Message(), never, lambda done, total: told.append((done, total)))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_progress_before_the_answer_is_passed_on(quick: ChildProcess) -> None:
+    """Two reports may come in one piece, and the last one in one piece with the answer."""
+    seen: list[tuple[int, int]] = []
+    reply = quick.run("long", Message(), never, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
     assert reply.info["pid"] == _pid(quick)
     quick.run("long", Message(), never)
-    assert len(told) == 3
+    assert len(seen) == 3
 
 
 def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) -> None:
@@ -102,7 +102,7 @@ def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) 
 @pytest.mark.parametrize(
     ("task", "how"), [("die", r"died in die with signal 9 \(9 is often out of memory\)"), ("leave", "exit status 3")]
 )
-def test_a_death_is_told_and_the_next_task_has_a_new_process(quick: ChildProcess, task: str, how: str) -> None:
+def test_a_death_is_seen_and_the_next_task_has_a_new_process(quick: ChildProcess, task: str, how: str) -> None:
     pid = quick.run("one", Message(), never).info["pid"]
     with pytest.raises(DSFedMedError, match=rf"site_a: the worker process .*{how}.*worker\.log"):
         quick.run(task, Message(), never)

@@ -77,51 +77,67 @@ def test_the_step_of_one_stage_is_not_shown_in_the_next(tmp_path: Path, watch: W
     assert (status["stage"], status["step"], status["eta_s"]) == ("b", None, None)
 
 
-def test_how_far_the_sites_are_is_shown_now_and_then(
-    tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def progress(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> Progress:
+    """In the stage "rounds", with the lines in ``caplog``."""
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    progress = Progress(tmp_path, ("rounds",))
+    progress.stage("rounds")
+    caplog.clear()
+    return progress
+
+
+def test_the_steps_of_the_sites_are_shown_now_and_then(
+    progress: Progress, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After 70 s the slower one has done a quarter, so that it needs 210 s more."""
-    caplog.set_level(logging.INFO, "dsfedmed.progress")
-    progress = Progress(tmp_path, ("fit branches",))
-    progress.stage("fit branches")
-    progress.task()
-    watch.now += 60
-    progress.headway("site_b", 4, 8)
-    watch.now += 4
-    progress.headway("site_a", 2, 8)
-    assert len(caplog.records) == 2, "not five seconds after the last one"
-    watch.now += 6
-    progress.headway("site_b", 5, 8)
-    assert caplog.records[1].getMessage().endswith("fit branches: site_b 4/8  task ETA 1:00")
-    assert caplog.records[2].getMessage().endswith("fit branches: site_a 2/8, site_b 5/8  task ETA 3:30")
-    assert read_json(tmp_path / "status.json")["sites"] == {"site_a": "2 of 8 steps", "site_b": "5 of 8 steps"}
+    progress.task("dsf_train", ["site_a", "site_b"])
+    for seconds, site, done in ((60, "site_b", 4), (4, "site_a", 2), (6, "site_b", 5)):
+        watch.now += seconds
+        progress.site_step(site, "dsf_train", done, 8)
+    first, second = (record.getMessage() for record in caplog.records)  # 4 s after the first is too soon
+    assert first.endswith("rounds: site_b 4/8  task ETA 1:00")
+    assert second.endswith("rounds: site_a 2/8, site_b 5/8  task ETA 3:30")
+    sites = read_json(progress.path)["sites"]
+    assert sites == {"site_a": "dsf_train: 2 of 8 steps", "site_b": "dsf_train: 5 of 8 steps"}
 
 
-def test_a_site_that_is_done_is_in_no_such_line_and_a_new_task_begins_anew(
-    tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture
+def test_every_task_begins_anew_with_its_first_report(
+    progress: Progress, watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "dsfedmed.progress")
-    progress = Progress(tmp_path, ("rounds",))
-    progress.stage("rounds")
-    for name in ("site_a", "site_b"):
-        progress.task()
+    for site in ("site_a", "site_b"):
+        progress.task("dsf_train", ["site_a", "site_b"])
         watch.now += 3
-        progress.headway(name, 1, 2)
-    assert caplog.records[-1].getMessage().endswith("rounds: site_b 1/2  task ETA 0:03")
-    progress.site("site_b", "dsf_train done in 3.0 s")
-    watch.now += 7
-    progress.headway("site_c", 1, 4)
-    assert caplog.records[-1].getMessage().endswith("rounds: site_c 1/4  task ETA 0:30")
+        progress.site_step(site, "dsf_train", 1, 2)
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "site_a 1/2  task ETA 0:03",
+        "site_b 1/2  task ETA 0:03",
+    ]
 
 
-def test_of_many_sites_the_slowest_are_named(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "dsfedmed.progress")
-    progress = Progress(tmp_path, ("rounds",))
-    progress.stage("rounds")
-    progress.task()
-    for number in range(8):
-        progress.headway(f"site_{number}", 8 - number, 10)
+@pytest.mark.parametrize(
+    ("site", "task"), [("site_a", "dsf_train"), ("site_b", "dsf_branch"), ("site_c", "dsf_train"), ("x", "dsf_train")]
+)
+def test_a_late_report_is_not_shown(
+    progress: Progress, watch: Watch, caplog: pytest.LogCaptureFixture, site: str, task: str
+) -> None:
+    """From a site that has replied, of a task left behind, from a site that was not asked, from no site of the run."""
+    progress.task("dsf_train", ["site_a", "site_b"])
+    progress.site("site_a", "dsf_train done in 3.0 s")
+    watch.now += 60
+    progress.site_step(site, task, 1, 2)
+    assert caplog.records == []
+    assert progress.state["sites"] == {"site_a": "dsf_train done in 3.0 s"}
+
+
+def test_of_many_sites_the_slowest_are_named(
+    progress: Progress, watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sites = [f"site_{number}" for number in range(8)]
+    progress.task("dsf_train", sites)
+    for number, site in enumerate(sites):
+        progress.site_step(site, "dsf_train", 8 - number, 10)
     watch.now += 10
-    progress.headway("site_0", 9, 10)
+    progress.site_step("site_0", "dsf_train", 9, 10)
     shown = ", ".join(f"site_{number} {8 - number}/10" for number in range(2, 8))
     assert caplog.records[-1].getMessage().endswith(f"{shown} and 2 that are farther  task ETA 1:30")

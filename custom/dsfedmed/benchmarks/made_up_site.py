@@ -20,12 +20,12 @@ from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.executor import SiteExecutor
-from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import load_site_config
 from dsfedmed.federated.site_folder import local_folder, site_folder
+from dsfedmed.federated.site_progress import OnProgress, ignore_progress
 from dsfedmed.federated.site_tasks.networks import build, trained_tensors
 from dsfedmed.federated.site_tasks.synthetic import open_set
 from dsfedmed.federated.uplink import UPDATE, announce
@@ -55,7 +55,7 @@ class MadeUpWorker(ChildProcess):
         task: str,
         request: Message,
         aborted: Callable[[], bool],  # noqa: ARG002 (the base's)
-        tell: Tell = untold,  # noqa: ARG002
+        on_progress: OnProgress = ignore_progress,  # noqa: ARG002
     ) -> Message:
         """Do one task."""
         return self._tasks[task](request)

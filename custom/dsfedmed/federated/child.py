@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from dsfedmed.errors import DSFedMedError, StoreError
-from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.messages import Message
+from dsfedmed.federated.site_progress import OnProgress, ignore_progress
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
 
 POLL_SECONDS = 0.1
-HEADWAY = "headway"
+PROGRESS = "progress"
 """Key of the lines that a task may write before its answer: ``[steps done, steps in all]``."""
 
 
@@ -47,8 +47,10 @@ class ChildProcess:
         self._answers: IO[bytes] | None = None
         self._read = b""
 
-    def run(self, task: str, request: Message, aborted: Callable[[], bool], tell: Tell = untold) -> Message:
-        """Do one task and return its reply; ``tell`` takes how far it is, if it says so.
+    def run(
+        self, task: str, request: Message, aborted: Callable[[], bool], on_progress: OnProgress = ignore_progress
+    ) -> Message:
+        """Do one task and return its reply; ``on_progress`` is called when the task reports how far it is.
 
         Raises:
             DSFedMedError: what the task raised, or that the process ended; the next call starts a new one.
@@ -61,8 +63,8 @@ class ChildProcess:
         try:
             process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
             process.stdin.flush()
-            while HEADWAY in (answer := self._wait(task, aborted)):
-                tell(*answer[HEADWAY])
+            while PROGRESS in (answer := self._wait(task, aborted)):
+                on_progress(*answer[PROGRESS])
         except (BrokenPipeError, EOFError):
             raise self._death(task, process) from None
         if error := answer.get("error"):

@@ -16,11 +16,11 @@ from nvflare.apis.signal import Signal
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.child import ChildProcess
 from dsfedmed.federated.files import pull_files
-from dsfedmed.federated.headway import send
 from dsfedmed.federated.held import REFERENCE, fetch_reference
 from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
 from dsfedmed.federated.site_config import load_site_config
 from dsfedmed.federated.site_folder import RUN, local_folder, site_folder
+from dsfedmed.federated.site_progress import send_progress
 from dsfedmed.federated.tracking import publish
 
 
@@ -67,8 +67,7 @@ class SiteExecutor(Executor):
             pull_files(request.info["files"], folder / "synthetic", cell, abort_signal)
         if REFERENCE in request.info:
             request = fetch_reference(request, folder, cell, abort_signal)
-        tell = partial(send, fl_ctx=fl_ctx)
-        return child.run(task, request, lambda: bool(abort_signal.triggered), tell)
+        return child.run(task, request, lambda: bool(abort_signal.triggered), partial(send_progress, task, fl_ctx))
 
     def _worker(self, fl_ctx: FLContext) -> ChildProcess:
         if self._child is None:

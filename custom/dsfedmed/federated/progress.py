@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dsfedmed.store.files import write_json
 
 LOGGER = logging.getLogger("dsfedmed.progress")
 SHOWN = 6
-"""Sites named in a line on how far they are; of more, the slowest."""
+"""Sites named in a line of steps; of more, the slowest."""
 LINE_S = 5.0
 """Least seconds between two such lines, however many sites there are."""
 
@@ -34,52 +35,63 @@ class Progress:
         self.started = time.monotonic()
         self.stage_started = self.started
         self.state: dict[str, Any] = {"stage": None, "stages": list(stages), "step": None, "sites": {}}
-        self._lock = threading.RLock()  # sites tell how far they are in a thread of their own
+        self._lock = threading.RLock()  # sites report their steps in another thread
+        self._task = ""
+        self._asked: set[str] = set()
         self._task_started = self._line_written = self.started
-        self._far: dict[str, tuple[int, int]] = {}
+        self._steps: dict[str, tuple[int, int]] = {}
 
     def stage(self, name: str, resumed: bool = False) -> None:
         """Enter a stage."""
         self.stage_started = time.monotonic()
         number = self.stages.index(name) + 1 if name in self.stages else len(self.stages)
-        self.state.update(stage=name, number=number, step=None, eta_s=None, resumed=resumed)
-        self.say("found finished, going on behind it" if resumed else "started")
+        with self._lock:
+            self.state.update(stage=name, number=number, step=None, eta_s=None, resumed=resumed)
+            self.say("found finished, going on behind it" if resumed else "started")
 
     def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
         """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run)."""
         spent = time.monotonic() - self.stage_started
         eta = spent / max(done - since, 1) * max(total - done, 0)
-        self.state.update(step=[done, total], eta_s=round(eta, 1))
-        self.say(f"{done}/{total}{'  ' + detail if detail else ''}  stage ETA {clock(eta)}")
+        with self._lock:
+            self.state.update(step=[done, total], eta_s=round(eta, 1))
+            self.say(f"{done}/{total}{'  ' + detail if detail else ''}  stage ETA {clock(eta)}")
 
     def site(self, site: str, state: str) -> None:
         """Note what a site did last; shown with the next line and in ``status.json``."""
         with self._lock:
             self.state["sites"][site] = state
-            self._far.pop(site, None)
+            self._asked.discard(site)
+            self._steps.pop(site, None)
 
-    def task(self) -> None:
-        """Sites begin a task: what they tell from now on is how far they are with it."""
+    def task(self, name: str, sites: Iterable[str]) -> None:
+        """Note that ``sites`` begin a task; only theirs, and only of this task, are the steps that are shown."""
         with self._lock:
-            self._task_started, self._far = time.monotonic(), {}
-            self._line_written = self._task_started - LINE_S  # a task's first word is shown at once
+            self._task, self._asked, self._steps = name, set(sites), {}
+            self._task_started = time.monotonic()
+            self._line_written = self._task_started - LINE_S  # a task's first report is shown at once
 
-    def headway(self, site: str, done: int, total: int) -> None:
-        """Note that a site has done ``done`` of ``total`` steps of its task; a line says so now and then."""
+    def site_step(self, site: str, task: str, done: int, total: int) -> None:
+        """Note that a site has done ``done`` of ``total`` steps of a task; a line shows it, at most every ``LINE_S``.
+
+        A report that comes behind the site's reply, or of a task that the run has left behind, is not shown.
+        """
         with self._lock:
-            self._far[site] = (done, total)
-            self.state["sites"][site] = f"{done} of {total} steps"
+            if task != self._task or site not in self._asked:
+                return
+            self._steps[site] = (done, total)
+            self.state["sites"][site] = f"{task}: {done} of {total} steps"
             now = time.monotonic()
             if now - self._line_written >= LINE_S:
                 self._line_written = now
-                self.say(self._sites_line(now - self._task_started))
+                self.say(self._steps_line(now - self._task_started))
 
-    def _sites_line(self, spent: float) -> str:
-        """Return who is how far, and the time that the slowest still needs."""
-        slowest = sorted(self._far, key=lambda site: (self._far[site][0] / self._far[site][1], site))
-        named = ", ".join(f"{site} {self._far[site][0]}/{self._far[site][1]}" for site in sorted(slowest[:SHOWN]))
+    def _steps_line(self, spent: float) -> str:
+        """Return the steps of each site, and the time that the slowest still needs."""
+        slowest = sorted(self._steps, key=lambda site: (self._steps[site][0] / self._steps[site][1], site))
+        named = ", ".join("{} {}/{}".format(site, *self._steps[site]) for site in sorted(slowest[:SHOWN]))
         others = f" and {len(slowest) - SHOWN} that are farther" if len(slowest) > SHOWN else ""
-        done, total = self._far[slowest[0]]
+        done, total = self._steps[slowest[0]]
         return f"{named}{others}  task ETA {clock(spent * (total - done) / max(done, 1))}"
 
     def say(self, text: str) -> None:

@@ -16,9 +16,9 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.child import read_message, write_message
-from dsfedmed.federated.headway import Tell, untold
 from dsfedmed.federated.messages import KEPT_ROUNDS, Message
 from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.site_progress import OnProgress, ignore_progress
 from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.store.stage_store import config_hash
 
@@ -32,11 +32,11 @@ class Site:
         name: NVFlare name of the site.
         config: what the site keeps to itself.
         folder: where caches and pictures go.
-        tell: takes how far a long task is; by default nobody listens.
+        on_progress: called by long tasks with how far they are.
     """
 
-    def __init__(self, name: str, config: SiteConfig, folder: Path, tell: Tell = untold) -> None:
-        self.name, self.config, self.folder, self.tell = name, config, folder, tell
+    def __init__(self, name: str, config: SiteConfig, folder: Path, on_progress: OnProgress = ignore_progress) -> None:
+        self.name, self.config, self.folder, self.on_progress = name, config, folder, on_progress
         self._bundles: dict[str, BundleDefinition] = {}
         self._arrays: dict[tuple[str, str], SiteArrays] = {}
         self._images: dict[tuple[str, str], Tensor] = {}

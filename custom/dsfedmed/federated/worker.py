@@ -16,10 +16,10 @@ from typing import IO, Any
 import torch
 
 from dsfedmed.errors import DSFedMedError
-from dsfedmed.federated.child import HEADWAY, read_message, write_message
-from dsfedmed.federated.headway import Teller
+from dsfedmed.federated.child import PROGRESS, read_message, write_message
 from dsfedmed.federated.site import Site
 from dsfedmed.federated.site_config import load_site_config
+from dsfedmed.federated.site_progress import ThrottledProgress
 from dsfedmed.federated.site_tasks import ALWAYS_ANEW, TASKS
 
 LOGGER = logging.getLogger("dsfedmed.worker")
@@ -62,10 +62,10 @@ def main(argv: list[str]) -> None:
     if config.memory_gib:
         limit_memory(config.memory_gib)
     with os.fdopen(descriptor, "wb", buffering=0) as answers:
-        teller = Teller(lambda done, total: _write(answers, {HEADWAY: [done, total]}), config.progress_s)
-        site = Site(name, config, folder, teller)
+        progress = ThrottledProgress(lambda *steps: _write(answers, {PROGRESS: steps}), config.progress_s)
+        site = Site(name, config, folder, progress)
         for line in sys.stdin:
-            teller.begin()
+            progress.begin()
             _write(answers, answer(site, json.loads(line)["task"], exchange))
 
 

@@ -20,7 +20,6 @@ from dsfedmed.exchange.ledger import ByteLedger, Purpose
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.bell import Ringer
 from dsfedmed.federated.files import offer_file, offer_files
-from dsfedmed.federated.headway import listen
 from dsfedmed.federated.messages import Message, from_model, register_tensors, to_model
 from dsfedmed.federated.offload import tensors_on_disk
 from dsfedmed.federated.privacy.stated import stated
@@ -30,6 +29,7 @@ from dsfedmed.federated.run_key import run_key
 from dsfedmed.federated.run_record import RunRecord
 from dsfedmed.federated.simulator_contexts import separate_contexts
 from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.site_progress import receive_progress
 from dsfedmed.federated.tracking import publish
 from dsfedmed.federated.upkeep import Upkeep
 from dsfedmed.federated.wire_meter import attach
@@ -140,7 +140,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
             return byte_count(reply.tensors)
 
-        self.progress.task()
+        self.progress.task(task, targets)
         self._send(task, request, targets, receive, lambda: len(replies) >= needed)
         self._note_absence(task, request, targets, replies, failures)
         self._record_bytes()
@@ -229,9 +229,9 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         return local, Path(self.get_run_dir()), [client.name for client in self.engine.get_clients()]
 
     def _connect(self) -> None:
-        """Let the ledger count what goes through NVFlare's cell, and hear from the sites how far they are."""
+        """Let the ledger count what goes through NVFlare's cell, and the sites report their progress."""
         attach(self.ledger, self.engine.get_cell())
-        listen(self.engine, self.progress.headway)
+        receive_progress(self.engine, self.progress.site_step)
 
     def _record_bytes(self) -> None:
         """Write the ledger down after every task, so that a killed run loses no byte of it."""

@@ -38,7 +38,7 @@ def base(site: Site, request: Message) -> Message:
         derive_seed(info["seed"], site.name, "base", info["round"]),
         first_step=info["first_step"],
         total_steps=info["total_steps"],
-        on_step=lambda step, _: site.tell(step, info["steps"]),
+        on_step=lambda step, _: site.on_progress(step, info["steps"]),
     )
     update = pack(difference(network.state_dict(), start), info["precision"], site.name)
     scalars = {"base_loss": loss}
@@ -66,7 +66,7 @@ def _fit_branch(
     seed = derive_seed(info["seed"], site.name, "branch")
     steps = info["steps"]
     loss = fit_branch(
-        foundation, network, arrays.images, channels, config, steps, seed, lambda step, _: site.tell(step, steps)
+        foundation, network, arrays.images, channels, config, steps, seed, lambda step, _: site.on_progress(step, steps)
     )
     return loss, pack(branch_state(network), info["precision"], site.name)
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from dsfedmed.evaluation.protocol import quick_dice
-from dsfedmed.federated.headway import Tell
 from dsfedmed.federated.messages import KEPT_ROUNDS
 from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_progress import OnProgress
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.light import Loss, SyntheticSource, TrainingSummary, train_light
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
@@ -28,14 +28,14 @@ def fit(
     synthetic: SyntheticSource | None,
     proximal: float = 0.0,
     loss: Loss | None = None,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TrainingSummary:
     """Train on the site's images with the bundle's transforms, and its loss where no other is given.
 
-    ``tell`` takes how far it is; without one the server is told.
+    ``on_progress`` is called after each step; by default it is the site's.
     """
     bundle, arrays = site.bundle(info["light"]), site.arrays("training", info["light"])
-    told = tell or site.tell
+    report = on_progress or site.on_progress
     network.train()
     return train_light(
         network,
@@ -50,7 +50,7 @@ def fit(
         seed=seed,
         epochs=epochs,
         synthetic=synthetic,
-        on_step=lambda done, total, _: told(done, total),
+        on_step=lambda done, total, _: report(done, total),
         precision=info["autocast"],
         workers=site.config.workers,
         proximal=proximal,

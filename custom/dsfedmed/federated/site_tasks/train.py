@@ -8,10 +8,10 @@ from typing import Any
 from dsfedmed.exchange.compression import difference, pack
 from dsfedmed.exchange.tensors import under
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.federated.headway import Tell
 from dsfedmed.federated.held import arrived_weights
 from dsfedmed.federated.messages import Message
 from dsfedmed.federated.site import Site
+from dsfedmed.federated.site_progress import OnProgress
 from dsfedmed.federated.site_tasks.local_training import fit, keep_optimizer, restore_optimizer, validate
 from dsfedmed.federated.site_tasks.networks import (
     build,
@@ -64,7 +64,8 @@ def local(site: Site, request: Message) -> Message:
     epochs = info["epochs"]
     for epoch in range(1, epochs + 1):
         seed = derive_seed(info["seed"], site.name, "local", epoch)
-        steps += fit(site, info, network, optimizer, seed, 1, None, tell=_of_all(site, epoch - 1, epochs)).steps
+        report = _over_epochs(site, epoch - 1, epochs)
+        steps += fit(site, info, network, optimizer, seed, 1, None, on_progress=report).steps
         dice = validate(site, info, network)
         if dice > best:
             best, best_epoch = dice, epoch
@@ -73,6 +74,6 @@ def local(site: Site, request: Message) -> Message:
     return Message(answer, pack(best_weights, info["precision"], site.name))
 
 
-def _of_all(site: Site, behind: int, epochs: int) -> Tell:
-    """Return what tells the steps of one epoch as those of all, ``behind`` epochs being done."""
-    return lambda done, total: site.tell(behind * total + done, epochs * total)
+def _over_epochs(site: Site, finished: int, epochs: int) -> OnProgress:
+    """Return what reports the steps of one epoch as steps of all, ``finished`` epochs being done."""
+    return lambda done, total: site.on_progress(finished * total + done, epochs * total)

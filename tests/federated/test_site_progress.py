@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a site is within a long task: seldom enough, two whole numbers, and shown at the server."""
+"""How far a site is within a long task: reported seldom enough, checked, and shown at the server."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from dsfedmed.federated import headway as module
-from dsfedmed.federated.headway import DONE, TOPIC, TOTAL, Teller, is_headway, listen, send
+from dsfedmed.federated import site_progress as module
 from dsfedmed.federated.recipe import export_job
+from dsfedmed.federated.site_progress import (
+    DONE,
+    TASK,
+    TOPIC,
+    TOTAL,
+    ThrottledProgress,
+    is_progress,
+    receive_progress,
+    send_progress,
+)
 from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from tests.federated.conftest import ROOT, simulate_folder
@@ -30,32 +39,31 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
-def told_at(watch: Watch, teller: Teller, seconds: list[float]) -> None:
+def report_at(watch: Watch, progress: ThrottledProgress, seconds: list[float]) -> None:
     for number, second in enumerate(seconds, 1):
         watch.now = 1000.0 + second
-        teller(number, len(seconds))
+        progress(number, len(seconds))
 
 
-def test_a_task_s_word_passes_only_every_so_many_seconds(watch: Watch) -> None:
-    told: list[tuple[int, int]] = []
-    teller = Teller(lambda done, total: told.append((done, total)), 30)
-    told_at(watch, teller, [0, 29.9, 30, 31, 59.9, 60, 200])
-    assert told == [(3, 7), (6, 7), (7, 7)]
+def test_progress_passes_only_every_so_many_seconds(watch: Watch) -> None:
+    passed: list[tuple[int, int]] = []
+    report_at(watch, ThrottledProgress(lambda *steps: passed.append(steps), 30), [0, 29.9, 30, 31, 59.9, 60, 200])
+    assert passed == [(3, 7), (6, 7), (7, 7)]
 
 
 def test_a_new_task_counts_from_its_own_start(watch: Watch) -> None:
-    told: list[tuple[int, int]] = []
-    teller = Teller(lambda done, total: told.append((done, total)), 30)
+    passed: list[tuple[int, int]] = []
+    progress = ThrottledProgress(lambda *steps: passed.append(steps), 30)
     watch.now += 100
-    teller.begin()
-    teller(1, 2)
-    assert told == []
+    progress.begin()
+    progress(1, 2)
+    assert passed == []
 
 
-def test_a_site_may_say_nothing_at_all(watch: Watch) -> None:
-    told: list[int] = []
-    told_at(watch, Teller(lambda done, _: told.append(done), 0), [0, 1000, 5000])
-    assert told == []
+def test_a_site_may_report_nothing_at_all(watch: Watch) -> None:
+    passed: list[tuple[int, int]] = []
+    report_at(watch, ThrottledProgress(lambda *steps: passed.append(steps), 0), [0, 1000, 5000])
+    assert passed == []
 
 
 class FakeEngine:
@@ -71,33 +79,40 @@ class FakeEngine:
     def send_aux_request(
         self, targets: list[str], topic: str, request: Shareable, timeout: float, fl_ctx: FLContext, optional: bool
     ) -> dict[str, Shareable]:
-        assert (targets, timeout, optional) == (["server"], 0.0, True), "a word is never waited for"
+        assert (targets, timeout, optional) == (["server"], 0.0, True), "a report is never waited for"
         request.set_peer_props({ReservedKey.IDENTITY_NAME: "site_a"})
         self.codes.append(self.handlers[topic](topic=topic, request=request, fl_ctx=fl_ctx).get_return_code())
         return {}
 
 
-def test_the_server_takes_the_word_under_the_name_that_nvflare_gives() -> None:
-    engine, context, taken = FakeEngine(), FLContext(), []
+def test_the_server_takes_a_report_under_the_name_that_nvflare_gives() -> None:
+    engine, context, received = FakeEngine(), FLContext(), []
     context.get_engine = lambda: engine  # type: ignore[method-assign]
-    listen(engine, lambda *word: taken.append(word))
-    send(3, 8, context)
-    assert taken == [("site_a", 3, 8)]
+    receive_progress(engine, lambda *report: received.append(report))
+    send_progress("dsf_branch", context, 3, 8)
+    assert received == [("site_a", "dsf_branch", 3, 8)]
     assert engine.codes == ["OK"]
 
 
-@pytest.mark.parametrize(("done", "total"), [(9, 8), (-1, 8), (0, 0), (1.0, 2), (True, 2), ("3", 8), (None, None)])
-def test_what_is_no_such_word_is_refused_and_logged(done: Any, total: Any, caplog: pytest.LogCaptureFixture) -> None:
-    engine, taken = FakeEngine(), []
-    listen(engine, lambda *word: taken.append(word))
-    word = Shareable()
-    word[DONE], word[TOTAL] = done, total
-    word.set_peer_props({ReservedKey.IDENTITY_NAME: "site_b"})
+@pytest.mark.parametrize(
+    ("task", "done", "total"),
+    [
+        ("dsf_train", 9, 8), ("dsf_train", -1, 8), ("dsf_train", 0, 0), ("dsf_train", 1.0, 2), ("dsf_train", True, 2),
+        ("dsf_train", "3", 8), (None, None, None), (7, 1, 2),
+    ],
+)  # fmt: skip
+def test_a_bad_report_is_refused_and_logged(task: Any, done: Any, total: Any, caplog: pytest.LogCaptureFixture) -> None:
+    engine, received = FakeEngine(), []
+    receive_progress(engine, lambda *report: received.append(report))
+    report = Shareable()
+    report[TASK], report[DONE], report[TOTAL] = task, done, total
+    report.set_peer_props({ReservedKey.IDENTITY_NAME: "site_b"})
     caplog.set_level(logging.WARNING)
-    assert engine.handlers[TOPIC](topic=TOPIC, request=word, fl_ctx=FLContext()).get_return_code() == "BAD_REQUEST_DATA"
-    assert taken == []
+    reply = engine.handlers[TOPIC](topic=TOPIC, request=report, fl_ctx=FLContext())
+    assert reply.get_return_code() == "BAD_REQUEST_DATA"
+    assert received == []
     assert "site_b" in caplog.text
-    assert not is_headway(done, total)
+    assert not is_progress(task, done, total)
 
 
 @pytest.mark.federation
