@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors carry where, why and how to mend it, also across process borders."""
+"""Errors carry where, why and how to fix it, also across process borders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = (DataError, ConfigError, PayloadError, CheckpointError, StoreError)
 def test_the_message_names_place_reason_and_mend(kind: type[DSFedMedError]) -> None:
     error = kind(Path("site_a/datalist.json"), "lists no image", "Add images")
     assert str(error) == "site_a/datalist.json: lists no image. Add images"
-    assert (error.where, error.reason, error.mend) == ("site_a/datalist.json", "lists no image", "Add images")
+    assert (error.where, error.reason, error.fix) == ("site_a/datalist.json", "lists no image", "Add images")
     assert isinstance(error, DSFedMedError)
 
 
@@ -27,7 +27,7 @@ def test_a_copied_error_is_whole(kind: type[DSFedMedError]) -> None:
     twin = copy.copy(kind(Path("a"), "b", "c"))
     assert type(twin) is kind
     assert str(twin) == "a: b. c"
-    assert (twin.where, twin.reason, twin.mend) == ("a", "b", "c")
+    assert (twin.where, twin.reason, twin.fix) == ("a", "b", "c")
 
 
 def test_kinds_are_told_apart() -> None:

@@ -39,8 +39,8 @@ def test_every_changed_value_survives_json() -> None:
             "teacher": {"epochs": 3},
             "distillation": {"rule": "softmax", "lam": 0.25},
             "server_distillation": {"batch_size": 4},
-            "schedule": {"order": "paper", "at": "server", "epochs": 20},
-            "waits": {"task_s": 1},
+            "schedule": {"order": "paper", "distil_at": "server", "epochs": 20},
+            "timeouts": {"task_s": 1},
         }
     )
     assert changed.unseen == ("site_d",)
@@ -57,12 +57,12 @@ def test_every_preset_loads(path: Path) -> None:
 
 def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
     """small builds on middle, which builds on large: each says only what differs."""
-    (tmp_path / "large.yaml").write_text("rounds: 60\nschedule: {every: 10, warmup_rounds: 7}\n")
-    (tmp_path / "middle.yaml").write_text("base: large\nschedule: {every: 4}\n")
+    (tmp_path / "large.yaml").write_text("rounds: 60\nschedule: {interval_rounds: 10, warmup_rounds: 7}\n")
+    (tmp_path / "middle.yaml").write_text("base: large\nschedule: {interval_rounds: 4}\n")
     (tmp_path / "small.yaml").write_text("base: middle\nrounds: 3\nimage_size: 32\n")
     found = [Settings.from_dict(read_preset(tmp_path / f"{name}.yaml")) for name in ("large", "middle", "small")]
     assert [settings.rounds for settings in found] == [60, 60, 3]
-    assert [settings.schedule.every for settings in found] == [10, 4, 4]
+    assert [settings.schedule.interval_rounds for settings in found] == [10, 4, 4]
     assert [settings.schedule.warmup_rounds for settings in found] == [7, 7, 7]
     assert [settings.image_size for settings in found] == [64, 64, 32]
 
@@ -80,11 +80,17 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"min_sites": 0}, r"mine\.yaml\.min_sites: 0 is below 1"),
         ({"schedule": 5}, r"mine\.yaml\.schedule: is not a section"),
         ({"schedule": None}, r"mine\.yaml\.schedule: is not a section"),
-        ({"schedule": {"at": "moon"}}, r"schedule\.at: 'moon' is not a choice\. Use one of server, sites, both"),
+        (
+            {"schedule": {"distil_at": "moon"}},
+            r"schedule\.distil_at: 'moon' is not a choice\. Use one of server, sites, both",
+        ),
         ({"schedule": {"soft_label_ensemble": "no"}}, r"soft_label_ensemble: 'no' is not true or false"),
-        ({"schedule": {"every": 0}}, r"schedule: every and epochs start at 1"),
-        ({"schedule": {"order": "paper", "at": "sites"}}, r"schedule\.at: order 'paper' .*Use at: server, or order"),
-        ({"schedule": {"order": "paper", "at": "both"}}, r"schedule\.at: order 'paper'"),
+        ({"schedule": {"interval_rounds": 0}}, r"schedule: interval_rounds and epochs start at 1"),
+        (
+            {"schedule": {"order": "paper", "distil_at": "sites"}},
+            r"schedule\.distil_at: order 'paper' .*Use distil_at: server, or order",
+        ),
+        ({"schedule": {"order": "paper", "distil_at": "both"}}, r"schedule\.distil_at: order 'paper'"),
         ({"synthetic": {"audit_quantile": "x"}}, r"synthetic\.audit_quantile: 'x' is not a number"),
         ({"distillation": {"rate": 0.0}}, r"distillation\.rate: 0\.0 lies outside"),
         ({"server_distillation": {"batch_size": 0}}, r"server_distillation\.batch_size"),
@@ -93,7 +99,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_with_its_key_and_a_mend(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Settings.from_dict(values, "mine.yaml")
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("unseen", ["site_d", 4, [4]])
@@ -178,7 +184,7 @@ def test_merging_again_changes_nothing_and_the_overlay_wins(base: dict[str, Any]
     ("text", "expected"),
     [
         ("rounds=3", {"rounds": 3}),
-        ("schedule.every=5", {"schedule": {"every": 5}}),
+        ("schedule.interval_rounds=5", {"schedule": {"interval_rounds": 5}}),
         ("a.b.c=[1, 2]", {"a": {"b": {"c": [1, 2]}}}),
         ("compare.fedsam=true", {"compare": {"fedsam": True}}),
         ("light.bundle=x=y", {"light": {"bundle": "x=y"}}),
@@ -194,4 +200,4 @@ def test_what_is_no_override_is_shown_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--set ") as caught:
         parse_override(text)
     assert text in caught.value.where
-    assert "--set schedule.every=5" in caught.value.mend
+    assert "--set schedule.interval_rounds=5" in caught.value.fix

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors written for people: where it happened, why, and how to mend it."""
+"""Errors written for people: where it happened, why, and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ class DSFedMedError(Exception):
     Args:
         where: the site, file or setting concerned.
         reason: what is wrong with it.
-        mend: what the reader can do about it.
+        fix: what the reader can do about it.
     """
 
-    def __init__(self, where: object, reason: str, mend: str) -> None:
-        super().__init__(f"{where}: {reason}. {mend}")
+    def __init__(self, where: object, reason: str, fix: str) -> None:
+        super().__init__(f"{where}: {reason}. {fix}")
         self.where = str(where)
         self.reason = reason
-        self.mend = mend
+        self.fix = fix
 
     def __reduce__(self) -> tuple[type[DSFedMedError], tuple[str, str, str]]:
         """Rebuild from the three parts, so that the error crosses process borders whole."""
-        return type(self), (self.where, self.reason, self.mend)
+        return type(self), (self.where, self.reason, self.fix)
 
 
 class DataError(DSFedMedError):

@@ -35,10 +35,10 @@ def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) ->
     return kind(**values)
 
 
-def require(condition: bool, where: str, reason: str, mend: str) -> None:
+def require(condition: bool, where: str, reason: str, fix: str) -> None:
     """Raise ``ConfigError`` unless ``condition`` holds."""
     if not condition:
-        raise ConfigError(where, reason, mend)
+        raise ConfigError(where, reason, fix)
 
 
 def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:

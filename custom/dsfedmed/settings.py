@@ -2,7 +2,7 @@
 """The settings of a run: what a preset file may say, validated once.
 
 A preset is a YAML file. It may name another one under ``base`` and then only says what differs. Everything here is
-sent to, or known by, every party; paths and devices are not settings (see `dsfedmed.federated.site_config`).
+sent to, or known by, every party; paths and devices are not settings (see `dsfedmed.federated.party.config`).
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ class ScheduleSettings:
     """When and where distillation happens.
 
     Attributes:
-        order: "paper" distils after all rounds of FedAvg, on the server; "interleaved" every ``every`` rounds.
-        at: the light network learns at the "server" (paper), at the "sites", or at "both".
+        order: "paper" distils after all rounds of FedAvg, on the server; "interleaved" every ``interval_rounds``.
+        distil_at: the light network learns at the "server" (paper), at the "sites", or at "both".
         warmup_rounds: rounds of plain FedAvg before the first interleaved distillation.
-        every: rounds between two interleaved distillations.
+        interval_rounds: rounds between two interleaved distillations.
         epochs: distillation epochs on the server each time (paper's 20 for the order "paper").
         head_start_steps: gradient steps of the light network at the server, on the sealed set with the teacher's soft
             labels, before the first round; 0 for none (paper). They count as steps of DSFedMed.
@@ -103,9 +103,9 @@ class ScheduleSettings:
     """
 
     order: Literal["paper", "interleaved"] = "interleaved"
-    at: Literal["server", "sites", "both"] = "sites"
+    distil_at: Literal["server", "sites", "both"] = "sites"
     warmup_rounds: int = 10
-    every: int = 10
+    interval_rounds: int = 10
     epochs: int = 1
     head_start_steps: int = 0
     head_start_learning_rate: float = 1e-2
@@ -117,12 +117,17 @@ class ScheduleSettings:
     def __post_init__(self) -> None:
         """Refuse combinations that cannot be carried out."""
         require(
-            self.order == "interleaved" or self.at == "server",
-            "schedule.at",
-            f"order 'paper' distils after the last round, so nothing is left for {self.at!r}",
-            "Use at: server, or order: interleaved",
+            self.order == "interleaved" or self.distil_at == "server",
+            "schedule.distil_at",
+            f"order 'paper' distils after the last round, so nothing is left for {self.distil_at!r}",
+            "Use distil_at: server, or order: interleaved",
         )
-        require(self.every > 0 and self.epochs > 0, "schedule", "every and epochs start at 1", "Give 1 or more")
+        require(
+            self.interval_rounds > 0 and self.epochs > 0,
+            "schedule",
+            "interval_rounds and epochs start at 1",
+            "Give 1 or more",
+        )
         steps = self.head_start_steps
         require(steps >= 0, "schedule.head_start_steps", f"{steps} is below 0", "Give 0 for none")
         averaged = self.average_rounds
@@ -164,18 +169,18 @@ class CompareSettings:
 
 
 @dataclass(frozen=True)
-class WaitSettings:
+class TimeoutSettings:
     """How long the server waits, in seconds.
 
     Attributes:
         task_s: for any one task.
-        after_enough_s: for the rest, once ``min_sites`` have answered.
-        after_absence_s: the same, when a site already missed the task before; it is taken back when it returns.
+        straggler_grace_s: for the rest, once ``min_sites`` have answered.
+        returning_grace_s: the same, when a site already missed the task before; it is taken back when it returns.
     """
 
     task_s: int = 7200
-    after_enough_s: int = 600
-    after_absence_s: int = 5
+    straggler_grace_s: int = 600
+    returning_grace_s: int = 5
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ class Settings:
         compare: the methods to compare with.
         method: options of the workflow itself, where it has any; the workflow reads and checks them.
         legacy_eval: also score by the authors' protocol (five thresholds on raw logits), for their published tables.
-        waits: how long the server waits.
+        timeouts: how long the server waits.
     """
 
     preset: str = ""
@@ -227,7 +232,7 @@ class Settings:
     compare: CompareSettings = field(default_factory=CompareSettings)
     method: dict[str, Any] = field(default_factory=dict)
     legacy_eval: bool = False
-    waits: WaitSettings = field(default_factory=WaitSettings)
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
     @property
     def average_from(self) -> int | None:
@@ -273,7 +278,7 @@ class Settings:
             "generator.branch_steps": self.generator.branch_steps,
             "synthetic.per_site": self.synthetic.per_site,
             "synthetic.shard_size": self.synthetic.shard_size,
-            "waits.task_s": self.waits.task_s,
+            "timeouts.task_s": self.timeouts.task_s,
         }
         for key, value in positive.items():
             require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
@@ -332,11 +337,13 @@ def parse_override(text: str) -> dict[str, Any]:
     """Turn ``a.b=value`` (the value as YAML) into ``{"a": {"b": value}}``."""
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.every=5")
+        raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.interval_rounds=5")
     try:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}", "has a value that is not YAML", "Example: --set schedule.every=5") from error
+        raise ConfigError(
+            f"--set {text}", "has a value that is not YAML", "Example: --set schedule.interval_rounds=5"
+        ) from error
     for part in reversed(key.split(".")):
         nested = {part: nested}
     return dict(nested)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
 
-from dsfedmed.federated.job import run_job
+from dsfedmed.cli.job import run_job
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -95,7 +95,7 @@ def test_numbers_below_one_are_refused(values: dict[str, int]) -> None:
 def test_the_full_scale_is_the_papers_by_its_counts() -> None:
     scale = paper_parts.SCALES["full"]
     config = paper_parts.generator_config(scale, "bfloat16", 1)
-    base = paper_parts.foundation(scale, config, torch.device("meta"), 0)
+    base = paper_parts.generator_base(scale, config, torch.device("meta"), 0)
     branch = build_branch(base, config)
     assert sum(p.numel() for p in base.unet.parameters()) == 859_520_964
     assert sum(p.numel() for p in base.codec.network.parameters()) == 83_653_863  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import pytest
 from dsfedmed.benchmarks import int8_dice
 from dsfedmed.benchmarks.fedavg import Federation, Outcome
 from dsfedmed.benchmarks.int8_dice import FORMATS, Options
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"

@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from dsfedmed.benchmarks.bare import answer, send_message, take_message
 from dsfedmed.benchmarks.overhead import (
     OverheadOptions,
     Timing,
@@ -25,9 +24,10 @@ from dsfedmed.benchmarks.overhead import (
 )
 from dsfedmed.benchmarks.process_time import CpuClock
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError, PayloadError
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.local.transport import answer, send_message, take_message
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.stage_store import StageStore
 from tests.federated.conftest import ROOT
 
@@ -64,11 +64,11 @@ def test_a_closed_pipe_is_the_end_and_noise_is_refused(pipes):
 
 
 def test_an_error_of_a_task_is_the_reply(tmp_path, monkeypatch):
-    def fails(site: Site, request: Message) -> Message:
+    def fails(site: SiteContext, request: Message) -> Message:
         raise DataError("/home/someone/scan.png", "is damaged", "Mend it")
 
-    monkeypatch.setitem(__import__("dsfedmed.benchmarks.bare", fromlist=["TASKS"]).TASKS, "dsf_facts", fails)
-    site = Site("site_a", SiteConfig(output=tmp_path), tmp_path)
+    monkeypatch.setitem(__import__("dsfedmed.federated.local.transport", fromlist=["TASKS"]).TASKS, "dsf_facts", fails)
+    site = SiteContext("site_a", PartyConfig(output=tmp_path), tmp_path)
     shown = answer(site, "dsf_facts", Message()).info["error"]
     assert shown["where"] == "site_a"
     assert "scan" not in str(shown)

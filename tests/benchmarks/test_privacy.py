@@ -10,7 +10,7 @@ import torch
 
 from dsfedmed.benchmarks import privacy
 from dsfedmed.benchmarks.privacy import Filtered, Options, clipped_and_noisy
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import global_norm

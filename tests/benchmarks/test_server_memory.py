@@ -13,7 +13,7 @@ from dsfedmed.benchmarks.federation import network_shapes, simulate_random_updat
 from dsfedmed.benchmarks.memory import COLUMNS, row_of
 from dsfedmed.benchmarks.process_memory import peak_mib, reset_peak, resident_mib
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.tiny_sam import TinySam
 
 

@@ -16,11 +16,11 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.transforms import image_items
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.evaluation.protocol import evaluate
-from dsfedmed.networks.bundle import BundleDefinition
-from dsfedmed.networks.bundle_transforms import image_items
 from dsfedmed.networks.checkpoints import load_weights
 from tests.bundles.conftest import ROOT, SMALL, blocks
 from tests.data.conftest import write_image

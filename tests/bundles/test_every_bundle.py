@@ -14,13 +14,13 @@ import torch
 from monai.bundle import ckpt_export, onnx_export, verify_metadata, verify_net_in_out
 from torch import Tensor
 
+from dsfedmed.bundles.checks import check_bundle, schema_path
+from dsfedmed.bundles.definition import CONFIGS, BundleDefinition
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.exchange.tensors import specs_of
-from dsfedmed.federated.plan import make_plan
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.site_tasks.networks import trained_tensors
-from dsfedmed.networks.bundle import CONFIGS, BundleDefinition
-from dsfedmed.networks.bundle_checks import check_bundle, schema_path
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.plan import make_plan
+from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.settings import Settings
@@ -83,7 +83,7 @@ def test_the_federation_exchanges_what_the_bundle_builds(bundle: Path, channels:
     chosen = {"light": {"bundle": bundle.name}} if is_light else {"teacher_variant": "tiny"}
     settings = Settings.from_dict({"image_size": 64, **chosen})
     facts = FederationFacts(channels, classes, names, True)
-    plan = make_plan(settings, SiteConfig(bundles=bundle.parent), facts, {"site_a": 4})
+    plan = make_plan(settings, PartyConfig(bundles=bundle.parent), facts, {"site_a": 4})
     small = {"image_size": [64, 64], "in_channels": channels, "num_classes": classes}
     alone = BundleDefinition(bundle, small if is_light else {**small, "variant": "tiny"}).network(seed=0)
     exchanged = specs_of(trained_tensors(plan.light_network() if is_light else plan.teacher_network()))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from monai.bundle import run
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from tests.bundles.conftest import BUNDLES
 
 ROW = re.compile(r"\| `site_a` .* \| ([\d.]+) \| ([\d.]+) \|")

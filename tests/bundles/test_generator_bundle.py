@@ -12,15 +12,15 @@ import torch
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from dsfedmed.bundles.checks import check_bundle
 from dsfedmed.cli.main import main
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.facts import site_facts
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.bundle import MaskToImage
-from dsfedmed.generator.diffusion import build_base, embedded_foundation
-from dsfedmed.networks.bundle_checks import check_bundle
+from dsfedmed.generator.diffusion import build_base, embedded_base
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.store.files import write_json
 from dsfedmed.store.stage_store import StageStore
@@ -78,14 +78,14 @@ def test_masks_become_images_that_the_seed_repeats(masks: Path, tmp_path: Path) 
 
 def test_a_stable_diffusion_does_not_fit_into_a_bundle() -> None:
     with pytest.raises(ConfigError, match="Stable Diffusion folder"):
-        MaskToImage({"foundation": "stable_diffusion"})
+        MaskToImage({"base": "stable_diffusion"})
 
 
 def test_a_runs_generator_becomes_a_bundle(masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = tiny_settings()
     plan = tiny_plan(settings)
     base = build_base(plan.generator, seed=1)
-    branch = build_branch(embedded_foundation(base, plan.generator), plan.generator, seed=2)
+    branch = build_branch(embedded_base(base, plan.generator), plan.generator, seed=2)
     run = tmp_path / "run"
     (run / "store").mkdir(parents=True)
     store = StageStore(run / "store", {"settings": settings.to_dict(), "sites": ["site_a"]})

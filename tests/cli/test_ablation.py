@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.cli.job import planned_settings
 from dsfedmed.cli.main import main
-from dsfedmed.federated.job import planned_settings
 from dsfedmed.store.files import write_json
 
 JOB = Path(__file__).parents[2] / "jobs" / "dsfedmed"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.cli.main import main
-from dsfedmed.data.recipes.registry import RECIPES
+from dsfedmed.data.datasets.registry import RECIPES
 from tests.data.recipes.layouts import prostate
 
 

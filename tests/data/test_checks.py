@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site check lists every problem with its file and its mend."""
+"""The site check lists every problem with its file and its fix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_kind_of_problem_is_listed_at_once(make_site: MakeSite) -> None:
         ("site (test)", "1 of 3 images have n"),
     }
     assert ("training4.png", "the image is blank") in {(Path(f.where).name, f.reason) for f in findings}
-    assert all(finding.mend for finding in findings)
+    assert all(finding.fix for finding in findings)
     levels = [finding.level for finding in findings]
     assert levels == sorted(levels)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.demo import DEVICES, SITES, draw_scan, make_demo_sites
-from dsfedmed.data.demo_public import KINDS, make_public_shapes
+from dsfedmed.data.demo.public import KINDS, make_public_shapes
+from dsfedmed.data.demo.sites import DEVICES, SITES, draw_scan, make_demo_sites
 from dsfedmed.data.facts import merge_facts, site_facts
 from dsfedmed.errors import DataError
 

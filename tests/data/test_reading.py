@@ -170,7 +170,7 @@ def test_bad_files_are_named(tmp_path: Path, grey: np.ndarray) -> None:
         with pytest.raises(DataError) as caught:
             LoadSiteImaged("image")({"image": tmp_path / name})
         assert caught.value.where.endswith(name)
-        assert caught.value.mend
+        assert caught.value.fix
 
 
 def test_a_missing_label_is_fine_for_inference(tmp_path: Path, grey: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.subset import subset_site
 from dsfedmed.errors import ConfigError, DataError
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.exchange.entropy import compress, expand
+from dsfedmed.exchange.entropy import compress, decode_bytes
 
 
 @given(st.lists(st.integers(-127, 127), max_size=300))
@@ -21,7 +21,7 @@ def test_nothing_is_lost(numbers: list[int]) -> None:
     codes = torch.tensor(numbers, dtype=torch.int8)
     coded = compress(codes)
     assert (coded.dtype, coded.ndim) == (torch.uint8, 1)
-    assert torch.equal(expand(coded, len(numbers), "site_a"), codes)
+    assert torch.equal(decode_bytes(coded, len(numbers), "site_a"), codes)
 
 
 def test_gaussian_numbers_come_near_their_entropy() -> None:
@@ -35,7 +35,7 @@ def test_gaussian_numbers_come_near_their_entropy() -> None:
 def test_another_number_of_weights_is_refused(change: int) -> None:
     coded = compress(torch.arange(100, dtype=torch.int8))
     with pytest.raises(PayloadError, match=r"site_a: sent codes for another number of weights"):
-        expand(coded, 100 + change, "site_a")
+        decode_bytes(coded, 100 + change, "site_a")
 
 
 @pytest.mark.parametrize("how", ["cut", "altered", "trailing", "empty"])
@@ -49,13 +49,13 @@ def test_damaged_codes_are_refused(how: str) -> None:
         "empty": coded[:0],
     }[how]
     with pytest.raises(PayloadError, match="site_a: sent codes"):
-        expand(damaged, 100, "site_a")
+        decode_bytes(damaged, 100, "site_a")
 
 
 @pytest.mark.parametrize("coded", [torch.zeros(4), torch.zeros(2, 2, dtype=torch.uint8)])
 def test_what_is_no_byte_vector_is_refused(coded: torch.Tensor) -> None:
     with pytest.raises(PayloadError, match="not as bytes"):
-        expand(coded, 4, "site_a")
+        decode_bytes(coded, 4, "site_a")
 
 
 def test_a_bomb_is_never_unpacked() -> None:
@@ -63,7 +63,7 @@ def test_a_bomb_is_never_unpacked() -> None:
     bomb = torch.frombuffer(bytearray(zlib.compress(bytes(100_000_000), 9)), dtype=torch.uint8)
     tracemalloc.start()
     with pytest.raises(PayloadError):
-        expand(bomb, 1000, "site_a")
+        decode_bytes(bomb, 1000, "site_a")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000

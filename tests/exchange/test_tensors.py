@@ -56,7 +56,7 @@ def test_anything_else_is_refused_with_sender_reason_and_mend(change: dict[str, 
     with pytest.raises(PayloadError, match=reason) as caught:
         check_tensors(sent, specs_of(_good()), "site_b")
     assert caught.value.where == "site_b"
-    assert len(caught.value.mend) > 20
+    assert len(caught.value.fix) > 20
 
 
 def test_one_bad_value_in_the_last_tensor_refuses_all() -> None:

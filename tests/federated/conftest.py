@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from dsfedmed.data.demo import make_demo_sites
-from dsfedmed.federated import site as site_module
-from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.stages.public_set import PublicSet, publish
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.public_set import PublicSet, publish
+from dsfedmed.federated.site import context as site_module
+from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.tiny import BUNDLES, tiny_plan
 
@@ -105,19 +105,19 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path, images: Path) -> Site:
+def site(tmp_path: Path, images: Path) -> SiteContext:
     """That site, with an empty folder of its own."""
     site_module._datalist.cache_clear()
-    return Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
+    return SiteContext("site_a", PartyConfig(data=images, bundles=BUNDLES), tmp_path / "work")
 
 
 @pytest.fixture
-def plan(flow: Any) -> Plan:
+def plan(flow: Any) -> FederationPlan:
     """The plan of a test's own ``flow``."""
     return tiny_plan(flow.settings)
 
 
 @pytest.fixture
-def public(flow: Any, plan: Plan) -> PublicSet:
+def public(flow: Any, plan: FederationPlan) -> PublicSet:
     """Its public set, laid out."""
     return publish(flow, plan)

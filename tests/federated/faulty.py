@@ -11,8 +11,8 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from dsfedmed.federated.executor import SiteExecutor
-from dsfedmed.federated.messages import Message, from_shareable, to_shareable
+from dsfedmed.federated.wire.message import Message, from_shareable, to_shareable
+from dsfedmed.flare.executor import SiteExecutor
 
 
 class FaultyExecutor(SiteExecutor):

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dsfedmed.federated.recipe import UPDATE_TASKS, export_job
-from dsfedmed.federated.site_tasks import TASKS
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.site.tasks import TASKS
+from dsfedmed.flare.recipe import UPDATE_TASKS, export_job
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT, simulate_folder

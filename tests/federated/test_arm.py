@@ -13,11 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsfedmed.exchange.reference import Reference
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, train_round, train_until, validate_arm
-from dsfedmed.federated.messages import Message
+from dsfedmed.federated.server.training_run import (
+    TrainingSpec,
+    TrainingState,
+    resume_or_start,
+    train_round,
+    train_until,
+    validate_training,
+)
+from dsfedmed.federated.wire.message import Message
 from tests.federated.tiny import FakeFlow, tiny_settings
 
-ARM = Arm("fedavg")
+ARM = TrainingSpec("fedavg")
 
 
 class Sites:
@@ -50,8 +57,8 @@ def _setting(folder: Path, dice: list[float], **changes: Any) -> tuple[FakeFlow,
     return FakeFlow(folder, values, sites), _plan(values), sites
 
 
-def _start() -> ArmState:
-    return ArmState({"w": torch.zeros(1)})
+def _start() -> TrainingState:
+    return TrainingState({"w": torch.zeros(1)})
 
 
 def _both(value: float) -> dict[str, float]:
@@ -119,7 +126,7 @@ def test_to_equal_steps_the_training_goes_on_until_it_has_them(tmp_path: Path) -
 def test_a_validation_alone_changes_no_weights(tmp_path: Path) -> None:
     flow, plan, sites = _setting(tmp_path, [0.25])
     state = _start()
-    assert validate_arm(flow, plan, ARM, state) == pytest.approx(0.25)
+    assert validate_training(flow, plan, ARM, state) == pytest.approx(0.25)
     assert state.weights["w"].tolist() == [0.0]
     assert (state.round, state.steps, state.best_round) == (0, 0, 0)
     assert all(request.info["epochs"] == 0 for _, request in sites.requests)
@@ -128,11 +135,13 @@ def test_a_validation_alone_changes_no_weights(tmp_path: Path) -> None:
 def test_a_restarted_arm_goes_on_to_the_same_end(tmp_path: Path) -> None:
     dice = [0.2, 0.7, 0.4, 0.3]
     unbroken, plan, _ = _setting(tmp_path / "unbroken", dice)
-    whole = train_until(unbroken, plan, ARM, open_arm(unbroken, ARM, _start().weights), lambda now: now.round >= 3, 3)
+    whole = train_until(
+        unbroken, plan, ARM, resume_or_start(unbroken, ARM, _start().weights), lambda now: now.round >= 3, 3
+    )
     broken, plan, _ = _setting(tmp_path / "broken", dice)
-    train_round(broken, plan, ARM, train_round(broken, plan, ARM, open_arm(broken, ARM, _start().weights)))
+    train_round(broken, plan, ARM, train_round(broken, plan, ARM, resume_or_start(broken, ARM, _start().weights)))
     flow, plan, sites = _setting(tmp_path / "broken", dice)
-    state = open_arm(flow, ARM, {"w": torch.full((1,), 99.0)})
+    state = resume_or_start(flow, ARM, {"w": torch.full((1,), 99.0)})
     assert state.round == 2
     state = train_until(flow, plan, ARM, state, lambda now: now.round >= 3, 3)
     assert [request.info["round"] for site, request in sites.requests if site == "site_a"] == [3, 3]
@@ -144,7 +153,7 @@ def test_a_restarted_arm_goes_on_to_the_same_end(tmp_path: Path) -> None:
 def test_the_server_may_validate_itself_and_ask_some_sites_only(tmp_path: Path) -> None:
     """Site_b alone trains, +5 a round; the sites are not asked to validate, and the second round is the best."""
     flow, plan, sites = _setting(tmp_path, [0.0] * 9)
-    arm = Arm("samfed", validate=lambda weights: {"public": 0.1 * float(weights["w"][0])}, sites=("site_b",))
+    arm = TrainingSpec("samfed", validate=lambda weights: {"public": 0.1 * float(weights["w"][0])}, sites=("site_b",))
     state = train_until(flow, plan, arm, _start(), lambda now: now.round >= 2, 2)  # type: ignore[arg-type]
     assert float(state.weights["w"][0]) == 10.0
     assert {site for site, _ in sites.requests} == {"site_b"}

@@ -8,31 +8,31 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.data.synthetic import write_shards
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import make_plan
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.site_tasks.soft_labels import keep_soft_labels
-from dsfedmed.federated.site_tasks.synthetic import audit, require_own_audit
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.plan import make_plan
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.soft_labels import keep_soft_labels
+from dsfedmed.federated.site.tasks.synthetic import audit, require_own_audit
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.training.soft_labels import encode_soft
 from tests.federated.tiny import BUNDLES, tiny_settings
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> SiteContext:
     (data,) = make_demo_sites(tmp_path / "images", 0, ["site_a"], training=6, validation=12, test=2)
-    return Site("site_a", SiteConfig(data=data, bundles=BUNDLES), tmp_path / "own")
+    return SiteContext("site_a", PartyConfig(data=data, bundles=BUNDLES), tmp_path / "own")
 
 
 @pytest.fixture
-def audited(site: Site) -> dict[str, object]:
+def audited(site: SiteContext) -> dict[str, object]:
     """A set of one copy of a training image and three of noise, audited; returns its manifest."""
     plan = make_plan(
-        tiny_settings(), SiteConfig(bundles=BUNDLES), FederationFacts(1, 1, ("lesion",), True), {"site_a": 6}
+        tiny_settings(), PartyConfig(bundles=BUNDLES), FederationFacts(1, 1, ("lesion",), True), {"site_a": 6}
     )
     copy = site.arrays("training", plan.light_spec).images[:1]
     noise = torch.rand((3, *copy.shape[1:]), generator=torch.Generator().manual_seed(0))
@@ -44,19 +44,19 @@ def audited(site: Site) -> dict[str, object]:
     return manifest
 
 
-def test_a_set_without_what_it_vetoed_is_taken(site: Site, audited: dict[str, object]) -> None:
+def test_a_set_without_what_it_vetoed_is_taken(site: SiteContext, audited: dict[str, object]) -> None:
     require_own_audit(site, audited, [0, 1, 2])
 
 
-def test_a_set_that_still_holds_a_veto_is_refused(site: Site, audited: dict[str, object]) -> None:
+def test_a_set_that_still_holds_a_veto_is_refused(site: SiteContext, audited: dict[str, object]) -> None:
     with pytest.raises(PayloadError, match="still holds 1 images that it vetoed"):
         require_own_audit(site, audited, [0, 3])
 
 
 def test_a_set_that_it_never_audited_is_refused_before_soft_labels_are_kept(
-    site: Site, audited: dict[str, object], tmp_path: Path
+    site: SiteContext, audited: dict[str, object], tmp_path: Path
 ) -> None:
-    newcomer = Site("site_a", site.config, tmp_path / "newcomer")
+    newcomer = SiteContext("site_a", site.config, tmp_path / "newcomer")
     levels = encode_soft(torch.zeros(2, 1, 16, 16))
     chosen = {"manifest": audited, "kept": [0, 1, 2], "selected": [0, 1]}
     request = Message({"synthetic": chosen, "num_classes": 1, "round": 1}, {"levels": levels})
@@ -66,6 +66,6 @@ def test_a_set_that_it_never_audited_is_refused_before_soft_labels_are_kept(
     assert keep_soft_labels(site, request).info["round"] == 1
 
 
-def test_a_site_may_switch_the_rule_off(site: Site, audited: dict[str, object], tmp_path: Path) -> None:
-    lenient = SiteConfig(data=site.config.data, bundles=BUNDLES, require_audit=False)
-    require_own_audit(Site("site_a", lenient, tmp_path / "newcomer"), audited, [0, 3])
+def test_a_site_may_switch_the_rule_off(site: SiteContext, audited: dict[str, object], tmp_path: Path) -> None:
+    lenient = PartyConfig(data=site.config.data, bundles=BUNDLES, require_audit=False)
+    require_own_audit(SiteContext("site_a", lenient, tmp_path / "newcomer"), audited, [0, 3])

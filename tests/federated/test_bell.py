@@ -14,8 +14,8 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from dsfedmed.federated import bell as module
-from dsfedmed.federated.bell import LAST, PULLED, TOPIC, Bell, Ringer
+from dsfedmed.flare import task_signal as module
+from dsfedmed.flare.task_signal import LAST, PULLED, TOPIC, TaskNotifier, TaskSignal
 
 
 class FakeEngine:
@@ -45,15 +45,15 @@ def context(engine: FakeEngine) -> FLContext:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> tuple[Bell, FLContext, FakeEngine]:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.6)
+def started(monkeypatch: pytest.MonkeyPatch) -> tuple[TaskSignal, FLContext, FakeEngine]:
+    monkeypatch.setattr(module, "FALLBACK_POLL_S", 0.6)
     engine = FakeEngine()
-    ctx, bell = context(engine), Bell()
+    ctx, bell = context(engine), TaskSignal()
     bell.handle_event(EventType.START_RUN, ctx)
     return bell, ctx, engine
 
 
-def pull(bell: Bell, ctx: FLContext) -> float:
+def pull(bell: TaskSignal, ctx: FLContext) -> float:
     """Return the seconds that the bell held up a pull."""
     before = time.monotonic()
     bell.handle_event(EventType.BEFORE_PULL_TASK, ctx)
@@ -112,7 +112,7 @@ def test_a_site_says_once_that_it_has_pulled(started):
 
 def test_the_server_rings_a_few_and_then_one_for_each_that_has_pulled():
     engine = FakeEngine()
-    ctx, ringer = context(engine), Ringer(at_once=2)
+    ctx, ringer = context(engine), TaskNotifier(at_once=2)
     ringer.listen(engine)
     ringer.ring(["a", "b", "c", "d"], ctx)
     for _ in range(4):
@@ -122,7 +122,7 @@ def test_the_server_rings_a_few_and_then_one_for_each_that_has_pulled():
 
 def test_those_of_an_earlier_task_are_forgotten_and_the_last_ring_goes_to_all():
     engine = FakeEngine()
-    ctx, ringer = context(engine), Ringer(at_once=1)
+    ctx, ringer = context(engine), TaskNotifier(at_once=1)
     ringer.listen(engine)
     ringer.ring(["a", "b"], ctx)
     ringer.ring(["c"], ctx)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.stages.centralised import centralised, site_folders
-from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.server.stages.centralised import centralised, site_folders
+from dsfedmed.federated.server.stages.rounds import start_weights
 from tests.federated.tiny import SITES, FakeFlow, tiny_plan, tiny_settings
 
 

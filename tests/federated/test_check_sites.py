@@ -11,8 +11,8 @@ import pytest
 
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.errors import DataError
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.stages.check_sites import check_sites, require_auditors
+from dsfedmed.federated.server.stages.check_sites import check_sites, require_auditors
+from dsfedmed.federated.wire.message import Message
 from tests.federated.tiny import FakeFlow, tiny_settings
 
 COUNTS = {"training": 4, "validation": 8, "test": 1}

@@ -16,11 +16,11 @@ import pytest
 import torch
 import yaml
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import DSFedMedError, StoreError
-from dsfedmed.federated import child as module
-from dsfedmed.federated.child import ChildProcess, read_message, write_message
-from dsfedmed.federated.messages import Message
+from dsfedmed.federated.site import child as module
+from dsfedmed.federated.site.child import ChildProcess, read_message, write_message
+from dsfedmed.federated.wire.message import Message
 
 STAND_IN = """
 import json, os, signal, sys, time
@@ -39,7 +39,7 @@ for line in sys.stdin:
         time.sleep(0.05)
         answers.write(json.dumps({"progress": [3, 3]}).encode() + b"\\n")
     elif task == "fail":
-        answers.write(json.dumps({"error": {"where": "w", "reason": "r", "mend": "m"}}).encode() + b"\\n")
+        answers.write(json.dumps({"error": {"where": "w", "reason": "r", "fix": "m"}}).encode() + b"\\n")
         continue
     print("log of", task, flush=True)
     info = {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "site": sys.argv[3]}
@@ -95,7 +95,7 @@ def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) 
     pid = quick.run("one", Message(), never).info["pid"]
     with pytest.raises(DSFedMedError) as caught:
         quick.run("fail", Message(), never)
-    assert (caught.value.where, caught.value.reason, caught.value.mend) == ("w", "r", "m")
+    assert (caught.value.where, caught.value.reason, caught.value.fix) == ("w", "r", "m")
     assert quick.run("one", Message(), never).info["pid"] == pid
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from dsfedmed.exchange.tensors import digest
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.stages.distillation import Distillation
-from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.server.stages.distillation import Distillation
+from dsfedmed.federated.server.stages.rounds import start_weights
+from dsfedmed.federated.wire.message import Message
 from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
 
 Weights = dict[str, torch.Tensor]
@@ -38,7 +38,7 @@ class Sites:
 
 
 def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeFlow, Sites, Distillation, Weights]:
-    values = tiny_settings(schedule={"at": at}, **changes)
+    values = tiny_settings(schedule={"distil_at": at}, **changes)
     plan, sites = tiny_plan(values), Sites()
     flow = FakeFlow(folder, values, sites)
     teacher = dict(plan.teacher_network().state_dict())
@@ -51,7 +51,7 @@ def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeFlow, Si
 def test_who_learns_where(tmp_path: Path, at: str, light_learns: bool, soft: bool) -> None:
     _, _, distillation, light = _make(tmp_path, at)
     before = distillation.teacher
-    after = distillation.run(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
+    after = distillation.distil(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
     assert not _same(before, distillation.teacher)
     assert after.keys() == light.keys()
     assert _same(after, light) is not light_learns
@@ -62,7 +62,7 @@ def test_who_learns_where(tmp_path: Path, at: str, light_learns: bool, soft: boo
 def test_soft_labels_cover_the_selected_share_of_the_kept_set(tmp_path: Path) -> None:
     flow, _, distillation, light = _make(tmp_path, distillation={"rate": 0.5})
     assert distillation.send_soft_labels() is None, "nothing to send before the first distillation"
-    distillation.run(1, light, 1)
+    distillation.distil(1, light, 1)
     soft = distillation.soft_labels
     assert soft is not None
     assert soft.selected == sorted(set(soft.selected))
@@ -78,7 +78,7 @@ def test_soft_labels_cover_the_selected_share_of_the_kept_set(tmp_path: Path) ->
 
 def test_soft_labels_go_to_those_that_lack_them_until_they_have_them(tmp_path: Path) -> None:
     flow, sites, distillation, light = _make(tmp_path)
-    distillation.run(1, light, 1)
+    distillation.distil(1, light, 1)
     sites.absent, sites.wrong = {"site_a"}, {"site_b"}
     assert distillation.send_soft_labels() is None, "nobody has them"
     sites.wrong = set()
@@ -91,7 +91,7 @@ def test_soft_labels_go_to_those_that_lack_them_until_they_have_them(tmp_path: P
     distillation.send_soft_labels()
     assert distillation.send_soft_labels() == {**chosen, "sites": ["site_a", "site_b"]}
     assert [targets for _, targets, _ in flow.asked] == [("site_a", "site_b"), ("site_a", "site_b"), ("site_a",)]
-    distillation.run(2, light, 1)
+    distillation.distil(2, light, 1)
     distillation.send_soft_labels()
     assert flow.asked[-1][1] == ("site_a", "site_b"), "new soft labels go to all"
 
@@ -104,7 +104,7 @@ def test_a_site_that_missed_the_audit_does_it_late(tmp_path: Path, vetoed: list[
     verdict = {"vetoed": torch.tensor(vetoed, dtype=torch.int64), "distances": torch.rand(PAIRS)}
     answer = flow.answer
     flow.answer = lambda s, t, r: Message({"threshold": 0.1}, verdict) if t == "dsf_audit" else answer(s, t, r)
-    distillation.run(1, light, 1)
+    distillation.distil(1, light, 1)
     chosen = distillation.send_soft_labels()
     assert chosen is not None
     assert chosen["sites"] == (["site_a"] if vetoed == [2] else ["site_a", "site_b"])
@@ -137,7 +137,7 @@ def test_a_restart_goes_on_to_the_same_end(tmp_path: Path, at: str) -> None:
 def test_a_teacher_that_sees_another_image_size_distils_all_the_same(tmp_path: Path, size: int) -> None:
     _, _, distillation, light = _make(tmp_path, "both", teacher_image_size=size)
     before = distillation.teacher
-    after = distillation.run(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
+    after = distillation.distil(1, {name: tensor.clone() for name, tensor in light.items()}, 1)
     assert distillation.distiller.teacher.image_size == size  # type: ignore[attr-defined]
     assert not _same(before, distillation.teacher)
     assert not _same(after, light)

@@ -16,15 +16,22 @@ from dsfedmed.exchange.compression import add, difference
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import byte_count, digest
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.federated import files
-from dsfedmed.federated.arm import Arm, ArmState, open_arm, train_round, train_until, validate_arm
-from dsfedmed.federated.downlink import broadcast
-from dsfedmed.federated.held import arrived_weights, fetch_reference, reference_file
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.uplink import announce, pack_update
+from dsfedmed.federated.server.downlink import broadcast
+from dsfedmed.federated.server.training_run import (
+    TrainingSpec,
+    TrainingState,
+    resume_or_start,
+    train_round,
+    train_until,
+    validate_training,
+)
+from dsfedmed.federated.site.reference_weights import fetch_reference_weights, reference_file, resolve_weights
+from dsfedmed.federated.site.uplink import announce, pack_update
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare import file_streaming as files
 from tests.federated.tiny import FakeFlow, tiny_settings
 
-ARM = Arm("dsfedmed")
+ARM = TrainingSpec("dsfedmed")
 SHAPES = {"w": (40, 50), "b": (7,)}
 
 
@@ -46,7 +53,7 @@ class Federation:
             settings=values, counts={"site_a": 4, "site_b": 12}, common={"precision": precision}, teacher_spec={}
         )
 
-    def train(self, state: ArmState, rounds: int = 1) -> ArmState:
+    def train(self, state: TrainingState, rounds: int = 1) -> TrainingState:
         for _ in range(rounds):
             state = train_round(self.flow, self.plan, ARM, state)  # type: ignore[arg-type]
         return state
@@ -62,9 +69,9 @@ class Federation:
             return None
         self.site, folder, info = site, self.folder / site, request.info
         if "reference" in info:
-            request = fetch_reference(request, folder, None, None)
+            request = fetch_reference_weights(request, folder, None, None)
             assert "offer" not in request.info["reference"]
-        start = arrived_weights(request, folder, SHAPES)
+        start = resolve_weights(request, folder, SHAPES)
         self.started.append((site, info["round"], digest(start)))
         answer = {"validation": 0.01 * len(self.started)}
         if info["epochs"] == 0:
@@ -83,7 +90,7 @@ def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
 
 
 def test_everyone_pulls_once_and_then_differences_are_enough(federation: Federation) -> None:
-    federation.train(ArmState(_weights(0)), 4)
+    federation.train(TrainingState(_weights(0)), 4)
     assert federation.pulled == ["site_a", "site_b"]
     starts = {number: {sha for _, n, sha in federation.started if n == number} for number in range(1, 5)}
     assert all(len(found) == 1 for found in starts.values()), "both sites train from the same bits"
@@ -93,7 +100,7 @@ def test_everyone_pulls_once_and_then_differences_are_enough(federation: Federat
 
 
 def test_the_sum_of_all_steps_arrives_whatever_was_rounded(federation: Federation) -> None:
-    state = federation.train(ArmState(_weights(0)), 6)
+    state = federation.train(TrainingState(_weights(0)), 6)
     expected = _weights(0)["w"]
     for number in range(1, 7):
         steps = [1e-3 * _weights(100 * number + ord(site))["w"] for site in "ab"]
@@ -103,7 +110,7 @@ def test_the_sum_of_all_steps_arrives_whatever_was_rounded(federation: Federatio
 
 
 def test_a_site_that_missed_a_round_pulls_and_trains_from_the_same_bits(federation: Federation) -> None:
-    state = federation.train(ArmState(_weights(0)), 2)
+    state = federation.train(TrainingState(_weights(0)), 2)
     federation.absent = {"site_b"}
     state = federation.train(state)
     federation.absent = set()
@@ -113,7 +120,7 @@ def test_a_site_that_missed_a_round_pulls_and_trains_from_the_same_bits(federati
 
 
 def test_a_site_with_a_spoilt_reference_refuses_once_and_then_pulls(federation: Federation) -> None:
-    state = federation.train(ArmState(_weights(0)), 2)
+    state = federation.train(TrainingState(_weights(0)), 2)
     spoilt = reference_file(federation.folder / "site_a", "dsfedmed", state.reference.sha256)
     shutil.copy(federation.folder / "server" / "references" / "dsfedmed.safetensors", spoilt)
     content = bytearray(spoilt.read_bytes())
@@ -127,7 +134,7 @@ def test_a_site_with_a_spoilt_reference_refuses_once_and_then_pulls(federation: 
 
 def test_the_best_weights_are_those_that_were_validated(federation: Federation) -> None:
     """The last round of a run is validated as the sites hold it, and that is what a release gets, bit by bit."""
-    state = train_until(federation.flow, federation.plan, ARM, ArmState(_weights(0)), lambda s: s.round >= 2, 2)  # type: ignore[arg-type]
+    state = train_until(federation.flow, federation.plan, ARM, TrainingState(_weights(0)), lambda s: s.round >= 2, 2)  # type: ignore[arg-type]
     assert state.best_round == 2
     _, _, validated = federation.started[-1]
     assert digest(state.best) == validated
@@ -139,7 +146,7 @@ def test_whole_weights_need_no_reference_and_the_best_is_what_was_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     federation = Federation(tmp_path, monkeypatch, precision)
-    state = federation.train(ArmState(_weights(0)), 2)
+    state = federation.train(TrainingState(_weights(0)), 2)
     assert federation.pulled == []
     assert not (tmp_path / "site_a" / "references").exists()
     sent = federation.flow.asked[-1][2].tensors
@@ -147,8 +154,8 @@ def test_whole_weights_need_no_reference_and_the_best_is_what_was_sent(
 
 
 def test_unchanged_weights_are_not_sent_again(federation: Federation) -> None:
-    state = federation.train(ArmState(_weights(0)), 2)
-    validate_arm(federation.flow, federation.plan, ARM, state)  # type: ignore[arg-type]
+    state = federation.train(TrainingState(_weights(0)), 2)
+    validate_training(federation.flow, federation.plan, ARM, state)  # type: ignore[arg-type]
     federation.train(state)
     kinds = [byte_count(request.tensors) > 0 for _, _, request in federation.flow.asked]
     assert kinds == [False, True, True, False]
@@ -156,14 +163,14 @@ def test_unchanged_weights_are_not_sent_again(federation: Federation) -> None:
 
 def test_a_restarted_arm_asks_the_same_again(federation: Federation, tmp_path: Path) -> None:
     """Killed in round 3 after the sites had the request: it goes out again as it was, and nobody has to pull."""
-    state = federation.train(ArmState(_weights(0)), 2)
+    state = federation.train(TrainingState(_weights(0)), 2)
     store = federation.flow.folder / "store"
     shutil.copytree(store, tmp_path / "as it was")
     whole = federation.train(state)
     killed = federation.flow.asked[-1][2]
     shutil.rmtree(store)
     shutil.copytree(tmp_path / "as it was", store)
-    again = open_arm(federation.flow, ARM, {})  # type: ignore[arg-type]
+    again = resume_or_start(federation.flow, ARM, {})  # type: ignore[arg-type]
     assert again.round == 2
     again = federation.train(again)
     repeated = federation.flow.asked[-1][2]
@@ -174,8 +181,8 @@ def test_a_restarted_arm_asks_the_same_again(federation: Federation, tmp_path: P
 
 
 def test_the_state_in_the_store_holds_the_reference_to_the_last_bit(federation: Federation) -> None:
-    state = federation.train(ArmState(_weights(0)), 3)
-    reopened = open_arm(federation.flow, ARM, {})  # type: ignore[arg-type]
+    state = federation.train(TrainingState(_weights(0)), 3)
+    reopened = resume_or_start(federation.flow, ARM, {})  # type: ignore[arg-type]
     assert reopened.reference.sha256 == digest(reopened.reference.weights) == state.reference.sha256
     with broadcast(federation.flow, "x", state.weights, state.reference) as one:  # type: ignore[arg-type]
         pass
@@ -194,10 +201,10 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, arm: str
 
 
 def test_a_difference_without_its_reference_is_refused(federation: Federation, tmp_path: Path) -> None:
-    federation.train(ArmState(_weights(0)), 2)
+    federation.train(TrainingState(_weights(0)), 2)
     _, _, request = federation.flow.asked[-1]
     with pytest.raises(PayloadError, match="is not the one that the server's difference belongs to"):
-        arrived_weights(request, tmp_path / "nobody", SHAPES)
+        resolve_weights(request, tmp_path / "nobody", SHAPES)
 
 
 def test_the_first_reference_is_offered_in_half_precision(federation: Federation) -> None:

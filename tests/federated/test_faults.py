@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.federated.recipe import export_job
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.flare.recipe import export_job
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT, simulate_folder, stage_tensors
@@ -35,8 +35,8 @@ def record(sites, tmp_path_factory) -> dict:
             "preset": "smoke",
             "unseen": ["site_d"],
             "rounds": 6,
-            "waits": {"after_enough_s": 8, "after_absence_s": 6},
-            "schedule": {"warmup_rounds": 2, "every": 3},
+            "timeouts": {"straggler_grace_s": 8, "returning_grace_s": 6},
+            "schedule": {"warmup_rounds": 2, "interval_rounds": 3},
             "compare": {"local": False, "fedavg": False, "equal_steps": False, "teacher": False},
         },
     )

@@ -12,8 +12,8 @@ import torch
 
 from dsfedmed.data.synthetic import Manifest, SyntheticSet, write_shards
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated import files
-from dsfedmed.federated.files import TRIES, pull_files
+from dsfedmed.flare import file_streaming as files
+from dsfedmed.flare.file_streaming import TRIES, pull_files
 
 
 class Downloads:

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated.arm import Arm, ArmState, open_arm
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.stages.fusion import Fusion
-from dsfedmed.federated.stages.public_set import PublicSet
-from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.fusion import Fusion
+from dsfedmed.federated.server.stages.public_set import PublicSet
+from dsfedmed.federated.server.stages.rounds import start_weights
+from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, resume_or_start
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.training.soft_labels import LEVELS
 from tests.federated.tiny import flow_with_public
 
-ARM = Arm("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})
+ARM = TrainingSpec("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})
 ONE = replace(ARM, sites=("site_a",))
 IMAGES, SIZE = 6, 32
 
@@ -49,27 +49,27 @@ def flow(tmp_path: Path, sites: Sites) -> Any:
     return flow_with_public(tmp_path, sites)
 
 
-def _fusion(flow: Any, plan: Plan, public: PublicSet) -> Fusion:
+def _fusion(flow: Any, plan: FederationPlan, public: PublicSet) -> Fusion:
     return Fusion(flow, plan, public, epochs=2)
 
 
 def test_a_round_trains_the_servers_network_and_counts_the_sites_steps(
-    flow: Any, plan: Plan, public: PublicSet
+    flow: Any, plan: FederationPlan, public: PublicSet
 ) -> None:
     start = start_weights(plan)
-    state = _fusion(flow, plan, public).round(ARM, ArmState(start))
+    state = _fusion(flow, plan, public).round(ARM, TrainingState(start))
     assert (state.round, state.steps) == (1, 6)
     assert state.curve[-1]["loss"] == {"site_a": 0.5, "site_b": 0.5}
     assert all(torch.isfinite(tensor).all() for tensor in state.weights.values())
     assert any(not torch.equal(state.weights[name], start[name]) for name in start)
 
 
-def test_a_restarted_server_goes_on_to_the_same_end(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_a_restarted_server_goes_on_to_the_same_end(flow: Any, plan: FederationPlan, public: PublicSet) -> None:
     """Adam's moments are part of what is kept: without them the third round would end elsewhere."""
-    one, state = _fusion(flow, plan, public), ArmState(start_weights(plan))
+    one, state = _fusion(flow, plan, public), TrainingState(start_weights(plan))
     for _ in range(2):
         state = one.round(ONE, state)
-    kept = open_arm(flow, ARM, {})
+    kept = resume_or_start(flow, ARM, {})
     assert kept.round == 2
     assert kept.optimizer.keys() == state.optimizer.keys() != set()
     through = one.round(ONE, state).weights
@@ -79,7 +79,7 @@ def test_a_restarted_server_goes_on_to_the_same_end(flow: Any, plan: Plan, publi
     assert any(not torch.equal(forgetful[name], tensor) for name, tensor in through.items())
 
 
-def test_a_site_without_answers_is_named(flow: Any, plan: Plan, public: PublicSet, sites: Sites) -> None:
+def test_a_site_without_answers_is_named(flow: Any, plan: FederationPlan, public: PublicSet, sites: Sites) -> None:
     sites.broken = {"site_b"}
     with pytest.raises(PayloadError, match=r"site_b.*sent no answers"):
-        _fusion(flow, plan, public).round(ARM, ArmState(start_weights(plan)))
+        _fusion(flow, plan, public).round(ARM, TrainingState(start_weights(plan)))

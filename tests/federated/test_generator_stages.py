@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
-from dsfedmed.federated import site as site_module
-from dsfedmed.federated.dsfedmed import DSFedMed
-from dsfedmed.federated.frozen import CACHE
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.site_tasks import TASKS
-from dsfedmed.federated.stages.generators import fit_branches, frozen_base, stored_branch, stored_masks
-from dsfedmed.federated.stages.synthetic_set import FOLDER, synthesise
+from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.party.generator_base import CACHE
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import fit_branches, frozen_base, stored_branch, stored_masks
+from dsfedmed.federated.server.stages.synthetic_set import FOLDER, synthesise
+from dsfedmed.federated.site import context as site_module
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks import TASKS
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.generator.diffusion import build_base
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256
@@ -34,7 +34,7 @@ from tests.generator.sd_folders import make_tiny_folder
 
 EMBEDDED: dict[str, Any] = {"sampler_steps": 2, "batch_size": 4}
 STABLE_DIFFUSION: dict[str, Any] = {
-    "foundation": "stable_diffusion",
+    "base": "stable_diffusion",
     "prompt": "a scan",
     "lora_rank": 2,
     "zero_rank": 2,
@@ -50,7 +50,9 @@ class Progress(FakeProgress):
 class Flow(FakeFlow):
     """The server, with real sites behind it; a site in ``absent`` does not answer."""
 
-    def __init__(self, folder: Path, settings: Settings, parties: dict[str, Site], generator: Path | None) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, parties: dict[str, SiteContext], generator: Path | None
+    ) -> None:
         super().__init__(folder, settings, self._do)
         self.parties, self.absent, self.failed = parties, set[str](), dict[str, str]()
         self.config = replace(self.config, generator=generator)
@@ -87,18 +89,20 @@ def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_folder(tmp_path_factory.mktemp("sd") / "tiny")
 
 
-def _flow(folder: Path, images: Path, generator: Path | None, model: dict[str, Any]) -> tuple[Flow, Plan]:
+def _flow(folder: Path, images: Path, generator: Path | None, model: dict[str, Any]) -> tuple[Flow, FederationPlan]:
     settings = tiny_settings(
         generator={"branch_steps": 2}, generator_model=model, synthetic={"per_site": 3, "shard_size": 4}
     )
     parties = {
-        name: Site(name, SiteConfig(data=images / name, bundles=BUNDLES, generator=generator), folder / "sites" / name)
+        name: SiteContext(
+            name, PartyConfig(data=images / name, bundles=BUNDLES, generator=generator), folder / "sites" / name
+        )
         for name in SITES
     }
     return Flow(folder, settings, parties, generator), tiny_plan(settings)
 
 
-def _base(plan: Plan) -> dict[str, torch.Tensor]:
+def _base(plan: FederationPlan) -> dict[str, torch.Tensor]:
     return dict(build_base(plan.generator, 1).state_dict()) if plan.generator.is_embedded else {}
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.dsfedmed import DSFedMed
-from dsfedmed.federated.stages import head_start as stage
-from dsfedmed.federated.stages.head_start import STAGE, Start, head_start
-from dsfedmed.federated.stages.rounds import start_weights
+from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.federated.server.stages import head_start as stage
+from dsfedmed.federated.server.stages.head_start import STAGE, Start, head_start
+from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.training.light import SyntheticSource
 from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
 

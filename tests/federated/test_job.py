@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import job
-from dsfedmed.data.demo import make_demo_sites
-from dsfedmed.federated.recipe import WORKFLOWS, job_files
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.flare.recipe import WORKFLOWS, job_files
 from dsfedmed.settings import Settings, read_preset
 from tests.federated.conftest import ROOT
 
@@ -64,7 +64,7 @@ def test_the_job_carries_no_code_and_names_only_allowed_classes():
     filters = [entry for chain in client["task_result_filters"] for entry in chain["filters"]]
     parts = [*server["workflows"], *server["components"], *client["components"], *filters]
     paths = [entry["path"] for entry in parts] + [entry["executor"]["path"] for entry in client["executors"]]
-    assert "dsfedmed.federated.filters.PackUpdates" in paths
+    assert "dsfedmed.flare.filters.PackUpdates" in paths
     assert all(path.startswith(("dsfedmed.", "nvflare.")) for path in paths)
 
 
@@ -79,7 +79,7 @@ def demo(tmp_path_factory) -> Path:
     ("arguments", "words"),
     [
         (["--preset", "nonsense"], ["nonsense", "cpu", "demo"]),
-        (["--set", "schedule.evry=5"], ["evry", "every"]),
+        (["--set", "schedule.evry=5"], ["evry", "interval_rounds"]),
         (["--set", "rounds"], ["key=value"]),
         (["--unseen", "site_z"], ["site_z", "site_a"]),
         (["--set", "min_sites=9"], ["min_sites"]),

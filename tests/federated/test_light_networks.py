@@ -12,20 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.facts import FederationFacts, SiteFacts
 from dsfedmed.errors import CheckpointError
-from dsfedmed.federated.arm import Arm, ArmState, train_round, validate_arm
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan, make_plan
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.site_tasks import TASKS
-from dsfedmed.federated.site_tasks.networks import load, trained_tensors
-from dsfedmed.federated.stages import release as release_stage
-from dsfedmed.federated.stages.check_sites import check_sites
-from dsfedmed.federated.stages.rounds import start_weights
-from dsfedmed.federated.uplink import pack_update
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.plan import FederationPlan, make_plan
+from dsfedmed.federated.server.stages import release as release_stage
+from dsfedmed.federated.server.stages.check_sites import check_sites
+from dsfedmed.federated.server.stages.rounds import start_weights
+from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, train_round, validate_training
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks import TASKS
+from dsfedmed.federated.site.tasks.networks import load, trained_tensors
+from dsfedmed.federated.site.uplink import pack_update
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.training.light import train_light
@@ -49,10 +49,10 @@ def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def plan_for(bundle: str, light_weights: Path | None = None, seed: int = 0, classes: int = 1) -> Plan:
+def plan_for(bundle: str, light_weights: Path | None = None, seed: int = 0, classes: int = 1) -> FederationPlan:
     settings = tiny_settings(image_size=64, light={"bundle": bundle}, seed=seed)
     facts = FederationFacts(1, classes, ("lesion", "core")[:classes], True)
-    return make_plan(settings, SiteConfig(bundles=BUNDLES, light_weights=light_weights), facts, {"site_a": 4})
+    return make_plan(settings, PartyConfig(bundles=BUNDLES, light_weights=light_weights), facts, {"site_a": 4})
 
 
 def test_what_travels_is_trained_weights_normalisation_and_the_positional_code(network: TinySam) -> None:
@@ -173,17 +173,17 @@ def test_rounds_with_real_sites(name: str, rounds: int, tmp_path: Path) -> None:
     """The sites' last batch holds one image, and normalisation takes it; the second round resumes the optimiser."""
     make_demo_sites(tmp_path / "images", 0, SITES, training=5, validation=2, test=2)
     plan = replace(plan_for(name), counts=dict.fromkeys(SITES, 5))
-    sites = {n: Site(n, SiteConfig(data=tmp_path / "images" / n, bundles=BUNDLES), tmp_path / n) for n in SITES}
+    sites = {n: SiteContext(n, PartyConfig(data=tmp_path / "images" / n, bundles=BUNDLES), tmp_path / n) for n in SITES}
 
     def answer(site: str, task: str, request: Message) -> Message:
         return pack_update(TASKS[task](sites[site], request), site, sites[site].folder)
 
     flow: Any = FakeFlow(tmp_path / "run", plan.settings, answer)
     start = start_weights(plan)
-    state = ArmState(start)
+    state = TrainingState(start)
     for _ in range(rounds):
-        state = train_round(flow, plan, Arm("fedavg"), state)
-    validate_arm(flow, plan, Arm("fedavg"), state)
+        state = train_round(flow, plan, TrainingSpec("fedavg"), state)
+    validate_training(flow, plan, TrainingSpec("fedavg"), state)
     assert [entry["loss"].keys() for entry in state.curve] == [set(SITES)] * rounds
     assert 0.0 <= state.best_dice <= 1.0
     assert set(state.weights) == set(start)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated.messages import Message, from_model, from_shareable, to_model, to_shareable
+from dsfedmed.federated.wire.message import Message, from_model, from_shareable, to_model, to_shareable
 
 INFO = st.dictionaries(
     st.text(max_size=4),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.pfedsam import PFedSam
+from dsfedmed.federated.methods.pfedsam import PFedSam
 from tests.federated.tiny import tiny_settings
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from dsfedmed.exchange.compression import add
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_tasks.evaluate import evaluate
-from dsfedmed.federated.site_tasks.networks import copied_tensors, with_low_rank
-from dsfedmed.federated.site_tasks.personal import best_branch, personal
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.evaluate import evaluate
+from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.federated.site.tasks.personal import best_branch, personal
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json, read_tensors
@@ -27,24 +27,24 @@ Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> FederationPlan:
     return tiny_plan(tiny_settings(light={"precision": "fp32"}, method={"learning_rate": 0.01}))
 
 
 @pytest.fixture(scope="module")
-def start(plan: Plan) -> Weights:
-    spec, foundation = plan.teacher_spec, plan.teacher_foundation
+def start(plan: FederationPlan) -> Weights:
+    spec, foundation = plan.teacher_spec, plan.teacher_init
     network = build_promptless_sam(spec["variant"], spec["image_size"], 1, seed=foundation["seed"])
     return copied_tensors(with_low_rank(network, foundation))
 
 
-def ask(plan: Plan, weights: Weights, number: int, epochs: int = 1, **method: Any) -> Message:
+def ask(plan: FederationPlan, weights: Weights, number: int, epochs: int = 1, **method: Any) -> Message:
     info = {
         **plan.common,
         "arm": "pfedsam",
         "network": "low_rank",
         "teacher": plan.teacher_spec,
-        "foundation": plan.teacher_foundation,
+        "foundation": plan.teacher_init,
         "learning_rate": 0.01,
         "round": number,
         "epochs": epochs,
@@ -55,15 +55,17 @@ def ask(plan: Plan, weights: Weights, number: int, epochs: int = 1, **method: An
     return Message(info, {f"weights/{name}": tensor for name, tensor in weights.items()})
 
 
-def branch(site: Site, number: int) -> Weights:
+def branch(site: SiteContext, number: int) -> Weights:
     return _stored(site, f"pfedsam-{number:04d}")
 
 
-def _stored(site: Site, name: str) -> Weights:
+def _stored(site: SiteContext, name: str) -> Weights:
     return read_tensors(site.folder / "personal" / f"{name}.safetensors")
 
 
-def test_a_round_sends_the_global_branch_and_keeps_the_personal_one(site: Site, plan: Plan, start: Weights) -> None:
+def test_a_round_sends_the_global_branch_and_keeps_the_personal_one(
+    site: SiteContext, plan: FederationPlan, start: Weights
+) -> None:
     reply = personal(site, ask(plan, start, 1))
     assert reply.is_difference
     assert reply.tensors.keys() == start.keys()
@@ -76,7 +78,7 @@ def test_a_round_sends_the_global_branch_and_keeps_the_personal_one(site: Site, 
     assert any(not torch.equal(own[name], sent[name]) for name in sent), "two branches that learned apart"
 
 
-def test_the_same_round_gives_the_same_bits(site: Site, plan: Plan, start: Weights) -> None:
+def test_the_same_round_gives_the_same_bits(site: SiteContext, plan: FederationPlan, start: Weights) -> None:
     first = personal(site, ask(plan, start, 1))
     kept = branch(site, 1)
     again = personal(site, ask(plan, start, 1))
@@ -84,7 +86,9 @@ def test_the_same_round_gives_the_same_bits(site: Site, plan: Plan, start: Weigh
     assert all(torch.equal(branch(site, 1)[name], tensor) for name, tensor in kept.items())
 
 
-def test_the_personal_branch_goes_on_behind_a_missed_round(site: Site, plan: Plan, start: Weights) -> None:
+def test_the_personal_branch_goes_on_behind_a_missed_round(
+    site: SiteContext, plan: FederationPlan, start: Weights
+) -> None:
     """Round 3 without round 2 starts from the branch behind round 1, not from the global one."""
     update = personal(site, ask(plan, start, 1)).tensors
     far = {name: tensor + 1.0 for name, tensor in add(start, update).items()}
@@ -93,7 +97,7 @@ def test_the_personal_branch_goes_on_behind_a_missed_round(site: Site, plan: Pla
     assert max(float((after[name] - before[name]).abs().max()) for name in before) < 0.5
 
 
-def test_synced_it_starts_from_the_servers(site: Site, plan: Plan, start: Weights) -> None:
+def test_synced_it_starts_from_the_servers(site: SiteContext, plan: FederationPlan, start: Weights) -> None:
     personal(site, ask(plan, start, 1))
     far = {name: tensor + 1.0 for name, tensor in start.items()}
     personal(site, ask(plan, far, 2, direction="none", personal_sync="lora+decoder"))
@@ -102,7 +106,9 @@ def test_synced_it_starts_from_the_servers(site: Site, plan: Plan, start: Weight
     assert all(float((after[name] - far[name]).abs().max()) < 0.5 for name in shared)
 
 
-def test_behind_a_warm_up_it_starts_as_the_global_branch_that_arrives(site: Site, plan: Plan, start: Weights) -> None:
+def test_behind_a_warm_up_it_starts_as_the_global_branch_that_arrives(
+    site: SiteContext, plan: FederationPlan, start: Weights
+) -> None:
     first = personal(site, ask(plan, start, 1, warmup_rounds=1))
     assert first.info["steps"] == 2, "phase G alone"
     assert not (site.folder / "personal").exists()
@@ -113,7 +119,9 @@ def test_behind_a_warm_up_it_starts_as_the_global_branch_that_arrives(site: Site
     assert all(0 < float((own[name] - far[name]).abs().max()) < 0.5 for name in far if "lora" in name)
 
 
-def test_the_personal_branch_may_have_a_rate_of_its_own(site: Site, plan: Plan, start: Weights) -> None:
+def test_the_personal_branch_may_have_a_rate_of_its_own(
+    site: SiteContext, plan: FederationPlan, start: Weights
+) -> None:
     reply = personal(site, ask(plan, start, 1, direction="none", personal_learning_rate=1e-6))
     own = branch(site, 1)
     shared = [name for name in start if name in own and "lora" in name]
@@ -121,7 +129,7 @@ def test_the_personal_branch_may_have_a_rate_of_its_own(site: Site, plan: Plan, 
     assert max(float(reply.tensors[name].abs().max()) for name in shared) > 1e-3
 
 
-def test_the_running_mean_by_hand(site: Site, plan: Plan, start: Weights) -> None:
+def test_the_running_mean_by_hand(site: SiteContext, plan: FederationPlan, start: Weights) -> None:
     """Decay 0.75 over two rounds: 0.75 of the first branch and 0.25 of the second; training goes on from the second."""
     for number in (1, 2):
         personal(site, ask(plan, start, number, personal_average=0.75))
@@ -137,7 +145,7 @@ def test_the_running_mean_by_hand(site: Site, plan: Plan, start: Weights) -> Non
 
 
 def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
-    site: Site, plan: Plan, start: Weights
+    site: SiteContext, plan: FederationPlan, start: Weights
 ) -> None:
     assert best_branch(site, ask(plan, start, 1).info, "pfedsam") is None
     personal(site, ask(plan, start, 1))
@@ -155,7 +163,7 @@ def test_the_best_branch_by_the_sites_own_validation_is_the_one_that_is_scored(
 
 
 def test_a_bundle_that_cannot_be_written_costs_no_score(
-    site: Site, plan: Plan, start: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: SiteContext, plan: FederationPlan, start: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The site lacks the bundle of the promptless SAM: its scores are sent, and the reason with them, without paths."""
     personal(site, ask(plan, start, 1))
@@ -169,11 +177,11 @@ def test_a_bundle_that_cannot_be_written_costs_no_score(
     assert answer.info["own"] == ["pfedsam"]
     error = answer.info["unreleased"]["pfedsam"]
     assert error["where"] == "site_a"
-    assert "bundle" in error["mend"]
+    assert "bundle" in error["fix"]
     assert str(tmp_path) not in str(error)
 
 
-def test_old_branches_are_cleared(site: Site, plan: Plan, start: Weights) -> None:
+def test_old_branches_are_cleared(site: SiteContext, plan: FederationPlan, start: Weights) -> None:
     for number in range(1, 6):
         personal(site, ask(plan, start, number))
     kept = sorted(path.stem for path in (site.folder / "personal").glob("pfedsam-0*.safetensors"))

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dsfedmed.algorithms.product_mean import UP
-from dsfedmed.networks.bundle import BundleDefinition
-from dsfedmed.networks.bundle_checks import require_bundle
+from dsfedmed.bundles.checks import require_bundle
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.store.files import read_json, read_tensors

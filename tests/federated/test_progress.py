@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.federated import progress as module
-from dsfedmed.federated.progress import Progress, clock
+from dsfedmed.federated.server import progress as module
+from dsfedmed.federated.server.progress import Progress, clock
 from dsfedmed.store.files import read_json
 from tests.federated.watch import Watch
 

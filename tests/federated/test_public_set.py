@@ -11,20 +11,20 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError, DataError
-from dsfedmed.federated.arm import ArmState
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan
-from dsfedmed.federated.stages.broadcast import TeacherBroadcast, unlabelled_sites
-from dsfedmed.federated.stages.fusion import own_specs
-from dsfedmed.federated.stages.public_set import (
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
+from dsfedmed.federated.server.stages.fusion import site_network_specs
+from dsfedmed.federated.server.stages.public_set import (
     PublicSet,
     labels_only,
     publish,
-    rounds_heard,
+    rounds_with_teacher,
     start_global,
     teacher_kind,
     tune_teacher,
 )
+from dsfedmed.federated.server.training_run import TrainingState
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.files import read_json
 from dsfedmed.training.samfed import SamFedConfig
 from tests.federated.tiny import flow_with_public
@@ -51,27 +51,27 @@ def flow(tmp_path: Path, sites: Sites) -> Any:
     return flow_with_public(tmp_path, sites, teacher={"epochs": 1, "tune": "lora"})
 
 
-def test_the_set_is_laid_out_once(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_the_set_is_laid_out_once(flow: Any, plan: FederationPlan, public: PublicSet) -> None:
     assert (len(public.training), len(public.validation)) == (6, 3)
     assert set(public.training.origin) == {"public"}
     again = publish(flow, plan)
     assert again.manifest == public.manifest
 
 
-def test_a_server_without_a_public_folder_is_told_where_to_write_it(flow: Any, plan: Plan) -> None:
+def test_a_server_without_a_public_folder_is_told_where_to_write_it(flow: Any, plan: FederationPlan) -> None:
     flow.config = replace(flow.config, public=None)
     with pytest.raises(ConfigError, match="`public` is not set"):
         publish(flow, plan)
 
 
-def test_labels_of_another_kind_are_refused(flow: Any, plan: Plan) -> None:
+def test_labels_of_another_kind_are_refused(flow: Any, plan: FederationPlan) -> None:
     other = replace(plan, facts=replace(plan.facts, num_classes=2, label_names=("a", "b")))
     with pytest.raises(DataError, match="classes and nesting"):
         publish(flow, other)
 
 
 def test_a_site_that_missed_the_broadcast_is_asked_again_and_no_other(
-    flow: Any, plan: Plan, public: PublicSet, sites: Sites
+    flow: Any, plan: FederationPlan, public: PublicSet, sites: Sites
 ) -> None:
     sites.away = {"site_b"}
     teacher = {"w": torch.ones(2)}
@@ -87,7 +87,9 @@ def test_a_site_that_missed_the_broadcast_is_asked_again_and_no_other(
     assert resumed.ready()[0] == "site_a"
 
 
-def test_the_labels_alone_get_as_many_steps_as_they_are_given(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_the_labels_alone_get_as_many_steps_as_they_are_given(
+    flow: Any, plan: FederationPlan, public: PublicSet
+) -> None:
     """Six images in batches of four: two steps a pass; five steps need three passes."""
     weights = labels_only(flow, plan, public, 5)
     assert flow.record.data["budgets"]["labels_only"] == {"rounds": 3, "local_steps": 6}
@@ -99,7 +101,9 @@ def test_the_labels_alone_get_as_many_steps_as_they_are_given(flow: Any, plan: P
     assert start.keys() == weights.keys()
 
 
-def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(
+    flow: Any, plan: FederationPlan, public: PublicSet
+) -> None:
     tuned = tune_teacher(flow, plan, public)
     assert any("lora_B" in name for name in tuned)
     assert all(not name.startswith("image_encoder.") or "lora" in name for name in tuned)
@@ -107,7 +111,7 @@ def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(flow: Any, plan
     assert "random start" in flow.record.data["teacher"]["foundation"]
 
 
-def test_tuned_in_full_it_travels_whole(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_tuned_in_full_it_travels_whole(flow: Any, plan: FederationPlan, public: PublicSet) -> None:
     whole = replace(plan, settings=replace(plan.settings, teacher=replace(plan.settings.teacher, tune="full")))
     assert (teacher_kind(plan), teacher_kind(whole)) == ("low_rank", "teacher")
     tuned = tune_teacher(flow, whole, public)
@@ -128,20 +132,20 @@ def test_the_label_site_trains_nothing(flow: Any) -> None:
         unlabelled_sites(flow, "site_a")
 
 
-def test_own_bundles(plan: Plan) -> None:
-    assert own_specs(plan, SamFedConfig(), ["site_a"]) == {}
+def test_own_bundles(plan: FederationPlan) -> None:
+    assert site_network_specs(plan, SamFedConfig(), ["site_a"]) == {}
     named = SamFedConfig(site_bundles={"site_a": "light_flexible_unet_segmentation"})
-    specs = own_specs(plan, named, ["site_a", "site_b"])
+    specs = site_network_specs(plan, named, ["site_a", "site_b"])
     assert specs["site_a"]["bundle"] == "light_flexible_unet_segmentation"
     assert specs["site_b"]["bundle"] == plan.light_spec["bundle"]
     assert specs["site_a"]["overrides"]["image_size"] == [32, 32]
     with pytest.raises(ConfigError, match="site_z"):
-        own_specs(plan, SamFedConfig(site_bundles={"site_z": "light_unet_segmentation"}), ["site_a"])
+        site_network_specs(plan, SamFedConfig(site_bundles={"site_z": "light_unet_segmentation"}), ["site_a"])
     with pytest.raises(ConfigError):
-        own_specs(plan, SamFedConfig(site_bundles={"site_a": "no_such_bundle"}), ["site_a"])
+        site_network_specs(plan, SamFedConfig(site_bundles={"site_a": "no_such_bundle"}), ["site_a"])
 
 
-def test_the_store_says_who_has_labelled(flow: Any, plan: Plan, public: PublicSet) -> None:
+def test_the_store_says_who_has_labelled(flow: Any, plan: FederationPlan, public: PublicSet) -> None:
     TeacherBroadcast(flow, plan, public, {"w": torch.ones(1)}, ["site_a"])
     assert read_json(flow.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
 
@@ -150,14 +154,14 @@ def test_sam_is_heard_as_long_as_it_is_no_worse_than_the_global_network(flow: An
     """SAM has 0.7 on the public validation part: the start has 0.6, rounds 1, 2 and 3 reach 0.7, 0.71 and 0.8."""
     flow.store.put("public start", {"validation_dice": 0.6})
     flow.store.put("tune teacher", {"validation_dice": 0.7})
-    state, found = ArmState({}), []
+    state, found = TrainingState({}), []
     for number, dice in enumerate((None, None, 0.7, 0.71)):
         if dice is not None:
             state.curve[-1]["validation"] = {"public": dice}
         state.round = number
         state.curve += [{"round": number, "validation": {}}] if number else []
-        found.append(rounds_heard(flow, state))
+        found.append(rounds_with_teacher(flow, state))
     assert found[-1] == [True, True, True, False]
     assert [heard[-1] for heard in found] == found[-1], "what was said in a round stays true"
     state.curve[-1]["validation"] = {"public": 0.8}
-    assert rounds_heard(flow, state)[:3] == [True, True, True]
+    assert rounds_with_teacher(flow, state)[:3] == [True, True, True]

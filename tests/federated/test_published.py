@@ -6,8 +6,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from dsfedmed.federated.published import publish_results
-from dsfedmed.federated.run_key import run_key
+from dsfedmed.federated.party.run_key import run_key
+from dsfedmed.flare.job_artifacts import export_artifacts
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 
@@ -20,7 +20,7 @@ def _run(folder: Path) -> Path:
 
 
 def test_report_and_release_are_copied_branches_are_not(tmp_path: Path) -> None:
-    target = publish_results(_run(tmp_path / "run"), tmp_path / "job")
+    target = export_artifacts(_run(tmp_path / "run"), tmp_path / "job")
     found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert found == {"record.json", "report.html", "release/models/model.pt"}
     named = read_json(tmp_path / "job" / "artifact_manifest.json")["artifacts"]["global_model"]
@@ -29,20 +29,20 @@ def test_report_and_release_are_copied_branches_are_not(tmp_path: Path) -> None:
 
 def test_a_second_time_replaces_the_first(tmp_path: Path) -> None:
     run = _run(tmp_path / "run")
-    publish_results(run, tmp_path / "job")
+    export_artifacts(run, tmp_path / "job")
     (run / "record.json").write_text("newer")
-    assert (publish_results(run, tmp_path / "job") / "record.json").read_text() == "newer"
+    assert (export_artifacts(run, tmp_path / "job") / "record.json").read_text() == "newer"
 
 
 def test_a_run_inside_the_job_s_folder_is_not_copied_onto_itself(tmp_path: Path) -> None:
     run = _run(tmp_path / "job" / "dsfedmed")
-    assert publish_results(run, tmp_path / "job") == run
+    assert export_artifacts(run, tmp_path / "job") == run
     assert (tmp_path / "job" / "artifact_manifest.json").exists()
 
 
 def test_an_unfinished_run_names_no_model(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    publish_results(tmp_path / "run", tmp_path / "job")
+    export_artifacts(tmp_path / "run", tmp_path / "job")
     assert not (tmp_path / "job" / "artifact_manifest.json").exists()
 
 

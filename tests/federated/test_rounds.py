@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsfedmed.federated.arm import open_arm
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.stages import rounds
-from dsfedmed.federated.stages.head_start import Start
-from dsfedmed.federated.stages.rounds import distil_due, distilled_rounds, start_weights
+from dsfedmed.federated.server.stages import rounds
+from dsfedmed.federated.server.stages.head_start import Start
+from dsfedmed.federated.server.stages.rounds import distil_due, distilled_rounds, start_weights
+from dsfedmed.federated.server.training_run import resume_or_start
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.settings import ScheduleSettings
 from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
 
@@ -24,11 +24,11 @@ from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
 @pytest.mark.parametrize(
     ("schedule", "due"),
     [
-        (ScheduleSettings(warmup_rounds=3, every=2), [3, 5, 7, 9]),
-        (ScheduleSettings(warmup_rounds=0, every=4), [0, 4, 8]),
-        (ScheduleSettings(warmup_rounds=1, every=1), list(range(1, 10))),
-        (ScheduleSettings(warmup_rounds=10, every=10), []),
-        (ScheduleSettings(order="paper", at="server", warmup_rounds=0, every=1), []),
+        (ScheduleSettings(warmup_rounds=3, interval_rounds=2), [3, 5, 7, 9]),
+        (ScheduleSettings(warmup_rounds=0, interval_rounds=4), [0, 4, 8]),
+        (ScheduleSettings(warmup_rounds=1, interval_rounds=1), list(range(1, 10))),
+        (ScheduleSettings(warmup_rounds=10, interval_rounds=10), []),
+        (ScheduleSettings(order="paper", distil_at="server", warmup_rounds=0, interval_rounds=1), []),
     ],
 )
 def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> None:
@@ -38,7 +38,7 @@ def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> Non
 @given(st.integers(0, 20), st.integers(1, 10), st.integers(0, 60))
 @settings(deadline=None)
 def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: int, total: int) -> None:
-    schedule = ScheduleSettings(warmup_rounds=warmup, every=every)
+    schedule = ScheduleSettings(warmup_rounds=warmup, interval_rounds=every)
     due = [done for done in range(total) if distil_due(schedule, done)]
     assert due == list(range(warmup, total, every))
 
@@ -76,7 +76,7 @@ def _run(
 
 
 def test_interleaved_rounds_train_on_with_what_was_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, made, state = _run(tmp_path, monkeypatch, warmup_rounds=1, every=2)
+    flow, made, state = _run(tmp_path, monkeypatch, warmup_rounds=1, interval_rounds=2)
     assert made.calls == [1, 3]
     assert state.weights["w"].item() == 204.0
     requests = [request.info for task, _, request in flow.asked if request.info["epochs"]]
@@ -93,7 +93,7 @@ def test_interleaved_rounds_train_on_with_what_was_distilled(tmp_path: Path, mon
 def test_the_paper_s_order_distils_after_the_last_round_epoch_by_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, made, state = _run(tmp_path, monkeypatch, order="paper", at="server", epochs=3)
+    _, made, state = _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=3)
     assert made.calls == [5, 6, 7]
     assert state.weights["w"].item() == 304.0
     assert (state.best_round, state.best["w"].item()) == (7, 304.0)
@@ -102,8 +102,8 @@ def test_the_paper_s_order_distils_after_the_last_round_epoch_by_epoch(
 
 
 def test_finished_rounds_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run(tmp_path, monkeypatch, order="paper", at="server", epochs=2)
-    flow, made, state = _run(tmp_path, monkeypatch, order="paper", at="server", epochs=2)
+    _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=2)
+    flow, made, state = _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=2)
     assert made.calls == []
     assert all(request.info["epochs"] == 0 for _, _, request in flow.asked)
     assert state.weights["w"].item() == 204.0
@@ -130,4 +130,4 @@ def test_the_last_rounds_mean_is_what_the_rounds_end_with(tmp_path: Path, monkey
     assert state.best_dice == pytest.approx(0.003), "what the sites found, though round 4 alone had 0.004"
     chosen = {"round": 4, "local_steps": 8, "validation_dice": state.best_dice, "averaged_rounds": 3}
     assert flow.record.data["selected"] == {"dsfedmed": chosen}
-    assert open_arm(flow, rounds.light_arm(flow.settings), {}).average["w"].item() == 3.0
+    assert resume_or_start(flow, rounds.light_training(flow.settings), {}).average["w"].item() == 3.0

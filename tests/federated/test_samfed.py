@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json, read_tensors

@@ -26,7 +26,7 @@ def paper(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run in the paper's order, with eight-bit differences both ways."""
     changes = _set(
         schedule__order="paper",
-        schedule__at="server",
+        schedule__distil_at="server",
         schedule__epochs=2,
         distillation__rule="batch_quantile",
         light__precision="int8",
@@ -86,7 +86,7 @@ def test_every_site_ends_with_the_server_s_reference_to_the_last_bit(paper: Run)
 def test_colour_sites_with_nested_classes_in_four_formats(tmp_path: Path) -> None:
     """PNG, TIFF, NPY and JPEG, each of another size, without a word of configuration; distilled at both places."""
     folder = make_nested_sites(tmp_path / "sites")
-    changes = _set(schedule__at="both", distillation__rule="softmax")
+    changes = _set(schedule__distil_at="both", distillation__rule="softmax")
     run = run_job(folder, tmp_path / "nested", *changes, *ALONE)
     assert run.code == 0, run.output[-3000:]
     record = read_json(run.folder / "record.json")

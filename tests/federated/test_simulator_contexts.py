@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from nvflare.private.fed.app.simulator import simulator_runner
 
-from dsfedmed.federated.simulator_contexts import SIMULATOR, separate_contexts
+from dsfedmed.flare.simulator_contexts import SIMULATOR, separate_contexts
 
 SITES = ("site_a", "site_b", "site_c")
 
@@ -95,7 +95,7 @@ def test_a_second_call_changes_nothing():
 
 
 def test_no_simulator_is_loaded_for_it():
-    code = "import sys\nfrom dsfedmed.federated.simulator_contexts import SIMULATOR, separate_contexts\n"
+    code = "import sys\nfrom dsfedmed.flare.simulator_contexts import SIMULATOR, separate_contexts\n"
     code += "sys.exit(separate_contexts() or SIMULATOR in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert SIMULATOR in sys.modules

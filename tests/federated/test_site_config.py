@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.site_config import SiteConfig, load_site_config
+from dsfedmed.federated.party.config import PartyConfig, load_party_config
 
 
-def _load(folder: Path, text: str, site: str = "site_a") -> SiteConfig:
+def _load(folder: Path, text: str, site: str = "site_a") -> PartyConfig:
     (folder / "dsfedmed.yaml").write_text(text, encoding="utf-8")
-    return load_site_config(folder, site)
+    return load_party_config(folder, site)
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
-    assert load_site_config(tmp_path, "site_a") == SiteConfig()
-    assert _load(tmp_path, "# nothing yet\n") == SiteConfig()
-    assert SiteConfig().send_drawn_masks is False
+    assert load_party_config(tmp_path, "site_a") == PartyConfig()
+    assert _load(tmp_path, "# nothing yet\n") == PartyConfig()
+    assert PartyConfig().send_drawn_masks is False
 
 
 def test_the_site_s_name_stands_in_its_paths(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_the_site_s_name_stands_in_its_paths(tmp_path: Path) -> None:
 
 def test_the_run_s_key_stands_in_its_paths(tmp_path: Path) -> None:
     (tmp_path / "dsfedmed.yaml").write_text("output: /out/{site}/{run}\nmemory_gib: 7.5\n")
-    config = load_site_config(tmp_path, "site_b", "dsfedmed-0123")
+    config = load_party_config(tmp_path, "site_b", "dsfedmed-0123")
     assert config.output == Path("/out/site_b/dsfedmed-0123")
     assert config.memory_gib == 7.5
 
@@ -69,10 +69,10 @@ def test_mistakes_name_file_reason_and_mend(tmp_path: Path, text: str, message: 
     with pytest.raises(ConfigError, match=message) as caught:
         _load(tmp_path, text)
     assert caught.value.where == str(tmp_path / "dsfedmed.yaml")
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_a_needed_path_says_where_to_write_it() -> None:
-    assert SiteConfig(data=Path("x")).need("data") == Path("x")
+    assert PartyConfig(data=Path("x")).need("data") == Path("x")
     with pytest.raises(ConfigError, match=r"`bundles` is not set\. Add `bundles: <path>` to local/dsfedmed\.yaml"):
-        SiteConfig().need("bundles")
+        PartyConfig().need("bundles")

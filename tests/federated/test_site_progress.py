@@ -14,9 +14,8 @@ from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from dsfedmed.federated import site_progress as module
-from dsfedmed.federated.recipe import export_job
-from dsfedmed.federated.site_progress import (
+from dsfedmed.federated.site import task_progress as module
+from dsfedmed.federated.site.task_progress import (
     DONE,
     TASK,
     TOPIC,
@@ -26,7 +25,8 @@ from dsfedmed.federated.site_progress import (
     receive_progress,
     send_progress,
 )
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.flare.recipe import export_job
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, read_preset
 from tests.federated.conftest import ROOT, simulate_folder
 from tests.federated.watch import Watch
@@ -128,7 +128,7 @@ def test_a_long_task_shows_how_far_every_site_is(sites: Path, tmp_path: Path) ->
             "unseen": ["site_d"],
             "rounds": 1,
             "generator": {"branch_steps": 200},
-            "schedule": {"warmup_rounds": 0, "every": 1},
+            "schedule": {"warmup_rounds": 0, "interval_rounds": 1},
             "compare": {"local": False, "fedavg": False, "equal_steps": False, "teacher": False},
         },
     )

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError, StoreError
-from dsfedmed.federated.stage_settings import CHAIN, ENTRIES, usable_stages
-from dsfedmed.federated.takeover import take_over
-from dsfedmed.federated.workspace import SimulatedSites
+from dsfedmed.federated.server.reuse import reuse_stages
+from dsfedmed.federated.server.stage_dependencies import CHAIN, STORED, reusable_stages
+from dsfedmed.flare.workspace import SimulatedSites
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import Run, run_job, stage_tensors
@@ -27,7 +27,7 @@ ALL = (*CHAIN, *BASELINES)
         ({"distillation": {"rate": 1.0}}, ()),
         ({"preset": "other", "compare": {"fedsam": True}, "legacy_eval": True}, ()),
         ({"schedule": {"site_kl_weight": 0.0}}, ("head start",)),
-        ({"schedule": {"every": 3}}, ("compare fedavg",)),
+        ({"schedule": {"interval_rounds": 3}}, ("compare fedavg",)),
         ({"schedule": {"head_start_steps": 7}}, ("head start", "compare fedavg")),
         ({"compare": {"fedprox_mu": 0.5}}, ("compare fedprox",)),
         ({"teacher": {"epochs": 3}}, CHAIN[4:]),
@@ -46,29 +46,31 @@ ALL = (*CHAIN, *BASELINES)
 def test_what_a_change_costs(change: dict[str, Any], lost: tuple[str, ...]) -> None:
     before = Settings()
     now = Settings.from_dict(merge(before.to_dict(), change))
-    assert set(usable_stages(before, now)) == set(ENTRIES) - set(lost)
+    assert set(reusable_stages(before, now)) == set(STORED) - set(lost)
 
 
 def test_another_foundation_costs_the_teacher_and_what_follows() -> None:
-    assert set(usable_stages(Settings(), Settings(), other_foundation=True)) == set(ENTRIES) - set(CHAIN[4:])
+    assert set(reusable_stages(Settings(), Settings(), other_foundation=True)) == set(STORED) - set(CHAIN[4:])
 
 
 def test_another_folder_or_other_sites_are_refused(tmp_path: Path, sites: Path, federation: Run) -> None:
     assert federation.code == 0, federation.output[-3000:]
     here = SimulatedSites(sites, tmp_path / "out", tmp_path)
     with pytest.raises(ConfigError, match="no complete run of dsfedmed"):
-        take_over(tmp_path, tmp_path / "out", Settings(), here)
+        reuse_stages(tmp_path, tmp_path / "out", Settings(), here)
     other = SimulatedSites(tmp_path, tmp_path / "out", tmp_path)
     with pytest.raises(ConfigError, match="another 'data'"):
-        take_over(federation.folder, tmp_path / "out", Settings(), other)
+        reuse_stages(federation.folder, tmp_path / "out", Settings(), other)
     lighter = SimulatedSites(sites, tmp_path / "out", tmp_path, light_weights=tmp_path / "w.safetensors")
     with pytest.raises(ConfigError, match="another 'light_weights'"):
-        take_over(federation.folder, tmp_path / "out", Settings(), lighter)
+        reuse_stages(federation.folder, tmp_path / "out", Settings(), lighter)
     assert not (tmp_path / "out").exists()
     (tmp_path / "full").write_text("a file where the new run's folder has to be")
     with pytest.raises(StoreError, match="cannot be taken over"):
-        take_over(federation.folder, tmp_path / "full", Settings.from_dict(_settings(federation)), here)
-    assert take_over(tmp_path, federation.folder, Settings(), here) == (), "a run that has begun goes on with its own"
+        reuse_stages(federation.folder, tmp_path / "full", Settings.from_dict(_settings(federation)), here)
+    assert reuse_stages(tmp_path, federation.folder, Settings(), here) == (), (
+        "a run that has begun goes on with its own"
+    )
 
 
 @pytest.mark.federation

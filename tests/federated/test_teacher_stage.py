@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.exchange.compression import pack
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.site_tasks.evaluate import evaluate
-from dsfedmed.federated.site_tasks.networks import build
-from dsfedmed.federated.site_tasks.train import train
-from dsfedmed.federated.stages.teacher import start_teacher
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.stages.teacher import start_teacher
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.evaluate import evaluate
+from dsfedmed.federated.site.tasks.networks import build
+from dsfedmed.federated.site.tasks.train import train
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.positions import resize_absolute
 from dsfedmed.networks.promptless_sam import build_promptless_sam
@@ -93,7 +93,7 @@ def test_a_missing_official_checkpoint_names_file_licence_and_the_way_on(
 def test_fedsam_trains_and_scores_a_teacher_of_another_size(tmp_path: Path) -> None:
     (images,) = make_demo_sites(tmp_path / "images", 0, ("site_a",), training=4, validation=2, test=2)
     plan = tiny_plan(tiny_settings(teacher_image_size=64))
-    site = Site("site_a", SiteConfig(data=images, bundles=BUNDLES), tmp_path / "work")
+    site = SiteContext("site_a", PartyConfig(data=images, bundles=BUNDLES), tmp_path / "work")
     weights = {f"weights/{n}": t for n, t in pack(dict(plan.teacher_network().state_dict()), "fp32").items()}
     info = {**plan.common, "arm": "fedsam", "network": "teacher", "teacher": plan.teacher_spec, "learning_rate": 1e-3}
     info |= {"round": 1, "epochs": 1, "batch_size": 2, "keep_optimizer": False, "synthetic": None, "precision": "fp32"}
@@ -114,8 +114,8 @@ def test_fedmsa_holds_every_site_to_the_server_s_foundation(tmp_path: Path) -> N
     save_weights(build_promptless_sam("tiny", 32, 1, seed=9).state_dict(), file)
     settings = tiny_settings()
     here = replace(tiny_plan(settings), teacher=file)
-    info = {"teacher": here.teacher_spec, "foundation": here.teacher_foundation}
-    site = Site("site_a", SiteConfig(bundles=BUNDLES, teacher=file), tmp_path / "own")
+    info = {"teacher": here.teacher_spec, "foundation": here.teacher_init}
+    site = SiteContext("site_a", PartyConfig(bundles=BUNDLES, teacher=file), tmp_path / "own")
     built = build(site, info, "adapted").state_dict()
     expected = build_promptless_sam("tiny", 32, 1, seed=9).state_dict()
     attention = "image_encoder.blocks.0.attn"
@@ -124,9 +124,9 @@ def test_fedmsa_holds_every_site_to_the_server_s_foundation(tmp_path: Path) -> N
     save_weights(build_promptless_sam("tiny", 32, 1, seed=8).state_dict(), other)
     for wrong in (other, tmp_path / "none.safetensors"):
         with pytest.raises(ConfigError, match="is missing or is not the server's"):
-            build(Site("site_a", SiteConfig(bundles=BUNDLES, teacher=wrong), tmp_path / "own"), info, "adapted")
+            build(SiteContext("site_a", PartyConfig(bundles=BUNDLES, teacher=wrong), tmp_path / "own"), info, "adapted")
     start = tiny_plan(settings)
-    info = {"teacher": start.teacher_spec, "foundation": start.teacher_foundation}
-    random = build(Site("site_a", SiteConfig(bundles=BUNDLES), tmp_path / "own"), info, "adapted").state_dict()
+    info = {"teacher": start.teacher_spec, "foundation": start.teacher_init}
+    random = build(SiteContext("site_a", PartyConfig(bundles=BUNDLES), tmp_path / "own"), info, "adapted").state_dict()
     position = "image_encoder.pos_embed"
     assert torch.equal(random[position], start.teacher_network().state_dict()[position])

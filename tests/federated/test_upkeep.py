@@ -7,7 +7,7 @@ import weakref
 
 import torch
 
-from dsfedmed.federated.upkeep import Upkeep
+from dsfedmed.flare.memory_release import MemoryReleaser
 
 
 class Holder:
@@ -19,7 +19,7 @@ class Holder:
 
 
 def test_nothing_is_done_before_enough_has_passed_and_then_the_count_starts_again():
-    upkeep = Upkeep(enough=100)
+    upkeep = MemoryReleaser(enough=100)
     assert [upkeep.passed(size) for size in (40, 59, 1, 99, 1)] == [False, False, True, False, True]
 
 
@@ -27,5 +27,5 @@ def test_what_is_held_in_a_circle_is_collected():
     holder = Holder()
     gone = weakref.ref(holder)
     del holder
-    Upkeep(enough=10).passed(10)
+    MemoryReleaser(enough=10).passed(10)
     assert gone() is None

@@ -20,10 +20,10 @@ from nvflare.private.privacy_manager import Scope
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import add
-from dsfedmed.federated.averaging import federated_average
-from dsfedmed.federated.filters import PackUpdates
-from dsfedmed.federated.messages import HEADER, KEPT_ROUNDS, Message, from_model, to_shareable
-from dsfedmed.federated.uplink import announce, pack_update, unpack_update
+from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.site.uplink import announce, pack_update, unpack_update
+from dsfedmed.federated.wire.message import CACHED_ROUNDS, HEADER, Message, from_model, to_shareable
+from dsfedmed.flare.filters import PackUpdates
 
 WEIGHTS = {"w": torch.zeros(40, 50), "b": torch.zeros(7)}
 
@@ -78,10 +78,10 @@ def test_arms_and_networks_do_not_share_a_residual_and_old_ones_go(tmp_path: Pat
         {"update": announce({"arm": "fedavg", "round": 2, "precision": "int8"})}, {"v": torch.ones(3)}, True
     )
     assert pack_update(other, "site_a", tmp_path).tensors["plain"].tolist() == [1.0, 1.0, 1.0]
-    for number in range(3, 3 + KEPT_ROUNDS):
+    for number in range(3, 3 + CACHED_ROUNDS):
         pack_update(_reply(number), "site_a", tmp_path)
     kept = {path.stem for path in (tmp_path / "residuals").glob("dsfedmed-*")}
-    assert kept == {f"dsfedmed-{number:04d}" for number in range(3, 3 + KEPT_ROUNDS)}
+    assert kept == {f"dsfedmed-{number:04d}" for number in range(3, 3 + CACHED_ROUNDS)}
 
 
 def test_what_is_no_update_passes_untouched(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.labels import to_channels
 from dsfedmed.generator.packing import unpack_label_maps
-from dsfedmed.networks.bundle import BundleDefinition
 from tests.federated.conftest import ROOT
 from tests.federated.recording import Recording, record_run, rows
 

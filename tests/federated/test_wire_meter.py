@@ -11,7 +11,7 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.message import Message
 
 from dsfedmed.exchange.ledger import ByteLedger
-from dsfedmed.federated.wire_meter import attach
+from dsfedmed.flare.wire_meter import attach
 
 
 class FakeCell:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.errors import DataError
-from dsfedmed.federated.site_config import load_site_config
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 
 
 def _layout(folder: Path, **changes: object) -> SimulatedSites:
@@ -35,7 +35,7 @@ def test_a_folder_without_sites_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:
     prepare_workspace(tmp_path / "ws", _layout(tmp_path, threads=2))
-    config = load_site_config(tmp_path / "ws" / "local", "site_b")
+    config = load_party_config(tmp_path / "ws" / "local", "site_b")
     assert config.data == tmp_path / "sites" / "site_b"
     assert config.output == tmp_path / "run" / "sites" / "site_b"
     assert config.bundles == tmp_path / "bundles"
@@ -45,7 +45,7 @@ def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:
 
 def test_stable_diffusion_folder_is_named_to_every_party(tmp_path: Path) -> None:
     prepare_workspace(tmp_path / "ws", _layout(tmp_path, generator=tmp_path / "sd15"))
-    assert load_site_config(tmp_path / "ws" / "local", "site_a").need("generator") == tmp_path / "sd15"
+    assert load_party_config(tmp_path / "ws" / "local", "site_a").need("generator") == tmp_path / "sd15"
 
 
 def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
         Path("sites"), Path("run"), Path("bundles"), Path("teacher.safetensors"), light_weights=start
     )
     prepare_workspace(Path("ws"), layout)
-    config = load_site_config(tmp_path / "ws" / "local", "site_a")
+    config = load_party_config(tmp_path / "ws" / "local", "site_a")
     assert config.teacher == tmp_path / "teacher.safetensors"
     assert config.light_weights == tmp_path / "light.safetensors"
     assert config.run == tmp_path / "run"

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from dsfedmed.data.demo import make_demo_sites
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan, make_plan
-from dsfedmed.federated.site_config import SiteConfig
-from dsfedmed.federated.stages.synthetic_set import SealedSet
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.plan import FederationPlan, make_plan
+from dsfedmed.federated.server.stages.synthetic_set import SealedSet
+from dsfedmed.federated.wire.message import Message
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.stage_store import StageResult, StageStore
 
@@ -41,10 +41,10 @@ def tiny_settings(**changes: Any) -> Settings:
     return Settings.from_dict(merge(base, changes))
 
 
-def tiny_plan(settings: Settings) -> Plan:
+def tiny_plan(settings: Settings) -> FederationPlan:
     """One class, grey images, and two sites of which the second has three times as many."""
     facts = FederationFacts(1, 1, ("lesion",), True)
-    return make_plan(settings, SiteConfig(bundles=BUNDLES), facts, {"site_a": 4, "site_b": 12})
+    return make_plan(settings, PartyConfig(bundles=BUNDLES), facts, {"site_a": 4, "site_b": 12})
 
 
 def sealed_set(folder: Path) -> SealedSet:
@@ -108,7 +108,7 @@ class FakeFlow:
         self.folder, self.settings, self.answer = folder, settings, answer
         self.sources = list(SITES)
         self.unseen: list[str] = []
-        self.config = SiteConfig(bundles=BUNDLES)
+        self.config = PartyConfig(bundles=BUNDLES)
         self.store = StageStore(folder / "store", settings.to_dict())
         self.record, self.progress = FakeRecord(), FakeProgress()
         self.asked: list[tuple[str, tuple[str, ...], Message]] = []

@@ -53,7 +53,7 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sd_config() -> GeneratorConfig:
     return GeneratorConfig(
-        foundation="stable_diffusion",
+        base="stable_diffusion",
         prompt="a scan",
         image_size=32,
         num_classes=2,

@@ -68,7 +68,7 @@ def test_latent_shape() -> None:
 
 def test_stable_diffusion_is_not_held_to_the_shapes_of_the_embedded_networks() -> None:
     values = {"image_size": 500, "block_out_channels": [48, 50], "zero_rank": 8, "lora_rank": 16}
-    config = GeneratorConfig.from_dict({"foundation": "stable_diffusion", **values})
+    config = GeneratorConfig.from_dict({"base": "stable_diffusion", **values})
     assert not config.is_embedded
     with pytest.raises(ConfigError, match="generator"):
         GeneratorConfig.from_dict(values)

@@ -12,7 +12,7 @@ from dsfedmed.generator import (
     PixelUnshuffle,
     build_base,
     build_branch,
-    embedded_foundation,
+    embedded_base,
     from_latent,
     predict,
     to_latent,
@@ -41,12 +41,12 @@ def test_codec_round_trip(channels: int) -> None:
 
 
 def test_unfitted_branch_leaves_the_prediction_unchanged(tiny: GeneratorConfig, squares: tuple[Tensor, Tensor]) -> None:
-    foundation = embedded_foundation(build_base(tiny), tiny)
-    branch = build_branch(foundation, tiny)
+    generator_base = embedded_base(build_base(tiny), tiny)
+    branch = build_branch(generator_base, tiny)
     latents, timesteps = to_latent(squares[0][:3], tiny), torch.tensor([0, 500, 999])
     with torch.inference_mode():
-        plain = predict(foundation, None, latents, timesteps)
-        steered = predict(foundation, branch, latents, timesteps, squares[1][:3])
+        plain = predict(generator_base, None, latents, timesteps)
+        steered = predict(generator_base, branch, latents, timesteps, squares[1][:3])
     assert plain.shape == latents.shape
     assert torch.equal(plain, steered)
 
@@ -63,18 +63,22 @@ def test_embedded_default_has_the_designed_size() -> None:
     config = GeneratorConfig()
     base = build_base(config)
     assert 2e6 < parameters(base) < 4e6
-    assert 1e6 < parameters(build_branch(embedded_foundation(base, config), config)) < 2e6
+    assert 1e6 < parameters(build_branch(embedded_base(base, config), config)) < 2e6
 
 
 @pytest.mark.parametrize("attention_levels", [0, 1, 2])
 @pytest.mark.parametrize("unshuffle", [1, 2, 4])
 def test_other_shapes_work(tiny: GeneratorConfig, attention_levels: int, unshuffle: int) -> None:
     config = dataclasses.replace(tiny, channels=3, attention_levels=attention_levels, unshuffle=unshuffle)
-    foundation = embedded_foundation(build_base(config), config)
+    generator_base = embedded_base(build_base(config), config)
     latents = to_latent(torch.rand(2, 3, 16, 16), config)
     with torch.inference_mode():
         result = predict(
-            foundation, build_branch(foundation, config), latents, torch.tensor([1, 2]), torch.zeros(2, 2, 16, 16)
+            generator_base,
+            build_branch(generator_base, config),
+            latents,
+            torch.tensor([1, 2]),
+            torch.zeros(2, 2, 16, 16),
         )
     assert result.shape == latents.shape
 

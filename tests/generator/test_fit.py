@@ -10,12 +10,12 @@ from torch import Tensor
 
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator import (
-    Foundation,
+    GeneratorBase,
     GeneratorConfig,
     PixelUnshuffle,
     build_base,
     build_branch,
-    embedded_foundation,
+    embedded_base,
     fit_base,
     fit_branch,
     predict,
@@ -34,12 +34,12 @@ def test_base_loss_falls_over_repeated_short_calls(tiny: GeneratorConfig, square
 
 
 @torch.inference_mode()
-def error_under_noise(foundation: Foundation, branch: ControlNetModel | None, pairs: Pairs) -> float:
+def error_under_noise(generator_base: GeneratorBase, branch: ControlNetModel | None, pairs: Pairs) -> float:
     """Return the mean squared error of the prediction at step 900 of 1000, where only the mask tells the place."""
-    latents, timesteps = foundation.codec.encode(pairs[0]), torch.full((len(pairs[0]),), 900)
+    latents, timesteps = generator_base.codec.encode(pairs[0]), torch.full((len(pairs[0]),), 900)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(9))
-    noisy = foundation.schedule.add_noise(latents, noise, timesteps)
-    return float((predict(foundation, branch, noisy, timesteps, pairs[1]) - latents).square().mean())
+    noisy = generator_base.schedule.add_noise(latents, noise, timesteps)
+    return float((predict(generator_base, branch, noisy, timesteps, pairs[1]) - latents).square().mean())
 
 
 def test_branch_learns_and_the_base_keeps_every_bit(tiny: GeneratorConfig, squares: Pairs) -> None:
@@ -48,10 +48,10 @@ def test_branch_learns_and_the_base_keeps_every_bit(tiny: GeneratorConfig, squar
     before = {name: value.clone() for name, value in base.state_dict().items()}
     for parameter in base.parameters():
         parameter.grad = None
-    foundation = embedded_foundation(base, tiny)
-    branch = build_branch(foundation, tiny)
-    fit_branch(foundation, branch, *squares, tiny, 60, 1)
-    assert error_under_noise(foundation, branch, squares) < 0.8 * error_under_noise(foundation, None, squares)
+    generator_base = embedded_base(base, tiny)
+    branch = build_branch(generator_base, tiny)
+    fit_branch(generator_base, branch, *squares, tiny, 60, 1)
+    assert error_under_noise(generator_base, branch, squares) < 0.8 * error_under_noise(generator_base, None, squares)
     assert all(torch.equal(before[name], value) for name, value in base.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.parameters())
 
@@ -131,6 +131,6 @@ def test_unfit_inputs_are_refused(tiny: GeneratorConfig, squares: Pairs, spoilt:
         images = images[:0]
     else:
         channels = channels[:, :1]
-    foundation = embedded_foundation(build_base(tiny), tiny)
+    generator_base = embedded_base(build_base(tiny), tiny)
     with pytest.raises(DataError):
-        fit_branch(foundation, build_branch(foundation, tiny), images, channels, tiny, 1, 0)
+        fit_branch(generator_base, build_branch(generator_base, tiny), images, channels, tiny, 1, 0)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.generator import (
-    Foundation,
+    GeneratorBase,
     GeneratorConfig,
     build_base,
     build_branch,
-    embedded_foundation,
+    embedded_base,
     fit_base,
     fit_branch,
     mask_contrast,
@@ -24,18 +24,18 @@ from dsfedmed.generator.config_checks import CHOICES
 from dsfedmed.generator.samplers import sampling_scheduler
 
 SAMPLERS = CHOICES["sampler"]
-Networks = tuple[Foundation, ControlNetModel]
+Networks = tuple[GeneratorBase, ControlNetModel]
 
 
 def networks(config: GeneratorConfig) -> Networks:
     """Return networks whose branch has an effect (its output convolutions are filled)."""
-    foundation = embedded_foundation(build_base(config), config)
-    branch = build_branch(foundation, config)
+    generator_base = embedded_base(build_base(config), config)
+    branch = build_branch(generator_base, config)
     draws = torch.Generator().manual_seed(0)
     for name, parameter in branch.named_parameters():
         if name.startswith(("controlnet_down", "controlnet_mid", "controlnet_cond_embedding.conv_out")):
             parameter.data.copy_(0.2 * torch.randn(parameter.shape, generator=draws))
-    return foundation, branch
+    return generator_base, branch
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -75,10 +75,10 @@ def test_fitted_branch_draws_the_square_where_the_mask_is(
     images, channels = squares
     base = build_base(tiny)
     fit_base(base, images, tiny, 40, 0)
-    foundation = embedded_foundation(base, tiny)
-    branch = build_branch(foundation, tiny)
-    fit_branch(foundation, branch, images, channels, tiny, 80, 1)
-    drawn = sample(foundation, branch, channels, dataclasses.replace(tiny, sampler_steps=10), 2)
+    generator_base = embedded_base(base, tiny)
+    branch = build_branch(generator_base, tiny)
+    fit_branch(generator_base, branch, images, channels, tiny, 80, 1)
+    drawn = sample(generator_base, branch, channels, dataclasses.replace(tiny, sampler_steps=10), 2)
     follows = mask_contrast(drawn, channels[:, :1]).mean()
     assert float(follows) > 0.1  # the training images have 0.4
 
@@ -92,13 +92,13 @@ def test_nothing_asked_nothing_drawn_and_other_masks_refused(tiny: GeneratorConf
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_samplers_share_the_schedule_and_start_at_pure_noise(tiny: GeneratorConfig, sampler: str) -> None:
-    schedule = embedded_foundation(build_base(tiny), tiny).schedule
+    schedule = embedded_base(build_base(tiny), tiny).schedule
     chosen = sampling_scheduler(schedule, dataclasses.replace(tiny, sampler=sampler))
     assert len(chosen.timesteps) == 4
     assert int(chosen.timesteps[0]) == 999
 
 
 def test_more_steps_than_the_schedule_has_are_refused(tiny: GeneratorConfig) -> None:
-    schedule = embedded_foundation(build_base(tiny), dataclasses.replace(tiny, train_timesteps=10)).schedule
+    schedule = embedded_base(build_base(tiny), dataclasses.replace(tiny, train_timesteps=10)).schedule
     with pytest.raises(ConfigError, match="11 is more than 10"):
         sampling_scheduler(schedule, dataclasses.replace(tiny, sampler_steps=11))

@@ -13,28 +13,28 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator import GeneratorConfig, build_branch, fit_branch, sample, stable_diffusion_foundation
+from dsfedmed.generator import GeneratorConfig, build_branch, fit_branch, sample, stable_diffusion_base
 from dsfedmed.generator.config_checks import CHOICES
 from tests.generator.sd_folders import make_full_size_folder, make_tiny_folder
 
 
 def test_folder_gives_context_schedule_and_shapes(sd_folder: Path, sd_config: GeneratorConfig) -> None:
-    foundation = stable_diffusion_foundation(sd_folder, sd_config)
-    assert foundation.context.shape == (1, 77, 16)
-    assert foundation.latent_shape(32) == (4, 8, 8)
-    assert foundation.prediction_type == "epsilon"
+    generator_base = stable_diffusion_base(sd_folder, sd_config)
+    assert generator_base.context.shape == (1, 77, 16)
+    assert generator_base.latent_shape(32) == (4, 8, 8)
+    assert generator_base.prediction_type == "epsilon"
     # Scaled linear betas by hand: the square root of beta grows evenly.
-    assert float(foundation.schedule.betas[0]) == pytest.approx(0.00085)
-    assert float(foundation.schedule.betas[-1]) == pytest.approx(0.012)
-    assert foundation.schedule.config.clip_sample is False
-    assert torch.equal(foundation.loss_weights, torch.ones(1000))
-    assert not any(parameter.requires_grad for parameter in foundation.unet.parameters())
+    assert float(generator_base.schedule.betas[0]) == pytest.approx(0.00085)
+    assert float(generator_base.schedule.betas[-1]) == pytest.approx(0.012)
+    assert generator_base.schedule.config.clip_sample is False
+    assert torch.equal(generator_base.loss_weights, torch.ones(1000))
+    assert not any(parameter.requires_grad for parameter in generator_base.unet.parameters())
 
 
 def test_only_the_prompt_changes_the_context(sd_folder: Path, sd_config: GeneratorConfig) -> None:
     silent = dataclasses.replace(sd_config, prompt="")
-    same, other = (stable_diffusion_foundation(sd_folder, config).context for config in (sd_config, silent))
-    assert torch.equal(same, stable_diffusion_foundation(sd_folder, sd_config).context)
+    same, other = (stable_diffusion_base(sd_folder, config).context for config in (sd_config, silent))
+    assert torch.equal(same, stable_diffusion_base(sd_folder, sd_config).context)
     assert not torch.allclose(same, other)
 
 
@@ -42,7 +42,7 @@ def test_only_the_prompt_changes_the_context(sd_folder: Path, sd_config: Generat
 def test_autoencoder_has_the_shapes_and_its_latents_do_not_depend_on_the_batch(
     sd_folder: Path, sd_config: GeneratorConfig, channels: int
 ) -> None:
-    codec = stable_diffusion_foundation(sd_folder, dataclasses.replace(sd_config, channels=channels)).codec
+    codec = stable_diffusion_base(sd_folder, dataclasses.replace(sd_config, channels=channels)).codec
     images = torch.rand(3, channels, 32, 32, generator=torch.Generator().manual_seed(0))
     latents = codec.encode(images)
     assert latents.shape == (3, 4, 8, 8)
@@ -56,7 +56,7 @@ def test_autoencoder_has_the_shapes_and_its_latents_do_not_depend_on_the_batch(
 
 def test_autoencoder_by_hand(sd_folder: Path, sd_config: GeneratorConfig) -> None:
     """Grey goes in three times as 2 v - 1, the posterior's mode is scaled, and the mean of three channels comes out."""
-    codec = stable_diffusion_foundation(sd_folder, sd_config).codec
+    codec = stable_diffusion_base(sd_folder, sd_config).codec
     image = torch.full((1, 1, 32, 32), 0.25)
     with torch.no_grad():
         posterior = codec.network.encode(torch.full((1, 3, 32, 32), -0.5)).latent_dist
@@ -72,10 +72,10 @@ def test_every_sampler_repeats_whatever_the_batch(
     sd_folder: Path, sd_config: GeneratorConfig, scans: tuple[Tensor, Tensor], sampler: str
 ) -> None:
     config = dataclasses.replace(sd_config, sampler=sampler, guidance=1.5)
-    foundation = stable_diffusion_foundation(sd_folder, config)
-    branch = build_branch(foundation, config)
-    whole = sample(foundation, branch, scans[1][:3], config, 3, batch_size=3)
-    cut = sample(foundation, branch, scans[1][:3], config, 3, batch_size=1)
+    generator_base = stable_diffusion_base(sd_folder, config)
+    branch = build_branch(generator_base, config)
+    whole = sample(generator_base, branch, scans[1][:3], config, 3, batch_size=3)
+    cut = sample(generator_base, branch, scans[1][:3], config, 3, batch_size=1)
     assert whole.shape == (3, 1, 32, 32)
     assert whole.float().std() > 1
     assert int((whole.int() - cut.int()).abs().max()) <= 1
@@ -86,25 +86,25 @@ def test_fit_and_sample_in_every_number_format(
     sd_folder: Path, sd_config: GeneratorConfig, scans: tuple[Tensor, Tensor], dtype: str
 ) -> None:
     config = dataclasses.replace(sd_config, dtype=dtype)
-    foundation = stable_diffusion_foundation(sd_folder, config)
-    before = {name: value.clone() for name, value in foundation.unet.state_dict().items()}
-    branch = build_branch(foundation, config, 1)
-    losses = [fit_branch(foundation, branch, *scans, config, 6, 0) for _ in range(3)]
+    generator_base = stable_diffusion_base(sd_folder, config)
+    before = {name: value.clone() for name, value in generator_base.unet.state_dict().items()}
+    branch = build_branch(generator_base, config, 1)
+    losses = [fit_branch(generator_base, branch, *scans, config, 6, 0) for _ in range(3)]
     assert losses[2] < losses[0], "the same noise three times is learnt"
-    assert all(torch.equal(before[name], value) for name, value in foundation.unet.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in generator_base.unet.state_dict().items())
     assert all(p.dtype is torch.float32 for p in branch.parameters() if p.requires_grad)
     assert {str(p.dtype) for p in branch.parameters() if not p.requires_grad} == {f"torch.{dtype}"}
-    assert sample(foundation, branch, scans[1][:2], config, 0).float().std() > 1
+    assert sample(generator_base, branch, scans[1][:2], config, 0).float().std() > 1
 
 
 def test_full_size_is_that_of_the_published_model(tmp_path: Path) -> None:
-    config = GeneratorConfig(foundation="stable_diffusion", image_size=512)
-    foundation = stable_diffusion_foundation(make_full_size_folder(tmp_path / "sd15"), config, "meta")
-    assert sum(parameter.numel() for parameter in foundation.unet.parameters()) == 859_520_964
-    assert sum(parameter.numel() for parameter in foundation.codec.network.parameters()) == 83_653_863
-    assert foundation.latent_shape(512) == (4, 64, 64)
-    assert foundation.context.shape == (1, 77, 768)
-    assert foundation.mask_widths == (16, 32, 96, 256)
+    config = GeneratorConfig(base="stable_diffusion", image_size=512)
+    generator_base = stable_diffusion_base(make_full_size_folder(tmp_path / "sd15"), config, "meta")
+    assert sum(parameter.numel() for parameter in generator_base.unet.parameters()) == 859_520_964
+    assert sum(parameter.numel() for parameter in generator_base.codec.network.parameters()) == 83_653_863
+    assert generator_base.latent_shape(512) == (4, 64, 64)
+    assert generator_base.context.shape == (1, 77, 768)
+    assert generator_base.mask_widths == (16, 32, 96, 256)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
@@ -114,7 +114,7 @@ def test_missing_part_is_named_with_licence_and_way_on(
     folder = shutil.copytree(sd_folder, tmp_path / "copy")
     shutil.rmtree(folder / part)
     with pytest.raises(ConfigError, match=f"no {part}/.*OpenRAIL"):
-        stable_diffusion_foundation(folder, sd_config)
+        stable_diffusion_base(folder, sd_config)
 
 
 def _without(key: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
@@ -136,7 +136,7 @@ def test_incomplete_weights_are_refused(
     path = folder / part / file
     save_file(_without(key)(load_file(path)), path, metadata={"format": "pt"})
     with pytest.raises(ConfigError, match=f"the weights of {part} cannot be read"):
-        stable_diffusion_foundation(folder, sd_config)
+        stable_diffusion_base(folder, sd_config)
 
 
 def test_half_precision_files_are_taken_where_there_are_no_others(
@@ -147,7 +147,7 @@ def test_half_precision_files_are_taken_where_there_are_no_others(
     halves = {name: tensor.half() for name, tensor in load_file(path).items()}
     path.unlink()
     save_file(halves, path.with_name("diffusion_pytorch_model.fp16.safetensors"), metadata={"format": "pt"})
-    found = stable_diffusion_foundation(folder, sd_config).unet.state_dict()
+    found = stable_diffusion_base(folder, sd_config).unet.state_dict()
     assert all(torch.equal(found[name], tensor.float()) for name, tensor in halves.items())
 
 
@@ -157,12 +157,12 @@ def test_pickled_weights_are_not_read(sd_folder: Path, sd_config: GeneratorConfi
     torch.save(load_file(path), path.with_suffix(".bin"))
     path.unlink()
     with pytest.raises(ConfigError, match="the weights of unet cannot be read"):
-        stable_diffusion_foundation(folder, sd_config)
+        stable_diffusion_base(folder, sd_config)
 
 
 def test_sizes_that_do_not_pass_through_are_refused(sd_folder: Path, sd_config: GeneratorConfig) -> None:
     with pytest.raises(ConfigError, match="multiple of 8"):
-        stable_diffusion_foundation(sd_folder, dataclasses.replace(sd_config, image_size=36))
+        stable_diffusion_base(sd_folder, dataclasses.replace(sd_config, image_size=36))
 
 
 def test_parts_of_two_models_are_refused(sd_folder: Path, sd_config: GeneratorConfig, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_parts_of_two_models_are_refused(sd_folder: Path, sd_config: GeneratorCo
     folder = make_tiny_folder(tmp_path / "tiny")
     shutil.copy(full / "text_encoder" / "config.json", folder / "text_encoder" / "config.json")
     with pytest.raises(ConfigError, match="another text encoder"):
-        stable_diffusion_foundation(folder, sd_config, "meta")
+        stable_diffusion_base(folder, sd_config, "meta")
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_other_kinds_of_unet_are_refused(
     path = folder / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(ConfigError, match=reason):
-        stable_diffusion_foundation(folder, sd_config, "meta")
+        stable_diffusion_base(folder, sd_config, "meta")

@@ -19,10 +19,10 @@ import pytest
 import requests
 from monai.bundle import run as bundle_run
 
+from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.networks.checkpoints import read_state
 from dsfedmed.networks.personal_sam import personal_definition
-from dsfedmed.networks.release import write_release
 from tests.bundles.conftest import ROOT, blocks, write_site
 from tests.data.conftest import write_image
 

@@ -18,7 +18,7 @@ import torch
 from monai.bundle import run as bundle_run
 from PIL import Image
 
-from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.networks.checkpoints import save_weights
 from tests.label.conftest import OTHERS, Server
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError
 from dsfedmed.label.command import python_of, server_command, server_environment
 from dsfedmed.label.measures import mean_dice, mean_entropy
 from dsfedmed.label.workspace import model_name, prepare
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.checkpoints import save_weights
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "light_unet_segmentation"

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from dsfedmed.bundles.definition import BundleDefinition, apply_overrides
+from dsfedmed.bundles.rules import check_document
 from dsfedmed.errors import ConfigError, DataError
-from dsfedmed.networks.bundle import BundleDefinition, apply_overrides
-from dsfedmed.networks.bundle_rules import check_document
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "light_unet_segmentation"
 

@@ -12,8 +12,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
+from dsfedmed.bundles.transforms import ChannelsToLabeld, LabelToChannelsd, image_items, site_items
 from dsfedmed.errors import DataError
-from dsfedmed.networks.bundle_transforms import ChannelsToLabeld, LabelToChannelsd, image_items, site_items
 
 
 def test_label_to_channels_and_back_by_hand() -> None:

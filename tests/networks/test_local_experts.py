@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.local_experts import (
     EXPERTS,
     LocalExperts,

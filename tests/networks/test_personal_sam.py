@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.errors import ConfigError
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.local_experts import EXPERTS, personal_branch
 from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.personal_sam import build_personal_sam, personal_definition

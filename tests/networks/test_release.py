@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from dsfedmed.bundles.checks import check_bundle
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import CheckpointError, ConfigError
-from dsfedmed.networks.bundle import BundleDefinition
-from dsfedmed.networks.bundle_checks import check_bundle
 from dsfedmed.networks.checkpoints import load_weights
-from dsfedmed.networks.release import write_release
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.promptless_sam import build_promptless_sam

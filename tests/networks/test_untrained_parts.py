@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.bundles.definition import BundleDefinition
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 NAMES = ("light_unet_segmentation", "light_flexible_unet_segmentation", "light_tinysam_segmentation")

@@ -11,7 +11,7 @@ import pytest
 
 from dsfedmed.reporting.ablation import ablation_row
 from dsfedmed.reporting.ablation_table import ablation_markdown
-from dsfedmed.reporting.reach import Reach
+from dsfedmed.reporting.cost_to_target import CostToTarget
 from dsfedmed.reporting.record import Record
 
 
@@ -73,5 +73,5 @@ def test_test_figures_are_read_on_demand_alone() -> None:
     )
     assert "| -, 40.0 | 1 min 00 s | 2 |" in table
     assert "Runs that are not complete: all samples (2)." in table
-    early = replace(shown, reached=1, reach=Reach(0.4, 0.5, 1.75))
+    early = replace(shown, reached=1, reach=CostToTarget(0.4, 0.5, 1.75))
     assert "| +0.0 ± 0.0 | 1 of 2: 40 % of the rounds, 175 % of the bytes |" in ablation_markdown([early], {})

@@ -10,7 +10,7 @@ import pytest
 
 from dsfedmed.benchmarks.ablation_rows import read_rows
 from dsfedmed.cli.benchmark import METHODS
-from dsfedmed.federated.job import planned_settings
+from dsfedmed.cli.job import planned_settings
 from dsfedmed.reporting.ablation import METHOD, ablation_row
 from dsfedmed.reporting.ablation_table import ablation_markdown
 from dsfedmed.reporting.benchmark import complete_runs

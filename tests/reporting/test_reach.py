@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dsfedmed.reporting.reach import Reach, mean_reach, reach_of
+from dsfedmed.reporting.cost_to_target import CostToTarget, cost_to_target, mean_reach
 from dsfedmed.reporting.record import Record
 
 
@@ -40,7 +40,7 @@ def record(goal: float) -> Record:
 
 
 def test_shares_when_the_dice_is_first_reached() -> None:
-    found = reach_of(record(0.55))
+    found = cost_to_target(record(0.55))
     assert found is not None
     assert found.rounds == pytest.approx(2 / 6), "round 2 is the first with 0.55, though round 3 falls below it again"
     assert found.steps == pytest.approx(20 / 48)
@@ -48,13 +48,13 @@ def test_shares_when_the_dice_is_first_reached() -> None:
 
 
 def test_a_dice_that_is_not_reached_has_no_shares() -> None:
-    assert reach_of(record(0.71)) is None
+    assert cost_to_target(record(0.71)) is None
     data = {**record(0.5).data, "selected": {}}
-    assert reach_of(Record(Path("r"), data)) is None
+    assert cost_to_target(Record(Path("r"), data)) is None
 
 
 def test_means() -> None:
     assert mean_reach([]) is None
-    assert mean_reach([Reach(0.2, 0.4, 1.0), Reach(0.4, 0.8, 3.0)]) == Reach(
+    assert mean_reach([CostToTarget(0.2, 0.4, 1.0), CostToTarget(0.4, 0.8, 3.0)]) == CostToTarget(
         pytest.approx(0.3), pytest.approx(0.6), 2.0
     )

@@ -54,7 +54,7 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path: Path, error: Exception, 
     with pytest.raises(StoreError, match=reason) as caught:
         write_atomic(path, write)
     assert caught.value.where == str(path)
-    assert "Free space" in caught.value.mend
+    assert "Free space" in caught.value.fix
     assert path.read_text() == "old"
     assert _names(tmp_path) == ["record.json"]
 

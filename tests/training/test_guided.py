@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.training.guided import Guided, guided_loss
+from dsfedmed.training.distilled_loss import DistilledLoss, guided_loss
 
 
 class Constant(nn.Module):
@@ -26,7 +26,7 @@ class Constant(nn.Module):
 def test_the_loss_by_hand_and_its_gradient() -> None:
     """Guide: log 3, p = 3/4. Network: 0, p = 1/2. At T = 1 the divergence pulls with 1/2 - 3/4 = -1/4 a unit weight."""
     network, guide = Constant(0.0), Constant(math.log(3))
-    pupil = Guided(network, guide)
+    pupil = DistilledLoss(network, guide)
     loss = guided_loss(pupil, lambda logits, target: (logits - target).square().mean(), 2.0, 1.0)
     images = torch.zeros(1, 1, 2, 2)
     value = loss(pupil(images), torch.ones(1, 1, 2, 2))
@@ -39,13 +39,13 @@ def test_the_loss_by_hand_and_its_gradient() -> None:
 
 def test_the_guide_is_no_part_of_the_pupil_and_stays_in_evaluation_mode() -> None:
     guide = Constant(1.0)
-    pupil = Guided(Constant(0.0), guide).train()
+    pupil = DistilledLoss(Constant(0.0), guide).train()
     assert [name for name, _ in pupil.named_parameters()] == ["network.value"]
     assert not guide.training
     assert pupil.network.training
 
 
 def test_a_penalty_is_added() -> None:
-    pupil = Guided(Constant(0.0), Constant(0.0))
+    pupil = DistilledLoss(Constant(0.0), Constant(0.0))
     loss = guided_loss(pupil, lambda logits, _: logits.mean(), 1.0, 2.0, lambda: torch.tensor(0.5))
     assert float(loss(pupil(torch.zeros(1, 1, 1, 1)), torch.zeros(1, 1, 1, 1)).detach()) == pytest.approx(0.5)

@@ -10,7 +10,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.networks.local_experts import EXPERTS, personal_branch
 from dsfedmed.networks.lora import add_lora, is_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
-from dsfedmed.training.guided import Guided
+from dsfedmed.training.distilled_loss import DistilledLoss
 from dsfedmed.training.personal import DIRECTIONS, PersonalConfig, global_phase, local_phase, sync_personal
 
 
@@ -32,7 +32,7 @@ def test_the_direction_decides_who_has_a_guide(direction: str, branches: tuple[P
     image, target = torch.rand(2, 1, 32, 32), torch.ones(2, 1, 32, 32)
     plain = lambda logits, target: (logits - target).square().mean()  # noqa: E731
     module, loss = global_phase(shared, own, plain, config)
-    shared_guided = isinstance(module, Guided)
+    shared_guided = isinstance(module, DistilledLoss)
     assert shared_guided == (direction in ("both", "to_global"))
     module.eval()
     extra = float((loss(module(image), target) - plain(shared.eval()(image), target)).detach())

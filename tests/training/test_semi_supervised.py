@@ -10,10 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
-from dsfedmed.data.strong_view import strong_view
+from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.semi_supervised import OwnSource, PublicSource, Summary, Task, TermWeights, train_semi_supervised
+from dsfedmed.training.semi_supervised import (
+    PublicSource,
+    Summary,
+    Task,
+    TermWeights,
+    UnlabelledSource,
+    train_semi_supervised,
+)
 
 SIZE = 16
 
@@ -42,7 +49,7 @@ def task(**agreement: float) -> Task:
 def run(
     trained: nn.Module,
     weights: TermWeights = TermWeights(1.0, 0.0),  # noqa: B008
-    own: OwnSource | None = None,
+    own: UnlabelledSource | None = None,
     advice: Tensor | None = None,
     shared: nn.Module | None = None,
     seed: int = 1,
@@ -52,7 +59,7 @@ def run(
     images, masks = squares(8, 0)
     if own is None:
         theirs, their_masks = squares(12, 1)
-        own = OwnSource(theirs, (0.02 + 0.96 * their_masks))
+        own = UnlabelledSource(theirs, (0.02 + 0.96 * their_masks))
     optimizer = torch.optim.Adam(trained.parameters(), lr=rate)
     source = PublicSource(images, masks.to(torch.uint8), advice)
     return train_semi_supervised(
@@ -79,7 +86,7 @@ def test_it_repeats_to_the_last_bit_and_another_seed_is_another_run() -> None:
 def test_sams_labels_teach_where_public_labels_do_not() -> None:
     """SAM calls everything of the own images foreground and is sure; without its weight nothing of that is learned."""
     theirs, _ = squares(12, 1)
-    own = OwnSource(theirs, torch.full((12, 1, SIZE, SIZE), 0.99))
+    own = UnlabelledSource(theirs, torch.full((12, 1, SIZE, SIZE), 0.99))
     taught, alone = network(), network()
     run(taught, TermWeights(5.0, 0.0), own, epochs=10)
     run(alone, TermWeights(0.0, 0.0), own, epochs=10)
@@ -117,7 +124,7 @@ def test_advice_counts_only_where_its_gate_is_open() -> None:
 def test_bad_input_is_refused() -> None:
     images, masks = squares(3, 0)
     with pytest.raises(DataError, match="2 answers of SAM"):
-        run(network(), own=OwnSource(images, masks[:2]))
+        run(network(), own=UnlabelledSource(images, masks[:2]))
     with pytest.raises(DSFedMedError, match="the loss is"):
         run(network(), rate=1e30, epochs=10)
 

@@ -116,5 +116,5 @@ def _check_tensor(name: str, key: str, tensor: object, shape: torch.Size | None)
         _refuse(name, f"{key} has values that are not finite", "Lower the site's learning rate or look at its images")
 
 
-def _refuse(name: str, reason: str, mend: str) -> NoReturn:
-    raise PayloadError(name, reason, mend)
+def _refuse(name: str, reason: str, fix: str) -> NoReturn:
+    raise PayloadError(name, reason, fix)

@@ -60,5 +60,5 @@ def check_terms(*terms: Tensor) -> None:
             raise DSFedMedError("learnability score", f"terms of shapes {shapes}", "Give one value for each sample")
         bad = int((~torch.isfinite(term)).sum())
         if bad:
-            mend = "Lower the learning rate, or look at the samples: a network has diverged"
-            raise DSFedMedError("learnability score", f"{bad} of {term.numel()} values are not finite", mend)
+            fix = "Lower the learning rate, or look at the samples: a network has diverged"
+            raise DSFedMedError("learnability score", f"{bad} of {term.numel()} values are not finite", fix)

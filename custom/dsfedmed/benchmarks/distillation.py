@@ -24,8 +24,8 @@ from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.benchmarks.clock import Spent, timed
 from dsfedmed.benchmarks.released_loop import ReleasedLoop
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig

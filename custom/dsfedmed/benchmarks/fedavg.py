@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.evaluation.protocol import quick_dice
@@ -25,8 +26,7 @@ from dsfedmed.exchange.compression import add, difference, pack, unpack
 from dsfedmed.exchange.reference import Reference, advance
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.exchange.updates import EIGHT_BIT, feed_back
-from dsfedmed.federated.site_tasks.networks import copied_tensors, trained_tensors
-from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.federated.site.tasks.networks import copied_tensors, trained_tensors
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, write_json

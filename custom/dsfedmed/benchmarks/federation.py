@@ -16,12 +16,12 @@ from dsfedmed.benchmarks.process_memory import peak_mib, reset_peak, resident_mi
 from dsfedmed.benchmarks.random_site import RandomSite
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.compression import pack
-from dsfedmed.federated.averaging import federated_average
-from dsfedmed.federated.bell import Bell
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.run_record import FILE_NAME
-from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace
+from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.run_record import FILE_NAME
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare.task_signal import TaskSignal
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
@@ -111,7 +111,7 @@ def simulate_random_updates(network: str, sites: int, rounds: int, out: Path) ->
     job = FedJob(name=JOB, min_clients=sites)
     job.to_server(RandomUpdates(settings.to_dict(), network), id=JOB)
     job.to_clients(RandomSite(), tasks=[TASK])
-    job.to_clients(Bell(), id="bell")
+    job.to_clients(TaskSignal(), id="bell")
     job.set_app_packages(["dsfedmed"])
     environment.deploy(job)
     record: dict[str, Any] = read_json(out / FILE_NAME)

@@ -69,8 +69,8 @@ def _measured(name: str, stage: Callable[[Round], Work], state: Round, device: t
     except Exception as error:
         lines = str(error).strip().splitlines() or ["no message"]
         full = isinstance(error, torch.OutOfMemoryError)
-        mend = "Lower --batch-size, or use a card with more memory" if full else "See the error that caused it"
-        raise DSFedMedError(f"gpu-check, stage '{name}'", f"{type(error).__name__}: {lines[0]}", mend) from error
+        fix = "Lower --batch-size, or use a card with more memory" if full else "See the error that caused it"
+        raise DSFedMedError(f"gpu-check, stage '{name}'", f"{type(error).__name__}: {lines[0]}", fix) from error
     again = walls[-1] if len(walls) > 1 else None
     return [name, work.text, walls[0], again, work.images / walls[-1] if work.images else None, _peak(device)]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
-from dsfedmed.federated.job import planned_settings
+from dsfedmed.cli.job import planned_settings
 from dsfedmed.reporting.benchmark_recipe import require_planned
 from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
 from dsfedmed.settings import Settings

@@ -18,8 +18,8 @@ from torch import nn
 
 from dsfedmed.benchmarks.clock import Spent, timed
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.precision import Autocast, autocast

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsfedmed.data.demo.scene import outline, smooth_field, soft, speckle
 from dsfedmed.data.manifest import Manifest
-from dsfedmed.data.scene import outline, smooth_field, soft, speckle
 from dsfedmed.data.synthetic import write_shards
 
 NOISE = 2.0

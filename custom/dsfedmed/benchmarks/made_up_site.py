@@ -18,17 +18,17 @@ from dsfedmed.benchmarks.made_up_set import made_up_labels
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.federated.child import ChildProcess
-from dsfedmed.federated.executor import SiteExecutor
-from dsfedmed.federated.held import arrived_weights
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.site import Site
-from dsfedmed.federated.site_config import load_site_config
-from dsfedmed.federated.site_folder import local_folder, site_folder
-from dsfedmed.federated.site_progress import OnProgress, ignore_progress
-from dsfedmed.federated.site_tasks.networks import build, trained_tensors
-from dsfedmed.federated.site_tasks.synthetic import open_set
-from dsfedmed.federated.uplink import UPDATE, announce
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.federated.site.child import ChildProcess
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.reference_weights import resolve_weights
+from dsfedmed.federated.site.task_progress import OnProgress, ignore_progress
+from dsfedmed.federated.site.tasks.networks import build, trained_tensors
+from dsfedmed.federated.site.tasks.synthetic import open_set
+from dsfedmed.federated.site.uplink import UPDATE, announce
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare.executor import SiteExecutor
+from dsfedmed.flare.site_folder import local_folder, site_folder
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed, generator
 
@@ -36,12 +36,12 @@ STEP, DECAY = 1e-3, 0.98
 """Deviation of the first round's update, and what remains of it from one round to the next."""
 
 
-class MadeUpWorker(ChildProcess):
+class DummyWorker(ChildProcess):
     """Does the tasks in NVFlare's own process of the site."""
 
     def __init__(self, site: str, local: Path, folder: Path) -> None:
         super().__init__(site, local, folder, threads=1)
-        self._site = Site(site, load_site_config(local, site), folder)
+        self._site = SiteContext(site, load_party_config(local, site), folder)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._tasks = {
             "dsf_branch": self._branch,
@@ -81,7 +81,7 @@ class MadeUpWorker(ChildProcess):
         info = request.info
         if not self._shapes:
             self._shapes = shapes_of(trained_tensors(build(self._site, info, info["network"])))
-        arrived_weights(request, self.folder, self._shapes)
+        resolve_weights(request, self.folder, self._shapes)
         answer = {"round": info["round"], "validation": 0.5}
         if info["epochs"] == 0:
             return Message(answer)
@@ -98,9 +98,9 @@ class MadeUpWorker(ChildProcess):
 
 
 class MadeUpSite(SiteExecutor):
-    """The product's executor with a `MadeUpWorker`."""
+    """The product's executor with a `DummyWorker`."""
 
     def _worker(self, fl_ctx: FLContext) -> ChildProcess:
         if self._child is None:
-            self._child = MadeUpWorker(fl_ctx.get_identity_name(), local_folder(fl_ctx), site_folder(fl_ctx))
+            self._child = DummyWorker(fl_ctx.get_identity_name(), local_folder(fl_ctx), site_folder(fl_ctx))
         return self._child

@@ -2,7 +2,7 @@
 """Wall time of a federation through NVFlare over the bare loops that do the same steps.
 
 Both ways run the whole workflow on the same site folders with the same settings and seed, first the federation in
-NVFlare's simulator, then the bare loops (`dsfedmed.benchmarks.bare`), each in a fresh process and with one process per
+NVFlare's simulator, then the local transport, each in a fresh process and with one process per
 site. They end with the same weights to the last bit, which is checked, so the ratio compares the same work. Both write
 the stage store, the record and the report; what only the federation does is in its time: processes of NVFlare, message
 queue, digests, wire formats, kept replies, the byte ledger.
@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
-from dsfedmed.benchmarks.bare import BareDSFedMed
 from dsfedmed.benchmarks.process_time import CpuClock
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.federated.simulation import simulate
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.local.transport import BareDSFedMed
+from dsfedmed.flare.simulation import simulate
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json, read_tensors
 

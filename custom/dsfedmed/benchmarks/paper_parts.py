@@ -17,11 +17,11 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
+from dsfedmed.generator.base import DTYPES, GeneratorBase
 from dsfedmed.generator.codec import Autoencoder
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.foundation import DTYPES, Foundation
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 
@@ -109,7 +109,7 @@ SCALES = {
 def generator_config(scale: PaperScale, precision: str, batch_size: int) -> GeneratorConfig:
     """Return the generator with a low-rank branch, RGB images and one class; ``precision`` "off" is float32."""
     return GeneratorConfig(
-        foundation="stable_diffusion",
+        base="stable_diffusion",
         dtype="float32" if precision == "off" else precision,
         image_size=scale.image_size,
         channels=3,
@@ -121,7 +121,7 @@ def generator_config(scale: PaperScale, precision: str, batch_size: int) -> Gene
     )
 
 
-def foundation(scale: PaperScale, config: GeneratorConfig, device: torch.device, seed: int) -> Foundation:
+def generator_base(scale: PaperScale, config: GeneratorConfig, device: torch.device, seed: int) -> GeneratorBase:
     """Return the frozen networks of ``scale`` on ``device``, weights drawn there."""
     dtype = DTYPES[config.dtype]
     used = [device.index or 0] if device.type == "cuda" else []
@@ -131,7 +131,7 @@ def foundation(scale: PaperScale, config: GeneratorConfig, device: torch.device,
         vae: AutoencoderKL = nn.Module.to(AutoencoderKL(**scale.vae), dtype)
     draws = generator(derive_seed(seed, "context"))
     steps = config.train_timesteps
-    return Foundation(
+    return GeneratorBase(
         unet=unet.requires_grad_(False).eval(),
         codec=Autoencoder(vae, config.channels),
         context=torch.randn(1, *scale.context, generator=draws),

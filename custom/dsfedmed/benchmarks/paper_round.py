@@ -21,11 +21,11 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import decode, feed_back, shapes_of
-from dsfedmed.federated.site_tasks.networks import trained_tensors
+from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT, audit
+from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.fit import fit_branch
-from dsfedmed.generator.foundation import Foundation
 from dsfedmed.generator.sample import sample
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.options import require
@@ -109,12 +109,12 @@ class Round:
         self.config = paper_parts.generator_config(self.scale, self.options.precision, self.options.batch_size)
         self.real = self._random_pool(self.scale.image_size, self.options.images)
         self.synthetic = self.real
-        self.generator: tuple[Foundation, ControlNetModel] | None = None
+        self.generator: tuple[GeneratorBase, ControlNetModel] | None = None
         self.bundle = paper_parts.light_bundle(self.scale, self.options.bundles)
 
     def fit_branch(self) -> Work:
         """A site fits its low-rank ControlNet beside the frozen Stable Diffusion."""
-        base = paper_parts.foundation(self.scale, self.config, self.device, self.options.seed)
+        base = paper_parts.generator_base(self.scale, self.config, self.device, self.options.seed)
         branch = on_device(build_branch(base, self.config, self.options.seed), self.device)
         self.generator = base, branch
         count = sum(tensor.numel() for tensor in branch_state(branch).values())

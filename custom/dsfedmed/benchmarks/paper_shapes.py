@@ -7,10 +7,10 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from dsfedmed.exchange.updates import shapes_of
+from dsfedmed.generator.base import DTYPES, GeneratorBase
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.diffusion import build_base, codec_of, training_scheduler
-from dsfedmed.generator.foundation import DTYPES, Foundation
 from dsfedmed.generator.stable_diffusion import MASK_WIDTHS
 
 # The UNet of Stable Diffusion 1.5, as its published configuration has it.
@@ -23,13 +23,13 @@ def branch_shapes(config: GeneratorConfig) -> dict[str, tuple[int, ...]]:
     return shapes_of(branch_state(build_branch(_outline(config), config)))
 
 
-def _outline(config: GeneratorConfig) -> Foundation:
+def _outline(config: GeneratorConfig) -> GeneratorBase:
     with torch.device("meta"):
         unet = build_base(config) if config.is_embedded else _stable_diffusion_unet()
     schedule = training_scheduler(config)
     halvings = config.unshuffle.bit_length() - 1
     widths = tuple(16 * 2**level for level in range(halvings + 1)) if config.is_embedded else MASK_WIDTHS
-    return Foundation(
+    return GeneratorBase(
         unet=unet.requires_grad_(False),
         codec=codec_of(config),
         context=torch.zeros(1, 1, TEXT_WIDTH),

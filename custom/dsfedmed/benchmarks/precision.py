@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from dsfedmed.benchmarks.clock import Spent, timed
-from dsfedmed.benchmarks.finished_run import FinishedRun
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.evaluation.protocol import quick_dice
-from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.distil import MutualDistiller
@@ -74,7 +74,7 @@ class Outcome:
 
 def run(options: Options) -> Benchmark:
     """Distil in every format and from every seed; differences are against float32, their mean over the seeds."""
-    finished = FinishedRun.open(options.run_folder, options.sites, SiteConfig(bundles=options.bundles))
+    finished = FinishedRun.open(options.run_folder, options.sites, PartyConfig(bundles=options.bundles))
     pool = synthetic_set(options.run_folder, finished)
     start = outcome(finished, *start_networks(finished), Spent(0.0, 0.0))
     found = {

@@ -23,12 +23,12 @@ from torch import Tensor
 from dsfedmed.benchmarks.clock import timed
 from dsfedmed.benchmarks.fedavg import Federation, Outcome, Training, Weights, WireFormat
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
-from dsfedmed.federated.messages import Message, to_shareable
-from dsfedmed.federated.privacy.egress_guard import EgressGuard
-from dsfedmed.federated.privacy.gaussian import SENSITIVITY
-from dsfedmed.networks.bundle import BundleDefinition
+from dsfedmed.federated.wire.message import Message, to_shareable
+from dsfedmed.flare.privacy.egress_guard import EgressGuard
+from dsfedmed.flare.privacy.gaussian import SENSITIVITY
 from dsfedmed.options import require
 
 DELTA = 1e-5
@@ -81,7 +81,7 @@ class PrivateFederation(Federation):
 
 
 def clipped_and_noisy(form: Filtered, update: Mapping[str, Tensor], seed: int) -> Weights:
-    """Return what `dsfedmed.federated.privacy.gaussian.GaussianMechanism` makes of an update, account aside."""
+    """Return what `dsfedmed.flare.privacy.gaussian.GaussianMechanism` makes of an update, account aside."""
     clipped = clip_to_norm(update, form.clip)
     if not form.noise_multiplier:
         return clipped

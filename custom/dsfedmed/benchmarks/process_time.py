@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-LOOK_S = 0.5
+CHECK_INTERVAL_S = 0.5
 
 
 class CpuClock:
@@ -36,7 +36,7 @@ class CpuClock:
     def _watch(self) -> None:
         while True:
             self.look()
-            if self._end.wait(LOOK_S):
+            if self._end.wait(CHECK_INTERVAL_S):
                 return
 
     def look(self) -> None:

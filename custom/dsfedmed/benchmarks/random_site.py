@@ -12,7 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
-from dsfedmed.federated.messages import Message, from_shareable, register_tensors, to_shareable
+from dsfedmed.federated.wire.message import Message, from_shareable, register_tensors, to_shareable
 from dsfedmed.seeds import derive_seed, generator
 
 STEP = 1e-3

@@ -22,12 +22,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.benchmarks.finished_run import FinishedRun
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import ConfigError
 from dsfedmed.evaluation.protocol import quick_dice
-from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
@@ -76,7 +76,7 @@ def run(
         epochs: passes over the synthetic set in each.
         say: takes the progress lines.
     """
-    finished = FinishedRun.open(run_folder, sites, SiteConfig(bundles=bundles, generator=generator, device=device))
+    finished = FinishedRun.open(run_folder, sites, PartyConfig(bundles=bundles, generator=generator, device=device))
     scores = {}
     for name in samplers:
         images, labels, seconds = _synthetic_set(finished, name, work)
@@ -113,7 +113,11 @@ def _draw(finished: FinishedRun, config: GeneratorConfig) -> tuple[Tensor, Tenso
         channels = to_channels(masks, config.num_classes, finished.plan.facts.nested)
         started = time.perf_counter()
         made = sample(
-            finished.foundation, branch, channels, config, derive_seed(finished.plan.settings.seed, site, "synthesise")
+            finished.generator_base,
+            branch,
+            channels,
+            config,
+            derive_seed(finished.plan.settings.seed, site, "synthesise"),
         )
         seconds += time.perf_counter() - started
         good = usable(made)

@@ -17,7 +17,7 @@ from dsfedmed.benchmarks.clock import Spent, timed
 from dsfedmed.benchmarks.distillation import random_pool
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.devices import on_device
-from dsfedmed.generator import GeneratorConfig, build_base, build_branch, embedded_foundation, sample
+from dsfedmed.generator import GeneratorConfig, build_base, build_branch, embedded_base, sample
 
 COLUMNS = ("sampler", "steps", "guidance", "network passes an image", "images/s", "ms an image", "times as fast")
 NO_GUIDANCE = 1.0
@@ -77,12 +77,12 @@ def passes(config: GeneratorConfig) -> int:
 
 def _measure(config: GeneratorConfig, options: Options) -> Spent:
     base = on_device(build_base(config, options.seed), options.device)
-    foundation = embedded_foundation(base, config)
-    branch = on_device(build_branch(foundation, config, options.seed), options.device)
+    generator_base = embedded_base(base, config)
+    branch = on_device(build_branch(generator_base, config, options.seed), options.device)
     masks = random_pool(options.images, config.image_size, 1, options.seed).label_tensor
     short = replace(config, sampler_steps=1)
-    sample(foundation, branch, masks, short, options.seed, batch_size=options.images)
-    work = partial(sample, foundation, branch, masks, config, options.seed, batch_size=options.images)
+    sample(generator_base, branch, masks, short, options.seed, batch_size=options.images)
+    work = partial(sample, generator_base, branch, masks, config, options.seed, batch_size=options.images)
     return timed(work, torch.device(options.device))[1]
 
 

@@ -29,17 +29,17 @@ from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import TensorSpec, check_tensors
 from dsfedmed.exchange.updates import Shapes, shapes_of, uncoded_size
-from dsfedmed.federated.arm import ArmState, train_round, validate_arm
-from dsfedmed.federated.bell import Bell
-from dsfedmed.federated.filters import PackUpdates
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.plan import Plan, make_plan
-from dsfedmed.federated.recipe import TASKS, UPDATE_TASKS
-from dsfedmed.federated.run_record import FILE_NAME
-from dsfedmed.federated.stages.rounds import light_arm, start_weights
-from dsfedmed.federated.stages.synthetic_set import FOLDER, audit
-from dsfedmed.federated.workflow import FederatedWorkflow
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace
+from dsfedmed.federated.server.plan import FederationPlan, make_plan
+from dsfedmed.federated.server.run_record import FILE_NAME
+from dsfedmed.federated.server.stages.rounds import light_training, start_weights
+from dsfedmed.federated.server.stages.synthetic_set import FOLDER, audit
+from dsfedmed.federated.server.training_run import TrainingState, train_round, validate_training
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare.filters import PackUpdates
+from dsfedmed.flare.recipe import TASKS, UPDATE_TASKS
+from dsfedmed.flare.task_signal import TaskSignal
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
@@ -99,16 +99,16 @@ class Wire(FederatedWorkflow):
             sizes = settings.image_size, FACTS.channels, shard_size
             manifest = write_made_up_set(self.folder / FOLDER, self.sources, per_site, *sizes)
         audit(self, plan, manifest)
-        state = ArmState(start_weights(plan))
+        state = TrainingState(start_weights(plan))
         self.record.put(shapes={name: list(shape) for name, shape in shapes_of(state.weights).items()})
         with self.stage("rounds"):
             for number in range(1, settings.rounds + 1):
-                state = train_round(self, plan, light_arm(self.settings), state)
+                state = train_round(self, plan, light_training(self.settings), state)
                 self.progress.step(number, settings.rounds)
         with self.stage("distillation"):
             self._distil(plan, state)
 
-    def _branches(self, plan: Plan) -> None:
+    def _branches(self, plan: FederationPlan) -> None:
         shapes = branch_shapes(plan.generator)
         specs = {name: TensorSpec(shape) for name, shape in shapes.items()}
         size, count = self.settings.image_size, self.settings.synthetic.per_site
@@ -125,7 +125,7 @@ class Wire(FederatedWorkflow):
             request = Message({**plan.common, "count": count, "image_size": size})
             self.ask("dsf_masks", request, on_reply=take_masks)
 
-    def _distil(self, plan: Plan, state: ArmState) -> None:
+    def _distil(self, plan: FederationPlan, state: TrainingState) -> None:
         """Move the weights as an epoch of distillation at the server would, and let the sites validate them."""
         for epoch in range(1, self.settings.schedule.epochs + 1):
             draws = generator(derive_seed(self.settings.seed, "distillation", epoch))
@@ -133,7 +133,7 @@ class Wire(FederatedWorkflow):
                 state.weights[name] = tensor + torch.empty_like(tensor).normal_(0.0, STEP, generator=draws)
             state.round += 1
             state.curve.append({"round": state.round, "local_steps": 0, "validation": {}, "loss": {}})
-            validate_arm(self, plan, light_arm(self.settings), state)
+            validate_training(self, plan, light_training(self.settings), state)
 
     def _close(self, verdict: str) -> None:
         """Give the verdict; there is no result to report on."""
@@ -174,7 +174,7 @@ def simulate_wire(settings: Settings, options: WireOptions) -> dict[str, Any]:
     job.to_server(Wire(settings.to_dict()), id=JOB)
     job.to_clients(MadeUpSite(), tasks=TASKS)
     job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
-    job.to_clients(Bell(), id="bell")
+    job.to_clients(TaskSignal(), id="bell")
     job.set_app_packages(["dsfedmed"])
     environment.deploy(job)
     record: dict[str, Any] = read_json(options.work / FILE_NAME)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.networks.bundle_checks import check_bundle
+from dsfedmed.bundles.checks import check_bundle
 
 NAME = "check-bundle"
 HELP = "check MONAI bundle folders"

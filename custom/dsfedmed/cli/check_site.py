@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open every file of a site folder and say what is wrong, file by file.
 
-Exit status 0: no errors (warnings are for you to judge); 1: errors, each with its mend.
+Exit status 0: no errors (warnings are for you to judge); 1: errors, each with its fix.
 
 Examples:
   dsfedmed check-site /data/our_hospital
@@ -44,6 +44,6 @@ def _lines(folder: str, check: SiteCheck) -> list[str]:
             values = " ".join(str(value) for value in check.observed.get(part, ())) or "-"
             lines.append(f"  {part:<12}{len(items):>7}{cases:>7}{bare:>12}  {values}")
     for finding in check.findings:
-        lines += [f"  {finding.level.upper():<8}{finding.where}", f"          {finding.reason}. {finding.mend}"]
+        lines += [f"  {finding.level.upper():<8}{finding.where}", f"          {finding.reason}. {finding.fix}"]
     count = {level: sum(finding.level == level for finding in check.findings) for level in ("error", "warning")}
     return [*lines, f"  {count['error']} errors, {count['warning']} warnings"]

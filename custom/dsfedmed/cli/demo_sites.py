@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.data.demo import SITES, make_demo_sites
-from dsfedmed.data.demo_public import make_public_shapes
+from dsfedmed.data.demo.public import make_public_shapes
+from dsfedmed.data.demo.sites import SITES, make_demo_sites
 from dsfedmed.options import require
 
 NAME = "demo-sites"

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.deployment.federation import take_results
-from dsfedmed.federated.deployment.poc import PORT, Poc
-from dsfedmed.federated.dsfedmed import DSFedMed
-from dsfedmed.federated.recipe import WORKFLOWS, export_job
-from dsfedmed.federated.run_key import run_key
-from dsfedmed.federated.workspace import SimulatedSites
+from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.federated.party.run_key import run_key
+from dsfedmed.flare.deployment.federation import take_results
+from dsfedmed.flare.deployment.poc import PORT, Poc
+from dsfedmed.flare.recipe import WORKFLOWS, export_job
+from dsfedmed.flare.workspace import SimulatedSites
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json, write_json
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=PORT, help="port of the server (default %(default)s)")
     parser.add_argument("--sites", type=Path, help="prepare: folder with one folder per site")
     parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="prepare: folder of the bundles")
-    parser.add_argument("--teacher", type=Path, help="prepare: weights file of the teacher's foundation")
+    parser.add_argument("--teacher", type=Path, help="prepare: weights file of the teacher")
     parser.add_argument("--device", default="cpu", help="prepare: torch device of all parties (default cpu)")
     parser.add_argument("--threads", type=int, default=1, help="prepare: CPU threads of each site")
     parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")

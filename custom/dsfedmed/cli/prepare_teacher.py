@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from dsfedmed.bundles.checks import require_bundle
+from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
-from dsfedmed.networks.bundle_checks import require_bundle
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.official_sam import check_official
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.networks.release import write_release
 from dsfedmed.networks.sam_variants import VARIANTS
 
 NAME = "prepare-teacher"

@@ -15,9 +15,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dsfedmed.data.recipes.build import MadeSite, make_sites
-from dsfedmed.data.recipes.plan import RecipeOptions
-from dsfedmed.data.recipes.registry import RECIPES, find_recipe
+from dsfedmed.data.datasets.build import MadeSite, make_sites
+from dsfedmed.data.datasets.plan import RecipeOptions
+from dsfedmed.data.datasets.registry import RECIPES, find_recipe
 from dsfedmed.errors import ConfigError, DataError
 
 NAME = "recipe"

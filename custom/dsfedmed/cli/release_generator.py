@@ -17,12 +17,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.benchmarks.finished_run import FinishedRun
+from dsfedmed.bundles.checks import INFERENCE, METADATA, WEIGHTS, require_bundle
+from dsfedmed.bundles.definition import read_config
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.site_config import SiteConfig
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.generator.bundle import MaskToImage
-from dsfedmed.networks.bundle import read_config
-from dsfedmed.networks.bundle_checks import INFERENCE, METADATA, WEIGHTS, require_bundle
 from dsfedmed.networks.checkpoints import save_weights
 
 NAME = "release-generator"
@@ -42,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
     """Write the bundle whole or not at all, then check it."""
     if args.out.exists():
         raise ConfigError(args.out, "is there already", "Choose another --out.")
-    finished = FinishedRun.open(args.run_folder, args.run_folder, SiteConfig(bundles=args.bundles))
+    finished = FinishedRun.open(args.run_folder, args.run_folder, PartyConfig(bundles=args.bundles))
     if args.site not in finished.branch_sites:
         known = ", ".join(finished.branch_sites)
         raise ConfigError(args.site, "has no branch in this run", f"Sites with a branch are {known}.")
     settings = finished.plan.generator.to_dict()
     network = MaskToImage(settings)
-    network.base.load_state_dict(finished.foundation.unet.state_dict())
+    network.base.load_state_dict(finished.generator_base.unet.state_dict())
     network.branch.load_state_dict(finished.branch(args.site).state_dict())
     partial = args.out.with_name(f".{args.out.name}.{os.getpid()}.partial")
     try:

@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
-from dsfedmed.federated.site_config import FILE_NAME, load_site_config
+from dsfedmed.federated.party.config import FILE_NAME, load_party_config
+from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
 
 NAME = "setup-party"
 HELP = "set up the startup kit of a site or server"
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         type=Path,
-        help="weights file of the teacher's foundation; at sites where it is frozen",
+        help="weights file of the teacher; at sites where it is frozen",
     )
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder, where the run's generator needs one")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
     common = {"bundles": args.bundles, "teacher": args.teacher, "generator": args.generator, "device": args.device}
     configure_party(args.kit, {**values, **common})
-    load_site_config(args.kit / "local", args.kit.name)
+    load_party_config(args.kit / "local", args.kit.name)
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
     if not is_server:
         print(f"  dsfedmed check-site {args.data}")

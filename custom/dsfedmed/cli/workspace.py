@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.federated.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 
 NAME = "workspace"
 HELP = "prepare a workspace for `nvflare simulator`"
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
     )
-    parser.add_argument("--teacher", type=Path, help="weights file of the teacher's foundation (default: random start)")
+    parser.add_argument("--teacher", type=Path, help="weights file of the teacher (default: random start)")
     parser.add_argument("--light-weights", type=Path, help="weights file of the light network (default: random start)")
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: a small base is trained)")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")

@@ -125,7 +125,7 @@ def unknown_values(unknown: Sequence[float], declared: dict[int, str]) -> str:
 
 
 def unknown_values_mend(unknown: Sequence[float]) -> str:
-    """Word the mend for undeclared label values."""
+    """Word the fix for undeclared label values."""
     if list(unknown) == [255]:
         return 'For 0/255 masks add "label_map": {"255": 1} to datalist.json.'
     return 'Declare them under "labels", or rewrite them with "label_map"; JPEG masks must become PNG.'

@@ -23,7 +23,7 @@ class Finding:
     level: Level
     where: str
     reason: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def inspect_site(folder: str | Path) -> SiteCheck:
 
 
 def _error(problem: DataError) -> Finding:
-    return Finding("error", problem.where, problem.reason, problem.mend)
+    return Finding("error", problem.where, problem.reason, problem.fix)
 
 
 def _check_item(datalist: SiteDatalist, item: Item, findings: list[Finding]) -> set[int]:
@@ -92,8 +92,8 @@ def _check_label(datalist: SiteDatalist, item: Item, label: Raw, findings: list[
         return set()
     unknown = sorted(values - set(datalist.labels))
     if unknown:
-        reason, mend = unknown_values(unknown, datalist.labels), unknown_values_mend(unknown)
-        findings.append(Finding("error", str(item.label), reason, mend))
+        reason, fix = unknown_values(unknown, datalist.labels), unknown_values_mend(unknown)
+        findings.append(Finding("error", str(item.label), reason, fix))
     return values
 
 

@@ -34,15 +34,15 @@ def decode_png(data: bytes, channels: int, size: int, where: Path) -> Tensor:
     Raises:
         PayloadError: naming ``where``; not a PNG, of another size or kind, or damaged.
     """
-    mend = "Remove it and fetch the set again"
+    fix = "Remove it and fetch the set again"
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.size != (size, size) or image.mode != _MODES[channels]:
                 found = f"{image.mode} {image.size[0]} x {image.size[1]}"
-                raise PayloadError(where, f"holds an image {found}, not {_MODES[channels]} {size} x {size}", mend)
+                raise PayloadError(where, f"holds an image {found}, not {_MODES[channels]} {size} x {size}", fix)
             plane = np.array(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PayloadError(where, f"holds an image that cannot be decoded ({error})", mend) from error
+        raise PayloadError(where, f"holds an image that cannot be decoded ({error})", fix) from error
     return torch.from_numpy(plane[None] if channels == 1 else plane.transpose(2, 0, 1).copy())
 
 

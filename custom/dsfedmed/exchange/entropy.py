@@ -27,7 +27,7 @@ def compress(codes: Tensor) -> Tensor:
     return torch.frombuffer(coded, dtype=torch.uint8)
 
 
-def expand(coded: Tensor, count: int, where: str) -> Tensor:
+def decode_bytes(coded: Tensor, count: int, where: str) -> Tensor:
     """Return the ``count`` int8 numbers of a coded vector.
 
     Raises:

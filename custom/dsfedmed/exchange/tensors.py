@@ -61,22 +61,22 @@ def check_tensors(tensors: Mapping[str, object], specs: Mapping[str, TensorSpec]
         PayloadError: a key is missing or unknown, a shape or dtype differs, or a value is not finite.
     """
     missing, unknown = sorted(specs.keys() - tensors.keys()), sorted(tensors.keys() - specs.keys())
-    mend = "The site runs another version or another network: compare `dsfedmed --version` and the bundle there"
+    fix = "The site runs another version or another network: compare `dsfedmed --version` and the bundle there"
     if missing or unknown:
-        raise PayloadError(where, f"tensors missing {missing[:3]}, not announced {unknown[:3]}", mend)
+        raise PayloadError(where, f"tensors missing {missing[:3]}, not announced {unknown[:3]}", fix)
     checked: dict[str, Tensor] = {}
     for name, spec in specs.items():
-        checked[name] = _check_one(name, tensors[name], spec, where, mend)
+        checked[name] = _check_one(name, tensors[name], spec, where, fix)
     return checked
 
 
-def _check_one(name: str, tensor: object, spec: TensorSpec, where: str, mend: str) -> Tensor:
+def _check_one(name: str, tensor: object, spec: TensorSpec, where: str, fix: str) -> Tensor:
     if not isinstance(tensor, Tensor):
-        raise PayloadError(where, f"{name} is a {type(tensor).__name__}, not a tensor", mend)
+        raise PayloadError(where, f"{name} is a {type(tensor).__name__}, not a tensor", fix)
     if tuple(tensor.shape) != spec.shape:
-        raise PayloadError(where, f"{name} has shape {tuple(tensor.shape)}, announced was {spec.shape}", mend)
+        raise PayloadError(where, f"{name} has shape {tuple(tensor.shape)}, announced was {spec.shape}", fix)
     if tensor.dtype not in spec.dtypes:
-        raise PayloadError(where, f"{name} has dtype {tensor.dtype}, announced was {spec.dtypes}", mend)
+        raise PayloadError(where, f"{name} has dtype {tensor.dtype}, announced was {spec.dtypes}", fix)
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         raise PayloadError(
             where, f"{name} holds NaN or infinite values", "Lower the site's learning rate or check its data"

@@ -111,8 +111,8 @@ def decode(tensors: Mapping[str, object], shapes: Shapes, precision: str, layout
         PayloadError: anything is missing, unknown, of another size or type, damaged, or not finite.
     """
     if layout != layout_of(shapes):
-        mend = "The site runs another network: compare the bundle and `dsfedmed --version` there"
-        raise PayloadError(where, "sent an update with other names or another shape of a tensor", mend)
+        fix = "The site runs another network: compare the bundle and `dsfedmed --version` there"
+        raise PayloadError(where, "sent an update with other names or another shape of a tensor", fix)
     if precision != EIGHT_BIT:
         dtype = {"fp32": torch.float32, "fp16": torch.float16}[precision]
         specs = {n: TensorSpec(tuple(s), (torch.float32 if len(s) < 2 else dtype,)) for n, s in shapes.items()}
@@ -127,7 +127,7 @@ def decode(tensors: Mapping[str, object], shapes: Shapes, precision: str, layout
         PLAIN: TensorSpec((sum(_numel(shape) for shape in small.values()),), (torch.float32,)),
     }
     parts = check_tensors({SCALES: tensors[SCALES], PLAIN: tensors[PLAIN]}, specs, where)
-    codes = entropy.expand(coded, sum(_numel(shape) for shape in large.values()), where)
+    codes = entropy.decode_bytes(coded, sum(_numel(shape) for shape in large.values()), where)
     update: dict[str, Tensor] = {}
     values = parts[PLAIN].split([_numel(shape) for shape in small.values()])
     for (name, shape), numbers in zip(small.items(), values, strict=True):

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthetic-image generator: frozen foundation, ControlNet branch, mask sampler and checks."""
+"""The synthetic-image generator: frozen generator_base, ControlNet branch, mask sampler and checks."""
 
 from dsfedmed.generator.audit import AuditResult, audit
+from dsfedmed.generator.base import GeneratorBase, predict
 from dsfedmed.generator.branch import branch_state, build_branch, load_branch_state
 from dsfedmed.generator.codec import Autoencoder, LatentCodec, PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, embedded_foundation, from_latent, to_latent
+from dsfedmed.generator.diffusion import build_base, embedded_base, from_latent, to_latent
 from dsfedmed.generator.fit import fit_base, fit_branch
-from dsfedmed.generator.foundation import Foundation, predict
 from dsfedmed.generator.mask_sampler import DeformationConfig, deform_label_maps
 from dsfedmed.generator.packing import pack_label_maps, unpack_label_maps
 from dsfedmed.generator.quality import mask_contrast, usable
 from dsfedmed.generator.sample import sample
-from dsfedmed.generator.stable_diffusion import stable_diffusion_foundation
+from dsfedmed.generator.stable_diffusion import stable_diffusion_base
 
 __all__ = [
     "AuditResult",
     "Autoencoder",
     "DeformationConfig",
-    "Foundation",
+    "GeneratorBase",
     "GeneratorConfig",
     "LatentCodec",
     "PixelUnshuffle",
@@ -27,7 +27,7 @@ __all__ = [
     "build_base",
     "build_branch",
     "deform_label_maps",
-    "embedded_foundation",
+    "embedded_base",
     "fit_base",
     "fit_branch",
     "from_latent",
@@ -36,7 +36,7 @@ __all__ = [
     "pack_label_maps",
     "predict",
     "sample",
-    "stable_diffusion_foundation",
+    "stable_diffusion_base",
     "to_latent",
     "unpack_label_maps",
     "usable",

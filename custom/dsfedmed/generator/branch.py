@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hospital's branch: a ControlNet beside the frozen foundation, in full or with low-rank adapters.
+"""A hospital's branch: a ControlNet beside the frozen generator_base, in full or with low-rank adapters.
 
-In full (Zhang et al., arXiv 2302.05543) everything is trained: a copy of the foundation's encoder, the embedding of
+In full (Zhang et al., arXiv 2302.05543) everything is trained: a copy of the generator_base's encoder, the embedding of
 the mask, and output convolutions that start at zero, so that an unfitted branch changes nothing.
 
 With ``lora_rank`` r the copied encoder is frozen and learns through adapters, W + B A with B zero at the start (Hu et
@@ -23,8 +23,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from dsfedmed.errors import CheckpointError, ConfigError
+from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.foundation import Foundation
 from dsfedmed.generator.whole_networks import read_network
 
 ATTENTION = r".*\.(to_q|to_k|to_v|to_out\.0)"
@@ -34,17 +34,17 @@ OUTPUTS = r"controlnet_(down_blocks\.\d+|mid_block)"
 IN_FULL = re.compile(rf"controlnet_cond_embedding\..*|{OUTPUTS}\.(base_layer\.bias|weight|bias)")
 
 
-def build_branch(foundation: Foundation, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
-    """Return a branch for ``foundation`` on the CPU (or without storage, for a foundation on the meta device).
+def build_branch(generator_base: GeneratorBase, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
+    """Return a branch for ``generator_base`` on the CPU (or without storage, for a generator_base on the meta device).
 
     The mask embedding and the adapters are drawn from ``seed``. Masks (N, K, S, S) come in at image size; the embedding
     halves them once per factor of two between pixels and latents. Parameters that stay as they are need no gradients.
     """
-    with torch.random.fork_rng(devices=[]), _place(foundation):
+    with torch.random.fork_rng(devices=[]), _place(generator_base):
         torch.manual_seed(seed)
-        branch = _start(foundation, config)
+        branch = _start(generator_base, config)
         if config.lora_rank:
-            _adapt(branch, config, foundation.dtype)
+            _adapt(branch, config, generator_base.dtype)
     if config.gradient_checkpointing:
         branch.enable_gradient_checkpointing()
     return branch
@@ -68,33 +68,33 @@ def load_branch_state(branch: ControlNetModel, state: Mapping[str, Tensor], wher
         raise CheckpointError(
             where,
             f"is no branch of this configuration ({len(differing)} tensors differ, such as {differing[0]})",
-            "Use the foundation and the lora_rank and zero_rank that it was fitted with.",
+            "Use the generator_base and the lora_rank and zero_rank that it was fitted with.",
         )
     for name, tensor in state.items():
         own[name].copy_(tensor)
 
 
-def _place(foundation: Foundation) -> torch.device:
-    return torch.device("meta" if foundation.device.type == "meta" else "cpu")
+def _place(generator_base: GeneratorBase) -> torch.device:
+    return torch.device("meta" if generator_base.device.type == "meta" else "cpu")
 
 
-def _start(foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
-    if foundation.controlnet is not None:
-        return _pretrained(foundation.controlnet, foundation, config)
+def _start(generator_base: GeneratorBase, config: GeneratorConfig) -> ControlNetModel:
+    if generator_base.controlnet is not None:
+        return _pretrained(generator_base.controlnet, generator_base, config)
     branch: ControlNetModel = ControlNetModel.from_unet(
-        foundation.unet,
+        generator_base.unet,
         conditioning_channels=config.num_classes,
-        conditioning_embedding_out_channels=foundation.mask_widths,
+        conditioning_embedding_out_channels=generator_base.mask_widths,
     )
     return branch
 
 
-def _pretrained(folder: Path, foundation: Foundation, config: GeneratorConfig) -> ControlNetModel:
+def _pretrained(folder: Path, generator_base: GeneratorBase, config: GeneratorConfig) -> ControlNetModel:
     """Read a ControlNet; where its conditions have another number of channels, their first convolution starts anew."""
-    branch: ControlNetModel = read_network(ControlNetModel, folder, torch.float32, _place(foundation))
+    branch: ControlNetModel = read_network(ControlNetModel, folder, torch.float32, _place(generator_base))
     widths = tuple(branch.config["conditioning_embedding_out_channels"])
-    if branch.config["cross_attention_dim"] != foundation.unet.config["cross_attention_dim"] or len(widths) != len(
-        foundation.mask_widths
+    if branch.config["cross_attention_dim"] != generator_base.unet.config["cross_attention_dim"] or len(widths) != len(
+        generator_base.mask_widths
     ):
         raise ConfigError(folder, "does not fit the UNet beside it", "Use a ControlNet of that model.")
     embedding = branch.controlnet_cond_embedding

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.branch import build_branch
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, embedded_foundation
+from dsfedmed.generator.diffusion import build_base, embedded_base
 from dsfedmed.generator.sample import sample
 
 
@@ -35,16 +35,16 @@ class MaskToImage(nn.Module):
         super().__init__()
         self.config = GeneratorConfig.from_dict(dict(settings))
         if not self.config.is_embedded:
-            mend = "Only the embedded generator fits into a bundle; sample with the run that has the folder."
-            raise ConfigError("generator bundle", "the generator builds on a Stable Diffusion folder", mend)
+            fix = "Only the embedded generator fits into a bundle; sample with the run that has the folder."
+            raise ConfigError("generator bundle", "the generator builds on a Stable Diffusion folder", fix)
         self.seed, self.drawn = seed, 0
         self.base = build_base(self.config)
-        self.branch = build_branch(embedded_foundation(self.base, self.config), self.config)
+        self.branch = build_branch(embedded_base(self.base, self.config), self.config)
 
     def forward(self, masks: Tensor) -> Tensor:
         """Return one image for each mask, float32 with 256 levels, on the masks' device."""
-        foundation = embedded_foundation(self.base, self.config)
+        generator_base = embedded_base(self.base, self.config)
         plain = masks.as_subclass(Tensor)
-        images = sample(foundation, self.branch, plain, self.config, self.seed, first_index=self.drawn)
+        images = sample(generator_base, self.branch, plain, self.config, self.seed, first_index=self.drawn)
         self.drawn += len(masks)
         return images.to(device=masks.device, dtype=torch.float32) / 255

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hyper-parameters of the generator: foundation, branch, fitting and sampling."""
+"""Hyper-parameters of the generator: generator_base, branch, fitting and sampling."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dsfedmed.options import read_options
 class GeneratorConfig:
     """One generator, wholly described; the defaults are the embedded recipe for 64 px grey images on a CPU core.
 
-    With ``foundation`` "stable_diffusion" the networks' shapes, the latents and the noise schedule are those of the
+    With ``base`` "stable_diffusion" the networks' shapes, the latents and the noise schedule are those of the
     folder that each party names in its own configuration; the fields marked (embedded) are not looked at.
 
     Attributes:
-        foundation: the frozen part: "embedded" (a small base that the sites train together) or "stable_diffusion" (a
+        base: the frozen part: "embedded" (a small base that the sites train together) or "stable_diffusion" (a
             folder in diffusers format).
         prompt: the one text that conditions every image (stable_diffusion); empty says nothing.
         dtype: number format of the networks' arithmetic: "float32", "float16" or "bfloat16". What is trained stays in
@@ -65,7 +65,7 @@ class GeneratorConfig:
         ConfigError: a value is out of range or two values do not fit together.
     """
 
-    foundation: str = "embedded"
+    base: str = "embedded"
     prompt: str = ""
     dtype: str = "float32"
     image_size: int = 64
@@ -112,7 +112,7 @@ class GeneratorConfig:
     @property
     def is_embedded(self) -> bool:
         """Whether the frozen part is the small base that the sites train together."""
-        return self.foundation == "embedded"
+        return self.base == "embedded"
 
     @property
     def latent_channels(self) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dsfedmed.generator.config import GeneratorConfig
 
 CHOICES = {
-    "foundation": ("embedded", "stable_diffusion"),
+    "base": ("embedded", "stable_diffusion"),
     "dtype": ("float32", "float16", "bfloat16"),
     "prediction_type": ("sample", "v_prediction", "epsilon"),
     "sampler": ("ddim", "unipc", "dpmsolver++", "ddpm", "lcm"),
@@ -36,9 +36,9 @@ POSITIVE = (
 )
 
 
-def _require(condition: bool, name: str, value: object, mend: str) -> None:
+def _require(condition: bool, name: str, value: object, fix: str) -> None:
     if not condition:
-        raise ConfigError(f"generator.{name}", f"{value!r} is not usable", mend)
+        raise ConfigError(f"generator.{name}", f"{value!r} is not usable", fix)
 
 
 def check_ranges(config: GeneratorConfig) -> None:

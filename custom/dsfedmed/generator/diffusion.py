@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded foundation: a small UNet over pixel patches, which the sites train together before it is frozen.
+"""The embedded generator_base: a small UNet over pixel patches, which the sites train together before it is frozen.
 
 Deviation from Stable Diffusion: there is no text, so the context of the cross-attention is one constant zero token and
 the blocks with attention act as self-attention.
@@ -12,9 +12,9 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from dsfedmed.generator.base import DTYPES, GeneratorBase
 from dsfedmed.generator.codec import PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.foundation import DTYPES, Foundation
 
 CONTEXT_CHANNELS = 8
 
@@ -44,13 +44,13 @@ def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
     return base
 
 
-def embedded_foundation(base: UNet2DConditionModel, config: GeneratorConfig) -> Foundation:
-    """Return the foundation around ``base``, which stays on its device and in its number format."""
+def embedded_base(base: UNet2DConditionModel, config: GeneratorConfig) -> GeneratorBase:
+    """Return the generator_base around ``base``, which stays on its device and in its number format."""
     schedule = training_scheduler(config)
     halvings = config.unshuffle.bit_length() - 1
     if config.gradient_checkpointing:
         base.enable_gradient_checkpointing()
-    return Foundation(
+    return GeneratorBase(
         unet=base,
         codec=codec_of(config),
         context=torch.zeros(1, 1, CONTEXT_CHANNELS),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fitting the base (unconditional) and the branch (mask to image, base frozen): plain torch loops.
 
-Loss: squared error of the prediction, weighted per timestep by the foundation's ``loss_weights``. Timesteps are
+Loss: squared error of the prediction, weighted per timestep by the generator_base's ``loss_weights``. Timesteps are
 stratified over the batch, one per equal share of [0, T), which has the same expectation and less variance than
-independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the foundation's (autocast,
+independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the generator base's
+(autocast,
 with a gradient scaler for float16), what is trained stays in float32.
 
 The base is fitted by many short calls from given (averaged) weights. AdamW starts anew in each call: moments
@@ -25,9 +26,9 @@ from torch import Tensor, nn
 
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError, DSFedMedError
+from dsfedmed.generator.base import GeneratorBase, predict
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import embedded_foundation
-from dsfedmed.generator.foundation import Foundation, predict
+from dsfedmed.generator.diffusion import embedded_base
 from dsfedmed.generator.latents import LatentBank
 from dsfedmed.seeds import derive_seed, generator
 
@@ -61,16 +62,16 @@ def fit_base(
         DSFedMedError: the loss is not finite, with the step named.
     """
     _check_images(images, config)
-    foundation = embedded_foundation(base, config)
+    generator_base = embedded_base(base, config)
     rates = _learning_rates(config.base_learning_rate, config, steps, first_step, total_steps)
-    bank = LatentBank(images, foundation.codec, config.flip_axes)
+    bank = LatentBank(images, generator_base.codec, config.flip_axes)
     batches = _batches(bank, None, config, steps * config.accumulation, derive_seed(seed, "fit base"))
-    losses = (_loss(foundation, None, config, *batch) for batch in batches)
-    return _optimise(base, losses, rates, config, foundation.dtype, on_step)
+    losses = (_loss(generator_base, None, config, *batch) for batch in batches)
+    return _optimise(base, losses, rates, config, generator_base.dtype, on_step)
 
 
 def fit_branch(
-    foundation: Foundation,
+    generator_base: GeneratorBase,
     branch: ControlNetModel,
     images: Tensor,
     channels: Tensor,
@@ -81,12 +82,12 @@ def fit_branch(
 ) -> float:
     """Train ``branch`` in place on images (N, C, S, S) in [0, 1] and their masks (N, K, S, S); return the mean loss.
 
-    The foundation is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
-    ``config.mask_dropout``, so that the sampler can guide against the blank mask. Foundation and branch lie on one
+    The generator_base is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
+    ``config.mask_dropout``, so that the sampler can guide against the blank mask. GeneratorBase and branch lie on one
     device; images and masks stay on the CPU and go there batch by batch. Errors are those of ``fit_base``.
 
     Args:
-        foundation: the frozen part.
+        generator_base: the frozen part.
         branch: the branch, trained as far as it wants gradients.
         images: the site's training images.
         channels: their masks in {0, 1}.
@@ -98,15 +99,15 @@ def fit_branch(
     _check_images(images, config)
     _check_channels(channels, config, len(images))
     rates = _learning_rates(config.branch_learning_rate, config, steps, 0, None)
-    bank = LatentBank(images, foundation.codec, config.flip_axes)
+    bank = LatentBank(images, generator_base.codec, config.flip_axes)
     batches = _batches(bank, channels, config, steps * config.accumulation, derive_seed(seed, "fit branch"))
-    losses = (_loss(foundation, branch, config, *batch) for batch in batches)
-    with _frozen(foundation.unet):
-        return _optimise(branch, losses, rates, config, foundation.dtype, on_step)
+    losses = (_loss(generator_base, branch, config, *batch) for batch in batches)
+    with _frozen(generator_base.unet):
+        return _optimise(branch, losses, rates, config, generator_base.dtype, on_step)
 
 
 def _loss(
-    foundation: Foundation,
+    generator_base: GeneratorBase,
     branch: ControlNetModel | None,
     config: GeneratorConfig,
     latents: Tensor,
@@ -114,20 +115,20 @@ def _loss(
     draws: torch.Generator,
 ) -> Tensor:
     """Return the weighted denoising loss of latents (B, c, s, s), with masks (B, K, S, S) where there is a branch."""
-    device, schedule = foundation.device, foundation.schedule
+    device, schedule = generator_base.device, generator_base.schedule
     noise = torch.randn(latents.shape, generator=draws)
-    timesteps = _stratified_timesteps(len(latents), foundation.train_timesteps, draws)
+    timesteps = _stratified_timesteps(len(latents), generator_base.train_timesteps, draws)
     noisy = schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
-    if foundation.prediction_type == "v_prediction":
+    if generator_base.prediction_type == "v_prediction":
         target = schedule.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
     else:
-        target = latents if foundation.prediction_type == "sample" else noise
+        target = latents if generator_base.prediction_type == "sample" else noise
     if channels is not None:
         kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= config.mask_dropout
         channels = to_device(channels * kept, device)
-    prediction = predict(foundation, branch, to_device(noisy, device), to_device(timesteps, device), channels)
+    prediction = predict(generator_base, branch, to_device(noisy, device), to_device(timesteps, device), channels)
     errors = (prediction - to_device(target, device)).square().mean(dim=(1, 2, 3))
-    return (foundation.loss_weights[timesteps].to(device) * errors).mean()
+    return (generator_base.loss_weights[timesteps].to(device) * errors).mean()
 
 
 def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generator) -> Tensor:

@@ -53,19 +53,19 @@ def unpack_label_maps(
     Raises:
         PayloadError: other keys, types or sizes than announced, or labels above ``num_classes``.
     """
-    mend = "Send the result of pack_label_maps for the agreed size and classes."
+    fix = "Send the result of pack_label_maps for the agreed size and classes."
     if set(packed) != _KEYS:
-        raise PayloadError(where, f"has keys {sorted(packed)}, not {sorted(_KEYS)}", mend)
+        raise PayloadError(where, f"has keys {sorted(packed)}, not {sorted(_KEYS)}", fix)
     planes, shape = packed["planes"], packed["shape"]
     if planes.dtype != torch.uint8 or shape.dtype != torch.int64 or planes.ndim != 2 or tuple(shape.shape) != (3,):
-        raise PayloadError(where, "holds tensors of another type or rank", mend)
+        raise PayloadError(where, "holds tensors of another type or rank", fix)
     count, *sides = shape.tolist()
     pixels = count * image_size**2
     expected = (num_classes.bit_length(), math.ceil(pixels / 8))
     if count < 1 or sides != [image_size, image_size] or tuple(planes.shape) != expected:
-        raise PayloadError(where, f"announces {count} maps of {sides} in {tuple(planes.shape)}, not {expected}", mend)
+        raise PayloadError(where, f"announces {count} maps of {sides} in {tuple(planes.shape)}, not {expected}", fix)
     bits = np.unpackbits(planes.cpu().numpy(), axis=1, count=pixels)
     labels = sum((bits[bit] << bit for bit in range(1, len(bits))), start=bits[0])
     if int(labels.max()) > num_classes:
-        raise PayloadError(where, f"holds label {int(labels.max())}, above {num_classes}", mend)
+        raise PayloadError(where, f"holds label {int(labels.max())}, above {num_classes}", fix)
     return torch.from_numpy(labels.reshape(count, 1, image_size, image_size))

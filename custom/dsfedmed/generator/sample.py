@@ -11,14 +11,14 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 
 from dsfedmed.errors import DataError
+from dsfedmed.generator.base import GeneratorBase, predict
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.foundation import Foundation, predict
 from dsfedmed.generator.samplers import STOCHASTIC, sampling_scheduler
 from dsfedmed.seeds import derive_seed, generator
 
 
 def sample(
-    foundation: Foundation,
+    generator_base: GeneratorBase,
     branch: ControlNetModel,
     channels: Tensor,
     config: GeneratorConfig,
@@ -34,7 +34,7 @@ def sample(
     differently for another batch shape).
 
     Args:
-        foundation: the frozen part, on the device of the branch.
+        generator_base: the frozen part, on the device of the branch.
         branch: the hospital's branch.
         channels: masks in {0, 1}, float or integer.
         config: sampler, steps and guidance.
@@ -58,7 +58,7 @@ def sample(
     for start in range(0, len(channels), batch_size):
         masks = channels[start : start + batch_size].to(torch.float32)
         seeds = [derive_seed(seed, "sample", first_index + start + place) for place in range(len(masks))]
-        done.append(_sample_batch(foundation, branch, masks, config, seeds))
+        done.append(_sample_batch(generator_base, branch, masks, config, seeds))
         if on_batch is not None:
             on_batch(start + len(masks))
     return torch.cat(done)
@@ -66,25 +66,25 @@ def sample(
 
 @torch.inference_mode()
 def _sample_batch(
-    foundation: Foundation, branch: ControlNetModel, masks: Tensor, config: GeneratorConfig, seeds: list[int]
+    generator_base: GeneratorBase, branch: ControlNetModel, masks: Tensor, config: GeneratorConfig, seeds: list[int]
 ) -> Tensor:
     """Run the sampler from noise to uint8 images; one generator per image."""
-    device = foundation.device
+    device = generator_base.device
     draws = [generator(value) for value in seeds]
-    shape = foundation.latent_shape(config.image_size)
+    shape = generator_base.latent_shape(config.image_size)
     latents = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
     masks = masks.to(device)
-    scheduler = sampling_scheduler(foundation.schedule, config)
+    scheduler = sampling_scheduler(generator_base.schedule, config)
     noise_source: dict[str, Any] = {"generator": draws} if config.sampler in STOCHASTIC else {}
     latents = latents * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps.to(device):
-        prediction = _guided(foundation, branch, latents, timestep, masks, config.guidance)
+        prediction = _guided(generator_base, branch, latents, timestep, masks, config.guidance)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False, **noise_source)[0]
-    return foundation.codec.decode(latents).mul(255).round().to(torch.uint8).cpu()
+    return generator_base.codec.decode(latents).mul(255).round().to(torch.uint8).cpu()
 
 
 def _guided(
-    foundation: Foundation,
+    generator_base: GeneratorBase,
     branch: ControlNetModel,
     latents: Tensor,
     timestep: Tensor,
@@ -92,8 +92,8 @@ def _guided(
     guidance: float,
 ) -> Tensor:
     """Classifier-free guidance (arXiv 2207.12598): blank + guidance * (masked - blank); 1 needs no second pass."""
-    masked = predict(foundation, branch, latents, timestep, masks)
+    masked = predict(generator_base, branch, latents, timestep, masks)
     if guidance == 1:
         return masked
-    blank = predict(foundation, branch, latents, timestep, torch.zeros_like(masks))
+    blank = predict(generator_base, branch, latents, timestep, torch.zeros_like(masks))
     return blank + guidance * (masked - blank)

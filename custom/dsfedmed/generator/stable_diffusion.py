@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stable Diffusion as the foundation, from a folder in diffusers format that the user has (SD 1.5 and its kin).
+"""Stable Diffusion as the generator_base, from a folder in diffusers format that the user has (SD 1.5 and its kin).
 
 Nothing is downloaded and nothing is written there. Weights are read from safetensors only. The text encoder is run
 once, on the configured prompt, and let go: no hospital's image has a text.
@@ -17,9 +17,9 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.generator.base import DTYPES, GeneratorBase
 from dsfedmed.generator.codec import Autoencoder
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.foundation import DTYPES, Foundation
 from dsfedmed.generator.whole_networks import read_network, read_whole
 
 PARTS = {
@@ -33,9 +33,7 @@ PARTS = {
 MASK_WIDTHS = (16, 32, 96, 256)
 
 
-def stable_diffusion_foundation(
-    folder: Path, config: GeneratorConfig, device: str | torch.device = "cpu"
-) -> Foundation:
+def stable_diffusion_base(folder: Path, config: GeneratorConfig, device: str | torch.device = "cpu") -> GeneratorBase:
     """Read the folder and return its frozen networks in ``config.dtype`` on ``device``.
 
     On the device "meta" only shapes are read, not weights. The loss of a fit is ControlNet's, the plain squared error
@@ -50,7 +48,7 @@ def stable_diffusion_foundation(
     vae: AutoencoderKL = read_network(AutoencoderKL, folder / "vae", dtype, place)
     schedule = _schedule(folder)
     context = _context(folder, config.prompt, place)
-    foundation = Foundation(
+    generator_base = GeneratorBase(
         unet=unet.requires_grad_(False).eval(),
         codec=Autoencoder(vae, config.channels),
         context=context,
@@ -60,10 +58,10 @@ def stable_diffusion_foundation(
         dtype=dtype,
         controlnet=folder / "controlnet" if (folder / "controlnet" / "config.json").exists() else None,
     )
-    _check_parts(folder, foundation, vae, config)
+    _check_parts(folder, generator_base, vae, config)
     if config.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
-    return foundation
+    return generator_base
 
 
 def _check_folder(folder: Path) -> None:
@@ -73,7 +71,7 @@ def _check_folder(folder: Path) -> None:
                 folder / name / file,
                 f"the Stable Diffusion folder has no {name}/{file}",
                 f"Name a folder in diffusers format with {', '.join(PARTS)}, such as Stable Diffusion 1.5 (licence "
-                "CreativeML OpenRAIL-M), as `generator: <path>` in local/dsfedmed.yaml, or use foundation: embedded",
+                "CreativeML OpenRAIL-M), as `generator: <path>` in local/dsfedmed.yaml, or use base: embedded",
             )
 
 
@@ -108,19 +106,22 @@ def _mask_widths(halvings: int) -> tuple[int, ...]:
     return tuple(16 * 2**level for level in range(halvings + 1))
 
 
-def _check_parts(folder: Path, foundation: Foundation, vae: AutoencoderKL, config: GeneratorConfig) -> None:
-    unet = foundation.unet.config
+def _check_parts(folder: Path, generator_base: GeneratorBase, vae: AutoencoderKL, config: GeneratorConfig) -> None:
+    unet = generator_base.unet.config
     fitting = (
         (unet["in_channels"] == vae.config["latent_channels"], "the UNet takes other latents than the VAE makes"),
-        (unet["cross_attention_dim"] == foundation.context.shape[2], "the UNet reads another text encoder's states"),
-        (foundation.prediction_type != "sample", "the scheduler's prediction_type is 'sample'"),
+        (
+            unet["cross_attention_dim"] == generator_base.context.shape[2],
+            "the UNet reads another text encoder's states",
+        ),
+        (generator_base.prediction_type != "sample", "the scheduler's prediction_type is 'sample'"),
         (unet["addition_embed_type"] is None, "the UNet wants more than a text and a time (as in SDXL)"),
         (unet["time_cond_proj_dim"] is None, "the UNet wants the guidance as an input (fuse an LCM-LoRA instead)"),
     )
     for good, reason in fitting:
         if not good:
             raise ConfigError(folder, reason, "Use a text-to-image Stable Diffusion 1.x folder as it was published.")
-    step = foundation.codec.factor * 2 ** (len(unet["block_out_channels"]) - 1)
+    step = generator_base.codec.factor * 2 ** (len(unet["block_out_channels"]) - 1)
     if config.image_size % step:
         raise ConfigError(
             "generator.image_size",

@@ -43,5 +43,5 @@ def read_whole(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 def _unreadable(folder: Path, why: str) -> ConfigError:
-    mend = "Put the safetensors file there that was published for this model in diffusers format, whole"
-    return ConfigError(folder, f"the weights of {folder.name} cannot be read ({why})", mend)
+    fix = "Put the safetensors file there that was published for this model in diffusers format, whole"
+    return ConfigError(folder, f"the weights of {folder.name} cannot be read ({why})", fix)

@@ -48,8 +48,8 @@ class CheckedDatastore(LocalDatastore):  # type: ignore[misc]
         known = {0, *(int(value) for model in self._models().values() for value in model.labels.values())}
         unknown = sorted(observed_values(read_raw(label, label=True), None) - known)
         if unknown:
-            mend = f"Known values are {', '.join(str(value) for value in sorted(known))}."
-            raise DataError(f"label of {image_id}", f"it holds the unknown label {unknown[0]}", mend)
+            fix = f"Known values are {', '.join(str(value) for value in sorted(known))}."
+            raise DataError(f"label of {image_id}", f"it holds the unknown label {unknown[0]}", fix)
         image, mask = probe(Path(self.get_image_uri(image_id))), probe(label)
         if (image.size, image.slices) != (mask.size, mask.slices):
             reason = f"it is {mask.size[0]} x {mask.size[1]}, the image {image.size[0]} x {image.size[1]}"

@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from dsfedmed.bundles.checks import WEIGHTS, require_bundle
 from dsfedmed.errors import ConfigError
-from dsfedmed.networks.bundle_checks import WEIGHTS, require_bundle
 from dsfedmed.store.files import write_text
 
 MAIN = '''# SPDX-License-Identifier: Apache-2.0

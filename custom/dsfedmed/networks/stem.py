@@ -47,8 +47,8 @@ def convolutional_stem(patch: int, width: int) -> nn.Sequential:
     """
     levels = patch.bit_length() - 1
     if patch < 2 or patch != 1 << levels:
-        mend = "Choose an image size that is the token grid times a power of two"
-        raise ConfigError("teacher image_size", f"patches of {patch} px cannot be made by halving", mend)
+        fix = "Choose an image size that is the token grid times a power of two"
+        raise ConfigError("teacher image_size", f"patches of {patch} px cannot be made by halving", fix)
     channels = 3
     layers: list[nn.Module] = []
     for level in range(1, levels + 1):

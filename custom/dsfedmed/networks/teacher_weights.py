@@ -71,8 +71,8 @@ def _require(path: Path | str, variant: str) -> None:
         return
     entry = OFFICIAL.get(variant)
     if entry is None:
-        mend = "Make one with `dsfedmed pretrain-teacher` and `dsfedmed prepare-teacher --own-weights`"
-        raise CheckpointError(path, f"no such file; weights of the variant '{variant}' were expected", mend)
+        fix = "Make one with `dsfedmed pretrain-teacher` and `dsfedmed prepare-teacher --own-weights`"
+        raise CheckpointError(path, f"no such file; weights of the variant '{variant}' were expected", fix)
     raise CheckpointError(
         path,
         f"no such file; weights made from {entry.file_name} ({LICENCE}) were expected",

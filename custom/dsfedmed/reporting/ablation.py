@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from dsfedmed.evaluation.intervals import Interval, Stratum
 from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
 from dsfedmed.reporting.benchmark import Mean, cost_of, mean_over
+from dsfedmed.reporting.cost_to_target import CostToTarget, cost_to_target, mean_reach
 from dsfedmed.reporting.methods import BASELINES, BY_KEY
-from dsfedmed.reporting.reach import Reach, mean_reach, reach_of
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.seeds import derive_seed
@@ -46,7 +46,7 @@ class AblationRow:
     validation: Mean | None
     gains: dict[str, Mean | None]
     reached: int
-    reach: Reach | None
+    reach: CostToTarget | None
     teacher: tuple[float | None, float | None]
     tests: dict[tuple[str, str], Interval | None]
     seconds: float
@@ -60,7 +60,7 @@ def ablation_row(name: str, records: Sequence[Record], test: bool = False) -> Ab
         for budget, baseline in BUDGETS.items()
     }
     scores = [dice for record in records if (dice := validation_dice(record, METHOD)) is not None]
-    reaches = [found for record in records if (found := reach_of(record)) is not None]
+    reaches = [found for record in records if (found := cost_to_target(record)) is not None]
     tests = {
         (budget, group): test_difference(records, baseline, group) if test else None
         for budget, baseline in BUDGETS.items()

@@ -29,8 +29,8 @@ def require_one_recipe(records: Sequence[Record]) -> None:
         for key, mine, theirs in (*_foundations(record, records[0]), *_differences(settings, others)):
             against = records[0] if key == FOUNDATION else other
             reason = f"differs from {against.run.name} in {key} ({mine}, not {theirs})"
-            mend = "Move the runs of the other recipe away; the same command then makes them anew"
-            raise ConfigError(record.run.name, reason, mend)
+            fix = "Move the runs of the other recipe away; the same command then makes them anew"
+            raise ConfigError(record.run.name, reason, fix)
 
 
 def require_planned(record: Record, planned: Settings) -> None:
@@ -41,8 +41,8 @@ def require_planned(record: Record, planned: Settings) -> None:
     """
     for key, mine, theirs in _differences(_settings(record), _plain(planned.to_dict(), "planned")):
         reason = f"has {key} {mine}, where a run made now would have {theirs}"
-        mend = "Give that run's value (--set, --preset), or move its folder away; the same command then makes it anew"
-        raise ConfigError(record.run.name, reason, mend)
+        fix = "Give that run's value (--set, --preset), or move its folder away; the same command then makes it anew"
+        raise ConfigError(record.run.name, reason, fix)
 
 
 def _foundations(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:

@@ -44,8 +44,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     except (OSError, SafetensorError) as error:
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         reason = "the disk is full" if full else f"cannot be written ({error})"
-        mend = "Free space and start the same command again: finished stages are kept"
-        raise StoreError(path, reason, mend) from error
+        fix = "Free space and start the same command again: finished stages are kept"
+        raise StoreError(path, reason, fix) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -56,7 +56,7 @@ def write_bytes(path: Path, payload: bytes) -> None:
     try:
         write_atomic(path, lambda temporary: temporary.write_bytes(payload))
     except StoreError as error:
-        raise StoreError(path, f"{error.reason}; {len(payload)} bytes are needed", error.mend) from error
+        raise StoreError(path, f"{error.reason}; {len(payload)} bytes are needed", error.fix) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -81,8 +81,8 @@ class StageStore:
         if record["tensors"] is not None:
             path = self.folder / record["file"]
             if not path.exists() or file_sha256(path) != record["tensors"]:
-                mend = f"Remove {self._json(stage)} to compute that stage again"
-                raise StoreError(path, "does not match the hash it was written with", mend)
+                fix = f"Remove {self._json(stage)} to compute that stage again"
+                raise StoreError(path, "does not match the hash it was written with", fix)
             tensors = read_tensors(path)
         return StageResult(record["info"], tensors)
 

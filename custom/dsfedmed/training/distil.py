@@ -210,8 +210,8 @@ class MutualDistiller:
             selected = select_in_batch(teacher, student, target, self.config)
         losses = mutual_distillation_loss(teacher, student, target, self.config, selected)
         if not bool(torch.isfinite(losses.total)):
-            mend = "Lower the learning rates of server_distillation"
-            raise DSFedMedError("mutual distillation", "its loss is not finite", mend)
+            fix = "Lower the learning rates of server_distillation"
+            raise DSFedMedError("mutual distillation", "its loss is not finite", fix)
         self._descend(losses.total)
         return losses, batch if selected is None else [batch[i] for i in selected.tolist()]
 

@@ -143,8 +143,8 @@ def _encode(teacher: Teacher, images: Tensor, precision: Autocast) -> Tensor:
     with autocast(images.device, precision):
         values = teacher.encode(images).to(torch.float16).cpu()
     if not bool(torch.isfinite(values).all()):
-        mend = "Look at the encoder's checkpoint; its output must end in a normalisation"
-        raise DSFedMedError("teacher encoder", "its embeddings are not finite in fp16", mend)
+        fix = "Look at the encoder's checkpoint; its output must end in a normalisation"
+        raise DSFedMedError("teacher encoder", "its embeddings are not finite in fp16", fix)
     return values
 
 

@@ -261,8 +261,8 @@ def descend(
     """Take one gradient step and return the loss; refuse a loss that is not finite before it reaches the weights."""
     number = float(value.detach())
     if not math.isfinite(number):
-        mend = "Lower the learning rate, or run the site check on its images"
-        raise DSFedMedError(where, f"the loss is {number} at step {step + 1}", mend)
+        fix = "Lower the learning rate, or run the site check on its images"
+        raise DSFedMedError(where, f"the loss is {number} at step {step + 1}", fix)
     gradient_step(value, optimizer, scaler)
     return number
 

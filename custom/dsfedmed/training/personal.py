@@ -26,7 +26,7 @@ from torch import nn
 from dsfedmed.networks.local_experts import EXPERTS, balance_loss
 from dsfedmed.networks.lora import is_lora
 from dsfedmed.options import read_options, require, require_choice
-from dsfedmed.training.guided import Guided, Loss, guided_loss
+from dsfedmed.training.distilled_loss import DistilledLoss, Loss, guided_loss
 
 DIRECTIONS = ("both", "to_personal", "to_global", "none")
 SYNCS = ("none", "lora", "lora+decoder")
@@ -102,14 +102,14 @@ def global_phase(shared: nn.Module, own: nn.Module, loss: Loss, config: Personal
     """Return the module to train in phase G, over the global branch's parameters, and its loss."""
     if config.direction not in ("both", "to_global"):
         return shared, loss
-    pupil = Guided(shared, own)
+    pupil = DistilledLoss(shared, own)
     return pupil, guided_loss(pupil, loss, config.kl_weight, config.temperature)
 
 
 def local_phase(shared: nn.Module, own: nn.Module, loss: Loss, config: PersonalConfig) -> tuple[nn.Module, Loss]:
     """Return the module to train in phase L, over the personal branch's parameters, and its loss."""
     guided = config.direction in ("both", "to_personal")
-    pupil = Guided(own, shared)
+    pupil = DistilledLoss(own, shared)
     weight = config.kl_weight if guided else 0.0
     return pupil, guided_loss(
         pupil, loss, weight, config.temperature, lambda: config.balance_weight * balance_loss(own)

@@ -34,7 +34,7 @@ from dsfedmed.algorithms.regularity import regularity_kl, structure_loss
 from dsfedmed.algorithms.soft_divergence import HALF_STEP
 from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.labels import to_channels
-from dsfedmed.data.strong_view import strong_view
+from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError
 from dsfedmed.seeds import derive_seed, global_draws
@@ -63,7 +63,7 @@ class PublicSource:
 
 
 @dataclass(frozen=True)
-class OwnSource:
+class UnlabelledSource:
     """A site's unlabelled images (N, C, S, S) and SAM's probabilities of them (N, K, S, S), float32 in [0, 1]."""
 
     images: Tensor
@@ -106,7 +106,7 @@ def train_semi_supervised(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     public: PublicSource,
-    own: OwnSource,
+    own: UnlabelledSource,
     task: Task,
     weights: TermWeights,
     state: AgreementState,

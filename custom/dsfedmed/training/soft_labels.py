@@ -68,8 +68,8 @@ def encode_soft(probabilities: Tensor) -> Tensor:
     inside = (probabilities >= 0) & (probabilities <= 1)
     if not bool(inside.all()):
         bad = int((~inside).sum())
-        mend = "The teacher has diverged; lower its learning rate"
-        raise DSFedMedError("soft labels", f"{bad} values are no probabilities", mend)
+        fix = "The teacher has diverged; lower its learning rate"
+        raise DSFedMedError("soft labels", f"{bad} values are no probabilities", fix)
     return (probabilities.float() * LEVELS).round().to(torch.uint8).cpu()
 
 

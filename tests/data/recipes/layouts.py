@@ -13,9 +13,9 @@ from PIL import Image
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
-from dsfedmed.data.recipes.build import make_sites
-from dsfedmed.data.recipes.plan import RecipeOptions
-from dsfedmed.data.recipes.registry import RECIPES
+from dsfedmed.data.datasets.build import make_sites
+from dsfedmed.data.datasets.plan import RecipeOptions
+from dsfedmed.data.datasets.registry import RECIPES
 from tests.data.conftest import write_image
 
 RNG = np.random.default_rng(0)

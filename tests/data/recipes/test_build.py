@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsfedmed.data.recipes.build import make_sites
-from dsfedmed.data.recipes.plan import RecipeOptions
-from dsfedmed.data.recipes.registry import RECIPES
+from dsfedmed.data.datasets.build import make_sites
+from dsfedmed.data.datasets.plan import RecipeOptions
+from dsfedmed.data.datasets.registry import RECIPES
 from dsfedmed.errors import DataError, StoreError
 from tests.data.conftest import write_image
 from tests.data.recipes.layouts import block, counts, made, zipped

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dsfedmed.data import LoadSiteImaged
-from dsfedmed.data.recipes.chaos import liver_of, pair_slices
-from dsfedmed.data.recipes.source import Member
+from dsfedmed.data.datasets.chaos import liver_of, pair_slices
+from dsfedmed.data.datasets.source import Member
 from dsfedmed.errors import DataError
 from tests.data.recipes.layouts import block, counts, made
 

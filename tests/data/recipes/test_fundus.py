@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsfedmed.data.recipes.fundus import label_of
+from dsfedmed.data.datasets.fundus import label_of
 from dsfedmed.errors import DataError
 from tests.data.recipes.layouts import counts, made
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dsfedmed.data.recipes.isic import TONES, tercile
+from dsfedmed.data.datasets.isic import TONES, tercile
 from tests.data.recipes.layouts import SKIN, counts, made, zipped
 
 

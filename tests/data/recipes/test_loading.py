@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import load_part
-from dsfedmed.networks.bundle import BundleDefinition
 from tests.data.recipes.layouts import made
 
 BUNDLE = Path(__file__).parents[3] / "bundles/light_unet_segmentation"

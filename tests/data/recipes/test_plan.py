@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsfedmed.data.datalist import PARTS
-from dsfedmed.data.recipes.plan import RecipeOptions, Sample, assign_parts, plain_name
-from dsfedmed.data.recipes.registry import RECIPES, find_recipe
+from dsfedmed.data.datasets.plan import RecipeOptions, Sample, assign_parts, plain_name
+from dsfedmed.data.datasets.registry import RECIPES, find_recipe
 from dsfedmed.errors import ConfigError
 
 OFFICIAL = st.sampled_from([None, None, None, "test", "validation"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsfedmed.data.recipes.polygons import Polygon, rasterise, read_polygons
+from dsfedmed.data.datasets.polygons import Polygon, rasterise, read_polygons
 from dsfedmed.errors import DataError
 from tests.data.recipes.layouts import outlines
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dsfedmed.data import LoadSiteImaged
-from dsfedmed.data.recipes.prostate import clip_volume
+from dsfedmed.data.datasets.prostate import clip_volume
 from tests.data.recipes.layouts import counts, made
 
 

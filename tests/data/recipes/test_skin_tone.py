@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsfedmed.data.recipes.skin_tone import to_lab, typology_angle
+from dsfedmed.data.datasets.skin_tone import to_lab, typology_angle
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsfedmed.data.recipes import source as source_module
-from dsfedmed.data.recipes.source import Source, natural_key
+from dsfedmed.data.datasets import source as source_module
+from dsfedmed.data.datasets.source import Source, natural_key
 from dsfedmed.errors import DataError
 
 

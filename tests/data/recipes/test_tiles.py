@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsfedmed.data.recipes.tiles import tile_boxes
+from dsfedmed.data.datasets.tiles import tile_boxes
 
 
 def test_by_hand() -> None:

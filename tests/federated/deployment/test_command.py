@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsfedmed.federated.deployment.command import DeploymentError, NVFlareCommand
-from dsfedmed.federated.deployment.poc import poc_project
-from dsfedmed.federated.deployment.provisioned import on_this_machine, participants, provision, read_project
+from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
+from dsfedmed.flare.deployment.poc import poc_project
+from dsfedmed.flare.deployment.provisioned import on_this_machine, participants, provision, read_project
 from tests.federated.conftest import ROOT
 
 PROJECT = ROOT / "poc" / "project.yml"

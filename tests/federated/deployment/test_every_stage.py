@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from dsfedmed.federated.deployment.parties import kill_party
-from dsfedmed.federated.dsfedmed import DSFedMed
+from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.flare.deployment.parties import kill_party
 from dsfedmed.settings import Settings
 from tests.federated.conftest import stage_tensors
 from tests.federated.deployment.conftest import Hospitals, smoke, wait_until
@@ -55,7 +55,7 @@ def test_a_server_killed_in_every_stage_ends_with_the_weights_of_an_undisturbed_
 def test_a_worker_killed_in_every_stage_leaves_a_complete_run_that_says_where(hospitals: Hospitals) -> None:
     """What happens at a hospital that runs out of memory again and again; it is back whenever it can be."""
     settings = smoke(
-        seed=6, min_sites=1, rounds=6, waits={"after_enough_s": 30, "after_absence_s": 30},
+        seed=6, min_sites=1, rounds=6, timeouts={"straggler_grace_s": 30, "returning_grace_s": 30},
         light={"epochs_per_round": 8}, generator={"branch_steps": 300, "base_steps": 300},
     )  # fmt: skip
     job = hospitals.submit(settings)

@@ -10,8 +10,8 @@ import pytest
 
 from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
-from dsfedmed.federated.site_config import load_site_config
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
 from tests.federated.conftest import ROOT
 
 SITES = ("server", "hospital_a", "hospital_b", "hospital_c")
@@ -77,7 +77,7 @@ def test_relative_paths_become_absolute_and_absent_values_stay_away(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     configure_party(site, {"data": Path("images"), "output": Path("out/{run}"), "memory_gib": None, "threads": 3})
-    config = load_site_config(site / "local", "hospital_a", "dsfedmed-1")
+    config = load_party_config(site / "local", "hospital_a", "dsfedmed-1")
     assert (config.data, config.output) == (tmp_path / "images", tmp_path / "out" / "dsfedmed-1")
     assert (config.memory_gib, config.threads) == (None, 3)
 
@@ -96,7 +96,7 @@ def test_setup_party_writes_policies_allow_list_and_settings(site: Path, tmp_pat
     assert main(["setup-party", str(site), *words, *policies]) == 0
     assert (site / "local" / "authorization.json").exists()
     assert "dsfedmed." in _resources(site)["class_allow_list"]
-    assert load_site_config(site / "local", "x").memory_gib == 8
+    assert load_party_config(site / "local", "x").memory_gib == 8
     assert "preflight-check" in capsys.readouterr().out
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.federated.deployment.command import DeploymentError, NVFlareCommand
-from dsfedmed.federated.deployment.parties import kill_party, party_processes, start_party, stop_party
+from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
+from dsfedmed.flare.deployment.parties import kill_party, party_processes, start_party, stop_party
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -21,7 +21,7 @@ SLEEP = "import time; time.sleep(60)"
 def running(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen]]:
     """Stand-ins for a party's worker, job and itself, and for the same of a kit whose name begins alike."""
     kit, other = str(tmp_path / "site_a"), str(tmp_path / "site_ab")
-    marks = {"worker": "dsfedmed.federated.worker", "job": "client.worker_process", "party": "client.client_train"}
+    marks = {"worker": "dsfedmed.federated.site.worker", "job": "client.worker_process", "party": "client.client_train"}
     words = {name: [mark, kit] for name, mark in marks.items()}
     words |= {"other": ["client.client_train", other], "editor": ["notes.txt", f"{kit}/local"]}
     started = {name: subprocess.Popen([sys.executable, "-S", "-c", SLEEP, *rest]) for name, rest in words.items()}

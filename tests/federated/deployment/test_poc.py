@@ -28,7 +28,7 @@ def fetched(hospitals: Hospitals) -> Path:
 
 
 def test_every_party_is_a_process_of_its_own_with_the_run_complete(hospitals: Hospitals, fetched: Path) -> None:
-    from dsfedmed.federated.deployment.parties import party_processes
+    from dsfedmed.flare.deployment.parties import party_processes
 
     parties = [party_processes(hospitals.poc.kit(name), "party") for name in ("server", *HOSPITALS)]
     assert [len(processes) for processes in parties] == [1, 1, 1]

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from dsfedmed.cli.main import main
-from dsfedmed.data.demo import make_demo_sites
-from dsfedmed.federated.deployment.command import DeploymentError, NVFlareCommand
-from dsfedmed.federated.deployment.federation import Federation
-from dsfedmed.federated.deployment.parties import kill_party, start_party
-from dsfedmed.federated.deployment.provisioned import on_this_machine, participants, provision, read_project
-from dsfedmed.federated.recipe import export_job
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
+from dsfedmed.flare.deployment.federation import Federation
+from dsfedmed.flare.deployment.parties import kill_party, start_party
+from dsfedmed.flare.deployment.provisioned import on_this_machine, participants, provision, read_project
+from dsfedmed.flare.recipe import export_job
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT
 from tests.federated.deployment.conftest import free_port, smoke

@@ -16,9 +16,9 @@ import yaml
 from nvflare.app_opt.job_launcher.study_runtime import load_study_runtime_file
 
 from dsfedmed.cli.main import main
-from dsfedmed.federated.deployment.command import NVFlareCommand
-from dsfedmed.federated.deployment.provisioned import provision
-from dsfedmed.federated.site_config import load_site_config
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.flare.deployment.command import NVFlareCommand
+from dsfedmed.flare.deployment.provisioned import provision
 from tests.federated.conftest import ROOT
 
 FILES = ROOT / "poc" / "scale_out"
@@ -98,7 +98,7 @@ def test_a_prepared_kit_is_set_up_like_any_other(prepared: Prepared, runtime: st
     paths = ["--data", "/data/default/images", "--output", "/data/default/output/{run}", "--bundles",
              "/opt/dsfedmed/bundles", "--device", "cuda"]  # fmt: skip
     assert main(["setup-party", str(kit), *paths]) == 0
-    config = load_site_config(kit / "local", "hospital_a", "run-1")
+    config = load_party_config(kit / "local", "hospital_a", "run-1")
     assert str(config.output) == "/data/default/output/run-1"
     resources = json.loads((kit / "local" / "resources.json").read_text())
     assert "dsfedmed." in resources["class_allow_list"]

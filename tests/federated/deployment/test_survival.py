@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from dsfedmed.federated.deployment.parties import kill_party, party_processes, start_party
+from dsfedmed.flare.deployment.parties import kill_party, party_processes, start_party
 from dsfedmed.settings import Settings
 from tests.federated.conftest import stage_tensors
 from tests.federated.deployment.conftest import Hospitals, smoke, wait_until
@@ -18,12 +18,12 @@ from tests.federated.deployment.conftest import Hospitals, smoke, wait_until
 pytestmark = pytest.mark.deployment
 
 PATIENT_S = 240
-WAITS = {"after_enough_s": 4, "after_absence_s": 2}
+WAITS = {"straggler_grace_s": 4, "returning_grace_s": 2}
 
 
 def _alone(seed: int) -> Settings:
     """A run that one hospital can carry on, slow enough to be disturbed."""
-    return smoke(seed=seed, min_sites=1, rounds=8, waits=WAITS, light={"epochs_per_round": 8})
+    return smoke(seed=seed, min_sites=1, rounds=8, timeouts=WAITS, light={"epochs_per_round": 8})
 
 
 def _events(hospitals: Hospitals, settings: Settings, site: str) -> list[str]:

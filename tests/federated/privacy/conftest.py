@@ -15,7 +15,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from dsfedmed.federated.messages import Message, from_model, register_tensors, to_shareable
+from dsfedmed.federated.wire.message import Message, from_model, register_tensors, to_shareable
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.privacy.egress_guard import EgressGuard, looks_like_images
-from dsfedmed.federated.privacy.outgoing import SENDS
-from dsfedmed.federated.site_tasks import TASKS
+from dsfedmed.federated.site.tasks import TASKS
+from dsfedmed.flare.privacy.egress_guard import EgressGuard, looks_like_images
+from dsfedmed.flare.privacy.outgoing import SENDS
 from dsfedmed.generator.packing import pack_label_maps
-from dsfedmed.networks.bundle import BundleDefinition
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT
@@ -62,7 +62,7 @@ def test_a_kind_the_site_did_not_name_stays(hospital: Hospital, task: str, kind:
 
 
 def test_an_error_leaves_whatever_is_allowed_but_carries_no_tensor(hospital: Hospital) -> None:
-    guard, error = EgressGuard(allow=[]), {"error": {"where": "a", "reason": "b", "mend": "c"}}
+    guard, error = EgressGuard(allow=[]), {"error": {"where": "a", "reason": "b", "fix": "c"}}
     told = reply(error)
     assert guard.process(told, hospital.at("dsf_train")) is told
     smuggled = reply(error, {"x": torch.rand(3)})

@@ -12,9 +12,9 @@ import torch
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import clip_to_norm, global_norm
-from dsfedmed.federated.messages import Message
-from dsfedmed.federated.privacy.gaussian import GaussianMechanism
-from dsfedmed.federated.privacy.stated import stated
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare.privacy.gaussian import GaussianMechanism
+from dsfedmed.flare.privacy.statement import stated
 from tests.federated.privacy.conftest import Hospital, content, reason, reply, update
 
 

@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from dsfedmed.reporting.methods import ONLY_OF, display_name
-from dsfedmed.reporting.page import cost, figures_of_merit, images, overview, progress
+from dsfedmed.reporting.page import cost, images, overview, progress, result_tables
 from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, text, tree
 from dsfedmed.reporting.record import Record
 
@@ -17,8 +17,8 @@ def page(record: Record, results: dict[str, Any]) -> str:
     """Return the report as one self-contained HTML text: no script, nothing from elsewhere."""
     sections = (
         overview.what_ran(record, results),
-        figures_of_merit.main_table(results),
-        figures_of_merit.comparisons(results),
+        result_tables.main_table(results),
+        result_tables.comparisons(results),
         progress.curves(record),
         images.overlays(record),
         *((images.synthetic(record), progress.learnability(record)) if ONLY_OF["synthetic"] == record.method else ()),

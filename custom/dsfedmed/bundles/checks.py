@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bundle folder must fulfil, committed or released; every check is a function that returns its complaints.
+
+What MONAI's own commands ask (metadata schema, network input and output, workflow properties) and what they leave
+out: that train and inference build one network, that the output has the stated size, that the metadata fit the
+configuration, that weights belong to the network, and that nothing in the folder is code.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import torch
+from monai.bundle import ConfigParser
+from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
+from monai.utils import BundleProperty, BundlePropertyConfig
+
+from dsfedmed.bundles.definition import CONFIGS, BundleDefinition, read_config
+from dsfedmed.bundles.rules import check_document
+from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.networks.checkpoints import load_weights
+
+TRAIN, INFERENCE, EVALUATE, METADATA = CONFIGS
+FILES = ("LICENSE", *CONFIGS, "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
+WEIGHTS = "models/model.pt"
+SETTINGS = ("network_def", "image_size", "in_channels", "num_classes", "nested", "inferer")
+CARD = ("# Model overview", "## Data", "## Training configuration", "### Input", "### Output", "## Performance",
+        "## MONAI Bundle Commands", "# References", "# License")  # fmt: skip
+WORKFLOWS: dict[str, tuple[list[str], Any]] = {
+    "train": ([TRAIN], TrainProperties),
+    "evaluate": ([TRAIN, EVALUATE], TrainProperties),
+    "inference": ([INFERENCE], InferProperties),
+}
+FOR_TRAINING = ("metadata fits the configuration", "one network")
+"""Checks that a bundle without train.json (one that only samples, such as the generator's) has nothing to show for."""
+ABSOLUTE = re.compile(r'"/(?!/)\w|[A-Za-z]:\\\\|/home/|/Users/|/root/')
+CODE = (".py", ".pyc", ".so", ".sh")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's name and its complaints; no complaint means passed."""
+
+    name: str
+    complaints: tuple[str, ...]
+
+
+def schema_path() -> Path:
+    """Return the metadata schema's file, which ``monai.bundle verify_metadata --filepath`` takes as well."""
+    return Path(str(importlib.resources.files("dsfedmed.bundles") / "metadata.schema.json"))
+
+
+def check_bundle(folder: Path | str, *, weights: bool = False) -> list[CheckResult]:
+    """Run every check on a bundle folder.
+
+    Args:
+        folder: the bundle.
+        weights: complain when ``models/model.pt`` is missing (a release, or a bundle to serve).
+
+    Returns:
+        One entry per check, in order. Where files are missing or unreadable the checks behind them are left out.
+    """
+    root = Path(folder)
+    results = [CheckResult("layout", tuple(_layout(root)))]
+    if results[0].complaints:
+        return results
+    sampling = not (root / TRAIN).is_file()
+    checks: dict[str, Callable[[Path], Iterator[str]]] = {
+        "rules": _rules,
+        "metadata": _metadata,
+        "metadata fits the configuration": _metadata_fits,
+        "one network": _one_network,
+        "properties": _properties,
+        "input and output": _input_output,
+        "model card": _card,
+    }
+    for name in FOR_TRAINING if sampling else ():
+        del checks[name]
+    for name, check in checks.items():
+        results.append(CheckResult(name, _complaints(check, root)))
+    if weights or (root / WEIGHTS).is_file():
+        results.append(CheckResult("weights", _complaints(_weights, root)))
+    return results
+
+
+def require_bundle(folder: Path | str, *, weights: bool = False) -> None:
+    """Raise unless every check passes.
+
+    Raises:
+        ConfigError: naming the bundle, the first check that failed and its complaint.
+    """
+    for result in check_bundle(folder, weights=weights):
+        if result.complaints:
+            more = f" (and {len(result.complaints) - 1} more)" if len(result.complaints) > 1 else ""
+            reason = f"{result.name}: {result.complaints[0]}{more}"
+            raise ConfigError(folder, reason, "`dsfedmed check-bundle` lists all of it.")
+
+
+def _complaints(check: Callable[[Path], Iterator[str]], root: Path) -> tuple[str, ...]:
+    try:
+        return tuple(check(root))
+    except DSFedMedError as error:
+        return (str(error),)
+
+
+def _layout(root: Path) -> Iterator[str]:
+    if not root.is_dir():
+        yield f"{root} is no folder"
+        return
+    sampling = not (root / TRAIN).is_file() and not (root / EVALUATE).is_file()
+    wanted = [name for name in FILES if not (sampling and name in (TRAIN, EVALUATE))]
+    yield from (f"{name} is missing" for name in wanted if not (root / name).is_file())
+    yield from (
+        f"{path.relative_to(root)} is code; a bundle for sites is configuration only"
+        for path in sorted(root.rglob("*"))
+        if path.suffix in CODE
+    )
+
+
+def _rules(root: Path) -> Iterator[str]:
+    for name in (name for name in CONFIGS if (root / name).is_file()):
+        document = read_config(root / name)
+        check_document(document, root / name)
+        if ABSOLUTE.search(json.dumps(document)):
+            yield f"{name} holds an absolute path"
+
+
+def _metadata(root: Path) -> Iterator[str]:
+    metadata = read_config(root / METADATA)
+    schema = json.loads(schema_path().read_text(encoding="utf-8"))
+    for error in jsonschema.Draft201909Validator(schema).iter_errors(metadata):
+        yield f"{'.'.join(str(part) for part in error.absolute_path) or 'top level'}: {error.message}"
+    if metadata.get("version") not in metadata.get("changelog", {}):
+        yield f"version {metadata.get('version')} has no changelog entry"
+
+
+def _metadata_fits(root: Path) -> Iterator[str]:
+    definition = BundleDefinition(root)
+    data_format = read_config(root / METADATA)["network_data_format"]
+    image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
+    classes = definition.num_classes
+    names = {str(k) for k in range(classes + 1)}
+    for what, found, expected in (
+        ("input channels", image["num_channels"], definition.in_channels),
+        ("input channel names", len(image["channel_def"]), definition.in_channels),
+        ("input size", image["spatial_shape"], list(definition.image_size)),
+        ("output channels", pred["num_channels"], classes),
+        ("output size", pred["spatial_shape"], list(definition.image_size)),
+        ("label values", set(pred["channel_def"]), names),
+        ("channel_def of train.json", definition.document.get("channel_def"), pred["channel_def"]),
+    ):
+        if found != expected:
+            yield f"{what}: {found} in the metadata, {expected} in the configuration"
+
+
+def _one_network(root: Path) -> Iterator[str]:
+    train, inference = read_config(root / TRAIN), read_config(root / INFERENCE)
+    yield from (f"{key} differs between train.json and inference.json" for key in SETTINGS
+                if train.get(key) != inference.get(key))  # fmt: skip
+
+
+def _properties(root: Path) -> Iterator[str]:
+    """Complain about required ids of MONAI's workflows; ``check_properties`` itself needs data to start from."""
+    for name, (configs, kind) in WORKFLOWS.items():
+        if not all((root / config).is_file() for config in configs):
+            continue
+        parser = ConfigParser()
+        parser.read_config([str(root / config) for config in configs])
+        parser.read_meta(str(root / METADATA))
+        for key, entry in {**kind, **MetaProperties}.items():
+            if entry[BundleProperty.REQUIRED] and entry[BundlePropertyConfig.ID] not in parser:
+                yield f"{name}: required '{entry[BundlePropertyConfig.ID]}' ({key}) is missing"
+
+
+def _input_output(root: Path) -> Iterator[str]:
+    """Forward shapes: ``verify_net_in_out`` looks at channels and type, this at the size as well.
+
+    Without numbers (meta device) where that can be done: a sampler draws noise, a mixture of experts chooses by them.
+    """
+    data_format = read_config(root / METADATA)["network_data_format"]
+    image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
+    shape = (1, image["num_channels"], *image["spatial_shape"])
+    try:
+        logits = _answer(root, shape, "meta" if (root / TRAIN).is_file() else "cpu")
+    except NotImplementedError:
+        logits = _answer(root, shape, "cpu")
+    expected = (1, pred["num_channels"], *pred["spatial_shape"])
+    if tuple(logits.shape) != expected or str(logits.dtype) != f"torch.{pred['dtype']}":
+        yield f"the network answers {tuple(logits.shape)} {logits.dtype}, the metadata say {expected} {pred['dtype']}"
+
+
+def _answer(root: Path, shape: tuple[int, ...], device: str) -> torch.Tensor:
+    with torch.device(device), torch.no_grad():
+        network: Any = ConfigParser(read_config(root / INFERENCE)).get_parsed_content("network_def")
+        logits: torch.Tensor = network.eval()(torch.zeros(shape))
+    return logits
+
+
+def _card(root: Path) -> Iterator[str]:
+    lines = (root / "docs/README.md").read_text(encoding="utf-8").splitlines()
+    found = [line.strip() for line in lines if line.strip() in CARD]
+    yield from (f"docs/README.md has no section '{heading}'" for heading in CARD if heading not in found)
+    if not set(CARD) - set(found) and found != list(CARD):
+        yield "docs/README.md has its sections in another order than the model zoo"
+
+
+def _weights(root: Path) -> Iterator[str]:
+    parser = ConfigParser(read_config(root / INFERENCE))
+    network: Any = parser.get_parsed_content("network_def")
+    load_weights(network, root / WEIGHTS, root.name)
+    yield from ()

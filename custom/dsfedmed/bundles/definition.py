@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A MONAI bundle as the one definition of a light network: network, loss, optimiser, transforms and inferer.
+
+``BundleDefinition`` reads ``configs/train.json`` of a bundle folder, lays a run's overrides over it and builds single
+parts of it. Sites and server build the same parts from the same files; ``sha256`` says whether they do.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from monai.bundle import ConfigParser
+from torch import nn
+
+from dsfedmed.bundles.rules import check_document
+from dsfedmed.errors import ConfigError, DSFedMedError
+
+TRAIN = "configs/train.json"
+CONFIGS = (TRAIN, "configs/inference.json", "configs/evaluate.json", "configs/metadata.json")
+
+
+class BundleDefinition:
+    """The parts that a bundle folder defines.
+
+    Args:
+        folder: the bundle, with ``configs/train.json``.
+        overrides: values by configuration id ("num_classes", "image_size", "network_def::channels"...); the id must
+            exist in the bundle.
+
+    Raises:
+        ConfigError: no or unreadable configuration, an override of an unknown id, or a target or an expression that
+            ``bundle_rules`` does not allow.
+    """
+
+    def __init__(self, folder: Path | str, overrides: Mapping[str, Any] | None = None) -> None:
+        self.folder = Path(folder)
+        self.overrides = dict(overrides or {})
+        self.document = apply_overrides(read_config(self.folder / TRAIN), self.overrides, self.folder / TRAIN)
+        check_document(self.document, self.folder / TRAIN)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Network size (X, Y), in pixels."""
+        width, height = self._value("image_size")
+        return int(width), int(height)
+
+    @property
+    def in_channels(self) -> int:
+        """Image channels, 1 or 3."""
+        return int(self._value("in_channels"))
+
+    @property
+    def num_classes(self) -> int:
+        """Foreground classes K."""
+        return int(self._value("num_classes"))
+
+    @property
+    def nested(self) -> bool:
+        """Whether a higher label implies the lower ones."""
+        return bool(self._value("nested"))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the configuration files, byte by byte, and of the overrides."""
+        digest = hashlib.sha256()
+        for name in CONFIGS:
+            path = self.folder / name
+            content = path.read_bytes() if path.is_file() else b""
+            digest.update(f"{name}:{len(content)}:".encode() + content)
+        digest.update(json.dumps(self.overrides, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def network(self, seed: int | None = None) -> nn.Module:
+        """Build the network on the CPU: (N, in_channels, S, S) -> logits (N, K, S, S).
+
+        ``seed`` draws its start weights without touching the global generator; None draws from the global one.
+        """
+        if seed is None:
+            return cast(nn.Module, self._build("network_def"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cast(nn.Module, self._build("network_def"))
+
+    def loss(self) -> nn.Module:
+        """Build the supervised loss over (logits, channels), both (N, K, S, S)."""
+        return cast(nn.Module, self._build("loss"))
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Build the optimiser over ``parameters``."""
+        node = {key: value for key, value in self._node("optimizer").items() if key != "params"}
+        factory = self._build("optimizer", {**node, "_mode_": "callable"})
+        return cast(torch.optim.Optimizer, factory(params=list(parameters)))
+
+    def preprocessing(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Build the deterministic transform from paths to image (C, S, S) and label map (1, S, S)."""
+        return cast("Callable[[dict[str, Any]], dict[str, Any]]", self._build("preprocessing"))
+
+    def augmentation(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Build the random transform over "image", "label" and, where present, "soft"."""
+        return cast("Callable[[dict[str, Any]], dict[str, Any]]", self._build("augmentation"))
+
+    def inferer(self) -> Callable[..., torch.Tensor]:
+        """Build the inferer, called with (images, network)."""
+        return cast("Callable[..., torch.Tensor]", self._build("inferer"))
+
+    def _value(self, key: str) -> Any:
+        self._node(key)
+        return self._parser(self.document).get_parsed_content(key)
+
+    def _node(self, key: str) -> Any:
+        if key not in self.document:
+            raise ConfigError(self.folder / TRAIN, f"has no '{key}'", f"Add '{key}' to the bundle.")
+        return self.document[key]
+
+    def _build(self, key: str, node: Any | None = None) -> Any:
+        """Instantiate the component ``key``, from ``node`` where its definition is changed first."""
+        document = {**self.document, key: self._node(key) if node is None else node}
+        try:
+            return self._parser(document).get_parsed_content(key)
+        except Exception as error:  # MONAI wraps whatever a target raises; the innermost cause is the one to read
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            if isinstance(cause, DSFedMedError):
+                raise cause from error
+            raise ConfigError(
+                self.folder / TRAIN, f"'{key}' cannot be built ({cause})", "Correct the bundle or the overrides."
+            ) from error
+
+    @staticmethod
+    def _parser(document: dict[str, Any]) -> ConfigParser:
+        return ConfigParser(copy.deepcopy(document))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read one JSON configuration.
+
+    Raises:
+        ConfigError: missing or no JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(path, f"cannot be read ({error.strerror})", "Point to a MONAI bundle's folder.") from error
+    except ValueError as error:
+        raise ConfigError(path, f"is not JSON ({error})", "Correct the file.") from error
+    if not isinstance(document, dict):
+        raise ConfigError(path, "is no JSON object", "Correct the file.")
+    return document
+
+
+def apply_overrides(document: dict[str, Any], overrides: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """Return a copy of a configuration with the values of existing ids replaced.
+
+    Raises:
+        ConfigError: an id that the configuration does not have.
+    """
+    result: dict[str, Any] = copy.deepcopy(document)
+    for key, value in overrides.items():
+        node: Any = result
+        *parents, last = key.split("::")
+        for name in parents:
+            node = _child(node, name)
+        if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+            node[int(last)] = value
+        elif isinstance(node, dict) and last in node:
+            node[last] = value
+        else:
+            known = ", ".join(k for k in document if not isinstance(document[k], (dict, list)))
+            raise ConfigError(where, f"unknown override '{key}'", f"Simple settings there are {known}.")
+    return result
+
+
+def _child(node: Any, name: str) -> Any:
+    if isinstance(node, dict):
+        return node.get(name)
+    if isinstance(node, list) and name.isdigit() and int(name) < len(node):
+        return node[int(name)]
+    return None

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command of a job folder: simulate the method on site folders, or write its job for NVFlare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsfedmed.data.checks import check_site
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.federated.server.reuse import METHOD, reuse_stages
+from dsfedmed.flare.recipe import WORKFLOWS, export_job
+from dsfedmed.flare.simulation import simulate
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.options import require
+from dsfedmed.settings import Settings, merge, parse_override, read_preset
+
+
+def build_parser(method: str, description: str) -> argparse.ArgumentParser:
+    """Return the command line of a method's job."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sites", type=Path, help="folder with one folder per site")
+    parser.add_argument("--unseen", action="append", default=[], help="site held out until the end (may be repeated)")
+    parser.add_argument("--preset", default="cpu", help="name of a file in presets/, or a path to a YAML file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
+    parser.add_argument("--seed", type=int, help="seed of the run")
+    parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it goes on")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="RUN", help="finished run whose stages to take over where they fit"
+    )
+    parser.add_argument("--teacher", type=Path, help="weights of the teacher (`dsfedmed pretrain-teacher`)")
+    parser.add_argument(
+        "--generator", type=Path, help="Stable Diffusion folder, for `generator_model.base: stable_diffusion`"
+    )
+    parser.add_argument("--light-weights", type=Path, help="start weights of the light network, such as TinySAM's")
+    parser.add_argument("--public", type=Path, help="labelled folder of the server (SAM-Fed)")
+    parser.add_argument("--label-site", help="site whose labels play the public set (SAM-Fed)")
+    parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
+    parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
+    parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
+    return parser
+
+
+def read_settings(args: argparse.Namespace, presets: Path) -> Settings:
+    """Lay the command line over the preset."""
+    path = Path(args.preset) if args.preset.endswith((".yaml", ".yml")) else presets / f"{args.preset}.yaml"
+    values = read_preset(path)
+    for text in args.set:
+        values = merge(values, parse_override(text))
+    values = merge(values, {"preset": path.stem, "unseen": args.unseen})
+    if args.label_site:
+        values = merge(values, {"method": {"label_site": args.label_site}})
+    if args.seed is not None:
+        values["seed"] = args.seed
+    return Settings.from_dict(values, path.name)
+
+
+def planned_settings(method: str, folder: Path, words: Sequence[str]) -> Settings:
+    """Return the settings of a run of ``folder``, ``jobs/METHOD``, with these words on its command line."""
+    return read_settings(build_parser(method, "").parse_args(words), folder / "presets")
+
+
+def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
+    """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
+    if args.sites is None or args.out is None:
+        raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
+    WORKFLOWS[method](settings.to_dict())  # a wrong option of the method is said before any image is read
+    names = site_names(args.sites)
+    refuse_damaged_sites(args.sites, names)
+    layout = SimulatedSites(
+        sites=args.sites,
+        run=args.out,
+        bundles=bundles,
+        teacher=args.teacher,
+        device=args.device,
+        threads=args.threads,
+        server_threads=args.server_threads,
+        generator=args.generator,
+        light_weights=args.light_weights,
+        public=args.sites / args.label_site if args.label_site else args.public,
+    )
+    if args.source is not None:
+        require(method == METHOD, "--from", f"{method} has no stages to take over", "Leave it out")
+        kept = reuse_stages(args.source, args.out, settings, layout)
+        print(f"taken over from {args.source.name}: {', '.join(kept) or 'nothing'}", flush=True)
+    prepare_workspace(args.out / "nvflare" / method, layout)
+    return simulate(settings, names, args.out, method)
+
+
+def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
+    """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here."""
+    found = {name: [f for f in check_site(folder / name) if f.level == "error"] for name in names}
+    lines = [f"{site}: {f.where}: {f.reason}. {f.fix}" for site, findings in found.items() for f in findings]
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+        broken = ", ".join(site for site, findings in found.items() if findings)
+        raise DataError(broken, f"{len(lines)} errors, listed above", "Mend them, then `dsfedmed check-site` again")
+
+
+def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | None = None) -> int:
+    """Run or write the job of a method.
+
+    Args:
+        method: a key of `dsfedmed.flare.recipe.WORKFLOWS`.
+        folder: the job's folder, ``jobs/METHOD``, with ``presets/``; the bundles lie in ``bundles/`` beside ``jobs/``.
+        description: of the command, for its help.
+        argv: the command line; that of the process by default.
+    """
+    args = build_parser(method, description).parse_args(argv)
+    try:
+        settings = read_settings(args, folder / "presets")
+        if args.write_job:
+            print(export_job(settings, args.write_job, gpus=args.gpus, method=method))
+            return 0
+        return simulate_job(args, settings, method, folder.parents[1] / "bundles")
+    except DSFedMedError as error:
+        print(f"job.py: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pFedSAM (arXiv 2509.15638): the whole workflow of the server."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.check_sites import check_sites
+from dsfedmed.federated.server.stages.comparison import ScoredModel, compare, compared_stages
+from dsfedmed.federated.server.stages.evaluation import evaluate
+from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
+from dsfedmed.federated.server.training_run import record_choice, resume_or_start, train_until
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.options import require
+from dsfedmed.settings import Settings
+from dsfedmed.training.personal import PersonalConfig
+
+
+class PFedSam(FederatedWorkflow):
+    """A global low-rank branch of SAM everywhere, and at every site a personal branch with experts that stays there."""
+
+    METHOD = "pfedsam"
+
+    @classmethod
+    def stages(cls, settings: Settings) -> tuple[str, ...]:
+        """Name the stages of a run in order."""
+        wanted = compared_stages(settings.compare)
+        scored = ("evaluate comparison",) if wanted else ()
+        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        warmup, rounds = PersonalConfig.from_dict(self.settings.method).warmup_rounds, self.settings.rounds
+        reason = f"{warmup} of {rounds} rounds, so that no personal branch would ever be trained"
+        require(warmup < rounds, "method.warmup_rounds", reason, "Give fewer than `rounds`")
+
+    def work(self) -> None:
+        """Two branches at every site; the server averages the global ones in product space."""
+        config = PersonalConfig.from_dict(self.settings.method)
+        plan = check_sites(self)
+        if self.settings.compare.centralised:
+            site_folders(self)
+        arm, rounds = global_training(self, config), self.settings.rounds
+        with self.stage("rounds"):
+            state = resume_or_start(self, arm, start_global(self, plan))
+            state = train_until(self, plan, arm, state, lambda now: now.round >= rounds, rounds)
+            record_choice(self, arm.name, state)
+            self.store.put("rounds", {})
+        others = compare(self, plan, state)
+        branches = {
+            "pfedsam": ScoredModel(state.best, "personal"),
+            "pfedsam_global": ScoredModel(state.best, "low_rank"),
+        }
+        evaluate(self, plan, branches, others)
+        release_global(self, plan, state.best)

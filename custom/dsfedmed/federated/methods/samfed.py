@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed (arXiv 2511.14302): the whole workflow of the server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
+from dsfedmed.federated.server.stages.check_sites import check_sites
+from dsfedmed.federated.server.stages.comparison import ScoredModel
+from dsfedmed.federated.server.stages.evaluation import evaluate
+from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.public_set import (
+    PublicSet,
+    labels_only,
+    publish,
+    rounds_with_teacher,
+    start_global,
+    teacher_kind,
+    tune_teacher,
+    validate_weights,
+)
+from dsfedmed.federated.server.stages.release import release
+from dsfedmed.federated.server.training_run import (
+    TrainingSpec,
+    TrainingState,
+    end_with_average,
+    record_choice,
+    report,
+    resume_or_start,
+    train_round,
+    validate_training,
+)
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.settings import Settings
+from dsfedmed.training.samfed import SamFedConfig
+
+NEEDED = ("training", "test")
+
+
+class SamFed(FederatedWorkflow):
+    """Labels at the server only, unlabelled images at the sites, and SAM as the teacher of every pixel."""
+
+    METHOD = "samfed"
+
+    @classmethod
+    def stages(cls, settings: Settings) -> tuple[str, ...]:
+        """Name the stages of a run in order."""
+        del settings
+        before = ("check sites", "public set", "public start", "tune teacher", "broadcast teacher", "rounds")
+        return (*before, "compare labels only", "evaluate", "evaluate comparison", "release")
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        SamFedConfig.from_dict(self.settings.method)
+
+    def work(self) -> None:
+        """Every stage of the paper, then the network of the public labels alone, then the release."""
+        config = SamFedConfig.from_dict(self.settings.method)
+        plan = check_sites(self, NEEDED)
+        training = unlabelled_sites(self, config.label_site)
+        public = publish(self, plan)
+        start, spent = start_global(self, plan, public, config.public_epochs)
+        teacher = tune_teacher(self, plan, public)
+        own = site_network_specs(plan, config, training)
+        state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
+        alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
+        ours = ScoredModel(state.best, "own" if own else "light", facts={"own": own})
+        others = {"labels_only": ScoredModel(alone), "public_teacher": ScoredModel(teacher, teacher_kind(plan))}
+        evaluate(self, plan, {"samfed": ours}, others)
+        release(self, plan, state.best)
+
+    def _rounds(
+        self, plan: FederationPlan, public: PublicSet, start: Weights, sent: TeacherBroadcast, own: dict[str, Any]
+    ) -> TrainingState:
+        """FedAvg of one network, or fusion of several, under the agreement of SAM and the local network."""
+        config, total = SamFedConfig.from_dict(self.settings.method), self.settings.rounds
+        arm = TrainingSpec(
+            "samfed",
+            task="dsf_agree",
+            extra={"public": public.manifest.to_dict(), "own": own},
+            validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
+            average_from=self.settings.average_from,
+        )
+        with self.stage("rounds"):
+            state = resume_or_start(self, arm, start)
+            fusion = Fusion(self, plan, public, config.condensation_epochs) if own else None
+            since = state.round
+            while state.round < total:
+                heard = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
+                arm = replace(arm, sites=sent.ready(), extra={**arm.extra, "heard": heard})
+                state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
+                report(self, arm, state, total, since)
+            validate_training(self, plan, arm, state)
+            if state.averaged:
+                end_with_average(self, plan, arm, state)
+            elif config.select == "last":
+                state.choose_last()
+            self.store.put("rounds", {})
+            record_choice(self, "samfed", state)
+            if config.teacher_gate:
+                self.record.put(teacher_heard=sum(rounds_with_teacher(self, state)[:total]))
+        return state

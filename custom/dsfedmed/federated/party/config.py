@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a site (or the server) keeps to itself: paths, device, threads. It never travels and no job may set it.
+
+The file ``dsfedmed.yaml`` lies in the ``local`` folder of the NVFlare workspace, beside ``resources.json``.
+``{site}`` in a path stands for the site's NVFlare name, so that one file serves a whole simulation. ``{run}`` stands
+for the run's key (see `dsfedmed.federated.party.run_key`): every configuration has its own folder, and a job that is
+submitted again finds what it left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.options import require
+
+FILE_NAME = "dsfedmed.yaml"
+
+
+@dataclass(frozen=True)
+class PartyConfig:
+    """Settings of one party.
+
+    Attributes:
+        data: the site's folder with ``datalist.json`` (sites only).
+        output: folder for what the site keeps: caches, pictures of its own cases. It outlives jobs, so that a run that
+            is interrupted goes on; the default is a folder of the job itself, which does not.
+        bundles: folder that holds the network bundles.
+        device: torch device of the heavy work.
+        threads: CPU threads of a site's heavy work.
+        workers: processes that augment training images ahead of the light network, worth it beside a GPU; with 0 it is
+            done between two steps. Results do not depend on it.
+        progress_s: least seconds from one word to the server on how far a long task is (steps done of all) to the next;
+            0 for no word (sites only).
+        memory_gib: memory that a site's heavy work may take, in GiB (Linux); without it there is no limit. A task that
+            needs more fails with that reason, and the site goes on.
+        server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
+            the last bit; more are faster and may differ in the last bits of an image or weight.
+        send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
+        require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
+        run: the run folder (server only): record, report, release, stage store.
+        teacher: weights file the teacher starts from (server; at sites for FedMSA, pFedSAM and SAM-Fed, frozen there).
+        light_weights: weights file the light network starts from, in every method that is compared (server only).
+        uploads_on_disk: large tensors that arrive lie on disk until their turn (server only; see
+            `dsfedmed.flare.offload`).
+        public: labelled folder that everyone may see (server only, for SAM-Fed), with a datalist.json like a site's.
+        generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
+    """
+
+    data: Path | None = None
+    output: Path | None = None
+    bundles: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    workers: int = 0
+    progress_s: int = 30
+    memory_gib: float | None = None
+    server_threads: int = 1
+    send_drawn_masks: bool = False
+    require_audit: bool = True
+    run: Path | None = None
+    teacher: Path | None = None
+    light_weights: Path | None = None
+    public: Path | None = None
+    generator: Path | None = None
+    uploads_on_disk: bool = True
+
+    def need(self, name: str) -> Path:
+        """Return the path called ``name``; an absent one is an error that says where to write it."""
+        value = getattr(self, name)
+        if value is None:
+            raise ConfigError(FILE_NAME, f"`{name}` is not set", f"Add `{name}: <path>` to local/{FILE_NAME}")
+        return Path(value)
+
+
+_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "public", "generator"}
+
+
+def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
+    """Read ``dsfedmed.yaml`` from a workspace's ``local`` folder; an absent file means all defaults.
+
+    Args:
+        folder: the folder ``local``.
+        site: what ``{site}`` stands for.
+        run: what ``{run}`` stands for.
+
+    Raises:
+        ConfigError: unreadable YAML, an unknown key or a value of the wrong kind.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return PartyConfig()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(path, f"is not valid YAML ({error})", "Correct the file") from error
+    if not isinstance(content, dict):
+        raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
+    words = {"{site}": site, "{run}": run}
+    return PartyConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
+
+
+def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
+    known = {field.name: field.type for field in fields(PartyConfig)}
+    if key not in known:
+        raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
+    if key in _PATHS:
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
+        for word, meaning in words.items():
+            value = value if value is None else value.replace(word, meaning)
+        return None if value is None else Path(value).expanduser()
+    if key == "memory_gib":
+        is_amount = value is None or (type(value) in (int, float) and value > 0)
+        require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
+        return value
+    switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk"), bool)
+    wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
+    least: int | None = {"threads": 1, "server_threads": 1, "workers": 0, "progress_s": 0}.get(key)
+    too_small = least is not None and isinstance(value, int) and value < least
+    if type(value) is not wanted or too_small:
+        what = wanted.__name__ if least is None else f"whole number from {least}"
+        raise ConfigError(path, f"`{key}` must be a {what}, found {value!r}", "Correct the file")
+    return value

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FedAvg over the sites that answer: w <- w + sum_k (n_k / n) (w_k - w), one reply in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.errors import PayloadError
+from dsfedmed.exchange.compression import add
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.site.uplink import unpack_update
+from dsfedmed.federated.wire.message import Message
+
+
+class Mean(Protocol):
+    """How the sites' differences become one (`WeightedMean`, or `ProductMean` for low-rank updates)."""
+
+    def add(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
+        """Add a site's difference, or refuse it as a whole."""
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the common difference."""
+
+
+def federated_average(
+    run: FederatedWorkflow,
+    task: str,
+    request: Message,
+    weights: Mapping[str, Tensor],
+    counts: Mapping[str, int],
+    facts: tuple[str, ...],
+    mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
+    sites: Sequence[str] | None = None,
+) -> tuple[dict[str, Tensor], dict[str, Message]]:
+    """Send a task to sites (the source sites by default) and add the weighted mean of their differences to ``weights``.
+
+    Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
+    and the round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply
+    must bring, and ``mean_of`` the kind of mean.
+
+    Returns:
+        The new weights, and the replies without their tensors.
+    """
+    mean = mean_of(weights)
+
+    def receive(site: str, reply: Message) -> None:
+        lacking = [name for name in facts if not isinstance(reply.info.get(name), (int, float))]
+        if lacking:
+            raise PayloadError(site, f"sent no {lacking[0]}", "Use the same version of dsfedmed everywhere")
+        mean.add(site, unpack_update(reply, weights, site), counts[site])
+
+    replies = run.ask(task, request, sites=sites, on_reply=receive)
+    return add(weights, mean.result()), replies

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the federation agreed on after the sites reported: channels, classes, and the form of every network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.data.facts import FederationFacts
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.networks.light_weights import load_light_weights
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.seeds import derive_seed
+from dsfedmed.settings import Settings
+from dsfedmed.store.files import file_sha256
+
+
+@dataclass(frozen=True)
+class FederationPlan:
+    """The run's networks and the facts every request carries.
+
+    Attributes:
+        settings: the run's settings.
+        facts: what the sites agree on.
+        counts: training images of each source site; the weights n_k of FedAvg, so no site can claim another.
+        light_bundle: the bundle of the light network with the run's sizes laid over it.
+        generator: the generator at the run's sizes.
+        light_weights: weights file the light network starts from; None for a random start.
+        teacher: weights file of the teacher; None for a random start.
+    """
+
+    settings: Settings
+    facts: FederationFacts
+    counts: dict[str, int]
+    light_bundle: BundleDefinition
+    generator: GeneratorConfig
+    light_weights: Path | None = None
+    teacher: Path | None = None
+
+    @property
+    def light_spec(self) -> dict[str, Any]:
+        """The light network as requests name it."""
+        bundle = self.light_bundle
+        return {"bundle": bundle.folder.name, "overrides": bundle.overrides, "sha256": bundle.sha256}
+
+    def spec_of(self, bundle: str) -> dict[str, Any]:
+        """Return another light bundle as requests name it, at the run's sizes, without the run's own overrides.
+
+        Raises:
+            ConfigError: there is no such bundle.
+        """
+        run = self.settings.light_values
+        own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
+        found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
+        return {"bundle": bundle, "overrides": own, "sha256": found.sha256}
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What every request says."""
+        return {
+            "seed": self.settings.seed,
+            "light": self.light_spec,
+            "num_classes": self.facts.num_classes,
+            "nested": self.facts.nested,
+            "precision": self.settings.light.precision,
+            "autocast": self.settings.light.autocast,
+            "method": self.settings.method,
+        }
+
+    @property
+    def teacher_spec(self) -> dict[str, Any]:
+        """The teacher as requests name it (only for its comparison at the sites)."""
+        return {
+            "variant": self.settings.teacher_variant,
+            "image_size": self.settings.teacher_size,
+            "num_classes": self.facts.num_classes,
+        }
+
+    @cached_property
+    def teacher_init(self) -> dict[str, Any]:
+        """The frozen part that every site holds (the hash of its file, or a seed), and the form of low-rank updates."""
+        sha256 = file_sha256(self.teacher) if self.teacher else None
+        asked = self.settings.teacher
+        low_rank = {"rank": asked.lora_rank, "alpha": asked.lora_alpha, "layers": list(asked.lora_layers)}
+        return {"sha256": sha256, "seed": derive_seed(self.settings.seed, "teacher"), "low_rank": low_rank}
+
+    def light_network(self) -> nn.Module:
+        """Build the light network with the run's start weights: the same for every method that is compared.
+
+        Raises:
+            CheckpointError: there is no such weights file, or it belongs to another network.
+        """
+        return self.start_light()[0]
+
+    def start_light(self) -> tuple[nn.Module, str]:
+        """Return ``light_network`` and in words where its weights come from, for the record."""
+        network = self.light_bundle.network(seed=derive_seed(self.settings.seed, "light"))
+        if self.light_weights is None:
+            return network, "random start: no `light_weights` file is set for the server"
+        return network, load_light_weights(network, self.light_weights).summary()
+
+    def teacher_network(self) -> PromptlessSam:
+        """Build the teacher with the run's random start weights."""
+        return build_promptless_sam(**self.teacher_spec, seed=derive_seed(self.settings.seed, "teacher"))
+
+
+def make_plan(
+    settings: Settings, config: PartyConfig, facts: FederationFacts, counts: dict[str, int]
+) -> FederationPlan:
+    """Lay the federation's sizes over the bundle and the generator.
+
+    Raises:
+        ConfigError: the bundle is not there, or a setting of it or of the generator is unknown or impossible.
+    """
+    size = settings.image_size
+    names = {str(index): name for index, name in enumerate(facts.label_names)}
+    overrides = {
+        "image_size": [size, size],
+        "in_channels": facts.channels,
+        "num_classes": facts.num_classes,
+        "nested": facts.nested,
+        "channel_def": names,
+        **settings.light_values,
+    }
+    folder: Path = config.need("bundles") / settings.light.bundle
+    for key in settings.light_overrides:
+        if "/" in key and not (folder.parent / key.rpartition("/")[0]).is_dir():
+            raise ConfigError(f"light_overrides.{key}", "names no light bundle", f"Look into {folder.parent}")
+    model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
+    generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
+    return FederationPlan(
+        settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights, config.teacher
+    )

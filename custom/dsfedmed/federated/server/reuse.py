@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new simulated run takes over what the stages of another one made, as far as the settings that differ leave it.
+
+So that another schedule can be tried without fitting the generators again. What is taken over is to the last bit what
+the new run would make itself: every draw has a seed of its own (see tests/federated/test_takeover.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsfedmed.errors import ConfigError, StoreError
+from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
+from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
+from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, STORED, reusable_stages
+from dsfedmed.federated.server.stages.check_sites import TEACHER_START
+from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
+from dsfedmed.federated.site.tasks.synthetic import AUDITS, SET_FOLDER
+from dsfedmed.flare.workspace import SimulatedSites
+from dsfedmed.settings import Settings
+from dsfedmed.store.files import file_sha256, read_json, write_json
+
+METHOD = "dsfedmed"
+
+
+def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedSites) -> tuple[str, ...]:
+    """Copy to the run folder ``out`` what it can use of the run in ``source``; return the names of the stages.
+
+    Does nothing where a run has begun in ``out``: that one goes on with its own.
+
+    Raises:
+        ConfigError: ``source`` holds no complete run of DSFedMed, or one of other sites or other start weights.
+        StoreError: a file of it cannot be read or copied.
+    """
+    if (out / "store" / "config.json").exists():
+        return ()
+    _require_fit(source, layout)
+    config = read_json(source / "store" / "config.json")["config"]
+    changed = _other_teacher_weights(source, layout)
+    usable = reusable_stages(Settings.from_dict(config["settings"]), settings, changed)
+    kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
+    try:
+        for stage in kept:
+            _copy_entries(source / "store", out / "store", stage, TEACHER_START if changed else "")
+        _copy_set(source, out, config["sites"], kept)
+    except OSError as error:
+        fix = "Free space or fix that run, and start the same command again"
+        raise StoreError(source, f"cannot be taken over ({error})", fix) from error
+    write_json(out / RECORD, _record_of(read_json(source / RECORD), kept))
+    return kept
+
+
+def _require_fit(source: Path, layout: SimulatedSites) -> None:
+    """See that ``source`` is a run of DSFedMed on the same sites, begun with the same generator and light network."""
+    record = read_json(source / RECORD) if (source / RECORD).exists() else {}
+    site_config = source / "nvflare" / METHOD / "local" / SITE_CONFIG
+    whole = (source / "store").is_dir() and site_config.is_file()
+    if record.get("method") != METHOD or record["verdict"] != "complete" or not whole:
+        raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
+    there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
+    here = {"data": f"{layout.sites.resolve()}/{{site}}"}
+    for name in ("generator", "light_weights"):
+        path: Path | None = getattr(layout, name)
+        here[name] = "none" if path is None else str(path.resolve())
+    for name, value in here.items():
+        if there.get(name, "none") != value:
+            reason = f"is a run with another '{name}' ({there.get(name, 'none')}, not {value})"
+            raise ConfigError(source, reason, "Give a run of the same sites and weights, or leave --from out")
+
+
+def _other_teacher_weights(source: Path, layout: SimulatedSites) -> bool:
+    given = layout.teacher is not None and layout.teacher.is_file()
+    here = file_sha256(layout.teacher) if given and layout.teacher else None
+    return bool(read_json(source / "store" / f"{TEACHER_START}.json")["info"]["sha256"] != here)
+
+
+def _copy_entries(source: Path, target: Path, stage: str, left_out: str) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for pattern in STORED[stage]:
+        for path in sorted(source.glob(f"{pattern}.json")):
+            file = read_json(path)["file"]
+            if path.stem != left_out:
+                for name in (file, path.name) if file else (path.name,):
+                    shutil.copy2(source / name, target / name)
+
+
+def _copy_set(source: Path, out: Path, sites: list[str], kept: tuple[str, ...]) -> None:
+    """Copy the synthetic set, and what the sites hold and said of it."""
+    folders = [SYNTHETIC] if "synthesise" in kept else []
+    if "audit" in kept:
+        folders += [f"sites/{site}/{folder}" for site in sites for folder in (SET_FOLDER, AUDITS)]
+    for folder in folders:
+        shutil.copytree(source / folder, out / folder, dirs_exist_ok=True)
+
+
+def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, Any]:
+    """Return the beginning of the new run's record: times, bytes and events of the stages, and what was chosen."""
+    names = {*kept, EQUAL_STEPS} if FEDAVG in kept else set(kept)
+    methods = {stage.removeprefix("compare ") for stage in kept} | ({"fedavg_equal_steps"} if FEDAVG in kept else set())
+    by_method = ("curves", "selected", "budgets")
+    return {
+        **{part: {key: value for key, value in record[part].items() if key in methods} for part in by_method},
+        "stages": [entry for entry in record["stages"] if entry["name"] in names],
+        "events": [entry for entry in record["events"] if entry["stage"] in names],
+        "bytes": {"entries": [entry for entry in record["bytes"]["entries"] if entry["stage"] in names]},
+        "taken_over": {"run": record["name"], "stages": list(kept)},
+    }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which stages of DSFedMed a changed setting leaves as they are, and what each of them keeps in the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.federated.server.stages.check_sites import LIGHT_START, TEACHER_START
+from dsfedmed.federated.server.stages.head_start import STAGE as HEAD_START
+from dsfedmed.options import dotted
+from dsfedmed.settings import Settings
+
+CHAIN = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher", HEAD_START)
+"""Stages of which each needs all before it."""
+FEDAVG, FEDPROX, LOCAL, CENTRALISED = "compare fedavg", "compare fedprox", "compare local", "compare centralised"
+EQUAL_STEPS = "compare equal steps"
+STORED = {
+    "fit base": ("fit base", "base-*", LIGHT_START, TEACHER_START),
+    "fit branches": ("fit branches", "branch-*", "masks-*"),
+    "synthesise": ("synthesise",),
+    "audit": ("audit",),
+    "adapt teacher": ("adapt teacher",),
+    HEAD_START: (HEAD_START,),
+    FEDAVG: (FEDAVG, EQUAL_STEPS, "arm-fedavg"),
+    FEDPROX: (FEDPROX, "arm-fedprox"),
+    LOCAL: (LOCAL,),
+    CENTRALISED: (CENTRALISED,),
+}
+"""What lies in the store of each stage that can be taken over; rounds and everything scored are always done anew."""
+INVALIDATES: dict[str, tuple[str, ...]] = {
+    "preset": (),
+    "generator.base_rounds": ("fit base",),
+    "generator.base_steps": ("fit base",),
+    "generator.branch_steps": ("fit branches",),
+    "synthetic.per_site": ("fit branches",),
+    "synthetic.shard_size": ("synthesise",),
+    "synthetic.audit_quantile": ("audit",),
+    "synthetic.max_veto_share": ("audit",),
+    "teacher": ("adapt teacher",),
+    "teacher_variant": ("adapt teacher",),
+    "teacher_image_size": ("adapt teacher",),
+    "distillation": (),
+    "server_distillation": (HEAD_START,),
+    "schedule.site_supervised_weight": (HEAD_START,),
+    "schedule.site_kl_weight": (HEAD_START,),
+    "schedule.soft_label_ensemble": (HEAD_START,),
+    "schedule.head_start_learning_rate": (HEAD_START,),
+    "schedule.head_start_steps": (HEAD_START, FEDAVG),
+    "schedule.average_rounds": (),
+    "schedule": (FEDAVG,),
+    "rounds": (FEDAVG, FEDPROX, LOCAL, CENTRALISED),
+    "compare.fedprox_mu": (FEDPROX,),
+    "compare.equal_steps": (FEDAVG,),
+    "compare": (),
+    "legacy_eval": (),
+    "timeouts": (),
+}
+"""What a setting, or a section of settings, changes first; the longest name counts. A setting that is not here changes
+everything. The schedule is here because FedAvg at equal steps takes as many steps as it asks for."""
+
+
+def reusable_stages(before: Settings, now: Settings, other_teacher_weights: bool = False) -> tuple[str, ...]:
+    """Return the stages whose results stand under the settings ``now`` if they were made under ``before``."""
+    old, new = _values(before), _values(now)
+    touched = {"adapt teacher"} if other_teacher_weights else set()
+    for key in old.keys() | new.keys():
+        if old.get(key) != new.get(key):
+            touched |= set(_touched_by(key))
+    first = min((CHAIN.index(stage) for stage in touched if stage in CHAIN), default=len(CHAIN))
+    return tuple(stage for stage in STORED if stage not in touched and stage not in CHAIN[first:])
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """Return all settings by dotted key; what is laid over the light network as it holds for its bundle."""
+    return dict(dotted({**settings.to_dict(), "light_overrides": settings.light_values}))
+
+
+def _touched_by(key: str) -> tuple[str, ...]:
+    parts = key.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((INVALIDATES[name] for name in names if name in INVALIDATES), tuple(STORED))

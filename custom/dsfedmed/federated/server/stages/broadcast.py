@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed's stage "broadcast teacher": teacher and public set go out once, and every site labels its own images."""
+
+from __future__ import annotations
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.exchange.compression import pack
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.public_set import FOLDER, PublicSet, teacher_kind
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.store.stage_store import StageResult
+
+
+def unlabelled_sites(run: FederatedWorkflow, label_site: str) -> list[str]:
+    """Return the sites that train: all source sites but the one whose labels play the public set.
+
+    Raises:
+        ConfigError: there is no such site, or no other one.
+    """
+    if label_site and label_site not in run.sources:
+        known = ", ".join(run.sources)
+        raise ConfigError("method.label_site", f"{label_site!r} is no source site", f"Choose one of {known}")
+    training = [site for site in run.sources if site != label_site]
+    if len(training) < run.settings.min_sites:
+        reason = f"{len(training)} sites are left without labels, and min_sites is {run.settings.min_sites}"
+        raise ConfigError("method.label_site", reason, "Add sites, or lower min_sites")
+    return training
+
+
+class TeacherBroadcast:
+    """The one broadcast of teacher and public set, and who has labelled its images with them.
+
+    Args:
+        run: the workflow.
+        plan: the networks.
+        public: the public set.
+        teacher: what was tuned of the teacher.
+        sites: the sites that train.
+    """
+
+    def __init__(
+        self, run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, teacher: Weights, sites: list[str]
+    ) -> None:
+        self._flow, self._plan, self._public, self._teacher, self._sites = run, plan, public, teacher, sites
+        self._done: set[str] = set(run.once("broadcast teacher", self._first).info["sites"])
+
+    def ready(self) -> tuple[str, ...]:
+        """Return the sites that have labelled their images; those that missed it are asked again first."""
+        missed = [site for site in self._sites if site not in self._done]
+        if missed:
+            self._done |= self._ask(missed, 0).keys()
+        return tuple(site for site in self._sites if site in self._done)
+
+    def _first(self) -> StageResult:
+        return StageResult({"sites": self._ask(self._sites, None)}, {})
+
+    def _ask(self, sites: list[str], at_least: int | None) -> dict[str, float]:
+        """Send both to sites; return SAM's mean confidence at those that answered."""
+        plan = self._plan
+        with self._flow.offered(self._flow.folder / FOLDER, self._public.manifest) as offer:
+            kind = teacher_kind(plan)
+            init = plan.teacher_init if kind == "low_rank" else None
+            info = {**plan.common, "files": offer, "kind": kind, "teacher": plan.teacher_spec, "teacher_init": init}
+            message = Message(info, pack(self._teacher, "fp16"))
+            replies = self._flow.ask("dsf_label", message, sites=sites, at_least=at_least)
+        return {site: float(reply.info["confidence"]) for site, reply in replies.items()}

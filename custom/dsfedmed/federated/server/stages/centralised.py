@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The upper bound "centralised": one light network trained on all source sites' images in one place.
+
+Possible in simulation only, where the server's machine holds every site's folder. At real sites the server has no data
+path, and asking for this method stops the run before anything is trained.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from dsfedmed.data.arrays import SiteArrays, load_part
+from dsfedmed.data.datalist import SiteDatalist, load_datalist
+from dsfedmed.errors import ConfigError
+from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.server_training import train_at_server
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.store.stage_store import StageResult
+
+
+def site_folders(run: FederatedWorkflow) -> dict[str, SiteDatalist]:
+    """Return every source site's datalist, read from the server's machine.
+
+    Raises:
+        ConfigError: the sites' folders are not here.
+    """
+    found = {}
+    for site in run.sources:
+        folder = load_party_config(run.local_folder, site).data
+        if folder is None or not folder.is_dir():
+            reason = f"the images of {site} are not on the server's machine, and never should be"
+            raise ConfigError("compare.centralised", reason, "Use it in simulation only, or leave it out")
+        found[site] = load_datalist(folder)
+    return found
+
+
+def centralised(run: FederatedWorkflow, plan: FederationPlan) -> StageResult:
+    """Train on the union for as many passes as the federation makes; the best epoch by mean validation Dice is kept.
+
+    Steps are those of FedAvg at equal rounds, give or take the sites' last batches; Adam's state is one and goes on.
+    """
+    lists, settings = site_folders(run), run.settings
+    preprocessing = plan.light_bundle.preprocessing()
+    training = _joined([load_part(found, "training", preprocessing) for found in lists.values()])
+    held_out = {site: load_part(found, "validation", preprocessing) for site, found in lists.items()}
+    epochs = settings.rounds * settings.light.epochs_per_round
+    validate = partial(_mean_dice, held_out=held_out, plan=plan, device=run.config.device)
+    found = train_at_server(run, plan, "centralised", training.images, training.labels, validate, epochs)
+    found.record(run, "centralised")
+    return StageResult({"epoch": found.epoch, "steps": found.steps}, found.weights)
+
+
+def _joined(parts: list[SiteArrays]) -> SiteArrays:
+    images = torch.cat([part.images for part in parts])
+    labels = torch.cat([part.labels for part in parts])
+    return SiteArrays(images, labels, tuple(case for part in parts for case in part.cases))
+
+
+def _mean_dice(network: nn.Module, held_out: dict[str, SiteArrays], plan: FederationPlan, device: str) -> float:
+    batch = 2 * plan.settings.light.batch_size
+    scores = [
+        quick_dice(network, part, plan.facts.num_classes, plan.facts.nested, batch, device)
+        for part in held_out.values()
+    ]
+    return sum(scores) / len(scores)

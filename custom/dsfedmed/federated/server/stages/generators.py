@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages "fit base" and "fit branches": the generator of every hospital, from private pairs that stay there.
+
+A branch, and the masks to sample it with, go to the store as they arrive: memory never holds those of two hospitals,
+and a run that is killed asks only the hospitals that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from dsfedmed.errors import PayloadError
+from dsfedmed.exchange.compression import pack, unpack
+from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.federated.party.generator_base import generator_base_sha256, shapes_only
+from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.generator.branch import branch_state, build_branch
+from dsfedmed.generator.diffusion import build_base
+from dsfedmed.generator.packing import unpack_label_maps
+from dsfedmed.seeds import derive_seed
+from dsfedmed.settings import Settings
+from dsfedmed.store.stage_store import StageResult, StageStore
+
+Weights = dict[str, Tensor]
+
+
+def trains_base(settings: Settings) -> bool:
+    """Tell whether the sites train the frozen part themselves, or each has it as a Stable Diffusion folder."""
+    return bool(settings.generator_model.get("base", "embedded") == "embedded")
+
+
+def frozen_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
+    """Return the weights of the common base that travel with the requests: none where every party has its folder."""
+    return fit_base(run, plan) if plan.generator.is_embedded else {}
+
+
+def fit_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
+    """Train the diffusion base together by FedAvg, then freeze it. It sees images of all sites, masks of none."""
+    schedule = run.settings.generator
+    with run.stage("fit base"):
+        if run.store.has("fit base"):
+            return run.store.get("fit base").tensors
+        weights, start = _latest_base(run, plan)
+        for number in range(start + 1, schedule.base_rounds + 1):
+            info = {
+                **plan.common,
+                "generator": plan.generator.to_dict(),
+                "round": number,
+                "steps": schedule.base_steps,
+                "first_step": (number - 1) * schedule.base_steps,
+                "total_steps": schedule.base_rounds * schedule.base_steps,
+            }
+            request = Message(info, pack(weights, plan.settings.light.precision))
+            weights, replies = federated_average(run, "dsf_base", request, weights, plan.counts, ("loss",))
+            run.store.put(f"base-{number:04d}", {}, weights)
+            run.store.drop(f"base-{number - 1:04d}")
+            loss = sum(reply.info["loss"] for reply in replies.values()) / len(replies)
+            run.track("generator/base_loss", loss, number)
+            run.progress.step(number, schedule.base_rounds, f"loss {loss:.4f}", start)
+        run.store.put("fit base", {"rounds": schedule.base_rounds}, weights)
+        run.store.drop(f"base-{schedule.base_rounds:04d}")
+        return weights
+
+
+def fit_branches(run: FederatedWorkflow, plan: FederationPlan, base: Weights) -> list[str]:
+    """Let every site fit its branch; it leaves once, and with it masks to sample from.
+
+    Returns:
+        The sites whose branch and masks lie in the store (`stored_branch`, `stored_masks`), in the order of the sites
+        and not of arrival, for the set and all that follows it must repeat. A site that failed is left out of the
+        synthetic set; it still takes part in everything that follows.
+    """
+
+    def make() -> StageResult:
+        _ask(run, "branch", run.sources, partial(_collect_branches, run, plan, base))
+        senders = [site for site in run.sources if run.store.has(_entry("branch", site))]
+        _ask(run, "masks", senders, partial(_collect_masks, run, plan))
+        both = [site for site in senders if run.store.has(_entry("masks", site))]
+        kinds = {site: run.store.get(_entry("masks", site)).info["kind"] for site in both}
+        return StageResult({"sites": both, "masks": kinds}, {})
+
+    result = run.once("fit branches", make)
+    run.record.put(masks=result.info["masks"])
+    sites: list[str] = result.info["sites"]
+    return sites
+
+
+def stored_branch(store: StageStore, site: str) -> Weights:
+    """Return what the site trained of its branch, float32, for `dsfedmed.generator.branch.load_branch_state`."""
+    return unpack(store.get(_entry("branch", site)).tensors)
+
+
+def stored_masks(store: StageStore, site: str) -> Tensor:
+    """Return the site's label maps, uint8 (N, 1, S, S)."""
+    return store.get(_entry("masks", site)).tensors["masks"]
+
+
+def _entry(what: str, site: str) -> str:
+    return f"{what}-{site}"
+
+
+def _ask(run: FederatedWorkflow, what: str, sites: list[str], collect: Callable[[list[str], int], None]) -> None:
+    """Ask the sites whose answer is not in the store yet; those that are count among ``min_sites``."""
+    missing = [site for site in sites if not run.store.has(_entry(what, site))]
+    if missing:
+        needed = run.settings.min_sites - (len(sites) - len(missing))
+        collect(missing, max(needed, 0))
+
+
+def _collect_branches(
+    run: FederatedWorkflow, plan: FederationPlan, base: Weights, sites: list[str], needed: int
+) -> None:
+    specs = specs_of(branch_state(build_branch(shapes_only(plan.generator, run.config), plan.generator)))
+
+    def keep(site: str, reply: Message) -> None:
+        loss = float(reply.info["loss"])
+        run.store.put(_entry("branch", site), {"loss": loss}, check_tensors(reply.tensors, specs, site))
+        run.progress.say(f"{site} sent its branch, loss {loss:.4f}, {reply.info['seconds']:.0f} s")
+
+    info = {
+        **plan.common,
+        "generator": plan.generator.to_dict(),
+        "generator_base": generator_base_sha256(plan.generator, run.config, run.folder),
+        "steps": run.settings.generator.branch_steps,
+    }
+    request = Message(info, pack(base, run.settings.light.precision))
+    run.ask("dsf_branch", request, sites=sites, on_reply=keep, at_least=needed)
+
+
+def _collect_masks(run: FederatedWorkflow, plan: FederationPlan, sites: list[str], needed: int) -> None:
+    wanted = run.settings.synthetic.per_site
+
+    def keep(site: str, reply: Message) -> None:
+        label_maps = unpack_label_maps(reply.tensors, plan.facts.num_classes, run.settings.image_size, site)
+        if len(label_maps) > wanted:
+            raise PayloadError(site, "sent more masks than asked for", "Use the same version of dsfedmed everywhere")
+        run.store.put(_entry("masks", site), {"kind": str(reply.info["kind"])}, {"masks": label_maps})
+
+    run.ask("dsf_masks", Message({**plan.common, "count": wanted}), sites=sites, on_reply=keep, at_least=needed)
+
+
+def _latest_base(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Weights, int]:
+    for number in range(run.settings.generator.base_rounds, 0, -1):
+        if run.store.has(f"base-{number:04d}"):
+            return run.store.get(f"base-{number:04d}").tensors, number
+    return build_base(plan.generator, derive_seed(run.settings.seed, "base")).state_dict(), 0

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pFedSAM's global branch at the server: where it starts, how it is averaged, and how it is released."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dsfedmed.algorithms.product_mean import ProductMean
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.release import release_bundle
+from dsfedmed.federated.server.stages.teacher import start_teacher
+from dsfedmed.federated.server.training_run import TrainingSpec
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.federated.site.tasks.personal_release import BUNDLE
+from dsfedmed.networks.lora import merge_lora
+from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.training.personal import PersonalConfig
+
+
+def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingSpec:
+    """Return the arm of the global branch; what the mean of a round loses at rank r is tracked."""
+
+    def cut(share: float) -> None:
+        run.track("pfedsam/cut_by_rank", share, len(run.record.data["curves"].get("pfedsam", [])) + 1)
+
+    mean_of = partial(ProductMean, on_cut=cut)
+    return TrainingSpec("pfedsam", "low_rank", config.learning_rate, task="dsf_personal", mean_of=mean_of)
+
+
+def start_global(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
+    """Return what travels of the teacher with low-rank updates: those, the decoder, and the code of positions."""
+    return copied_tensors(_global_network(run, plan))
+
+
+def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weights) -> None:
+    """Write the global branch, its updates merged into SAM's weights, as a bundle for sites that took no part.
+
+    A personal branch stays at its site, as a bundle in ``personal/release`` of the site's own folder.
+    """
+    network = _global_network(run, plan)
+    network.load_state_dict(weights, strict=False)
+    size = plan.settings.teacher_size
+    overrides = {
+        "image_size": [size, size],
+        "variant": plan.settings.teacher_variant,
+        "in_channels": plan.facts.channels,
+        "num_classes": plan.facts.num_classes,
+        "nested": plan.facts.nested,
+    }
+    bundle = BundleDefinition(run.config.need("bundles") / BUNDLE, overrides)
+    release_bundle(run, plan, bundle, dict(merge_lora(network).state_dict()), "pfedsam_global")
+
+
+def _global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
+    return with_low_rank(start_teacher(run, plan)[0], plan.teacher_init)

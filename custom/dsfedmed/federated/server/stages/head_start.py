@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage "head start": the server's teacher and the sealed set teach the light network before the first round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.synthetic_set import SealedSet
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.site.tasks.networks import copied_tensors
+from dsfedmed.seeds import derive_seed
+from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.head_start import train_on_synthetic
+from dsfedmed.training.light import SyntheticSource
+from dsfedmed.training.soft_labels import teacher_soft_labels
+
+STAGE = "head start"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The light network before the first round, and the gradient steps the server has spent on it."""
+
+    weights: Weights
+    steps: int = 0
+
+
+def head_start(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, teacher: Weights) -> Start:
+    """Train the light network on the whole sealed set, masks and the teacher's soft labels; nothing travels."""
+    steps = run.settings.schedule.head_start_steps
+
+    def make() -> StageResult:
+        network = plan.light_network().to(run.config.device)
+        bundle, light = plan.light_bundle, run.settings.light
+
+        def report(done: int, total: int, loss: float) -> None:
+            if done % 50 == 0 or done == total:
+                run.progress.step(done, total, f"loss {loss:.4f}")
+
+        seconds = train_on_synthetic(
+            network,
+            bundle.loss(),
+            bundle.optimizer(network.parameters()),
+            _source(run, plan, sealed, teacher),
+            plan.facts.num_classes,
+            plan.facts.nested,
+            bundle.augmentation(),
+            light.batch_size,
+            derive_seed(run.settings.seed, STAGE),
+            steps,
+            run.settings.schedule.head_start_learning_rate,
+            report,
+            light.autocast,
+        )
+        return StageResult({"steps": steps, "seconds": seconds}, copied_tensors(network))
+
+    return Start(run.once(STAGE, make).tensors, steps)
+
+
+def _source(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, weights: Weights) -> SyntheticSource:
+    """Return every kept pair with the adapted teacher's soft labels."""
+    schedule = run.settings.schedule
+    teacher = plan.teacher_network()
+    teacher.load_state_dict(weights)
+    teacher.to(run.config.device)
+    every, size = range(len(sealed.pool)), run.settings.image_size // 2
+    precision = run.settings.server_distillation.autocast
+    levels = teacher_soft_labels(
+        teacher, sealed.pool, every, size, tta=schedule.soft_label_ensemble, precision=precision
+    )
+    images, labels = sealed.pool.images(), sealed.pool.labels()
+    return SyntheticSource(images, labels, levels, schedule.site_supervised_weight, schedule.site_kl_weight)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM-Fed's stages at the server: the public labelled set, and what is trained on it alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from dsfedmed.data.arrays import SiteArrays, load_part
+from dsfedmed.data.datalist import load_datalist
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet, write_shards
+from dsfedmed.errors import DataError
+from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
+from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server
+from dsfedmed.federated.server.training_run import NetworkKind, TrainingState
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.store.stage_store import StageResult
+
+FOLDER = "public"
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """The public set: its training part as sealed shards, which the sites get, and its validation part.
+
+    Attributes:
+        training: the shards at the server.
+        validation: what chooses the round; the sites need no labels for that.
+    """
+
+    training: SyntheticSet
+    validation: SiteArrays
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is announced to the sites."""
+        return self.training.manifest
+
+
+def publish(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
+    """Read the server's public folder, and lay its training part out as shards.
+
+    Raises:
+        ConfigError: the server has no public folder.
+        DataError: it does not go together with what the sites hold, or lacks a part.
+    """
+    found = load_datalist(run.config.need("public"))
+    ours, theirs = (found.num_classes, found.nested), (plan.facts.num_classes, plan.facts.nested)
+    if ours != theirs:
+        raise DataError(found.root, f"has classes and nesting {ours}, the sites {theirs}", "Give labels of their kind")
+    preprocessing = plan.light_bundle.preprocessing()
+
+    def make() -> StageResult:
+        part = load_part(found, "training", preprocessing)
+        images = (part.images * 255).round().to(torch.uint8)
+        manifest = write_shards(
+            run.folder / FOLDER, images, part.labels, ["public"] * len(part), plan.settings.synthetic.shard_size
+        )
+        return StageResult(manifest.to_dict(), {})
+
+    manifest = Manifest.from_dict(run.once("public set", make).info)
+    training = SyntheticSet.open(run.folder / FOLDER, manifest)
+    return PublicSet(training, load_part(found, "validation", preprocessing))
+
+
+def validate_public(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, network: nn.Module) -> float:
+    """Return the mean Dice of a network on the public validation part, 0 to 1."""
+    batch, classes = 2 * plan.settings.light.batch_size, plan.facts.num_classes
+    return quick_dice(network, public.validation, classes, plan.facts.nested, batch, run.config.device)
+
+
+def validate_weights(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, weights: Weights) -> float:
+    """Return `validate_public` of the light network with these weights."""
+    network = plan.light_network()
+    network.load_state_dict(weights, strict=False)
+    return validate_public(run, plan, public, network.to(run.config.device))
+
+
+def train_on_public(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, name: str, epochs: int) -> Trained:
+    """Train the light network on the public labels alone, see `train_at_server`."""
+    images, labels = public.training.images(), public.training.labels()
+    validate = partial(validate_public, run, plan, public)
+    return train_at_server(run, plan, name, images, labels, validate, epochs)
+
+
+def start_global(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, epochs: int) -> tuple[Weights, int]:
+    """Train the global model M_G on the public set; return its weights and the gradient steps it took."""
+
+    def make() -> StageResult:
+        found = train_on_public(run, plan, public, "public start", epochs)
+        info = {"epoch": found.epoch, "steps": found.steps, "validation_dice": found.dice}
+        return StageResult(info, found.weights)
+
+    result = run.once("public start", make)
+    return result.tensors, int(result.info["steps"])
+
+
+def labels_only(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, steps: int) -> Weights:
+    """Train the light network on the public labels alone for ``steps`` gradient steps: FedAvg of the one label site."""
+
+    def make() -> StageResult:
+        per_epoch = math.ceil(len(public.training) / plan.settings.light.batch_size)
+        found = train_on_public(run, plan, public, "labels only", math.ceil(steps / per_epoch))
+        found.record(run, "labels_only")
+        return StageResult({"epoch": found.epoch, "steps": found.steps}, found.weights)
+
+    return run.once("compare labels only", make, "comparison").tensors
+
+
+def teacher_kind(plan: FederationPlan) -> NetworkKind:
+    """Return what travels of the tuned teacher: low-rank updates and decoder (``tune: lora``), or all of it."""
+    return "low_rank" if plan.settings.teacher.tune == "lora" else "teacher"
+
+
+def rounds_with_teacher(run: FederatedWorkflow, state: TrainingState) -> list[bool]:
+    """Return for each round so far, and for the one that comes next, whether SAM is heard (``teacher_gate``).
+
+    It is if it is at least as good on the public validation part as the global network was when last validated: a
+    round's weights are validated as the next round sends them, so that rounds 1 and 2 go by the start, and round r by
+    round r - 2. Behind "public start" and "tune teacher".
+    """
+    teacher, start = (run.store.get(name).info["validation_dice"] for name in ("tune teacher", "public start"))
+    known = [entry["validation"]["public"] for entry in state.curve if entry["validation"]]
+    return [teacher >= dice for dice in (start, start, *known)][: state.round + 1]
+
+
+def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet) -> Weights:
+    """Tune SAM on the public set; return what travels of it.
+
+    The paper tunes by LoRA (``teacher.tune: lora``). Deviation at small scale: a foundation of a few million numbers is
+    no SAM, and low-rank updates of it learn too little, so the small presets tune it in full.
+    """
+
+    def make() -> StageResult:
+        teacher, origin = start_teacher(run, plan)
+        run.progress.say(origin)
+        config = plan.settings.teacher
+        if teacher_kind(plan) == "low_rank":
+            # "full" means all that may learn, and this freezes the rest.
+            teacher, config = with_low_rank(teacher, plan.teacher_init), replace(config, tune="full")
+        tune_at_server(run, plan, teacher, public.training, config, "tune teacher")
+        dice = validate_public(run, plan, public, teacher)
+        return StageResult({"teacher_weights": origin, "validation_dice": dice}, copied_tensors(teacher))
+
+    result = run.once("tune teacher", make)
+    run.record.put(teacher=result.info)
+    return result.tensors

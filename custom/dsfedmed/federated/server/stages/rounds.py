@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage "rounds": FedAvg of the light network, with mutual distillation as the schedule says. The round of DSFedMed."""
+
+from __future__ import annotations
+
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.distillation import Distillation
+from dsfedmed.federated.server.stages.generators import Weights
+from dsfedmed.federated.server.stages.head_start import Start
+from dsfedmed.federated.server.stages.synthetic_set import SealedSet
+from dsfedmed.federated.server.training_run import (
+    TrainingSpec,
+    TrainingState,
+    checkpoint,
+    end_with_average,
+    record_choice,
+    report,
+    resume_or_start,
+    train_round,
+    validate_training,
+)
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.site.tasks.networks import copied_tensors
+from dsfedmed.settings import ScheduleSettings, Settings
+
+NAME = "dsfedmed"
+
+
+def light_training(settings: Settings) -> TrainingSpec:
+    """The light network's arm; with ``average_rounds`` the last of all rounds count in a mean."""
+    return TrainingSpec(NAME, average_from=settings.average_from)
+
+
+def start_weights(plan: FederationPlan) -> Weights:
+    """The light network's weights before the first round: the same for every method that is compared."""
+    return copied_tensors(plan.light_network())
+
+
+def distil_due(schedule: ScheduleSettings, done: int) -> bool:
+    """Tell whether an interleaved distillation comes after ``done`` rounds."""
+    beyond = done - schedule.warmup_rounds
+    return schedule.order == "interleaved" and beyond >= 0 and beyond % schedule.interval_rounds == 0
+
+
+def distilled_rounds(
+    run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, teacher: Weights, start: Start
+) -> tuple[TrainingState, Weights]:
+    """All rounds of DSFedMed from ``start``; every step of the light network counts, wherever it takes it.
+
+    Returns:
+        The arm with its best weights by source-site validation, and the teacher's weights after distillation.
+    """
+    schedule, total, arm = run.settings.schedule, run.settings.rounds, light_training(run.settings)
+    with run.stage("rounds"):
+        state = resume_or_start(run, arm, start.weights, start.steps)
+        distillation = Distillation(run, plan, sealed, teacher)
+        since = state.round
+        while state.round < total:
+            if distil_due(schedule, state.round):
+                state.weights = distillation.distil(state.round, state.weights, schedule.epochs)
+                state.steps += distillation.steps
+            state = train_round(run, plan, arm, state, distillation.send_soft_labels())
+            report(run, arm, state, total, since)
+        validate_training(run, plan, arm, state)
+        if state.averaged and state.round == total:
+            end_with_average(run, plan, arm, state)
+        if schedule.order == "paper":
+            _distil_at_the_end(run, plan, arm, distillation, state)
+        run.store.put("rounds", {})
+        record_choice(run, NAME, state)
+        return state, distillation.teacher
+
+
+def _distil_at_the_end(
+    run: FederatedWorkflow, plan: FederationPlan, arm: TrainingSpec, distillation: Distillation, state: TrainingState
+) -> None:
+    """The paper's order: the source sites validate every epoch of the server's distillation, the best is kept."""
+    last = run.settings.rounds
+    for number in range(max(state.round, last) + 1, last + run.settings.schedule.epochs + 1):
+        state.weights = distillation.distil(number, state.weights, 1)
+        state.round, state.steps = number, state.steps + distillation.steps
+        if state.curve[-1]["round"] != number:
+            state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
+        dice = validate_training(run, plan, arm, state)
+        done = number - last
+        run.progress.step(done, run.settings.schedule.epochs, f"distilled on the server, validation Dice {dice:.3f}")
+    checkpoint(run, arm, state)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages "synthesise" and "audit": the synthetic set, streamed to the sites, checked by them and sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from torch import Tensor
+
+from dsfedmed.data.labels import to_channels
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
+from dsfedmed.devices import on_device, release_memory
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.federated.party.generator_base import load_generator_base
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.generators import Weights, stored_branch, stored_masks
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.generator.base import GeneratorBase
+from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.quality import usable
+from dsfedmed.generator.sample import sample
+from dsfedmed.reporting.pictures import contact_sheet
+from dsfedmed.seeds import derive_seed
+from dsfedmed.store.stage_store import StageResult
+
+FOLDER = "synthetic"
+SHEET_PAIRS = 24
+
+
+@dataclass(frozen=True)
+class SealedSet:
+    """The synthetic set after the audit: what is in it is fixed by ``sha256``.
+
+    Attributes:
+        pool: the candidates that were kept.
+        kept: their indices.
+        sha256: of manifest and kept indices.
+        auditors: the sites that audited it; None for all.
+        decliners: sites that audited it late and vetoed something it holds.
+    """
+
+    pool: SyntheticSet
+    kept: list[int]
+    sha256: str
+    auditors: frozenset[str] | None = None
+    decliners: frozenset[str] = frozenset()
+
+
+def synthesise(run: FederatedWorkflow, plan: FederationPlan, base: Weights, sites: list[str]) -> Manifest:
+    """Generate images for the masks of every site's branch, D~ = U_k {(g(m; branch_k), m)}, and write the shards.
+
+    One network takes the branches in turn and shards are written as they fill, so memory does not grow with the sites.
+    """
+
+    def make() -> StageResult:
+        parts = _parts(run, plan, base, sites)
+        manifest = write_parts(run.folder / FOLDER, parts, run.settings.synthetic.shard_size)
+        release_memory()
+        return StageResult(manifest.to_dict(), {})
+
+    return Manifest.from_dict(run.once("synthesise", make).info)
+
+
+def _parts(run: FederatedWorkflow, plan: FederationPlan, base: Weights, sites: list[str]) -> Iterator[Part]:
+    """Yield images, label maps and origin site by site."""
+    generator_base = load_generator_base(plan.generator, run.config, base)
+    branch = on_device(build_branch(generator_base, plan.generator), run.config.device)
+    for number, site in enumerate(sites, start=1):
+        load_branch_state(branch, stored_branch(run.store, site), site)
+        label_maps = stored_masks(run.store, site)
+        made = _generate(run, plan, generator_base, branch, label_maps, site)
+        good = usable(made)
+        run.progress.step(number, len(sites), f"{site}: {int(good.sum())} of {len(made)} usable")
+        yield made[good], label_maps[good], [site] * int(good.sum())
+
+
+def audit(run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest) -> SealedSet:
+    """Stream the set to the source sites; each vetoes what is too close to its own training images; then seal it."""
+
+    def make() -> StageResult:
+        replies = _ask_for_verdicts(run, plan, manifest, run.sources, run.settings.min_sites)
+        vetoes = {site: _vetoed(site, reply, manifest) for site, reply in replies.items()}
+        _refuse_copies(run, manifest, vetoes)
+        vetoed = set().union(*vetoes.values())
+        kept = [index for index in range(manifest.count) if index not in vetoed]
+        results = {s: _result(reply, len(vetoes[s]), manifest.count) for s, reply in replies.items()}
+        return StageResult({"kept": kept, "sites": results}, {})
+
+    result = run.once("audit", make).info
+    kept: list[int] = result["kept"]
+    pool = SyntheticSet.open(run.folder / FOLDER, manifest, kept)
+    run.record.put(audit=result["sites"], synthetic=_inspect(run, manifest, pool))
+    seal = hashlib.sha256(f"{manifest.sha256}:{kept}".encode()).hexdigest()
+    return SealedSet(pool, kept, seal, frozenset(result["sites"]))
+
+
+def late_audit(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, sites: list[str]) -> SealedSet:
+    """Let sites that missed the audit do it now; the set stays as it was sealed.
+
+    A site that vetoes something the sealed set holds is recorded, and will not take the set; the others join.
+
+    Returns:
+        The set with the sites that audited it by now, and those that declined it.
+    """
+    manifest = sealed.pool.manifest
+    replies = _ask_for_verdicts(run, plan, manifest, sites, 0)
+    declined = set()
+    for site, reply in replies.items():
+        against = _vetoed(site, reply, manifest) & set(sealed.kept)
+        if against:
+            text = f"too late to take out {len(against)} synthetic images; it trains without the set"
+            run.record.event("vetoed", text, run.ledger.stage, None, site)
+            declined.add(site)
+    joined = (sealed.auditors or frozenset()) | (replies.keys() - declined)
+    return replace(sealed, auditors=joined, decliners=sealed.decliners | declined)
+
+
+def _ask_for_verdicts(
+    run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest, sites: list[str], needed: int
+) -> dict[str, Message]:
+    with run.offered(run.folder / FOLDER, manifest) as offer:
+        info = {**plan.common, "files": offer, "quantile": run.settings.synthetic.audit_quantile}
+        return run.ask("dsf_audit", Message(info), sites=sites, at_least=needed)
+
+
+def _generate(
+    run: FederatedWorkflow,
+    plan: FederationPlan,
+    generator_base: GeneratorBase,
+    branch: ControlNetModel,
+    label_maps: Tensor,
+    site: str,
+) -> Tensor:
+    channels = to_channels(label_maps, plan.facts.num_classes, plan.facts.nested)
+    seed = derive_seed(run.settings.seed, site, "synthesise")
+
+    def report(done: int) -> None:
+        run.progress.site("server", f"{site}: {done} of {len(label_maps)} images")
+
+    return sample(generator_base, branch, channels, plan.generator, seed, on_batch=report)
+
+
+def _vetoed(site: str, reply: Message, manifest: Manifest) -> set[int]:
+    vetoed, distances = reply.tensors.get("vetoed"), reply.tensors.get("distances")
+    fix = "Use the same version of dsfedmed everywhere"
+    if vetoed is None or distances is None or tuple(distances.shape) != (manifest.count,):
+        raise PayloadError(site, "sent no verdict on the synthetic set", fix)
+    indices = {int(index) for index in vetoed.tolist()}
+    if any(not 0 <= index < manifest.count for index in indices) or not bool(torch.isfinite(distances).all()):
+        raise PayloadError(site, "sent a verdict that does not fit the synthetic set", fix)
+    return indices
+
+
+def _refuse_copies(run: FederatedWorkflow, manifest: Manifest, vetoes: dict[str, set[int]]) -> None:
+    limit = run.settings.synthetic.max_veto_share
+    for site, vetoed in vetoes.items():
+        own = {index for index, origin in enumerate(manifest.origin) if origin == site}
+        share = len(vetoed & own) / max(len(own), 1)
+        if vetoed:
+            run.record.event("vetoed", f"{len(vetoed)} of {manifest.count} synthetic images", "audit", None, site)
+        if share > limit:
+            fix = "Train its branch for fewer steps, or add training images"
+            raise DSFedMedError(site, f"{share:.0%} of its branch's images are too close to its training images", fix)
+
+
+def _result(reply: Message, vetoed: int, candidates: int) -> dict[str, Any]:
+    counts, edges = torch.histogram(reply.tensors["distances"].double(), bins=20)
+    return {
+        "candidates": candidates,
+        "vetoed": vetoed,
+        "threshold": float(reply.info["threshold"]),
+        "distances": {"edges": edges.tolist(), "counts": [int(count) for count in counts]},
+    }
+
+
+def _inspect(run: FederatedWorkflow, manifest: Manifest, pool: SyntheticSet) -> dict[str, Any]:
+    """Draw a contact sheet per site of what was kept."""
+    sheets: dict[str, str] = {}
+    for site in sorted(set(pool.origin)):
+        indices = [i for i, origin in enumerate(pool.origin) if origin == site][:SHEET_PAIRS]
+        images = (pool.images(indices) * 255).round().to(torch.uint8)
+        sheets[site] = f"{FOLDER}/{site}.png"
+        contact_sheet(images, pool.labels(indices), run.folder / sheets[site])
+    return {"count": manifest.count, "kept": len(pool), "bytes": manifest.bytes, "sheets": sheets}

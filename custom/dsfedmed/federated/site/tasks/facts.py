@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task ``dsf_facts``: counts, label values, image kinds and versions; no names, paths or pixels."""
+
+from __future__ import annotations
+
+from dsfedmed.data.facts import site_facts
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.wire.message import Message
+
+
+def facts(site: SiteContext, _: Message) -> Message:
+    """Report what the server must know to agree on channels and classes."""
+    return Message({"facts": site_facts(site.datalist).to_dict()})

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task ``dsf_audit``: verify the synthetic set that was pulled, and veto what is too close to own training images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.data.synthetic import SyntheticSet
+from dsfedmed.errors import PayloadError
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.generator.audit import audit as copy_check
+from dsfedmed.store.files import read_json, write_json
+
+SET_FOLDER = "synthetic"
+AUDITS = "audits"
+
+
+def open_set(site: SiteContext, manifest: dict[str, object], kept: list[int] | None) -> SyntheticSet:
+    """Open the site's copy of the set; every shard is verified against the manifest."""
+    return SyntheticSet.open(site.folder / SET_FOLDER, Manifest.from_dict(manifest), kept)
+
+
+def require_own_audit(site: SiteContext, manifest: dict[str, object], kept: list[int]) -> None:
+    """Refuse a synthetic set that this site has not audited, or that still holds what it vetoed.
+
+    Does nothing where the site switched the rule off (``require_audit``).
+
+    Raises:
+        PayloadError: the set must not be used here.
+    """
+    if not site.config.require_audit:
+        return
+    file = _verdict_file(site, manifest)
+    if not file.exists():
+        reason = "it takes no synthetic set that it has not audited (the site's rule `require_audit`)"
+        raise PayloadError(site.name, reason, "Let it take part in the audit, or leave it out of distillation at sites")
+    against = sorted(set(read_json(file)["vetoed"]) & set(kept))
+    if against:
+        reason = f"the synthetic set still holds {len(against)} images that it vetoed"
+        raise PayloadError(site.name, reason, "Take out what the sites vetoed")
+
+
+def audit(site: SiteContext, request: Message) -> Message:
+    """Compare the whole set with the site's own images; only indices and distances leave."""
+    info = request.info
+    pool = open_set(site, info["files"]["manifest"], None)
+    training = site.arrays("training", info["light"]).images
+    held_out = site.arrays("validation", info["light"]).images
+    result = copy_check(pool.images(), training, held_out, info["quantile"], site.name)
+    vetoed = result.vetoed.tolist()
+    write_json(_verdict_file(site, info["files"]["manifest"]), {"vetoed": vetoed, "quantile": info["quantile"]})
+    answer = {"threshold": result.threshold}
+    return Message(answer, {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances})
+
+
+def _verdict_file(site: SiteContext, manifest: dict[str, object]) -> Path:
+    return site.folder / AUDITS / f"{Manifest.from_dict(manifest).sha256[:16]}.json"

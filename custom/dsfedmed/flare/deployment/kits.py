@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Startup kits: the folder ``local`` of a party says what may run there and where its data lie."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.config import FILE_NAME
+from dsfedmed.flare.workspace import PACKAGE_PREFIX
+from dsfedmed.store.files import write_json, write_text
+
+RESOURCES = "resources.json"
+HEARTBEAT_TIMEOUT_S = 180
+
+
+def is_server_kit(kit: Path) -> bool:
+    """Tell a server's startup kit from a site's.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    startup = kit / "startup"
+    if (startup / "fed_server.json").exists():
+        return True
+    if (startup / "fed_client.json").exists():
+        return False
+    raise ConfigError(kit, "is no startup kit of a server or site", "Give the folder that NVFlare's provisioning made")
+
+
+def allow_package(kit: Path, storage: Path | None = None) -> None:
+    """Let jobs name the classes of the installed package, and keep NVFlare's own storage in a place of its own.
+
+    Nothing else is added to the kit's list of allowed classes, and code inside jobs stays forbidden where the kit's
+    ``authorization.json`` says so.
+
+    Args:
+        kit: a server's or site's startup kit.
+        storage: the server's folder for jobs and snapshots; two servers on one machine must not share
+            ``/tmp/nvflare``, which is NVFlare's default and does not outlive a reboot.
+
+    Raises:
+        ConfigError: the kit holds no resources file.
+    """
+    local = kit / "local"
+    source = local / RESOURCES if (local / RESOURCES).exists() else local / f"{RESOURCES}.default"
+    if not source.exists():
+        raise ConfigError(local, f"holds no {RESOURCES}", "Give the folder of a startup kit")
+    content: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    allowed = content.setdefault("class_allow_list", [])
+    if PACKAGE_PREFIX not in allowed:
+        allowed.append(PACKAGE_PREFIX)
+    for server in content.get("servers", []):
+        server["heart_beat_timeout"] = HEARTBEAT_TIMEOUT_S
+    if storage is not None:
+        _move_storage(content, storage)
+    write_json(local / RESOURCES, content)
+
+
+def configure_party(kit: Path, values: Mapping[str, Any]) -> None:
+    """Write the party's ``dsfedmed.yaml``; paths in ``values`` are written absolute."""
+    ready = {key: _plain(value) for key, value in values.items() if value is not None}
+    write_text(kit / "local" / FILE_NAME, yaml.safe_dump(ready, sort_keys=False))
+
+
+def copy_policies(source: Path, kit: Path) -> None:
+    """Lay a site's own policy files (``authorization.json``, ``privacy.json`` and others) over the kit's ``local``."""
+    shutil.copytree(source, kit / "local", dirs_exist_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    return str(value.expanduser().resolve()) if isinstance(value, Path) else value
+
+
+def _move_storage(content: dict[str, Any], storage: Path) -> None:
+    """Set the two folders of a server's resources file."""
+    snapshots = content["snapshot_persistor"]["args"]["storage"]["args"]
+    snapshots["root_dir"] = str(storage / "snapshots")
+    for component in content["components"]:
+        if component["id"] == "job_manager":
+            component["args"]["uri_root"] = str(storage / "jobs")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Provisioned federations: one startup kit for every participant of a ``project.yml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.flare.deployment.command import NVFlareCommand
+
+PROVISION_S = 120
+
+
+def read_project(path: Path) -> dict[str, Any]:
+    """Read a project file.
+
+    Raises:
+        ConfigError: it cannot be read, or names no participants.
+    """
+    try:
+        project = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(path, f"cannot be read ({error})", "Give NVFlare's project.yml") from error
+    if not isinstance(project, dict) or not isinstance(project.get("participants"), list):
+        raise ConfigError(path, "names no participants", "Give NVFlare's project.yml")
+    return project
+
+
+def participants(project: dict[str, Any], kind: str) -> list[str]:
+    """Return the names of the participants of a kind: server, client or admin."""
+    return [str(entry["name"]) for entry in project["participants"] if entry["type"] == kind]
+
+
+def on_this_machine(project: dict[str, Any], port: int) -> dict[str, Any]:
+    """Return the project with its server on localhost at ``port``: the same participants, roles and certificates."""
+    moved = [
+        {**entry, "default_host": "localhost", "fed_learn_port": port} if entry["type"] == "server" else dict(entry)
+        for entry in project["participants"]
+    ]
+    return {**project, "participants": moved}
+
+
+def provision(project: Path, workspace: Path, command: NVFlareCommand) -> Path:
+    """Make the startup kits; return the folder that holds one folder per participant.
+
+    Raises:
+        DeploymentError: NVFlare refuses the project.
+    """
+    name = str(read_project(project)["name"])
+    command.call("provision", "-p", str(project), "-w", str(workspace), "--force", timeout=PROVISION_S)
+    return sorted((workspace / name).glob("prod_*"))[-1]
