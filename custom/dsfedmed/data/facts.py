@@ -8,7 +8,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
@@ -16,9 +16,14 @@ from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.formats import probe, read_volume, suffix_of
 from dsfedmed.data.reading import observed_values
 from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.ranges import Between, Classes, Length, Pixels
 from dsfedmed.version import VERSION
 
 PACKAGES = ("torch", "monai", "nvflare")
+Part: TypeAlias = Annotated[str, Length(40)]
+Images: TypeAlias = Annotated[int, Between(0, 10**6)]
+"""Images of a part: a hospital that claims more would own every mean."""
+Label: TypeAlias = Annotated[int, Between(0, 65535)]
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,15 @@ class SiteFacts:
     """
 
     channels: int
-    num_classes: int
-    label_names: tuple[str, ...]
+    num_classes: Classes
+    label_names: Annotated[tuple[Part, ...], Length(255)]
     nested: bool
-    label_values: tuple[int, ...]
-    counts: dict[str, int]
-    suffixes: tuple[str, ...]
-    size_min: tuple[int, int]
-    size_max: tuple[int, int]
-    versions: dict[str, str]
+    label_values: Annotated[tuple[Label, ...], Length(65536)]
+    counts: Annotated[dict[Part, Images], Length(8)]
+    suffixes: Annotated[tuple[Part, ...], Length(64)]
+    size_min: tuple[Pixels, Pixels]
+    size_max: tuple[Pixels, Pixels]
+    versions: Annotated[dict[Part, Part], Length(32)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

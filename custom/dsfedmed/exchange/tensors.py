@@ -12,6 +12,9 @@ from torch import Tensor
 
 from dsfedmed.errors import PayloadError
 
+Weights = dict[str, Tensor]
+"""Tensors by name."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:

@@ -49,11 +49,15 @@ def build_personal_sam(
     return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
 
 
-def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:
+def personal_definition(
+    rank: int, alpha: float, layers: Sequence[str], experts: int, top_k: int
+) -> dict[str, Any]:
     """Return the node ``network_def`` of such a network in the bundle of the promptless SAM.
 
     Args:
-        low_rank: rank, alpha and layers of the updates.
+        rank: r of the low-rank updates.
+        alpha: they are scaled by alpha / r.
+        layers: which layers they adapt.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
     """
@@ -62,7 +66,9 @@ def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> d
         "variant": "@variant",
         "image_size": "$@image_size[0]",
         "num_classes": "@num_classes",
-        **low_rank,
+        "rank": rank,
+        "alpha": alpha,
+        "layers": list(layers),
         "experts": experts,
         "top_k": top_k,
         "normalise": False,

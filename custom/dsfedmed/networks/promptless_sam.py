@@ -167,6 +167,10 @@ class PromptlessSam(nn.Module):
         return functional.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
+BUNDLE = "promptless_sam_segmentation"
+"""Folder name of its bundle."""
+
+
 def build_promptless_sam(
     variant: str, image_size: int, num_classes: int, *, normalise: bool = False, seed: int = 0
 ) -> PromptlessSam:

@@ -28,6 +28,17 @@ def file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Return ``folder / name``, which must be a plain file name.
+
+    Raises:
+        StoreError: the name would lead out of the folder.
+    """
+    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise StoreError(folder, f"cannot hold a file called {name[:80]!r}", "Use the same version of dsfedmed everywhere")
+    return folder / name
+
+
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary neighbour of ``path``, flush it to disk, then rename it into place.
 

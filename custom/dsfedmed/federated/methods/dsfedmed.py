@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import site_folders
 from dsfedmed.federated.server.stages.check_sites import check_sites, require_auditors
-from dsfedmed.federated.server.stages.comparison import ScoredModel, compare, compared_stages
+from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.generators import fit_branches, frozen_base, trains_base
 from dsfedmed.federated.server.stages.head_start import STAGE as HEAD_START
 from dsfedmed.federated.server.stages.head_start import Start, head_start
 from dsfedmed.federated.server.stages.release import release
-from dsfedmed.federated.server.stages.rounds import distilled_rounds, start_weights
+from dsfedmed.federated.server.stages.rounds import distilled_rounds
 from dsfedmed.federated.server.stages.synthetic_set import audit, synthesise
 from dsfedmed.federated.server.stages.teacher import adapt_teacher
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -46,7 +47,7 @@ class DSFedMed(FederatedWorkflow):
         sealed = audit(self, plan, manifest)
         adapted = adapt_teacher(self, plan, sealed)
         heads = self.settings.schedule.head_start_steps > 0
-        start = head_start(self, plan, sealed, adapted) if heads else Start(start_weights(plan))
+        start = head_start(self, plan, sealed, adapted) if heads else Start(plan.start_weights())
         ours, distilled = distilled_rounds(self, plan, sealed, adapted, start)
         others = compare(self, plan, ours)
         if self.settings.compare.teacher:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import site_folders
 from dsfedmed.federated.server.stages.check_sites import check_sites
-from dsfedmed.federated.server.stages.comparison import ScoredModel, compare, compared_stages
+from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
 from dsfedmed.federated.server.training_run import record_choice, resume_or_start, train_until
@@ -39,11 +40,11 @@ class PFedSam(FederatedWorkflow):
         plan = check_sites(self)
         if self.settings.compare.centralised:
             site_folders(self)
-        arm, rounds = global_training(self, config), self.settings.rounds
+        spec, rounds = global_training(self, config), self.settings.rounds
         with self.stage("rounds"):
-            state = resume_or_start(self, arm, start_global(self, plan))
-            state = train_until(self, plan, arm, state, lambda now: now.round >= rounds, rounds)
-            record_choice(self, arm.name, state)
+            state = resume_or_start(self, spec, start_global(self, plan))
+            state = train_until(self, plan, spec, state, lambda now: now.round >= rounds, rounds)
+            record_choice(self, spec.name, state)
             self.store.put("rounds", {})
         others = compare(self, plan, state)
         branches = {

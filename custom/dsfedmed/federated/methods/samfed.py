@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
+from dsfedmed.data.manifest import Manifest
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.server.stages.check_sites import check_sites
-from dsfedmed.federated.server.stages.comparison import ScoredModel
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.public_set import (
     PublicSet,
     labels_only,
-    publish,
+    load_public_set,
     rounds_with_teacher,
     start_global,
     teacher_kind,
@@ -26,7 +27,6 @@ from dsfedmed.federated.server.stages.public_set import (
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import (
     TrainingSpec,
-    TrainingState,
     end_with_average,
     record_choice,
     report,
@@ -34,7 +34,11 @@ from dsfedmed.federated.server.training_run import (
     train_round,
     validate_training,
 )
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.requests.semi_supervised import AgreeRequest, FuseRequest
+from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, SoftLabelChoice
+from dsfedmed.federated.wire.tasks import AGREE, FUSE
 from dsfedmed.settings import Settings
 from dsfedmed.training.samfed import SamFedConfig
 
@@ -62,45 +66,68 @@ class SamFed(FederatedWorkflow):
         config = SamFedConfig.from_dict(self.settings.method)
         plan = check_sites(self, NEEDED)
         training = unlabelled_sites(self, config.label_site)
-        public = publish(self, plan)
+        public = load_public_set(self, plan)
         start, spent = start_global(self, plan, public, config.public_epochs)
         teacher = tune_teacher(self, plan, public)
         own = site_network_specs(plan, config, training)
         state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
-        ours = ScoredModel(state.best, "own" if own else "light", facts={"own": own})
+        ours = ScoredModel(state.best, "site_specific" if own else "light", site_networks=own)
         others = {"labels_only": ScoredModel(alone), "public_teacher": ScoredModel(teacher, teacher_kind(plan))}
         evaluate(self, plan, {"samfed": ours}, others)
         release(self, plan, state.best)
 
     def _rounds(
-        self, plan: FederationPlan, public: PublicSet, start: Weights, sent: TeacherBroadcast, own: dict[str, Any]
+        self,
+        plan: FederationPlan,
+        public: PublicSet,
+        start: Weights,
+        sent: TeacherBroadcast,
+        networks: dict[str, BundleSpec],
     ) -> TrainingState:
         """FedAvg of one network, or fusion of several, under the agreement of SAM and the local network."""
         config, total = SamFedConfig.from_dict(self.settings.method), self.settings.rounds
-        arm = TrainingSpec(
+        spec = TrainingSpec(
             "samfed",
-            task="dsf_agree",
-            extra={"public": public.manifest.to_dict(), "own": own},
+            task=FUSE if networks else AGREE,
             validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
             average_from=self.settings.average_from,
         )
         with self.stage("rounds"):
-            state = resume_or_start(self, arm, start)
-            fusion = Fusion(self, plan, public, config.condensation_epochs) if own else None
+            state = resume_or_start(self, spec, start)
+            fusion = Fusion(self, plan, public, config.condensation_epochs) if networks else None
             since = state.round
             while state.round < total:
-                heard = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
-                arm = replace(arm, sites=sent.ready(), extra={**arm.extra, "heard": heard})
-                state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
-                report(self, arm, state, total, since)
-            validate_training(self, plan, arm, state)
+                active = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
+                request = partial(_request, public=public.manifest, config=config, active=active, networks=networks)
+                spec = replace(spec, sites=sent.ready(), request=request)
+                state = fusion.round(spec, state) if fusion else train_round(self, plan, spec, state)
+                report(self, spec, state, total, since)
+            validate_training(self, plan, spec, state)
             if state.averaged:
-                end_with_average(self, plan, arm, state)
+                end_with_average(self, plan, spec, state)
             elif config.select == "last":
                 state.choose_last()
             self.store.put("rounds", {})
             record_choice(self, "samfed", state)
             if config.teacher_gate:
-                self.record.put(teacher_heard=sum(rounds_with_teacher(self, state)[:total]))
+                self.record.put(rounds_with_teacher=sum(rounds_with_teacher(self, state)[:total]))
         return state
+
+
+def _request(
+    plan: FederationPlan,
+    spec: TrainingSpec,
+    facts: RoundFacts,
+    synthetic: SoftLabelChoice | None,
+    *,
+    public: Manifest,
+    config: SamFedConfig,
+    active: bool,
+    networks: dict[str, BundleSpec],
+) -> AgreeRequest | FuseRequest:
+    """Return a round's request: of one network for all sites, or of each site's own."""
+    del spec, synthetic
+    if networks:
+        return FuseRequest(plan.common, facts, public, config, active, networks)
+    return AgreeRequest(plan.common, facts, public, config, active)

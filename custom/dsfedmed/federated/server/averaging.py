@@ -9,11 +9,12 @@ from typing import Protocol
 from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
-from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import add
+from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.server.uplink import unpack_update
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.uplink import unpack_update
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope, ReplyT, RequestT
+from dsfedmed.federated.wire.task import Task
 
 
 class Mean(Protocol):
@@ -28,29 +29,27 @@ class Mean(Protocol):
 
 def federated_average(
     run: FederatedWorkflow,
-    task: str,
-    request: Message,
-    weights: Mapping[str, Tensor],
+    task: Task[RequestT, ReplyT],
+    request: Envelope[RequestT],
+    weights: Weights,
     counts: Mapping[str, int],
-    facts: tuple[str, ...],
+    check: Callable[[str, ReplyT], None],
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
     sites: Sequence[str] | None = None,
-) -> tuple[dict[str, Tensor], dict[str, Message]]:
+) -> tuple[Weights, dict[str, Envelope[ReplyT]]]:
     """Send a task to sites (the source sites by default) and add the weighted mean of their differences to ``weights``.
 
     Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
-    and the round goes on without it. ``counts`` are the sites' declared training images, ``facts`` the numbers a reply
-    must bring, and ``mean_of`` the kind of mean.
+    and the round goes on without it. ``counts`` are the sites' declared training images, ``check`` raises for a reply
+    that does not fit what was asked, and ``mean_of`` is the kind of mean.
 
     Returns:
         The new weights, and the replies without their tensors.
     """
     mean = mean_of(weights)
 
-    def receive(site: str, reply: Message) -> None:
-        lacking = [name for name in facts if not isinstance(reply.info.get(name), (int, float))]
-        if lacking:
-            raise PayloadError(site, f"sent no {lacking[0]}", "Use the same version of dsfedmed everywhere")
+    def receive(site: str, reply: Envelope[ReplyT]) -> None:
+        check(site, reply.body)
         mean.add(site, unpack_update(reply, weights, site), counts[site])
 
     replies = run.ask(task, request, sites=sites, on_reply=receive)

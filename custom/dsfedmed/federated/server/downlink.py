@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +18,8 @@ from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.reference import Reference, advance
 from dsfedmed.exchange.updates import EIGHT_BIT
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.reference_weights import FOLDER, REFERENCE, WEIGHTS
+from dsfedmed.federated.wire.reference import FOLDER, WEIGHTS
+from dsfedmed.federated.wire.specs import ReferenceMove
 from dsfedmed.store.files import write_tensors
 
 
@@ -29,12 +29,12 @@ class Broadcast:
 
     Attributes:
         reference: the weights as every site will hold them.
-        info: facts for the request.
+        move: from which weights to which the tensors lead, where they are a difference.
         tensors: tensors for the request.
     """
 
     reference: Reference
-    info: dict[str, Any] = field(default_factory=dict)
+    move: ReferenceMove | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -53,12 +53,13 @@ def broadcast(
     precision = run.settings.light.precision
     if precision != EIGHT_BIT:
         packed = pack(weights, precision)
-        yield Broadcast(Reference(unpack(packed)), {}, {WEIGHTS + name: tensor for name, tensor in packed.items()})
+        yield Broadcast(Reference(unpack(packed)), None, {WEIGHTS + name: tensor for name, tensor in packed.items()})
         return
     moved, encoded = advance(reference, weights)
     path = run.folder / FOLDER / f"{arm}.safetensors"
     # The first reference is one of half-precision numbers and is sent as such.
     write_tensors(path, moved.weights if reference.sha256 else pack(moved.weights, "fp16"))
-    with run.offered_file(path) as offer:
-        named = {"from": reference.sha256, "to": moved.sha256, "layout": encoded.layout if encoded else ""}
-        yield Broadcast(moved, {REFERENCE: {**named, "offer": offer}}, encoded.tensors if encoded else {})
+    with run.transport.offered_file(path) as offer:
+        layout = encoded.layout if encoded else ""
+        move = ReferenceMove(reference.sha256, moved.sha256, layout, offer)
+        yield Broadcast(moved, move, encoded.tensors if encoded else {})

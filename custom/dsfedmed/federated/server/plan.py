@@ -6,17 +6,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import ConfigError
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.wire.specs import BundleSpec, LowRankSpec, RoundFacts, RunFacts, TeacherInit, TeacherSpec
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.light_weights import load_light_weights
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256
@@ -45,13 +47,13 @@ class FederationPlan:
     teacher: Path | None = None
 
     @property
-    def light_spec(self) -> dict[str, Any]:
+    def light_spec(self) -> BundleSpec:
         """The light network as requests name it."""
         bundle = self.light_bundle
-        return {"bundle": bundle.folder.name, "overrides": bundle.overrides, "sha256": bundle.sha256}
+        return BundleSpec(bundle.folder.name, bundle.overrides, bundle.sha256)
 
-    def spec_of(self, bundle: str) -> dict[str, Any]:
-        """Return another light bundle as requests name it, at the run's sizes, without the run's own overrides.
+    def spec_of(self, bundle: str) -> BundleSpec:
+        """Return another light bundle as requests name it, at the run's sizes, without the run's own settings for it.
 
         Raises:
             ConfigError: there is no such bundle.
@@ -59,37 +61,35 @@ class FederationPlan:
         run = self.settings.light_values
         own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
         found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
-        return {"bundle": bundle, "overrides": own, "sha256": found.sha256}
+        return BundleSpec(bundle, own, found.sha256)
 
     @property
-    def common(self) -> dict[str, Any]:
+    def common(self) -> RunFacts:
         """What every request says."""
-        return {
-            "seed": self.settings.seed,
-            "light": self.light_spec,
-            "num_classes": self.facts.num_classes,
-            "nested": self.facts.nested,
-            "precision": self.settings.light.precision,
-            "autocast": self.settings.light.autocast,
-            "method": self.settings.method,
-        }
+        light = self.settings.light
+        facts = self.facts
+        return RunFacts(
+            self.settings.seed, self.light_spec, facts.num_classes, facts.nested, light.precision, light.autocast
+        )
+
+    def round_facts(self, training: str, number: int, epochs: int | None = None) -> RoundFacts:
+        """Return what a request says of round ``number`` of a training run; ``epochs`` default to the settings'."""
+        light = self.settings.light
+        passes = light.epochs_per_round if epochs is None else epochs
+        return RoundFacts(training, number, passes, light.batch_size, light.keep_optimizer)
 
     @property
-    def teacher_spec(self) -> dict[str, Any]:
-        """The teacher as requests name it (only for its comparison at the sites)."""
-        return {
-            "variant": self.settings.teacher_variant,
-            "image_size": self.settings.teacher_size,
-            "num_classes": self.facts.num_classes,
-        }
+    def teacher_spec(self) -> TeacherSpec:
+        """The teacher's size as requests name it."""
+        return TeacherSpec(self.settings.teacher_variant, self.settings.teacher_size, self.facts.num_classes)
 
     @cached_property
-    def teacher_init(self) -> dict[str, Any]:
-        """The frozen part that every site holds (the hash of its file, or a seed), and the form of low-rank updates."""
+    def teacher_init(self) -> TeacherInit:
+        """The frozen part that every site holds, and the form of low-rank updates."""
         sha256 = file_sha256(self.teacher) if self.teacher else None
         asked = self.settings.teacher
-        low_rank = {"rank": asked.lora_rank, "alpha": asked.lora_alpha, "layers": list(asked.lora_layers)}
-        return {"sha256": sha256, "seed": derive_seed(self.settings.seed, "teacher"), "low_rank": low_rank}
+        form = LowRankSpec(asked.lora_rank, asked.lora_alpha, tuple(asked.lora_layers))
+        return TeacherInit(sha256, derive_seed(self.settings.seed, "teacher"), form)
 
     def light_network(self) -> nn.Module:
         """Build the light network with the run's start weights: the same for every method that is compared.
@@ -98,6 +98,10 @@ class FederationPlan:
             CheckpointError: there is no such weights file, or it belongs to another network.
         """
         return self.start_light()[0]
+
+    def start_weights(self) -> Weights:
+        """Return what travels of the light network before the first round: the same for every compared method."""
+        return copied_tensors(self.light_network())
 
     def start_light(self) -> tuple[nn.Module, str]:
         """Return ``light_network`` and in words where its weights come from, for the record."""
@@ -108,7 +112,9 @@ class FederationPlan:
 
     def teacher_network(self) -> PromptlessSam:
         """Build the teacher with the run's random start weights."""
-        return build_promptless_sam(**self.teacher_spec, seed=derive_seed(self.settings.seed, "teacher"))
+        size, classes = self.settings.teacher_size, self.facts.num_classes
+        seed = derive_seed(self.settings.seed, "teacher")
+        return build_promptless_sam(self.settings.teacher_variant, size, classes, seed=seed)
 
 
 def make_plan(

@@ -4,66 +4,50 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import torch
-from nvflare.app_common.abstract.fl_model import FLModel
-from nvflare.app_common.workflows.model_controller import ModelController
 
-from dsfedmed.data.manifest import Manifest
-from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
-from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.party.config import PartyConfig, load_party_config
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.federated.server.progress import Progress
 from dsfedmed.federated.server.run_record import RunRecord
-from dsfedmed.federated.site.task_progress import receive_progress
-from dsfedmed.federated.wire.message import Message, from_model, register_tensors, to_model
-from dsfedmed.flare.file_streaming import offer_file, offer_files
-from dsfedmed.flare.job_artifacts import FOLDER, export_artifacts
-from dsfedmed.flare.memory_release import MemoryReleaser
-from dsfedmed.flare.offload import tensors_on_disk
-from dsfedmed.flare.privacy.statement import stated
-from dsfedmed.flare.simulator_contexts import separate_contexts
-from dsfedmed.flare.task_signal import TaskNotifier
-from dsfedmed.flare.tracking import publish
-from dsfedmed.flare.wire_meter import attach
+from dsfedmed.federated.wire.codec import to_object
+from dsfedmed.federated.wire.message import Envelope, Message, ReplyT, RequestT, open_reply, request_message
+from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.transport import Transport, Waiting
 from dsfedmed.options import require
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
 
-POLL_SECONDS = 0.05
-OnReply = Callable[[str, Message], None]
-OnArrival = Callable[[str, Callable[[], Message]], None]
+FOLDER = "dsfedmed"
+"""Run folder within the transport's scratch folder, where the server's configuration names none."""
+OnReply = Callable[[str, Envelope[ReplyT]], None]
 
 
-class FederatedWorkflow(ModelController):  # type: ignore[misc]
+class FederatedWorkflow(ABC):
     """Base of the workflows. A workflow names its stages and writes `work` on one screen.
 
     Args:
-        configuration: the run's settings as nested mappings (see `dsfedmed.settings`). The attribute keeps them as
-            they came, since NVFlare's job export reads constructor arguments back from the attributes.
+        settings: of the run.
+
+    Raises:
+        ConfigError: an option under ``method`` that this workflow does not have.
     """
 
     METHOD: str
     GENERATES = False
     """Whether the method has a generator."""
 
-    def __init__(self, configuration: dict[str, Any]) -> None:
-        separate_contexts()
-        super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
-        self.configuration = configuration
-        self.settings = Settings.from_dict(configuration)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.check_options()
         self.absent: set[str] = set()
-        self.upkeep = MemoryReleaser()
-        self.ringer = TaskNotifier()
 
     @classmethod
     @abstractmethod
@@ -78,41 +62,43 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
     def work(self) -> None:
         """Do all stages; what is finished in the store is not done again."""
 
-    def run(self) -> None:
-        """Prepare, work, and leave a record with a verdict whatever happens (called by NVFlare)."""
-        self._prepare()
+    def run(self, transport: Transport) -> None:
+        """Prepare, work, and leave a record with a verdict whatever happens."""
+        self._prepare(transport)
+        failure = ""
         try:
-            with tensors_on_disk(self.engine, self.config.uploads_on_disk, self.METHOD):
-                self.work()
+            self.work()
             self._close("complete")
         except DSFedMedError as error:
             self.record.event("error", str(error), self.ledger.stage)
             self._close(f"incomplete: {error}")
-            self.panic(str(error))
+            failure = str(error)
         except Exception as error:
-            self._close(f"incomplete: {type(error).__name__}: {str(error).strip().splitlines()[:1]}")
+            failure = f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            self._close(f"incomplete: {failure}")
             raise
         finally:
-            self._dismiss()
+            transport.finish(failure)
 
     def ask(
         self,
-        task: str,
-        request: Message,
+        task: Task[RequestT, ReplyT],
+        request: Envelope[RequestT],
         sites: Sequence[str] | None = None,
-        on_reply: OnReply | None = None,
+        on_reply: OnReply[ReplyT] | None = None,
         at_least: int | None = None,
-    ) -> dict[str, Message]:
+    ) -> dict[str, Envelope[ReplyT]]:
         """Send a task to sites and return the replies of those that did it.
 
-        A site that fails, or does not answer in time, is recorded and left out; it is asked again next time.
+        A site that fails, sends what its type does not allow, or does not answer in time, is recorded and left out; it
+        is asked again next time.
 
         Args:
-            task: task name.
+            task: the task.
             request: goes to every site alike.
             sites: whom to ask; the source sites by default.
-            on_reply: takes each reply as it arrives, so that nothing piles up; the returned messages then hold no
-                tensors. A ``PayloadError`` it raises refuses that reply.
+            on_reply: takes each reply as it arrives, so that nothing piles up; the returned ones then hold no
+                tensors. A ``DSFedMedError`` it raises refuses that reply.
             at_least: replies needed; ``min_sites`` of the settings by default.
 
         Raises:
@@ -120,38 +106,32 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
         """
         targets = list(sites if sites is not None else self.sources)
         needed = min(at_least if at_least is not None else self.settings.min_sites, len(targets))
-        replies: dict[str, Message] = {}
+        replies: dict[str, Envelope[ReplyT]] = {}
         failures: dict[str, str] = {}
 
         def receive(site: str, unwrap: Callable[[], Message]) -> None:
             try:
-                self.upkeep.passed(take(site, unwrap()))
+                reply = open_reply(task, unwrap(), site)
+                if on_reply:
+                    on_reply(site, reply)
             except DSFedMedError as error:
                 failures[site] = f"{error.reason}. {error.fix}"
+                return
+            if reply.header.privacy is not None:
+                self.record.add("privacy", **{site: to_object(reply.header.privacy)})
+            replies[site] = reply.without_tensors() if on_reply else reply
+            self.progress.site(site, f"{task.name} done in {reply.header.seconds:.1f} s")
 
-        def take(site: str, reply: Message) -> int:
-            if error := reply.info.get("error"):
-                raise PayloadError(site, error["reason"], error["fix"])
-            if (said := stated(site, reply)) is not None:
-                self.record.add("privacy", **{site: said})
-            if on_reply:
-                on_reply(site, reply)
-            replies[site] = Message(reply.info, {}, reply.is_difference) if on_reply else reply
-            self.progress.site(site, f"{task} done in {reply.info.get('seconds', 0):.1f} s")
-            return byte_count(reply.tensors)
-
-        self.progress.task(task, targets)
-        self._send(task, request, targets, receive, lambda: len(replies) >= needed)
-        self._note_absence(task, request, targets, replies, failures)
+        self.progress.task(task.name, targets)
+        grace = self._grace(targets)
+        waiting = Waiting(self.settings.timeouts.task_s, grace, lambda: len(replies) >= needed)
+        self.transport.send(task.name, request_message(request), targets, receive, waiting)
+        self._note_absence(task.name, _round_of(request.body), targets, set(replies), failures)
         self._record_bytes()
-        self.upkeep.passed(byte_count(request.tensors) * len(targets))
         if len(replies) < needed:
             reasons = "; ".join(f"{site}: {failures.get(site, 'no answer')}" for site in targets if site not in replies)
-            raise DSFedMedError(
-                task,
-                f"{len(replies)} of {needed} needed sites answered ({reasons})",
-                "Mend these sites and start again",
-            )
+            reason = f"{len(replies)} of {needed} needed sites answered ({reasons})"
+            raise DSFedMedError(task.name, reason, "Fix these sites and restart the run")
         return {site: replies[site] for site in targets if site in replies}
 
     @contextmanager
@@ -174,117 +154,58 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             return result
 
     def track(self, tag: str, value: float, step: int) -> None:
-        """Publish a scalar of the server through NVFlare's tracking."""
-        publish(self, self.engine, tag, value, step, from_site=False)
-
-    @contextmanager
-    def offered(self, folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:
-        """Let the sites pull the files of ``manifest``; yields what a request says of them under ``files``."""
-        offer, transaction = offer_files(folder, manifest, self.engine.get_cell())
-        try:
-            yield offer
-        finally:
-            transaction.delete_transaction()
-
-    @contextmanager
-    def offered_file(self, path: Path) -> Iterator[dict[str, Any]]:
-        """Let the sites pull one file; yields what a request says of it."""
-        offer, transaction = offer_file(path, self.engine.get_cell())
-        try:
-            yield offer
-        finally:
-            transaction.delete_transaction()
+        """Publish a scalar of the server, where the transport has tracking."""
+        self.transport.track(tag, value, step)
 
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""
         self.record.finish(verdict)
         build_report(self.folder)
         self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
-        export_artifacts(self.folder, self.nvflare_run)
+        self.transport.publish(self.folder)
 
-    def _dismiss(self) -> None:
-        """Tell all sites that no task will follow."""
-        self.ringer.dismiss(self.sources + self.unseen, self.fl_ctx)
-
-    def _prepare(self) -> None:
-        self.local_folder, self.nvflare_run, present = self._environment()
-        self.config: PartyConfig = load_party_config(self.local_folder, "server", run_key(self.settings, self.METHOD))
+    def _prepare(self, transport: Transport) -> None:
+        self.transport = transport
+        found = transport.surroundings()
+        self.local_folder = found.local
+        self.config: PartyConfig = load_party_config(found.local, "server", run_key(self.settings, self.METHOD))
         torch.set_num_threads(self.config.server_threads)
-        self.folder = self.config.run or self.nvflare_run / FOLDER
-        self.sources = sorted(name for name in present if name not in self.settings.unseen)
-        self.unseen = sorted(name for name in present if name in self.settings.unseen)
+        self.folder = self.config.run or found.scratch / FOLDER
+        self.sources = sorted(name for name in found.sites if name not in self.settings.unseen)
+        self.unseen = sorted(name for name in found.sites if name in self.settings.unseen)
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
         self.store = StageStore(self.folder / "store", key)
         self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
         self.progress = Progress(self.folder, self.stages(self.settings))
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
-        self._connect()
+        transport.connect(self.ledger, self.progress.site_step, self.config.uploads_on_disk)
 
-    def _environment(self) -> tuple[Path, Path, list[str]]:
-        """Return NVFlare's folder ``local``, its run folder, and the names of the sites that have joined."""
-        register_tensors()
-        self.ringer.listen(self.engine)
-        local = Path(self.engine.get_workspace().get_site_config_dir())
-        return local, Path(self.get_run_dir()), [client.name for client in self.engine.get_clients()]
-
-    def _connect(self) -> None:
-        """Let the ledger count what goes through NVFlare's cell, and the sites report their progress."""
-        attach(self.ledger, self.engine.get_cell())
-        receive_progress(self.engine, self.progress.site_step)
+    def _grace(self, targets: Sequence[str]) -> float:
+        """Return the seconds to wait for the rest; fewer where a site already missed the task before."""
+        timeouts = self.settings.timeouts
+        return timeouts.returning_grace_s if self.absent & set(targets) else timeouts.straggler_grace_s
 
     def _record_bytes(self) -> None:
         """Write the ledger down after every task, so that a killed run loses no byte of it."""
         self.record.put(bytes={**self.record.data["bytes"], "entries": self.ledger.entries()})
 
-    def _send(
-        self,
-        task: str,
-        request: Message,
-        targets: list[str],
-        receive: OnArrival,
-        enough: Callable[[], bool],
-    ) -> None:
-        """Broadcast and wait for all targets, but no longer than the patience of the settings once there are enough.
-
-        NVFlare's own ``min_responses`` counts failed replies too, so the waiting for good ones is done here.
-        """
-
-        def arrived(model: FLModel) -> None:
-            site = str(model.meta["client_name"])
-            receive(site, lambda: from_model(model, site, filtered=True))
-
-        timeouts = self.settings.timeouts
-        known_absent = bool(self.absent & set(targets))
-        self.broadcast_model(
-            to_model(request),
-            task_name=task,
-            targets=targets,
-            timeout=timeouts.task_s,
-            blocking=False,
-            callback=arrived,
-        )
-        self.ringer.ring(targets, self.fl_ctx)
-        patience = timeouts.returning_grace_s if known_absent else timeouts.straggler_grace_s
-        enough_since: float | None = None
-        while self.get_num_standing_tasks():
-            if enough_since is None and enough():
-                enough_since = time.monotonic()
-            if enough_since is not None and time.monotonic() - enough_since > patience:
-                self.cancel_all_tasks(fl_ctx=self.fl_ctx)
-            if self.abort_signal.triggered:
-                raise DSFedMedError(task, "the run was aborted", "Start it again to go on behind the last stage")
-            time.sleep(POLL_SECONDS)
-
     def _note_absence(
-        self, task: str, request: Message, targets: list[str], replies: dict[str, Message], failures: dict[str, str]
+        self, task: str, number: int | None, targets: list[str], answered: set[str], failures: dict[str, str]
     ) -> None:
-        stage, round_number = self.ledger.stage, request.info.get("round")
+        stage = self.ledger.stage
         for site in targets:
-            if site not in replies:
+            if site not in answered:
                 kind, text = ("refused", failures[site]) if site in failures else ("missing", f"no answer to {task}")
-                self.record.event(kind, text, stage, round_number, site)
+                self.record.event(kind, text, stage, number, site)
                 self.progress.say(f"{site} {kind}: {text}")
             elif site in self.absent:
-                self.record.event("returned", f"answered {task} again", stage, round_number, site)
-        self.absent = (self.absent - set(targets)) | {site for site in targets if site not in replies}
+                self.record.event("returned", f"answered {task} again", stage, number, site)
+        self.absent = (self.absent - set(targets)) | {site for site in targets if site not in answered}
+
+
+def _round_of(body: object) -> int | None:
+    """Return the round that a request asks for, as the record's events name it."""
+    number = getattr(body, "round", None)
+    number = getattr(number, "round", number)
+    return number if isinstance(number, int) else None

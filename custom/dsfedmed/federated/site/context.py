@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -17,12 +15,23 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.site.child import read_message, write_message
-from dsfedmed.federated.site.task_progress import OnProgress, ignore_progress
-from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message
+from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
+from dsfedmed.federated.wire.codec import to_json
+from dsfedmed.federated.wire.message import (
+    CACHED_ROUNDS,
+    Message,
+    ReplyT,
+    RequestT,
+    SiteError,
+    open_request,
+    reply_message,
+)
+from dsfedmed.federated.wire.message_files import read_key, read_message, write_message
+from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts
+from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.tasks import task_named
+from dsfedmed.store.files import inside
 from dsfedmed.store.stage_store import config_hash
-
-SiteTask = Callable[["SiteContext", Message], Message]
 
 
 class SiteContext:
@@ -35,7 +44,9 @@ class SiteContext:
         on_progress: called by long tasks with how far they are.
     """
 
-    def __init__(self, name: str, config: PartyConfig, folder: Path, on_progress: OnProgress = ignore_progress) -> None:
+    def __init__(
+        self, name: str, config: PartyConfig, folder: Path, on_progress: ProgressCallback = no_progress
+    ) -> None:
         self.name, self.config, self.folder, self.on_progress = name, config, folder, on_progress
         self._bundles: dict[str, BundleDefinition] = {}
         self._arrays: dict[tuple[str, str], SiteArrays] = {}
@@ -47,73 +58,94 @@ class SiteContext:
         """The site's datalist, read once per worker."""
         return _datalist(self.config.need("data"))
 
-    def bundle(self, spec: dict[str, Any]) -> BundleDefinition:
-        """Return the bundle a request speaks of.
+    def bundle(self, spec: BundleSpec) -> BundleDefinition:
+        """Return the installed bundle that a request speaks of.
 
         Raises:
-            ConfigError: the site's copy is not the one the server announced.
+            ConfigError: the site's copy is not the one the server announced, or a setting is not allowed.
         """
-        key = json.dumps(spec, sort_keys=True)
+        key = _key(spec)
         if key not in self._bundles:
-            bundle = BundleDefinition(self.config.need("bundles") / spec["bundle"], spec["overrides"])
-            if bundle.sha256 != spec["sha256"]:
-                reason = f"its bundle {spec['bundle']} differs from the server's"
+            bundle = BundleDefinition(self.config.need("bundles") / spec.bundle, spec.settings)
+            if bundle.sha256 != spec.sha256:
+                reason = f"its bundle {spec.bundle} differs from the server's"
                 raise ConfigError(self.name, reason, "Install the same release of the bundle")
             self._bundles[key] = bundle
         return self._bundles[key]
 
-    def arrays(self, part: str, spec: dict[str, Any]) -> SiteArrays:
+    def arrays(self, part: str, spec: BundleSpec) -> SiteArrays:
         """Return a part of the site's data after the bundle's preprocessing, loaded once per worker."""
-        key = (part, json.dumps(spec, sort_keys=True))
+        key = (part, _key(spec))
         if key not in self._arrays:
             self._arrays[key] = load_part(self.datalist, part, self.bundle(spec).preprocessing())
         return self._arrays[key]
 
-    def images(self, part: str, spec: dict[str, Any]) -> Tensor:
+    def images(self, part: str, spec: BundleSpec) -> Tensor:
         """Return a part's images alone after the bundle's preprocessing, loaded once per worker; no label is read."""
-        key = (part, json.dumps(spec, sort_keys=True))
+        key = (part, _key(spec))
         if key not in self._images:
             self._images[key] = load_images(self.datalist, part, self.bundle(spec).preprocessing())
         return self._images[key]
 
-    def replay(self, task: str, request: Message, do: SiteTask) -> Message:
-        """Do a task, or give the reply again that this very request was given before.
+    def answer(self, name: str, message: Message) -> Message:
+        """Do the task ``name`` as the request asks, or give the reply again that this very request was given before.
 
         A request that comes a second time (the server was restarted, or a message was lost) costs nothing and its
         reply is the same to the last bit, unless the site's datalist has changed since. Replies of training rounds are
         kept for a few rounds, all others for good.
+
+        Raises:
+            PayloadError: there is no such task, or the request is not one of it.
         """
-        slot = self.folder / "replies" / _slot(task, request.info)
-        parts = {"info": request.info, "tensors": digest(request.tensors), "datalist": self.datalist.sha256}
-        key = config_hash(parts)
-        if slot.with_suffix(".json").exists():
-            kept = read_message(slot)
-            if kept.info.get("request") == key:
-                return kept
-        reply = do(self, request)
-        reply = Message({**reply.info, "request": key}, reply.tensors, reply.is_difference)
-        write_message(slot, reply)
-        self._forget(task, request.info)
+        task = task_named(name)
+        request = open_request(task, message)
+        if not task.cached:
+            return reply_message(task.load()(self, request))
+        path = self._reply_path(task, request.body)
+        key = request_key(message, self.datalist.sha256)
+        if read_key(path) == key:
+            return read_message(path)
+        reply = reply_message(task.load()(self, request))
+        write_message(path, reply, key)
+        self._forget(task, request.body)
         return reply
 
-    def _forget(self, task: str, info: dict[str, Any]) -> None:
-        if "round" in info:
-            old = self.folder / "replies" / _slot(task, {**info, "round": int(info["round"]) - CACHED_ROUNDS})
-            for suffix in (".json", ".safetensors"):
-                old.with_suffix(suffix).unlink(missing_ok=True)
-
-    def public_error(self, error: DSFedMedError) -> dict[str, str]:
+    def public_error(self, error: DSFedMedError) -> SiteError:
         """Return an error as the server may read it: without file names, which can name patients."""
         if isinstance(error, (ConfigError, PayloadError)):
-            return {"where": self.name, "reason": error.reason, "fix": error.fix}
+            return SiteError(self.name, error.reason[:2000], error.fix[:2000])
         reason = f"{type(error).__name__}, described in the site's own log"
         fix = f"At the site: read {self.folder.name}/worker.log, then run `dsfedmed check-site` on its data folder"
-        return {"where": self.name, "reason": reason, "fix": fix}
+        return SiteError(self.name, reason, fix)
+
+    def _reply_path(self, task: Task[RequestT, ReplyT], body: object, rounds_ago: int = 0) -> Path:
+        """Return where the reply to a request is kept, without suffix."""
+        training, number = _round_of(body)
+        parts = [task.name, training, "" if number is None else f"{number - rounds_ago:04d}"]
+        return inside(self.folder / "replies", "-".join(part for part in parts if part))
+
+    def _forget(self, task: Task[RequestT, ReplyT], body: object) -> None:
+        if _round_of(body)[1] is not None:
+            old = self._reply_path(task, body, CACHED_ROUNDS)
+            for suffix in (".json", ".safetensors"):
+                old.with_name(old.name + suffix).unlink(missing_ok=True)
 
 
-def _slot(task: str, info: dict[str, Any]) -> str:
-    parts = [task, str(info.get("arm", "")), f"{info['round']:04d}" if "round" in info else ""]
-    return "-".join(part for part in parts if part)
+def request_key(message: Message, datalist: str) -> str:
+    """Return the hash of a request and of the site's datalist: the same request gives the same reply."""
+    return config_hash({"info": message.info, "tensors": digest(message.tensors), "datalist": datalist})
+
+
+def _round_of(body: object) -> tuple[str, int | None]:
+    """Return the training run and the round that a request speaks of, where it does."""
+    found = getattr(body, "round", None)
+    if isinstance(found, RoundFacts):
+        return found.training, found.round
+    return "", found if isinstance(found, int) else None
+
+
+def _key(spec: BundleSpec) -> str:
+    return json.dumps(to_json(spec), sort_keys=True)
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,8 @@ restart is the same request.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +16,76 @@ from torch import Tensor
 
 from dsfedmed.errors import PayloadError, StoreError
 from dsfedmed.exchange.compression import add, unpack
-from dsfedmed.exchange.tensors import digest
+from dsfedmed.exchange.tensors import Weights, digest
 from dsfedmed.exchange.updates import EIGHT_BIT, Shapes, decode
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.flare.file_streaming import pull_file
-from dsfedmed.store.files import read_tensors, write_tensors
+from dsfedmed.federated.wire.message import BodyT, Envelope
+from dsfedmed.federated.wire.reference import FOLDER, WEIGHTS
+from dsfedmed.federated.wire.specs import FileOffer, RoundFacts
+from dsfedmed.store.files import inside, read_tensors, write_tensors
 
-REFERENCE = "reference"
-FOLDER = "references"
-WEIGHTS = "weights/"
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+PullFile = Callable[[FileOffer, Path, Callable[[Path], bool]], None]
+"""Brings an offered file into its place and verifies it there; raises ``PayloadError`` where it is not whole."""
 
 
-def fetch_reference_weights(request: Message, folder: Path, cell: Any, abort_signal: Any) -> Message:
+def fetch_reference_weights(request: Envelope[BodyT], folder: Path, pull: PullFile) -> Envelope[BodyT]:
     """Make sure that the site holds a reference the request can start from; return the request without the offer.
 
     Raises:
         PayloadError: the file did not arrive whole.
     """
-    named = dict(request.info[REFERENCE])
-    offer = named.pop("offer")
-    target = reference_file(folder, request.info["arm"], named["to"])
-    if not target.exists() and not reference_file(folder, request.info["arm"], named["from"]).exists():
+    body: Any = request.body
+    facts = getattr(body, "round", None)
+    if not isinstance(facts, RoundFacts) or facts.reference is None or facts.reference.offer is None:
+        return request
+    move, offer = facts.reference, facts.reference.offer
+    target = reference_file(folder, facts.training, move.target)
+    if not target.exists() and not reference_file(folder, facts.training, move.start).exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        pull_file(offer, target, lambda path: _is_reference(path, named["to"]), cell, abort_signal)
-    return Message({**request.info, REFERENCE: named}, request.tensors, request.is_difference)
+        pull(offer, target, lambda path: _is_reference(path, move.target))
+    kept = replace(facts, reference=replace(move, offer=None))
+    return replace(request, body=replace(body, round=kept))
 
 
-def resolve_weights(request: Message, folder: Path, shapes: Shapes) -> dict[str, Tensor]:
+def resolve_weights(facts: RoundFacts, tensors: dict[str, Tensor], folder: Path, shapes: Shapes) -> Weights:
     """Return the weights that a request speaks of, by name; the reference of int8 moves on disk.
 
     Args:
-        request: with whole weights, or with a difference to the reference held here.
+        facts: the request's round.
+        tensors: its tensors: whole weights, or a difference to the reference held here.
         folder: the site's own folder.
         shapes: names and shapes of the site's network.
 
     Raises:
         PayloadError: the site holds another reference, or the difference does not lead to the one announced.
     """
-    if REFERENCE not in request.info:
-        return {n.removeprefix(WEIGHTS): t for n, t in request.tensors.items() if n.startswith(WEIGHTS)}
-    named, arm = request.info[REFERENCE], request.info["arm"]
-    target, source = reference_file(folder, arm, named["to"]), reference_file(folder, arm, named["from"])
+    move = facts.reference
+    if move is None:
+        return {n.removeprefix(WEIGHTS): t for n, t in tensors.items() if n.startswith(WEIGHTS)}
+    target = reference_file(folder, facts.training, move.target)
+    source = reference_file(folder, facts.training, move.start)
     fix = "It pulls the whole weights the next time it is asked"
     if target.exists():
         weights = unpack(read_tensors(target))
-    elif source.exists() and request.tensors:
+    elif source.exists() and tensors:
         held = unpack(read_tensors(source))
-        weights = add(held, decode(request.tensors, shapes, EIGHT_BIT, named["layout"], "server"))
+        weights = add(held, decode(tensors, shapes, EIGHT_BIT, move.layout, "server"))
     else:
         raise PayloadError("reference", "is not the one that the server's difference belongs to", fix)
-    if digest(weights) != named["to"]:
+    if digest(weights) != move.target:
         target.unlink(missing_ok=True)
         source.unlink(missing_ok=True)
         raise PayloadError("reference", "does not match its hash", fix)
     if not target.exists():
         write_tensors(target, weights)
-    for old in target.parent.glob(f"{arm}.*.safetensors"):
+    for old in target.parent.glob(f"{facts.training}.*.safetensors"):
         if old != target:
             old.unlink(missing_ok=True)
     return weights
 
 
-def reference_file(folder: Path, arm: str, sha256: str) -> Path:
-    """Return where a site keeps a reference.
-
-    Raises:
-        PayloadError: the names would lead out of the folder.
-    """
-    if not PLAIN_NAME.fullmatch(arm) or not re.fullmatch(r"[0-9a-f]*", sha256):
-        raise PayloadError("server", f"named an arm {arm!r}", "Use the same version of dsfedmed everywhere")
-    return folder / FOLDER / f"{arm}.{sha256 or 'none'}.safetensors"
+def reference_file(folder: Path, training: str, sha256: str) -> Path:
+    """Return where a site keeps a reference."""
+    return inside(folder / FOLDER, f"{training}.{sha256 or 'none'}.safetensors")
 
 
 def _is_reference(path: Path, sha256: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Main program of a site's worker process (see `dsfedmed.federated.site.child`)."""
+"""Main program of a site's worker process (see `dsfedmed.federated.site.worker_process`)."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.federated.party.config import load_party_config
-from dsfedmed.federated.site.child import PROGRESS, read_message, write_message
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.task_progress import ThrottledProgress
-from dsfedmed.federated.site.tasks import TASKS, UNCACHED
+from dsfedmed.federated.site.task_progress import PROGRESS, ThrottledProgress
+from dsfedmed.federated.wire.codec import to_json
+from dsfedmed.federated.wire.message import SiteError
+from dsfedmed.federated.wire.message_files import read_message, write_message
+from dsfedmed.json_types import Json
 
 LOGGER = logging.getLogger("dsfedmed.worker")
 
 
-def answer(site: SiteContext, task: str, folder: Path) -> dict[str, Any]:
-    """Do one task; the reply lies in ``folder``, an error is returned for the server to read."""
+def answer(site: SiteContext, task: str, folder: Path) -> dict[str, Json]:
+    """Do one task; the reply is written to ``folder``, an error is returned for the server to read."""
     try:
-        request = read_message(folder / "request")
-        do = TASKS[task]
-        reply = do(site, request) if task in UNCACHED else site.replay(task, request, do)
+        reply = site.answer(task, read_message(folder / "request"))
         write_message(folder / "reply", reply)
         return {"done": task}
     except DSFedMedError as error:
         LOGGER.error("%s: %s", task, error)
-        return {"error": site.public_error(error)}
+        return {"error": to_json(site.public_error(error))}
     except Exception as error:  # whatever a library raises is a failed task with a log, never a dead site
         traceback.print_exc()
         kind = "ran out of memory" if _out_of_memory(error) else f"failed with {type(error).__name__}"
-        return {"error": {"where": site.name, "reason": f"{task} {kind}", "fix": "See worker.log at the site"}}
+        return {"error": to_json(SiteError(site.name, f"{task[:60]} {kind}", "See worker.log at the site"))}
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -62,14 +62,14 @@ def main(argv: list[str]) -> None:
     if config.memory_gib:
         limit_memory(config.memory_gib)
     with os.fdopen(descriptor, "wb", buffering=0) as answers:
-        progress = ThrottledProgress(lambda *steps: _write(answers, {PROGRESS: steps}), config.progress_s)
+        progress = ThrottledProgress(lambda *steps: _write(answers, {PROGRESS: list(steps)}), config.progress_s)
         site = SiteContext(name, config, folder, progress)
         for line in sys.stdin:
             progress.begin()
             _write(answers, answer(site, json.loads(line)["task"], exchange))
 
 
-def _write(answers: IO[bytes], content: dict[str, Any]) -> None:
+def _write(answers: IO[bytes], content: dict[str, Json]) -> None:
     answers.write(json.dumps(content).encode() + b"\n")
 
 

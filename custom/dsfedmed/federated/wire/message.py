@@ -1,94 +1,202 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and replies between server and sites, and their form in NVFlare (an FLModel in a DXO).
+"""What goes between server and sites: a typed body, tensors by name, and for a reply a header; and its raw form.
 
-A message is tensors by name and JSON-like facts. Differences travel as WEIGHT_DIFF and anything else as WEIGHTS, so
-that a hospital's privacy filters see what they are made for.
+`Message` is the raw form that a transport carries: JSON and tensors. `Envelope` is what server and sites work with.
+Nothing but this file and the codec looks into the raw form.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from nvflare.apis.shareable import Shareable
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
-from nvflare.app_common.utils.fl_model_utils import FLModelUtils
-from nvflare.app_opt.pt.decomposers import TensorDecomposer
-from nvflare.fuel.utils import fobs
 from torch import Tensor
 
-from dsfedmed.errors import PayloadError
-from dsfedmed.exchange.tensors import byte_count, digest
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.federated.wire.codec import SAME_VERSION, from_json, to_object
+from dsfedmed.json_types import JsonObject
+from dsfedmed.ranges import Name, Nonnegative, OptionalSha256, Real, Round, Steps, Tag, Text
 
-HEADER = "dsfedmed"
+if TYPE_CHECKING:
+    from dsfedmed.federated.wire.task import Task
+
 CACHED_ROUNDS = 3
 """Rounds for which a site keeps what it needs to answer the same request again."""
+BODY, HEADER, ERROR = "body", "header", "error"
+BodyT = TypeVar("BodyT")
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
 
 
 @dataclass(frozen=True)
 class Message:
-    """Tensors, facts, and whether the tensors are a difference to weights that the receiver holds."""
+    """The raw form: JSON, tensors, and whether the tensors are a difference to weights that the receiver holds."""
 
-    info: dict[str, Any] = field(default_factory=dict)
+    info: JsonObject = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     is_difference: bool = False
 
 
-def register_tensors() -> None:
-    """Let NVFlare's serialiser carry torch tensors; needed once in every process that sends or receives."""
-    fobs.register(TensorDecomposer)
+@dataclass(frozen=True)
+class UpdateHeader:
+    """How an update is packed for the wire.
+
+    Attributes:
+        training: name of the training run it belongs to.
+        round: its round.
+        precision: number format.
+        layout: hash over names and shapes; empty before it is packed.
+    """
+
+    training: Name
+    round: Round
+    precision: Literal["fp32", "fp16", "int8"]
+    layout: OptionalSha256 = ""
 
 
-def header(message: Message, sealed: bool = False) -> dict[str, Any]:
-    """Return what goes with the tensors: facts, bytes and digest; ``sealed`` when no filter comes behind."""
-    size, sha256 = byte_count(message.tensors), digest(message.tensors)
-    return {"info": message.info, "bytes": size, "sha256": sha256, "sealed": sealed}
+@dataclass(frozen=True)
+class PrivacyStatement:
+    """What a site's noise filter states about a reply, for the run's record.
+
+    Attributes:
+        mechanism: "gaussian".
+        clip: bound of the update's norm.
+        noise_multiplier: standard deviation of the noise in units of the bound.
+        epsilon: spent by all releases of the site so far; None for infinite.
+        delta: probability for which epsilon holds.
+        releases: noisy updates so far.
+    """
+
+    mechanism: Literal["gaussian"]
+    clip: Nonnegative
+    noise_multiplier: Nonnegative
+    epsilon: Nonnegative | None
+    delta: Nonnegative
+    releases: Steps
 
 
-def to_model(message: Message) -> FLModel:
-    """Wrap a message; the digest of its tensors goes with it."""
-    kind = ParamsType.DIFF if message.is_difference else ParamsType.FULL
-    meta = {HEADER: header(message)}
-    round_number = message.info.get("round")
-    return FLModel(params=dict(message.tensors), params_type=kind, meta=meta, current_round=round_number)
+@dataclass(frozen=True)
+class ReplyHeader:
+    """What goes with every reply.
+
+    Attributes:
+        seconds: that the task took at the site.
+        scalars: numbers for the tracking, by tag.
+        step: the round (or step) they belong to.
+        update: how the tensors are packed, where they are an update.
+        privacy: what the site's noise filter states.
+    """
+
+    seconds: Nonnegative = 0.0
+    scalars: dict[Tag, Real] = field(default_factory=dict)
+    step: Round = 0
+    update: UpdateHeader | None = None
+    privacy: PrivacyStatement | None = None
 
 
-def from_model(model: FLModel, where: str, filtered: bool = False) -> Message:
-    """Unwrap a message and check its digest.
+@dataclass(frozen=True)
+class SiteError:
+    """Why a site did not do a task: without file names, which can name patients.
 
-    Args:
-        model: what NVFlare delivered.
-        where: the sender, for the message.
-        filtered: a site's privacy filter may have changed the tensors, so the digest is not compared unless the last
-            filter at the site renewed it.
+    Attributes:
+        where: the site.
+        reason: what went wrong.
+        fix: what can be done about it.
+    """
+
+    where: Text
+    reason: Text
+    fix: Text
+
+
+@dataclass(frozen=True)
+class Envelope(Generic[BodyT]):
+    """A typed message.
+
+    Attributes:
+        body: the request or reply.
+        tensors: by name.
+        is_difference: whether they are a difference to weights that the receiver holds.
+        header: of a reply.
+    """
+
+    body: BodyT
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    is_difference: bool = False
+    header: ReplyHeader = field(default_factory=ReplyHeader)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the tensors."""
+        return byte_count(self.tensors)
+
+    def without_tensors(self) -> Envelope[BodyT]:
+        """Return body and header alone."""
+        return replace(self, tensors={})
+
+
+def request_message(request: Envelope[RequestT]) -> Message:
+    """Return the raw form of a request."""
+    return Message({BODY: to_object(request.body)}, request.tensors, request.is_difference)
+
+
+def open_request(task: Task[RequestT, ReplyT], message: Message, sender: str = "server") -> Envelope[RequestT]:
+    """Return a request of a task.
 
     Raises:
-        PayloadError: the message is not of this package, or its tensors are not those that were sent.
+        PayloadError: it is not one of this task.
     """
-    head = (model.meta or {}).get(HEADER)
-    if not isinstance(head, dict) or not isinstance(head.get("info"), dict) or not isinstance(head.get("sha256"), str):
-        raise PayloadError(where, "sent a message without our header", "Use the same version of dsfedmed everywhere")
-    tensors = {name: _from_disk(value) for name, value in (model.params or {}).items()}
-    wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if wrong:
-        raise PayloadError(where, f"sent {wrong[0]} that is no tensor", "Use the same version of dsfedmed everywhere")
-    is_sealed = not filtered or head.get("sealed") is True
-    if is_sealed and (byte_count(tensors) != head.get("bytes") or digest(tensors) != head["sha256"]):
-        raise PayloadError(where, "sent tensors that do not match their hash", "Send again; check the connection")
-    return Message(head["info"], tensors, model.params_type == ParamsType.DIFF)
+    _require_keys(message, {BODY}, sender)
+    return Envelope(from_json(task.request, message.info[BODY], sender), message.tensors, message.is_difference)
 
 
-def to_shareable(message: Message) -> Shareable:
-    """Wrap a message as the result of a site's executor."""
-    return FLModelUtils.to_shareable(to_model(message))
+def reply_message(reply: Envelope[ReplyT]) -> Message:
+    """Return the raw form of a reply."""
+    info: JsonObject = {BODY: to_object(reply.body), HEADER: to_object(reply.header)}
+    return Message(info, reply.tensors, reply.is_difference)
 
 
-def from_shareable(shareable: Shareable, where: str) -> Message:
-    """Unwrap the data of a task that a site's executor was given."""
-    return from_model(FLModelUtils.from_shareable(shareable), where)
+def error_message(error: DSFedMedError | SiteError, site: str) -> Message:
+    """Return the raw form of a reply that says why a task was not done."""
+    return Message({ERROR: to_object(SiteError(site[:200], error.reason[:2000], error.fix[:2000]))})
 
 
-def _from_disk(value: Any) -> Any:
-    """Load a tensor that NVFlare laid on disk (see `dsfedmed.flare.offload`); any other value is returned."""
-    load = getattr(value, "materialize", None)
-    return load() if callable(load) else value
+def is_error(message: Message) -> bool:
+    """Tell a reply that says why a task was not done."""
+    return ERROR in message.info
+
+
+def open_reply(task: Task[RequestT, ReplyT], message: Message, site: str) -> Envelope[ReplyT]:
+    """Return a site's reply to a task.
+
+    Raises:
+        PayloadError: it is not one of this task, or says why the site did not do it.
+    """
+    if is_error(message):
+        _require_keys(message, {ERROR}, site)
+        error = from_json(SiteError, message.info[ERROR], site)
+        raise PayloadError(site, error.reason, error.fix)
+    body = from_json(task.reply, message.info.get(BODY), site)
+    return Envelope(body, message.tensors, message.is_difference, open_header(message, site))
+
+
+def open_header(message: Message, site: str) -> ReplyHeader:
+    """Return a reply's header.
+
+    Raises:
+        PayloadError: it has none, or more than body and header.
+    """
+    _require_keys(message, {BODY, HEADER}, site)
+    return from_json(ReplyHeader, message.info[HEADER], site)
+
+
+def with_header(message: Message, header: ReplyHeader) -> Message:
+    """Return a raw reply with another header."""
+    return replace(message, info={**message.info, HEADER: to_object(header)})
+
+
+def _require_keys(message: Message, keys: set[str], sender: str) -> None:
+    if set(message.info) != keys:
+        found = ", ".join(sorted(str(key)[:40] for key in message.info)) or "nothing"
+        raise PayloadError(sender, f"sent a message of {found}", SAME_VERSION)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.compression import pack
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.public_set import FOLDER, PublicSet, teacher_kind
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.semi_supervised import LabelRequest
+from dsfedmed.federated.wire.tasks import LABEL
 from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.samfed import SamFedConfig
 
 
 def unlabelled_sites(run: FederatedWorkflow, label_site: str) -> list[str]:
@@ -43,7 +46,8 @@ class TeacherBroadcast:
     def __init__(
         self, run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, teacher: Weights, sites: list[str]
     ) -> None:
-        self._flow, self._plan, self._public, self._teacher, self._sites = run, plan, public, teacher, sites
+        self._run, self._plan, self._public, self._teacher, self._sites = run, plan, public, teacher, sites
+        self._config = SamFedConfig.from_dict(run.settings.method)
         self._done: set[str] = set(run.once("broadcast teacher", self._first).info["sites"])
 
     def ready(self) -> tuple[str, ...]:
@@ -59,10 +63,10 @@ class TeacherBroadcast:
     def _ask(self, sites: list[str], at_least: int | None) -> dict[str, float]:
         """Send both to sites; return SAM's mean confidence at those that answered."""
         plan = self._plan
-        with self._flow.offered(self._flow.folder / FOLDER, self._public.manifest) as offer:
+        with self._run.transport.offered(self._run.folder / FOLDER, self._public.manifest) as offer:
             kind = teacher_kind(plan)
             init = plan.teacher_init if kind == "low_rank" else None
-            info = {**plan.common, "files": offer, "kind": kind, "teacher": plan.teacher_spec, "teacher_init": init}
-            message = Message(info, pack(self._teacher, "fp16"))
-            replies = self._flow.ask("dsf_label", message, sites=sites, at_least=at_least)
-        return {site: float(reply.info["confidence"]) for site, reply in replies.items()}
+            body = LabelRequest(plan.common, offer, kind, plan.teacher_spec, init, self._config)
+            request = Envelope(body, pack(self._teacher, "fp16"))
+            replies = self._run.ask(LABEL, request, sites=sites, at_least=at_least)
+        return {site: reply.body.confidence for site, reply in replies.items()}

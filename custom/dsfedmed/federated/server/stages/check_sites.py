@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.data.facts import SiteFacts, merge_facts
+from dsfedmed.data.facts import merge_facts
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import trained_tensors
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.facts import FactsRequest
+from dsfedmed.federated.wire.tasks import FACTS
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT
+from dsfedmed.networks.trained_tensors import trained_tensors
 
 LIGHT_START, TEACHER_START = "light start", "teacher start"
 
@@ -29,8 +31,8 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         absent = set(run.settings.unseen) - set(run.unseen)
         if absent:
             raise DataError(", ".join(sorted(absent)), "is set as unseen but has not joined", "Start that site first")
-        replies = run.ask("dsf_facts", Message(), sites=everyone, at_least=len(everyone))
-        facts = {site: SiteFacts.from_dict(reply.info["facts"]) for site, reply in replies.items()}
+        replies = run.ask(FACTS, Envelope(FactsRequest()), sites=everyone, at_least=len(everyone))
+        facts = {site: reply.body.facts for site, reply in replies.items()}
         agreed = merge_facts(facts)
         for site in run.sources:
             lacking = [part for part in needed if not facts[site].counts.get(part)]
@@ -75,7 +77,7 @@ def _fix_starts(run: FederatedWorkflow, plan: FederationPlan) -> None:
     given = plan.teacher is not None and plan.teacher.is_file()  # a missing one is told of where it is needed
     teacher = {
         "origin": "the file `teacher`" if given else "random start: no `teacher` file is set for the server",
-        "sha256": plan.teacher_init["sha256"] if given else None,
+        "sha256": plan.teacher_init.sha256 if given else None,
     }
     _fix(run, LIGHT_START, light, "light_weights")
     _fix(run, TEACHER_START, teacher, "teacher")

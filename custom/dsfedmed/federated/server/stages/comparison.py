@@ -3,49 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
-from dsfedmed.exchange.tensors import check_tensors, specs_of, under
+from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of, under
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import centralised
-from dsfedmed.federated.server.stages.generators import Weights
-from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.federated.server.stages.teacher import start_teacher
-from dsfedmed.federated.server.training_run import (
-    NetworkKind,
-    TrainingSpec,
-    TrainingState,
-    record_choice,
-    resume_or_start,
-    train_until,
-)
+from dsfedmed.federated.server.training_run import TrainingSpec, record_choice, resume_or_start, train_until
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.reference import WEIGHTS
+from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest
+from dsfedmed.federated.wire.tasks import LOCAL
 from dsfedmed.networks.adapters import add_adapters
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.settings import CompareSettings
 from dsfedmed.store.stage_store import StageResult
-
-
-@dataclass(frozen=True)
-class ScoredModel:
-    """A finished network that is scored at the end.
-
-    Attributes:
-        weights: its weights.
-        network: what it is.
-        sites: the sites that score it; None for all. (A site's own network is scored there and at the unseen sites.)
-        facts: what the request says besides, for networks that the sites build themselves.
-    """
-
-    weights: Weights
-    network: NetworkKind = "light"
-    sites: tuple[str, ...] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
@@ -84,15 +58,15 @@ def compare(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -
 
 def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
     """FedAvg at equal rounds; then the same run goes on to equal local gradient steps."""
-    arm, contenders = TrainingSpec("fedavg"), {}
+    spec, contenders = TrainingSpec("fedavg"), {}
     equal = run.store.has("compare fedavg")
     with run.stage("compare fedavg", "comparison"):
-        state = resume_or_start(run, arm, start_weights(plan))
+        state = resume_or_start(run, spec, plan.start_weights())
         if equal:
             contenders["fedavg"] = ScoredModel(run.store.get("compare fedavg").tensors)
         else:
             rounds = run.settings.rounds
-            state = train_until(run, plan, arm, state, lambda now: now.round >= rounds, rounds)
+            state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
             run.store.put("compare fedavg", state.selected(), state.best)
             contenders["fedavg"] = ScoredModel(state.best)
             record_choice(run, "fedavg", state)
@@ -101,53 +75,48 @@ def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -
             per_round = max(state.steps // max(state.round, 1), 1)
             rounds = max(-(-ours.steps // per_round), state.round)
             if state.steps < ours.steps or not run.store.has("compare equal steps"):
-                state = train_until(run, plan, arm, state, lambda now: now.steps >= ours.steps, rounds)
+                state = train_until(run, plan, spec, state, lambda now: now.steps >= ours.steps, rounds)
             contenders["fedavg_equal_steps"] = ScoredModel(state.best)
             record_choice(run, "fedavg_equal_steps", state)
             run.store.put("compare equal steps", {})
     return contenders
 
 
-def _at_equal_rounds(run: FederatedWorkflow, plan: FederationPlan, arm: TrainingSpec, start: Weights) -> ScoredModel:
-    """Train an arm from ``start`` for as many rounds as DSFedMed has."""
-    with run.stage(f"compare {arm.name}", "comparison"):
-        rounds, state = run.settings.rounds, resume_or_start(run, arm, start)
-        if not run.store.has(f"compare {arm.name}"):
-            state = train_until(run, plan, arm, state, lambda now: now.round >= rounds, rounds)
-        record_choice(run, arm.name, state)
-        run.store.put(f"compare {arm.name}", {})
-        return ScoredModel(state.best, arm.network)
+def _at_equal_rounds(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, start: Weights) -> ScoredModel:
+    """Train an spec from ``start`` for as many rounds as DSFedMed has."""
+    with run.stage(f"compare {spec.name}", "comparison"):
+        rounds, state = run.settings.rounds, resume_or_start(run, spec, start)
+        if not run.store.has(f"compare {spec.name}"):
+            state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
+        record_choice(run, spec.name, state)
+        run.store.put(f"compare {spec.name}", {})
+        return ScoredModel(state.best, spec.network)
 
 
 def _fedprox(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
     """FedProx: FedAvg whose sites are held near the round's start (Li et al., MLSys 2020)."""
-    arm = TrainingSpec("fedprox", proximal=run.settings.compare.fedprox_mu)
-    return _at_equal_rounds(run, plan, arm, start_weights(plan))
+    spec = TrainingSpec("fedprox", proximal=run.settings.compare.fedprox_mu)
+    return _at_equal_rounds(run, plan, spec, plan.start_weights())
 
 
 def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredModel]:
     """Each site alone, with as many epochs as FedAvg has at equal rounds."""
 
     def make() -> StageResult:
-        start = start_weights(plan)
+        start = plan.start_weights()
         specs = specs_of(start)
         networks: Weights = {}
 
-        def take(site: str, reply: Message) -> None:
+        def take(site: str, reply: Envelope[LocalReply]) -> None:
             weights = unpack(check_tensors(reply.tensors, specs, site))
-            if "/" in site:
-                raise PayloadError(site, "has a slash in its name", "Rename the site")
             networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
 
         settings = run.settings
-        info = {
-            **plan.common,
-            "epochs": settings.rounds * settings.light.epochs_per_round,
-            "batch_size": settings.light.batch_size,
-        }
-        packed = {f"weights/{n}": t for n, t in pack(start, settings.light.precision).items()}
-        replies = run.ask("dsf_local", Message(info, packed), on_reply=take)
-        facts = {site: {"epoch": r.info["epoch"], "steps": r.info["steps"]} for site, r in replies.items()}
+        epochs = settings.rounds * settings.light.epochs_per_round
+        body = LocalRequest(plan.common, epochs, settings.light.batch_size)
+        packed = {f"{WEIGHTS}{n}": t for n, t in pack(start, settings.light.precision).items()}
+        replies = run.ask(LOCAL, Envelope(body, packed), on_reply=take)
+        facts = {site: {"epoch": r.body.epoch, "steps": r.body.steps} for site, r in replies.items()}
         return StageResult({"sites": facts}, networks)
 
     result = run.once("compare local", make, "comparison")
@@ -160,11 +129,11 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
 
 def _fedsam(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
     """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
-    arm = TrainingSpec("fedsam", "teacher", run.settings.compare.fedsam_learning_rate)
-    return _at_equal_rounds(run, plan, arm, dict(start_teacher(run, plan)[0].state_dict()))
+    spec = TrainingSpec("fedsam", "teacher", run.settings.compare.fedsam_learning_rate)
+    return _at_equal_rounds(run, plan, spec, dict(start_teacher(run, plan)[0].state_dict()))
 
 
 def _fedmsa(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
     """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
-    arm = TrainingSpec("fedmsa", "adapted", run.settings.compare.fedmsa_learning_rate)
-    return _at_equal_rounds(run, plan, arm, copied_tensors(add_adapters(start_teacher(run, plan)[0])))
+    spec = TrainingSpec("fedmsa", "adapted", run.settings.compare.fedmsa_learning_rate)
+    return _at_equal_rounds(run, plan, spec, copied_tensors(add_adapters(start_teacher(run, plan)[0])))

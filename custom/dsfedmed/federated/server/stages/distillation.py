@@ -10,13 +10,15 @@ from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import select_from_pool
-from dsfedmed.exchange.tensors import digest, under
+from dsfedmed.exchange.tensors import Weights, digest, under
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet, late_audit
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.synthetic import SoftLabelsRequest
+from dsfedmed.federated.wire.specs import SoftLabelChoice
+from dsfedmed.federated.wire.tasks import SOFT_LABELS
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
 from dsfedmed.training.embeddings import open_embeddings
@@ -96,7 +98,7 @@ class Distillation:
         self._save([_entry(round_number, record) for record in records])
         return self._light
 
-    def send_soft_labels(self) -> dict[str, Any] | None:
+    def send_soft_labels(self) -> SoftLabelChoice | None:
         """Let every site that lacks the present soft labels have them; return what a round's request says of them.
 
         A site that missed the audit does it first. The request names the sites that train with the set; one that has
@@ -106,21 +108,17 @@ class Distillation:
             return None
         self._audit_late()
         soft, schedule = self.soft_labels, self.run.settings.schedule
-        chosen = {
-            "manifest": self.sealed.pool.manifest.to_dict(),
-            "kept": self.sealed.kept,
-            "selected": soft.selected,
-            "soft_labels": soft.sha256,
-            "supervised_weight": schedule.site_supervised_weight,
-            "kl_weight": schedule.site_kl_weight,
-        }
+        kept, selected = tuple(self.sealed.kept), tuple(soft.selected)
+        weights = schedule.site_supervised_weight, schedule.site_kl_weight
+        chosen = SoftLabelChoice(self.sealed.pool.manifest, kept, selected, soft.sha256, *weights)
         able = self.sealed.auditors
         lacking = [s for s in self.run.sources if s not in self.acknowledged and (able is None or s in able)]
         if lacking:
-            info = {**self.plan.common, "round": self.round, "synthetic": chosen}
-            replies = self.run.ask("dsf_soft_labels", Message(info, {"levels": soft.levels}), sites=lacking, at_least=0)
-            self.acknowledged |= {site for site, reply in replies.items() if reply.info["kept"] == soft.sha256}
-        return {**chosen, "sites": sorted(self.acknowledged)} if self.acknowledged else None
+            body = SoftLabelsRequest(self.plan.common, self.round, chosen)
+            request = Envelope(body, {"levels": soft.levels})
+            replies = self.run.ask(SOFT_LABELS, request, sites=lacking, at_least=0)
+            self.acknowledged |= {site for site, reply in replies.items() if reply.body.kept == soft.sha256}
+        return replace(chosen, sites=tuple(sorted(self.acknowledged))) if self.acknowledged else None
 
     def _audit_late(self) -> None:
         done = self.sealed.auditors

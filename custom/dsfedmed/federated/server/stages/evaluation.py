@@ -14,10 +14,13 @@ from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.ledger import Purpose
 from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.comparison import ScoredModel
+from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
+from dsfedmed.federated.wire.tasks import EVALUATE
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
@@ -27,7 +30,7 @@ Cases = dict[str, dict[str, list[dict[str, Any]]]]
 def evaluate(
     run: FederatedWorkflow, plan: FederationPlan, ours: dict[str, ScoredModel], others: dict[str, ScoredModel]
 ) -> Cases:
-    """Score the method's networks, then the contenders, at every site; only per-case numbers come back."""
+    """Score the method's networks, then those it is compared with, at every site; only per-case numbers come back."""
     cases = _score(run, plan, "evaluate", "method", ours)
     if others:
         compared = _score(run, plan, "evaluate comparison", "comparison", others)
@@ -41,18 +44,18 @@ def evaluate(
 
 
 def _score(
-    run: FederatedWorkflow, plan: FederationPlan, stage: str, purpose: Purpose, contenders: dict[str, ScoredModel]
+    run: FederatedWorkflow, plan: FederationPlan, stage: str, purpose: Purpose, models: dict[str, ScoredModel]
 ) -> Cases:
     def make() -> StageResult:
-        found: Cases = {name: {} for name in contenders}
+        found: Cases = {name: {} for name in models}
         legacy: dict[str, dict[str, Any]] = {}
-        for sites in dict.fromkeys(contender.sites for contender in contenders.values()):
-            group = {name: contender for name, contender in contenders.items() if contender.sites == sites}
+        for sites in dict.fromkeys(model.sites for model in models.values()):
+            group = {name: model for name, model in models.items() if model.sites == sites}
             for site, answer in _ask(run, plan, list(sites or run.sources + run.unseen), group).items():
                 for name in group:
-                    found[name][site] = answer["cases"][name]
-                for name, scores in answer["legacy"].items():
-                    legacy.setdefault(name, {})[site] = scores
+                    found[name][site] = [_case(scores) for scores in answer.cases[name]]
+                for name, pair in answer.legacy.items():
+                    legacy.setdefault(name, {})[site] = to_json(pair)
         return StageResult({"cases": found, "legacy": legacy}, {})
 
     info = run.once(stage, make, purpose).info
@@ -62,53 +65,75 @@ def _score(
 
 
 def _ask(
-    run: FederatedWorkflow, plan: FederationPlan, sites: list[str], contenders: dict[str, ScoredModel]
-) -> dict[str, dict[str, Any]]:
+    run: FederatedWorkflow, plan: FederationPlan, sites: list[str], models: dict[str, ScoredModel]
+) -> dict[str, EvaluateReply]:
     """Send a group of networks to the sites that score them; a site that fails is missing from the result."""
-    info = {
-        **plan.common,
-        "teacher": plan.teacher_spec,
-        "teacher_init": (plan.teacher_init if any(c.network in FROZEN_TEACHER for c in contenders.values()) else None),
-        "networks": {name: contender.network for name, contender in contenders.items()},
-        "legacy_eval": run.settings.legacy_eval,
-        **{key: value for contender in contenders.values() for key, value in contender.facts.items()},
-        "pictures": [name for name in contenders if name in (run.METHOD, "fedavg")],
-    }
+    builds_on_teacher = any(model.network in FROZEN_TEACHER for model in models.values())
+    body = EvaluateRequest(
+        plan.common,
+        plan.teacher_spec,
+        plan.teacher_init if builds_on_teacher else None,
+        {name: model.network for name, model in models.items()},
+        run.settings.legacy_eval,
+        tuple(name for name in models if name in (run.METHOD, "fedavg")),
+        next((model.personal for model in models.values() if model.personal), None),
+        {site: spec for model in models.values() for site, spec in model.site_networks.items()},
+    )
     tensors = {
         f"{name}/{key}": tensor
-        for name, contender in contenders.items()
-        for key, tensor in pack(contender.weights, plan.settings.light.precision).items()
+        for name, model in models.items()
+        for key, tensor in pack(model.weights, plan.settings.light.precision).items()
     }
 
-    def check(site: str, reply: Message) -> None:
-        cases = reply.info["cases"]
-        if cases.keys() != contenders.keys() or not all(isinstance(found, list) and found for found in cases.values()):
-            raise PayloadError(site, "sent no metrics for some networks", "Use the same version of dsfedmed everywhere")
-        run.progress.say(f"{site}: {len(next(iter(cases.values())))} test images, {len(cases)} networks scored")
+    def check(site: str, reply: Envelope[EvaluateReply]) -> None:
+        _require_scores(site, reply.body, set(models), run, plan)
+        count = len(next(iter(reply.body.cases.values())))
+        run.progress.say(f"{site}: {count} test images, {len(models)} networks scored")
 
-    replies = run.ask("dsf_evaluate", Message(info, tensors), sites=sites, on_reply=check, at_least=0)
-    _record_missing_site_networks(run, contenders, replies)
-    _record_unreleased(run, replies)
-    return {site: {"cases": reply.info["cases"], "legacy": reply.info["legacy"]} for site, reply in replies.items()}
+    replies = run.ask(EVALUATE, Envelope(body, tensors), sites=sites, on_reply=check, at_least=0)
+    answers = {site: reply.body for site, reply in replies.items()}
+    _record_missing_site_networks(run, models, answers)
+    _record_unreleased(run, answers)
+    return answers
+
+
+def _require_scores(
+    site: str, reply: EvaluateReply, names: set[str], run: FederatedWorkflow, plan: FederationPlan
+) -> None:
+    """Refuse scores that are not those of the networks sent, on the test images that the site reported."""
+    images = run.record.data["facts"][site]["counts"].get("test", 0)
+    if set(reply.cases) != names or not all(len(found) == images for found in reply.cases.values()):
+        raise PayloadError(site, f"sent no scores of {images} test images for every network", SAME_VERSION)
+    classes = plan.facts.num_classes
+    if any(len(scores.dice) != classes for found in reply.cases.values() for scores in found):
+        raise PayloadError(site, f"sent scores of another number of classes than {classes}", SAME_VERSION)
+    if set(reply.legacy) - names:
+        raise PayloadError(site, "sent scores of networks that were not asked for", SAME_VERSION)
+
+
+def _case(scores: CaseScores) -> dict[str, Any]:
+    """Return the scores as the record keeps them; an image that is its own case has no number."""
+    kept: dict[str, Any] = {"dice": list(scores.dice), "iou": list(scores.iou), "hd95": list(scores.hd95)}
+    return kept if scores.case is None else {**kept, "case": scores.case}
 
 
 def _record_missing_site_networks(
-    run: FederatedWorkflow, contenders: dict[str, ScoredModel], replies: dict[str, Message]
+    run: FederatedWorkflow, models: dict[str, ScoredModel], replies: dict[str, EvaluateReply]
 ) -> None:
     """Record a source site that has no network of its own where the method gives every one its own."""
-    for name, contender in contenders.items():
-        expected = contender.facts.get("own") or run.sources
-        for site in expected if contender.network in ("personal", "own") else ():
-            if site in replies and name not in replies[site].info.get("own", ()):
+    for name, model in models.items():
+        expected = list(model.site_networks) or run.sources
+        for site in expected if model.network in ("personal", "site_specific") else ():
+            if site in replies and name not in replies[site].site_specific:
                 text = f"it has no network of its own for {name}; the shared one was scored"
                 run.record.event("missing", text, run.ledger.stage, None, site)
 
 
-def _record_unreleased(run: FederatedWorkflow, replies: dict[str, Message]) -> None:
+def _record_unreleased(run: FederatedWorkflow, replies: dict[str, EvaluateReply]) -> None:
     """Record a site that could not write the bundle of its own network; its scores count all the same."""
     for site, reply in replies.items():
-        for name, error in reply.info.get("unreleased", {}).items():
-            text = f"no bundle of its own network for {name}: {error['reason']}. {error['fix']}"
+        for name, error in reply.unreleased.items():
+            text = f"no bundle of its own network for {name}: {error.reason}. {error.fix}"
             run.record.event("missing", text, run.ledger.stage, None, site)
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from dsfedmed.data.labels import to_channels
@@ -13,10 +11,14 @@ from dsfedmed.evaluation.protocol import predict_probabilities
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.public_set import PublicSet
-from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, checkpoint
+from dsfedmed.federated.server.training_run import TrainingSpec, checkpoint, reply_check
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply
+from dsfedmed.federated.wire.specs import BundleSpec
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.condensation import condense
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
@@ -24,7 +26,7 @@ from dsfedmed.training.samfed import SamFedConfig
 from dsfedmed.training.soft_labels import decode_soft, encode_soft
 
 
-def site_network_specs(plan: FederationPlan, config: SamFedConfig, sites: list[str]) -> dict[str, Any]:
+def site_network_specs(plan: FederationPlan, config: SamFedConfig, sites: list[str]) -> dict[str, BundleSpec]:
     """Return each site's bundle as requests name it; empty where all sites have the one network.
 
     Raises:
@@ -56,49 +58,43 @@ class Fusion:
         self.images = public.training.images()
         self.target = to_channels(public.training.labels(), plan.facts.num_classes, plan.facts.nested)
 
-    def round(self, arm: TrainingSpec, state: TrainingState) -> TrainingState:
+    def round(self, spec: TrainingSpec, state: TrainingState) -> TrainingState:
         """One round: the sites learn from the server's answers (RF), the server from the best of theirs (RC)."""
-        if arm.validate is None:
+        if spec.validate is None:
             raise ValueError("the sites have other networks: the server's is validated at the server")
         self.network.load_state_dict(state.weights, strict=False)
         if state.optimizer:
-            load_optimizer_state(self.optimizer, state.optimizer, arm.name)
+            load_optimizer_state(self.optimizer, state.optimizer, spec.name)
         own = predict_probabilities(self.network, self.images, self.plan.facts.num_classes, 2 * self._batch)
-        replies, answers = self._ask(arm, state, encode_soft(own))
-        state.validated(arm.validate(state.weights), Reference(dict(state.weights)))
+        replies, answers = self._ask(spec, state, encode_soft(own))
+        state.validated(spec.validate(state.weights), Reference(dict(state.weights)))
         seed = derive_seed(self.plan.settings.seed, "condense", state.round)
         condense(self.network, self.optimizer, self.images, self.target, own, answers, self.epochs, self._batch, seed)
         state.optimizer = optimizer_state_tensors(self.optimizer)
         state.weights, state.round = copied_tensors(self.network), state.round + 1
-        state.take_into_average(arm.average_from)
-        state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
-        loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
-        state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
-        checkpoint(self.run, arm, state)
+        state.take_into_average(spec.average_from)
+        state.add_steps(replies)
+        checkpoint(self.run, spec, state)
         return state
 
-    def _ask(self, arm: TrainingSpec, state: TrainingState, levels: Tensor) -> tuple[dict[str, Message], list[Tensor]]:
+    def _ask(
+        self, spec: TrainingSpec, state: TrainingState, levels: Tensor
+    ) -> tuple[dict[str, AgreeReply], list[Tensor]]:
         """Send the server's answers, let the sites train, and return their replies and answers, checked."""
         received: dict[str, Tensor] = {}
+        facts = self.plan.round_facts(spec.name, state.round + 1)
+        check = reply_check(self.plan, spec, facts)
 
-        def take(site: str, reply: Message) -> None:
-            if "levels" not in reply.tensors:
-                raise PayloadError(site, "sent no answers", "Use the same version of dsfedmed everywhere")
+        def take(site: str, reply: Envelope[AgreeReply]) -> None:
+            check(site, reply.body)
+            if set(reply.tensors) != {"levels"}:
+                raise PayloadError(site, "sent no answers", SAME_VERSION)
             classes = self.plan.facts.num_classes
             received[site] = decode_soft(reply.tensors["levels"], len(self.images), classes, site)
 
-        light = self.plan.settings.light
-        info = {
-            **self.plan.common,
-            **arm.extra,
-            "arm": arm.name,
-            "round": state.round + 1,
-            "epochs": light.epochs_per_round,
-            "batch_size": light.batch_size,
-            "keep_optimizer": light.keep_optimizer,
-        }
-        replies = self.run.ask("dsf_fuse", Message(info, {"levels": levels}), sites=arm.sites, on_reply=take)
-        return replies, [received[site] for site in replies]
+        request = Envelope(spec.request(self.plan, spec, facts, None), {"levels": levels})
+        replies = self.run.ask(spec.task, request, sites=spec.sites, on_reply=take)
+        return {site: reply.body for site, reply in replies.items()}, [received[site] for site in replies]
 
     @property
     def _batch(self) -> int:

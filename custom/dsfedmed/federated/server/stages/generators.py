@@ -14,20 +14,28 @@ from torch import Tensor
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
-from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
 from dsfedmed.federated.party.generator_base import generator_base_sha256, shapes_only
 from dsfedmed.federated.server.averaging import federated_average
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.generator import (
+    BaseReply,
+    BaseRequest,
+    BranchReply,
+    BranchRequest,
+    MasksReply,
+    MasksRequest,
+)
+from dsfedmed.federated.wire.tasks import BASE, BRANCH, MASKS
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
-
-Weights = dict[str, Tensor]
 
 
 def trains_base(settings: Settings) -> bool:
@@ -48,19 +56,13 @@ def fit_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
             return run.store.get("fit base").tensors
         weights, start = _latest_base(run, plan)
         for number in range(start + 1, schedule.base_rounds + 1):
-            info = {
-                **plan.common,
-                "generator": plan.generator.to_dict(),
-                "round": number,
-                "steps": schedule.base_steps,
-                "first_step": (number - 1) * schedule.base_steps,
-                "total_steps": schedule.base_rounds * schedule.base_steps,
-            }
-            request = Message(info, pack(weights, plan.settings.light.precision))
-            weights, replies = federated_average(run, "dsf_base", request, weights, plan.counts, ("loss",))
+            steps, total = schedule.base_steps, schedule.base_rounds * schedule.base_steps
+            body = BaseRequest(plan.common, plan.generator, number, steps, (number - 1) * steps, total)
+            request = Envelope(body, pack(weights, plan.settings.light.precision))
+            weights, replies = federated_average(run, BASE, request, weights, plan.counts, partial(_check_base, number))
             run.store.put(f"base-{number:04d}", {}, weights)
             run.store.drop(f"base-{number - 1:04d}")
-            loss = sum(reply.info["loss"] for reply in replies.values()) / len(replies)
+            loss = sum(reply.body.loss for reply in replies.values()) / len(replies)
             run.track("generator/base_loss", loss, number)
             run.progress.step(number, schedule.base_rounds, f"loss {loss:.4f}", start)
         run.store.put("fit base", {"rounds": schedule.base_rounds}, weights)
@@ -118,31 +120,33 @@ def _collect_branches(
 ) -> None:
     specs = specs_of(branch_state(build_branch(shapes_only(plan.generator, run.config), plan.generator)))
 
-    def keep(site: str, reply: Message) -> None:
-        loss = float(reply.info["loss"])
+    def keep(site: str, reply: Envelope[BranchReply]) -> None:
+        loss = reply.body.loss
         run.store.put(_entry("branch", site), {"loss": loss}, check_tensors(reply.tensors, specs, site))
-        run.progress.say(f"{site} sent its branch, loss {loss:.4f}, {reply.info['seconds']:.0f} s")
+        run.progress.say(f"{site} sent its branch, loss {loss:.4f}, {reply.header.seconds:.0f} s")
 
-    info = {
-        **plan.common,
-        "generator": plan.generator.to_dict(),
-        "generator_base": generator_base_sha256(plan.generator, run.config, run.folder),
-        "steps": run.settings.generator.branch_steps,
-    }
-    request = Message(info, pack(base, run.settings.light.precision))
-    run.ask("dsf_branch", request, sites=sites, on_reply=keep, at_least=needed)
+    sha256 = generator_base_sha256(plan.generator, run.config, run.folder)
+    body = BranchRequest(plan.common, plan.generator, sha256, run.settings.generator.branch_steps)
+    request = Envelope(body, pack(base, run.settings.light.precision))
+    run.ask(BRANCH, request, sites=sites, on_reply=keep, at_least=needed)
 
 
 def _collect_masks(run: FederatedWorkflow, plan: FederationPlan, sites: list[str], needed: int) -> None:
     wanted = run.settings.synthetic.per_site
 
-    def keep(site: str, reply: Message) -> None:
+    def keep(site: str, reply: Envelope[MasksReply]) -> None:
         label_maps = unpack_label_maps(reply.tensors, plan.facts.num_classes, run.settings.image_size, site)
         if len(label_maps) > wanted:
-            raise PayloadError(site, "sent more masks than asked for", "Use the same version of dsfedmed everywhere")
-        run.store.put(_entry("masks", site), {"kind": str(reply.info["kind"])}, {"masks": label_maps})
+            raise PayloadError(site, "sent more masks than asked for", SAME_VERSION)
+        run.store.put(_entry("masks", site), {"kind": reply.body.kind}, {"masks": label_maps})
 
-    run.ask("dsf_masks", Message({**plan.common, "count": wanted}), sites=sites, on_reply=keep, at_least=needed)
+    request = Envelope(MasksRequest(plan.common, wanted))
+    run.ask(MASKS, request, sites=sites, on_reply=keep, at_least=needed)
+
+
+def _check_base(number: int, site: str, reply: BaseReply) -> None:
+    if reply.round != number:
+        raise PayloadError(site, f"answered round {reply.round} instead of {number}", SAME_VERSION)
 
 
 def _latest_base(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Weights, int]:

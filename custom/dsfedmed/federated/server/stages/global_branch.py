@@ -7,16 +7,18 @@ from functools import partial
 
 from dsfedmed.algorithms.product_mean import ProductMean
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.release import release_bundle
 from dsfedmed.federated.server.stages.teacher import start_teacher
 from dsfedmed.federated.server.training_run import TrainingSpec
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
-from dsfedmed.federated.site.tasks.personal_release import BUNDLE
-from dsfedmed.networks.lora import merge_lora
-from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.federated.wire.requests.training import PersonalRequest
+from dsfedmed.federated.wire.specs import RoundFacts, SoftLabelChoice
+from dsfedmed.federated.wire.tasks import PERSONAL
+from dsfedmed.networks.lora import add_lora, merge_lora
+from dsfedmed.networks.promptless_sam import BUNDLE, PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.training.personal import PersonalConfig
 
 
@@ -27,7 +29,14 @@ def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingS
         run.track("pfedsam/cut_by_rank", share, len(run.record.data["curves"].get("pfedsam", [])) + 1)
 
     mean_of = partial(ProductMean, on_cut=cut)
-    return TrainingSpec("pfedsam", "low_rank", config.learning_rate, task="dsf_personal", mean_of=mean_of)
+
+    def request(
+        plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
+    ) -> PersonalRequest:
+        del spec, synthetic
+        return PersonalRequest(plan.common, facts, plan.teacher_spec, plan.teacher_init, config)
+
+    return TrainingSpec("pfedsam", "low_rank", task=PERSONAL, request=request, mean_of=mean_of)
 
 
 def start_global(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
@@ -55,4 +64,6 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
 
 
 def _global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
-    return with_low_rank(start_teacher(run, plan)[0], plan.teacher_init)
+    init = plan.teacher_init
+    form = init.low_rank
+    return add_lora(start_teacher(run, plan)[0], form.rank, form.alpha, form.layers, init.seed)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,13 +17,15 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import DataError
 from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
 from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server
-from dsfedmed.federated.server.training_run import NetworkKind, TrainingState
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.networks.lora import add_lora
+from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.stage_store import StageResult
 
 FOLDER = "public"
@@ -46,7 +49,7 @@ class PublicSet:
         return self.training.manifest
 
 
-def publish(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
+def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
     """Read the server's public folder, and lay its training part out as shards.
 
     Raises:
@@ -116,7 +119,7 @@ def labels_only(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet,
     return run.once("compare labels only", make, "comparison").tensors
 
 
-def teacher_kind(plan: FederationPlan) -> NetworkKind:
+def teacher_kind(plan: FederationPlan) -> Literal["teacher", "low_rank"]:
     """Return what travels of the tuned teacher: low-rank updates and decoder (``tune: lora``), or all of it."""
     return "low_rank" if plan.settings.teacher.tune == "lora" else "teacher"
 
@@ -146,7 +149,7 @@ def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet
         config = plan.settings.teacher
         if teacher_kind(plan) == "low_rank":
             # "full" means all that may learn, and this freezes the rest.
-            teacher, config = with_low_rank(teacher, plan.teacher_init), replace(config, tune="full")
+            teacher, config = _low_rank(teacher, plan), replace(config, tune="full")
         tune_at_server(run, plan, teacher, public.training, config, "tune teacher")
         dice = validate_public(run, plan, public, teacher)
         return StageResult({"teacher_weights": origin, "validation_dice": dice}, copied_tensors(teacher))
@@ -154,3 +157,8 @@ def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet
     result = run.once("tune teacher", make)
     run.record.put(teacher=result.info)
     return result.tensors
+
+
+def _low_rank(teacher: PromptlessSam, plan: FederationPlan) -> PromptlessSam:
+    init = plan.teacher_init
+    return add_lora(teacher, init.low_rank.rank, init.low_rank.alpha, init.low_rank.layers, init.seed)

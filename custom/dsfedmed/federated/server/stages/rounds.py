@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.distillation import Distillation
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.head_start import Start
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.training_run import (
     TrainingSpec,
-    TrainingState,
     checkpoint,
     end_with_average,
     record_choice,
@@ -19,21 +18,16 @@ from dsfedmed.federated.server.training_run import (
     train_round,
     validate_training,
 )
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
 from dsfedmed.settings import ScheduleSettings, Settings
 
 NAME = "dsfedmed"
 
 
 def light_training(settings: Settings) -> TrainingSpec:
-    """The light network's arm; with ``average_rounds`` the last of all rounds count in a mean."""
+    """The light network's spec; with ``average_rounds`` the last of all rounds count in a mean."""
     return TrainingSpec(NAME, average_from=settings.average_from)
-
-
-def start_weights(plan: FederationPlan) -> Weights:
-    """The light network's weights before the first round: the same for every method that is compared."""
-    return copied_tensors(plan.light_network())
 
 
 def distil_due(schedule: ScheduleSettings, done: int) -> bool:
@@ -48,31 +42,31 @@ def distilled_rounds(
     """All rounds of DSFedMed from ``start``; every step of the light network counts, wherever it takes it.
 
     Returns:
-        The arm with its best weights by source-site validation, and the teacher's weights after distillation.
+        The spec with its best weights by source-site validation, and the teacher's weights after distillation.
     """
-    schedule, total, arm = run.settings.schedule, run.settings.rounds, light_training(run.settings)
+    schedule, total, spec = run.settings.schedule, run.settings.rounds, light_training(run.settings)
     with run.stage("rounds"):
-        state = resume_or_start(run, arm, start.weights, start.steps)
+        state = resume_or_start(run, spec, start.weights, start.steps)
         distillation = Distillation(run, plan, sealed, teacher)
         since = state.round
         while state.round < total:
             if distil_due(schedule, state.round):
                 state.weights = distillation.distil(state.round, state.weights, schedule.epochs)
                 state.steps += distillation.steps
-            state = train_round(run, plan, arm, state, distillation.send_soft_labels())
-            report(run, arm, state, total, since)
-        validate_training(run, plan, arm, state)
+            state = train_round(run, plan, spec, state, distillation.send_soft_labels())
+            report(run, spec, state, total, since)
+        validate_training(run, plan, spec, state)
         if state.averaged and state.round == total:
-            end_with_average(run, plan, arm, state)
+            end_with_average(run, plan, spec, state)
         if schedule.order == "paper":
-            _distil_at_the_end(run, plan, arm, distillation, state)
+            _distil_at_the_end(run, plan, spec, distillation, state)
         run.store.put("rounds", {})
         record_choice(run, NAME, state)
         return state, distillation.teacher
 
 
 def _distil_at_the_end(
-    run: FederatedWorkflow, plan: FederationPlan, arm: TrainingSpec, distillation: Distillation, state: TrainingState
+    run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, distillation: Distillation, state: TrainingState
 ) -> None:
     """The paper's order: the source sites validate every epoch of the server's distillation, the best is kept."""
     last = run.settings.rounds
@@ -81,7 +75,7 @@ def _distil_at_the_end(
         state.round, state.steps = number, state.steps + distillation.steps
         if state.curve[-1]["round"] != number:
             state.curve.append({"round": number, "local_steps": state.steps, "validation": {}, "loss": {}})
-        dice = validate_training(run, plan, arm, state)
+        dice = validate_training(run, plan, spec, state)
         done = number - last
         run.progress.step(done, run.settings.schedule.epochs, f"distilled on the server, validation Dice {dice:.3f}")
-    checkpoint(run, arm, state)
+    checkpoint(run, spec, state)

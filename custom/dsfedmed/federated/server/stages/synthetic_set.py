@@ -17,11 +17,15 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.generator_base import load_generator_base
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights, stored_branch, stored_masks
+from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest
+from dsfedmed.federated.wire.tasks import AUDIT
 from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.branch import build_branch, load_branch_state
 from dsfedmed.generator.quality import usable
@@ -85,12 +89,12 @@ def audit(run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest) -> S
     """Stream the set to the source sites; each vetoes what is too close to its own training images; then seal it."""
 
     def make() -> StageResult:
-        replies = _ask_for_verdicts(run, plan, manifest, run.sources, run.settings.min_sites)
-        vetoes = {site: _vetoed(site, reply, manifest) for site, reply in replies.items()}
+        verdicts = _ask_for_verdicts(run, plan, manifest, run.sources, run.settings.min_sites)
+        vetoes = {site: set(verdict.vetoed) for site, verdict in verdicts.items()}
         _refuse_copies(run, manifest, vetoes)
         vetoed = set().union(*vetoes.values())
         kept = [index for index in range(manifest.count) if index not in vetoed]
-        results = {s: _result(reply, len(vetoes[s]), manifest.count) for s, reply in replies.items()}
+        results = {site: _result(verdict, manifest.count) for site, verdict in verdicts.items()}
         return StageResult({"kept": kept, "sites": results}, {})
 
     result = run.once("audit", make).info
@@ -110,24 +114,31 @@ def late_audit(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, 
         The set with the sites that audited it by now, and those that declined it.
     """
     manifest = sealed.pool.manifest
-    replies = _ask_for_verdicts(run, plan, manifest, sites, 0)
+    verdicts = _ask_for_verdicts(run, plan, manifest, sites, 0)
     declined = set()
-    for site, reply in replies.items():
-        against = _vetoed(site, reply, manifest) & set(sealed.kept)
+    for site, verdict in verdicts.items():
+        against = verdict.vetoed & set(sealed.kept)
         if against:
             text = f"too late to take out {len(against)} synthetic images; it trains without the set"
             run.record.event("vetoed", text, run.ledger.stage, None, site)
             declined.add(site)
-    joined = (sealed.auditors or frozenset()) | (replies.keys() - declined)
+    joined = (sealed.auditors or frozenset()) | (verdicts.keys() - declined)
     return replace(sealed, auditors=joined, decliners=sealed.decliners | declined)
 
 
 def _ask_for_verdicts(
     run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest, sites: list[str], needed: int
-) -> dict[str, Message]:
-    with run.offered(run.folder / FOLDER, manifest) as offer:
-        info = {**plan.common, "files": offer, "quantile": run.settings.synthetic.audit_quantile}
-        return run.ask("dsf_audit", Message(info), sites=sites, at_least=needed)
+) -> dict[str, Verdict]:
+    """Return the verdicts of the sites that gave one which fits the set."""
+    verdicts: dict[str, Verdict] = {}
+
+    def take(site: str, reply: Envelope[AuditReply]) -> None:
+        verdicts[site] = _verdict(site, reply, manifest)
+
+    with run.transport.offered(run.folder / FOLDER, manifest) as offer:
+        body = AuditRequest(plan.common, offer, run.settings.synthetic.audit_quantile)
+        run.ask(AUDIT, Envelope(body), sites=sites, on_reply=take, at_least=needed)
+    return {site: verdicts[site] for site in sites if site in verdicts}
 
 
 def _generate(
@@ -147,15 +158,31 @@ def _generate(
     return sample(generator_base, branch, channels, plan.generator, seed, on_batch=report)
 
 
-def _vetoed(site: str, reply: Message, manifest: Manifest) -> set[int]:
+@dataclass(frozen=True)
+class Verdict:
+    """What a site says of the set.
+
+    Attributes:
+        vetoed: indices of images that are too close to its own.
+        distances: of every image, float32 (N,).
+        threshold: below which an image is too close.
+    """
+
+    vetoed: frozenset[int]
+    distances: Tensor
+    threshold: float
+
+
+def _verdict(site: str, reply: Envelope[AuditReply], manifest: Manifest) -> Verdict:
     vetoed, distances = reply.tensors.get("vetoed"), reply.tensors.get("distances")
-    fix = "Use the same version of dsfedmed everywhere"
-    if vetoed is None or distances is None or tuple(distances.shape) != (manifest.count,):
-        raise PayloadError(site, "sent no verdict on the synthetic set", fix)
-    indices = {int(index) for index in vetoed.tolist()}
+    if vetoed is None or distances is None or vetoed.ndim != 1 or tuple(distances.shape) != (manifest.count,):
+        raise PayloadError(site, "sent no verdict on the synthetic set", SAME_VERSION)
+    if vetoed.dtype != torch.int64 or not distances.is_floating_point():
+        raise PayloadError(site, "sent a verdict of other number types", SAME_VERSION)
+    indices = frozenset(int(index) for index in vetoed.tolist())
     if any(not 0 <= index < manifest.count for index in indices) or not bool(torch.isfinite(distances).all()):
-        raise PayloadError(site, "sent a verdict that does not fit the synthetic set", fix)
-    return indices
+        raise PayloadError(site, "sent a verdict that does not fit the synthetic set", SAME_VERSION)
+    return Verdict(indices, distances, reply.body.threshold)
 
 
 def _refuse_copies(run: FederatedWorkflow, manifest: Manifest, vetoes: dict[str, set[int]]) -> None:
@@ -170,12 +197,12 @@ def _refuse_copies(run: FederatedWorkflow, manifest: Manifest, vetoes: dict[str,
             raise DSFedMedError(site, f"{share:.0%} of its branch's images are too close to its training images", fix)
 
 
-def _result(reply: Message, vetoed: int, candidates: int) -> dict[str, Any]:
-    counts, edges = torch.histogram(reply.tensors["distances"].double(), bins=20)
+def _result(verdict: Verdict, candidates: int) -> dict[str, Any]:
+    counts, edges = torch.histogram(verdict.distances.double(), bins=20)
     return {
         "candidates": candidates,
-        "vetoed": vetoed,
-        "threshold": float(reply.info["threshold"]),
+        "vetoed": len(verdict.vetoed),
+        "threshold": verdict.threshold,
         "distances": {"edges": edges.tolist(), "counts": [int(count) for count in counts]},
     }
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights

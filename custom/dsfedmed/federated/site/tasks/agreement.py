@@ -8,210 +8,207 @@ answers stay in the site's folder as 8-bit levels.
 from __future__ import annotations
 
 import copy
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.agreement import AgreementState, ramp_up
+from dsfedmed.algorithms.agreement import ramp_up
 from dsfedmed.algorithms.regularity import image_accuracy
-from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.labels import to_channels
+from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import PayloadError
 from dsfedmed.evaluation.protocol import predict_probabilities
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
+from dsfedmed.federated.site.tasks import samfed_files
 from dsfedmed.federated.site.tasks.local_training import keep_optimizer, restore_optimizer
-from dsfedmed.federated.site.tasks.networks import build, copied_tensors, load, optimizer_for, trained_tensors
+from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
 from dsfedmed.federated.site.tasks.synthetic import open_set
-from dsfedmed.federated.site.uplink import UPDATE, announce
-from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message
+from dsfedmed.federated.site.uplink import announce
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope, ReplyHeader
+from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
+from dsfedmed.federated.wire.requests.semi_supervised import (
+    AgreeReply,
+    AgreeRequest,
+    FuseRequest,
+    LabelReply,
+    LabelRequest,
+)
+from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, RunFacts
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.store.files import read_tensors, write_tensors
+from dsfedmed.store.files import read_tensors
 from dsfedmed.training.pool import TensorPool
-from dsfedmed.training.samfed import SamFedConfig
 from dsfedmed.training.semi_supervised import (
+    Passes,
     PublicSource,
     Summary,
-    Task,
-    TermWeights,
     UnlabelledSource,
+    UnlabelledTerms,
     train_semi_supervised,
 )
-from dsfedmed.training.soft_labels import LEVELS, decode_soft, encode_soft, teacher_soft_labels
-
-FOLDER = "samfed"
-ANSWERS = "answers"
+from dsfedmed.training.soft_labels import LEVELS, SoftLabelOptions, decode_soft, encode_soft, teacher_soft_labels
+from dsfedmed.training.task import TrainingTask
 
 
-def label(site: SiteContext, request: Message) -> Message:
+@dataclass(frozen=True)
+class Shared:
+    """The global network that the site's own learns from, and how much; none for sites with networks of their own."""
+
+    network: nn.Module | None = None
+    weight: float = 0.0
+
+
+def pseudo_label(site: SiteContext, request: Envelope[LabelRequest]) -> Envelope[LabelReply]:
     """Run SAM over the site's images and keep its answers; verify the public set that came with it."""
-    info = request.info
-    config = SamFedConfig.from_dict(info["method"])
-    images = site.images("training", info["light"])
-    public = open_set(site, info["files"]["manifest"], None)
-    teacher = cast(PromptlessSam, build(site, info, info["kind"]))
+    body, common = request.body, request.body.common
+    images = site.images("training", common.light)
+    public = open_set(site, body.files.manifest, None)
+    teacher = cast(PromptlessSam, build(site, NetworkSpecs(common.light, body.teacher, body.teacher_init), body.kind))
     load(teacher, request.tensors, site.config.device)
     pool = TensorPool(images, torch.zeros(len(images), 1, *images.shape[2:], dtype=torch.uint8))
-    levels = teacher_soft_labels(
-        teacher, pool, range(len(images)), images.shape[-1], tta=config.teacher_flips, precision=info["autocast"]
-    )
-    write_tensors(_folder(site) / f"{ANSWERS}.safetensors", {ANSWERS: levels})
+    options = SoftLabelOptions(images.shape[-1], body.config.teacher_flips, common.autocast)
+    levels = teacher_soft_labels(teacher, pool, range(len(images)), options)
+    samfed_files.keep_answers(site, levels)
     sure = torch.maximum(levels, LEVELS - levels).float().mean() / LEVELS
-    return Message({"images": len(images), "public": len(public), "confidence": float(sure)})
+    return Envelope(LabelReply(len(images), len(public), float(sure)))
 
 
-def agree(site: SiteContext, request: Message) -> Message:
+def train_with_agreement(site: SiteContext, request: Envelope[AgreeRequest]) -> Envelope[AgreeReply]:
     """Train the global network on public labels and agreed pseudo-labels, and return the difference."""
-    info = request.info
-    config, network = SamFedConfig.from_dict(info["method"]), build(site, info, "light")
-    arrived = resolve_weights(request, site.folder, shapes_of(trained_tensors(network)))
+    body, facts, common = request.body, request.body.round, request.body.common
+    network = build(site, NetworkSpecs(common.light), "light")
+    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))
     start = load(network, arrived, site.config.device)
-    public = _public(site, info)
+    public = _public(site, body.public)
     shared = copy.deepcopy(network).eval()
-    gate = _global_is_better(site, info, shared, public)
-    optimizer = optimizer_for(site, info, "light", network)
+    weight = body.config.shared_weight * _global_is_better(site, body, shared, public)
+    optimizer = site.bundle(common.light).optimizer(network.parameters())
     for group in optimizer.param_groups:
-        group["lr"] *= config.rate_factor
+        group["lr"] *= body.config.rate_factor
     source = PublicSource(public.images, public.labels)
-    summary = _train(site, info, network, optimizer, source, config, config.shared_weight * gate, shared)
-    write_tensors(_round_file(site, info, "local", info["round"]), copied_tensors(network))
-    answer = {"round": info["round"], UPDATE: announce(info), **_said(info, summary)}
-    return Message(answer, difference(trained_tensors(network), start), True)
+    summary = _train(site, body, network, optimizer, source, Shared(shared, weight))
+    samfed_files.keep_network(site, facts, samfed_files.LOCAL, copied_tensors(network))
+    reply, header = _reply(facts, summary), _header(facts, summary, common)
+    return Envelope(reply, difference(trained_tensors(network), start), True, header)
 
 
-def fuse(site: SiteContext, request: Message) -> Message:
+def train_site_network(site: SiteContext, request: Envelope[FuseRequest]) -> Envelope[AgreeReply]:
     """Train the site's own network under the server's answers (RF); return its answers to the public images (RC)."""
-    info = request.info
-    config, bundle = SamFedConfig.from_dict(info["method"]), site.bundle(info["own"][site.name])
-    public = _public(site, info)
-    network = _own_network(site, info, bundle, info["round"])
-    optimizer = bundle.optimizer(network.parameters())
+    body, facts, common = request.body, request.body.round, request.body.common
+    own_bundle = _own_bundle(site, body.networks)
+    public = _public(site, body.public)
+    network = _network_before(site, own_bundle, common, facts)
+    optimizer = site.bundle(own_bundle).optimizer(network.parameters())
     images, labels = public.images, public.labels
-    advice = decode_soft(request.tensors["levels"], len(public), info["num_classes"], "server")
-    target = to_channels(labels, info["num_classes"], info["nested"])
-    own = image_accuracy(_answers(network, images, info), target)
+    if set(request.tensors) != {"levels"}:
+        raise PayloadError("server", "sent no answers to the public images", SAME_VERSION)
+    advice = decode_soft(request.tensors["levels"], len(public), common.num_classes, "server")
+    target = to_channels(labels, common.num_classes, common.nested)
+    own = image_accuracy(_answers(network, images, common, facts), target)
     gate = (image_accuracy(advice, target) > own).float().view(-1, 1, 1, 1).expand(-1, 1, *advice.shape[2:])
     source = PublicSource(images, labels, torch.cat([advice, gate], dim=1))
-    summary = _train(site, info, network, optimizer, source, config, 0.0, None)
-    write_tensors(_round_file(site, info, "own", info["round"]), copied_tensors(network))
-    levels = encode_soft(_answers(network, images, info))
-    return Message({"round": info["round"], **_said(info, summary)}, {"levels": levels})
+    summary = _train(site, body, network, optimizer, source, Shared())
+    samfed_files.keep_network(site, facts, samfed_files.OWN, copied_tensors(network))
+    levels = encode_soft(_answers(network, images, common, facts))
+    return Envelope(_reply(facts, summary), {"levels": levels}, header=_header(facts, summary, None))
 
 
-def site_network(site: SiteContext, info: dict[str, Any], arm: str) -> nn.Module | None:
-    """Return the site's own network behind its last round, or None where it has none."""
-    files = sorted(_folder(site).glob(f"{arm}-own-*.safetensors"))
-    if not files or site.name not in info["own"]:
+def site_network(site: SiteContext, body: EvaluateRequest, training: str) -> nn.Module | None:
+    """Return the site's own network of its last round, or None where it has none."""
+    weights = samfed_files.latest_network(site, training)
+    if not weights or site.name not in body.site_networks:
         return None
-    network = site.bundle(info["own"][site.name]).network()
-    load(network, read_tensors(files[-1]), site.config.device)
+    network = site.bundle(body.site_networks[site.name]).network()
+    load(network, weights, site.config.device)
     return network
 
 
 def _train(
     site: SiteContext,
-    info: dict[str, Any],
+    body: AgreeRequest | FuseRequest,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     public: PublicSource,
-    config: SamFedConfig,
-    shared_weight: float,
-    shared: nn.Module | None,
+    shared: Shared,
 ) -> Summary:
     """Take up optimiser and agreement of the round before, train, and keep both."""
-    bundle, images = site.bundle(info["light"]), site.images("training", info["light"])
-    task = Task(
-        info["num_classes"], info["nested"], bundle.loss(), bundle.augmentation(), info["batch_size"],
-        config.agreement, info["autocast"], site.name,
+    common, facts, config = body.common, body.round, body.config
+    bundle, images = site.bundle(common.light), site.images("training", common.light)
+    task = TrainingTask(
+        common.num_classes, common.nested, bundle.loss(), bundle.augmentation(), facts.batch_size, common.autocast,
+        where=site.name,
     )  # fmt: skip
-    restore_optimizer(site, info, optimizer, info["arm"])
-    unlabelled = config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds) * info["heard"]
-    weights = TermWeights(unlabelled, shared_weight)
-    seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
-    summary = train_semi_supervised(
-        network, optimizer, public, UnlabelledSource(images, _teacher_answers(site, info, len(images))), task, weights,
-        _agreement(site, info), info["epochs"], seed, shared,
-    )  # fmt: skip
-    keep_optimizer(site, info, optimizer, info["arm"])
-    state = summary.state
-    kept = {"rate": state.rate, "confidence": state.confidence, "steps": torch.tensor(state.steps)}
-    write_tensors(_round_file(site, info, "agreement", info["round"]), kept)
-    for kind in ("agreement", "local", "own"):
-        _round_file(site, info, kind, info["round"] - CACHED_ROUNDS).unlink(missing_ok=True)
+    restore_optimizer(site, facts, optimizer, facts.training)
+    unlabelled = config.unlabelled_weight * ramp_up(facts.round - 1, config.ramp_rounds) * body.teacher_active
+    before = samfed_files.agreement(site, facts, common.num_classes)
+    terms = UnlabelledTerms(config.agreement, before, unlabelled, shared.weight, shared.network)
+    passes = Passes(facts.epochs, derive_seed(common.seed, site.name, facts.training, facts.round))
+    own = UnlabelledSource(images, samfed_files.answers(site, len(images), common.num_classes))
+    summary = train_semi_supervised(network, optimizer, public, own, task, terms, passes)
+    keep_optimizer(site, facts, optimizer, facts.training)
+    samfed_files.keep_agreement(site, facts, summary.state)
     return summary
 
 
-def _said(info: dict[str, Any], summary: Summary) -> dict[str, Any]:
+def _reply(facts: RoundFacts, summary: Summary) -> AgreeReply:
     """Return the facts of a round: losses, steps, and how far SAM and the network agree."""
-    rate = float(summary.state.rate)
-    scalars = {f"{info['arm']}/agreement": rate, f"{info['arm']}/loss": summary.own_loss}
-    return {
-        "loss": summary.public_loss + summary.own_loss,
-        "steps": summary.steps,
-        "agreement": rate,
-        "scalars": scalars,
-    }
+    loss = summary.public_loss + summary.own_loss
+    return AgreeReply(facts.round, None, loss, summary.steps, float(summary.state.rate))
 
 
-def _public(site: SiteContext, info: dict[str, Any]) -> SiteArrays:
+def _header(facts: RoundFacts, summary: Summary, packed: RunFacts | None) -> ReplyHeader:
+    """Return what goes with it: numbers for the tracking, and how an update is to be packed."""
+    name = facts.training
+    scalars = {f"{name}/agreement": float(summary.state.rate), f"{name}/loss": summary.own_loss}
+    update = announce(facts, packed.precision) if packed else None
+    return ReplyHeader(scalars=scalars, step=facts.round, update=update)
+
+
+def _public(site: SiteContext, manifest: Manifest) -> SiteArrays:
     """Read the public set, once per worker."""
-    key = ("public", str(info["public"]["sha256"]))
+    key = ("public", manifest.sha256)
     if key not in site.samples:
-        found = open_set(site, info["public"], None)
+        found = open_set(site, manifest, None)
         site.samples[key] = SiteArrays(found.images(), found.labels(), ("",) * len(found))
     return site.samples[key]
 
 
-def _answers(network: nn.Module, images: Tensor, info: dict[str, Any]) -> Tensor:
-    return predict_probabilities(network, images, info["num_classes"], 2 * info["batch_size"])
+def _answers(network: nn.Module, images: Tensor, common: RunFacts, facts: RoundFacts) -> Tensor:
+    return predict_probabilities(network, images, common.num_classes, 2 * facts.batch_size)
 
 
-def _teacher_answers(site: SiteContext, info: dict[str, Any], count: int) -> Tensor:
-    path = _folder(site) / f"{ANSWERS}.safetensors"
-    if not path.exists():
-        raise PayloadError(site.name, "has no answers of SAM", "It missed the task dsf_label; it is asked again")
-    return decode_soft(read_tensors(path)[ANSWERS], count, info["num_classes"], str(path.name))
-
-
-def _agreement(site: SiteContext, info: dict[str, Any]) -> AgreementState:
-    path = _round_file(site, info, "agreement", info["round"] - 1)
-    if not path.exists():
-        return AgreementState(confidence=torch.ones(info["num_classes"], 2))
-    kept = read_tensors(path)
-    return AgreementState(kept["rate"], kept["confidence"], int(kept["steps"]))
-
-
-def _global_is_better(site: SiteContext, info: dict[str, Any], shared: nn.Module, public: SiteArrays) -> float:
+def _global_is_better(site: SiteContext, body: AgreeRequest, shared: nn.Module, public: SiteArrays) -> float:
     """Return 1 if the global network is better on the public set than the site's own of the round before, else 0."""
-    path = _round_file(site, info, "local", info["round"] - 1)
+    common, facts = body.common, body.round
+    path = samfed_files.round_file(site, facts.training, samfed_files.LOCAL, facts.round - 1)
     if not path.exists():
         return 1.0
-    local = build(site, info, "light")
+    local = build(site, NetworkSpecs(common.light), "light")
     load(local, read_tensors(path), site.config.device)
-    target = to_channels(public.labels, info["num_classes"], info["nested"])
-    scores = [image_accuracy(_answers(network, public.images, info), target).mean() for network in (shared, local)]
+    target = to_channels(public.labels, common.num_classes, common.nested)
+    scores = [
+        image_accuracy(_answers(network, public.images, common, facts), target).mean() for network in (shared, local)
+    ]
     return float(scores[0] > scores[1])
 
 
-def _own_network(site: SiteContext, info: dict[str, Any], bundle: BundleDefinition, number: int) -> nn.Module:
-    """Return the site's network behind its last round before this one; at first, a random one of its own."""
-    network = bundle.network(seed=derive_seed(info["seed"], site.name, "own network"))
-    behind = _round_file(site, info, "own", number).name
-    earlier = [path for path in sorted(_folder(site).glob(f"{info['arm']}-own-*.safetensors")) if path.name < behind]
-    if earlier:
-        load(network, read_tensors(earlier[-1]), site.config.device)
+def _own_bundle(site: SiteContext, networks: dict[str, BundleSpec]) -> BundleSpec:
+    if site.name not in networks:
+        raise PayloadError("server", f"named no network for {site.name}", SAME_VERSION)
+    return networks[site.name]
+
+
+def _network_before(site: SiteContext, spec: BundleSpec, common: RunFacts, facts: RoundFacts) -> nn.Module:
+    """Return the site's network of its last round before this one; at first, a random one of its own."""
+    network = site.bundle(spec).network(seed=derive_seed(common.seed, site.name, "own network"))
+    if earlier := samfed_files.latest_network(site, facts.training, before=facts.round):
+        load(network, earlier, site.config.device)
     return network.to(site.config.device)
-
-
-def _round_file(site: SiteContext, info: dict[str, Any], kind: str, number: int) -> Path:
-    return _folder(site) / f"{info['arm']}-{kind}-{number:04d}.safetensors"
-
-
-def _folder(site: SiteContext) -> Path:
-    return site.folder / FOLDER

@@ -3,67 +3,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import asdict
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
-from dsfedmed.evaluation.protocol import ScoredImage, legacy_scores
+from dsfedmed.evaluation.metrics import CaseMetrics
+from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.agreement import site_network
-from dsfedmed.federated.site.tasks.networks import build, load
+from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
 from dsfedmed.federated.site.tasks.personal import best_branch
 from dsfedmed.federated.site.tasks.personal_release import try_release
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope, SiteError
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
+from dsfedmed.federated.wire.specs import NetworkKind
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
 
-OWN = {"personal": best_branch, "own": site_network}
-"""Kinds of which a source site has its own network, by the name of the arm; it never left the site."""
-SHARED = {"personal": "low_rank", "own": "light"}
-"""What stands in at a site that has none: the network that came with the request."""
+SiteNetwork = Callable[[SiteContext, EvaluateRequest, str], nn.Module | None]
+SITE_NETWORKS: dict[str, SiteNetwork] = {"personal": best_branch, "site_specific": site_network}
+"""Kinds of which a source site has its own network, which never left the site; called with the network's name."""
+SHARED: dict[str, NetworkKind] = {"personal": "low_rank", "site_specific": "light"}
+"""What is scored at a site that has none: the network that came with the request."""
 
 
-def evaluate(site: SiteContext, request: Message) -> Message:
+def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[EvaluateReply]:
     """Return per-case metrics of each network, without case names; pictures of the cases stay at the site."""
-    info = request.info
-    answer: dict[str, Any] = {}
-    legacy: dict[str, Any] = {}
+    body, common = request.body, request.body.common
+    answer: dict[str, tuple[CaseScores, ...]] = {}
+    legacy: dict[str, LegacyPair] = {}
     own: list[str] = []
-    unreleased: dict[str, dict[str, str]] = {}
-    for name, kind in info["networks"].items():
-        found = OWN[kind](site, info, name) if kind in OWN else None
+    unreleased: dict[str, SiteError] = {}
+    for name, kind in body.networks.items():
+        found = SITE_NETWORKS[kind](site, body, name) if kind in SITE_NETWORKS else None
+        network = found or _sent_network(site, request, name)
+        cases = _score(site, body, name, network)
+        answer[name] = tuple(CaseScores(case.dice, case.iou, case.hd95, case.case) for case in cases)
         if found is not None:
             own.append(name)
-        network = found or build(site, info, SHARED.get(kind, kind))
-        if found is None:
-            load(network, under(request.tensors, f"{name}/"), site.config.device)
-        scored: list[ScoredImage] = []
-        preprocessing = site.bundle(info["light"]).preprocessing()
-        cases = score(
-            network,
-            site.datalist,
-            "test",
-            preprocessing,
-            info["num_classes"],
-            device=site.config.device,
-            on_image=scored.append,
-        )
-        if name in info["pictures"]:
-            _draw(site, name, scored)
-        answer[name] = [case.to_dict() for case in cases]
-        if kind == "personal" and found is not None and (failure := try_release(site, info, network, cases)):
-            unreleased[name] = failure
-        if info["legacy_eval"]:
-            arrays = site.arrays("test", info["light"])
-            legacy[name] = asdict(
-                legacy_scores(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
-            )
-    return Message({"cases": answer, "legacy": legacy, "own": own, "unreleased": unreleased})
+            if kind == "personal" and (failure := try_release(site, body, network, cases)):
+                unreleased[name] = failure
+        if body.legacy_eval:
+            forward = ForwardPass(common.num_classes, device=site.config.device)
+            scores = legacy_scores(network, site.arrays("test", common.light), forward, common.nested)
+            legacy[name] = LegacyPair(scores.dice, scores.iou)
+    return Envelope(EvaluateReply(answer, legacy, tuple(own), unreleased))
+
+
+def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: str) -> nn.Module:
+    body = request.body
+    specs = NetworkSpecs(body.common.light, body.teacher, body.teacher_init)
+    kind = body.networks[name]
+    network = build(site, specs, SHARED.get(kind, kind))
+    load(network, under(request.tensors, f"{name}/"), site.config.device)
+    return network
+
+
+def _score(site: SiteContext, body: EvaluateRequest, name: str, network: nn.Module) -> list[CaseMetrics]:
+    scored: list[ScoredImage] = []
+    preprocessing = site.bundle(body.common.light).preprocessing()
+    forward = ForwardPass(body.common.num_classes, 16, site.config.device)
+    cases = score(network, site.datalist, "test", preprocessing, forward, on_image=scored.append)
+    if name in body.pictures:
+        _draw(site, name, scored)
+    return cases
 
 
 def _draw(site: SiteContext, method: str, scored: list[ScoredImage]) -> None:

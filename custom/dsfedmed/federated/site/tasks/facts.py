@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dsfedmed.data.facts import site_facts
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
 
 
-def facts(site: SiteContext, _: Message) -> Message:
+def report_facts(site: SiteContext, _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
     """Report what the server must know to agree on channels and classes."""
-    return Message({"facts": site_facts(site.datalist).to_dict()})
+    return Envelope(FactsReply(site_facts(site.datalist)))

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
-
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.exchange.compression import difference, pack, unpack
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.generator_base import check_generator_base, load_generator_base
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope, ReplyHeader
+from dsfedmed.federated.wire.requests.generator import (
+    BaseReply,
+    BaseRequest,
+    BranchReply,
+    BranchRequest,
+    MasksReply,
+    MasksRequest,
+)
 from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.fit import fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
@@ -22,69 +26,59 @@ from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed
 
 
-def base(site: SiteContext, request: Message) -> Message:
+def train_base(site: SiteContext, request: Envelope[BaseRequest]) -> Envelope[BaseReply]:
     """Train the common base for some steps on the site's images and return the difference."""
-    info, device = request.info, site.config.device
-    config = GeneratorConfig.from_dict(info["generator"])
-    images = site.arrays("training", info["light"]).images
+    body, device = request.body, site.config.device
+    images = site.arrays("training", body.common.light).images
     start = unpack(request.tensors)
-    network = on_device(build_base(config), device)
+    network = on_device(build_base(body.generator), device)
     network.load_state_dict(start)
     loss = fit_base(
         network,
         images,
-        config,
-        info["steps"],
-        derive_seed(info["seed"], site.name, "base", info["round"]),
-        first_step=info["first_step"],
-        total_steps=info["total_steps"],
-        on_step=lambda step, _: site.on_progress(step, info["steps"]),
+        body.generator,
+        body.steps,
+        derive_seed(body.common.seed, site.name, "base", body.round),
+        first_step=body.first_step,
+        total_steps=body.total_steps,
+        on_step=lambda step, _: site.on_progress(step, body.steps),
     )
-    update = pack(difference(network.state_dict(), start), info["precision"], site.name)
-    scalars = {"base_loss": loss}
-    return Message({"weight": len(images), "loss": loss, "round": info["round"], "scalars": scalars}, update, True)
+    update = pack(difference(network.state_dict(), start), body.common.precision, site.name)
+    header = ReplyHeader(scalars={"base_loss": loss}, step=body.round)
+    return Envelope(BaseReply(body.round, loss), update, True, header)
 
 
-def branch(site: SiteContext, request: Message) -> Message:
-    """Fit the site's ControlNet branch on its own pairs, the generator_base frozen; only what was trained leaves."""
-    info = request.info
-    config = GeneratorConfig.from_dict(info["generator"])
-    check_generator_base(info["generator_base"], config, site.config, site.folder, site.name)
-    loss, state = _fit_branch(site, info, config, unpack(request.tensors))
+def fit_site_branch(site: SiteContext, request: Envelope[BranchRequest]) -> Envelope[BranchReply]:
+    """Fit the site's ControlNet branch on its own pairs, the generator base frozen; only what was trained leaves."""
+    body = request.body
+    check_generator_base(body.generator_base, body.generator, site.config, site.folder, site.name)
+    loss, state = _fit(site, body, unpack(request.tensors))
     release_memory()
-    return Message({"loss": loss, "scalars": {"branch_loss": loss}}, state)
+    return Envelope(BranchReply(loss), state, header=ReplyHeader(scalars={"branch_loss": loss}))
 
 
-def _fit_branch(
-    site: SiteContext, info: dict[str, Any], config: GeneratorConfig, weights: dict[str, Tensor]
-) -> tuple[float, dict[str, Tensor]]:
-    arrays = site.arrays("training", info["light"])
-    generator_base = load_generator_base(config, site.config, weights)
-    network = build_branch(generator_base, config, seed=derive_seed(info["seed"], "branch"))
+def _fit(site: SiteContext, body: BranchRequest, weights: Weights) -> tuple[float, Weights]:
+    common, config = body.common, body.generator
+    arrays = site.arrays("training", common.light)
+    base = load_generator_base(config, site.config, weights)
+    network = build_branch(base, config, seed=derive_seed(common.seed, "branch"))
     network = on_device(network, site.config.device)
-    channels = to_channels(arrays.labels, config.num_classes, info["nested"])
-    seed = derive_seed(info["seed"], site.name, "branch")
-    steps = info["steps"]
+    channels = to_channels(arrays.labels, config.num_classes, common.nested)
+    seed = derive_seed(common.seed, site.name, "branch")
+    steps = body.steps
     loss = fit_branch(
-        generator_base,
-        network,
-        arrays.images,
-        channels,
-        config,
-        steps,
-        seed,
-        lambda step, _: site.on_progress(step, steps),
+        base, network, arrays.images, channels, config, steps, seed, lambda step, _: site.on_progress(step, steps)
     )
-    return loss, pack(branch_state(network), info["precision"], site.name)
+    return loss, pack(branch_state(network), common.precision, site.name)
 
 
-def masks(site: SiteContext, request: Message) -> Message:
+def sample_masks(site: SiteContext, request: Envelope[MasksRequest]) -> Envelope[MasksReply]:
     """Return label maps to sample from: deformed ones, unless the site allows its drawn ones to leave."""
-    info = request.info
-    arrays = site.arrays("training", info["light"])
+    common, count = request.body.common, request.body.count
+    labels = site.arrays("training", common.light).labels
     if site.config.send_drawn_masks:
-        label_maps, kind = arrays.labels[: info["count"]], "drawn"
+        reply, label_maps = MasksReply("drawn"), labels[:count]
     else:
-        seed = derive_seed(info["seed"], site.name, "masks")
-        label_maps, kind = deform_label_maps(arrays.labels, info["count"], seed), "deformed"
-    return Message({"kind": kind}, pack_label_maps(label_maps, info["num_classes"]))
+        seed = derive_seed(common.seed, site.name, "masks")
+        reply, label_maps = MasksReply("deformed"), deform_label_maps(labels, count, seed)
+    return Envelope(reply, pack_label_maps(label_maps, common.num_classes))

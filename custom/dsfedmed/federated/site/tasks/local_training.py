@@ -3,81 +3,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.task_progress import OnProgress
+from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import CACHED_ROUNDS
-from dsfedmed.store.files import read_tensors, write_tensors
-from dsfedmed.training.light import Loss, SyntheticSource, TrainingSummary, train_light
+from dsfedmed.federated.wire.specs import RoundFacts, RunFacts
+from dsfedmed.store.files import inside, read_tensors, write_tensors
+from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
+from dsfedmed.training.task import LabelledImages, Loss, TrainingTask
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """The site's images as a request wants them prepared.
+
+    Attributes:
+        site: whose they are.
+        common: what the request says of the run.
+        batch_size: images a gradient step.
+    """
+
+    site: SiteContext
+    common: RunFacts
+    batch_size: int
 
 
 def fit(
-    site: SiteContext,
-    info: dict[str, Any],
+    data: SiteData,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     seed: int,
-    epochs: int,
-    synthetic: SyntheticSource | None,
-    proximal: float = 0.0,
+    training: LocalTraining,
     loss: Loss | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> TrainingSummary:
     """Train on the site's images with the bundle's transforms, and its loss where no other is given.
 
     ``on_progress`` is called after each step; by default it is the site's.
     """
-    bundle, arrays = site.bundle(info["light"]), site.arrays("training", info["light"])
+    site, common = data.site, data.common
+    bundle, arrays = site.bundle(common.light), site.arrays("training", common.light)
     report = on_progress or site.on_progress
-    network.train()
+    task = TrainingTask(
+        common.num_classes, common.nested, loss or bundle.loss(), bundle.augmentation(), data.batch_size,
+        common.autocast, site.config.workers,
+    )  # fmt: skip
+    images = LabelledImages(arrays.images, arrays.labels)
     return train_light(
-        network,
-        loss or bundle.loss(),
-        optimizer,
-        arrays.images,
-        arrays.labels,
-        num_classes=info["num_classes"],
-        nested=info["nested"],
-        augmentation=bundle.augmentation(),
-        batch_size=info["batch_size"],
-        seed=seed,
-        epochs=epochs,
-        synthetic=synthetic,
-        on_step=lambda done, total, _: report(done, total),
-        precision=info["autocast"],
-        workers=site.config.workers,
-        proximal=proximal,
+        network, optimizer, images, task, training, seed, on_step=lambda done, total, _: report(done, total)
     )
 
 
-def validate(site: SiteContext, info: dict[str, Any], network: nn.Module) -> float:
+def validate(data: SiteData, network: nn.Module) -> float:
     """Return the mean Dice on the site's validation part, 0 to 1."""
-    arrays = site.arrays("validation", info["light"])
+    arrays = data.site.arrays("validation", data.common.light)
     # Without gradients twice as many images fit as in training, and at 1024 px no more should be tried.
-    batch = 2 * info["batch_size"]
-    return quick_dice(network, arrays, info["num_classes"], info["nested"], batch, site.config.device)
+    forward = ForwardPass(data.common.num_classes, 2 * data.batch_size, data.site.config.device)
+    return quick_dice(network, arrays, forward, data.common.nested)
 
 
-def _state_file(site: SiteContext, name: str, after_round: int) -> Path:
-    return site.folder / "optimizer" / f"{name}-{after_round:04d}.safetensors"
-
-
-def restore_optimizer(site: SiteContext, info: dict[str, Any], optimizer: torch.optim.Optimizer, name: str) -> None:
-    """Take up the optimiser's state behind the round before; a site that missed that round starts it anew."""
-    path = _state_file(site, name, info["round"] - 1)
-    if info["keep_optimizer"] and path.exists():
+def restore_optimizer(site: SiteContext, facts: RoundFacts, optimizer: torch.optim.Optimizer, name: str) -> None:
+    """Take up the optimiser's state of the round before; a site that missed that round starts with a new one."""
+    path = _state_file(site, name, facts.round - 1)
+    if facts.keep_optimizer and path.exists():
         load_optimizer_state(optimizer, read_tensors(path), site.name)
 
 
-def keep_optimizer(site: SiteContext, info: dict[str, Any], optimizer: torch.optim.Optimizer, name: str) -> None:
-    """Keep the optimiser's state behind this round, if the run wants that."""
-    if info["keep_optimizer"]:
-        write_tensors(_state_file(site, name, info["round"]), optimizer_state_tensors(optimizer))
-        _state_file(site, name, info["round"] - CACHED_ROUNDS).unlink(missing_ok=True)
+def keep_optimizer(site: SiteContext, facts: RoundFacts, optimizer: torch.optim.Optimizer, name: str) -> None:
+    """Keep the optimiser's state of this round, if the run wants that."""
+    if facts.keep_optimizer:
+        write_tensors(_state_file(site, name, facts.round), optimizer_state_tensors(optimizer))
+        _state_file(site, name, facts.round - CACHED_ROUNDS).unlink(missing_ok=True)
+
+
+def _state_file(site: SiteContext, name: str, after_round: int) -> Path:
+    return inside(site.folder / "optimizer", f"{name}-{after_round:04d}.safetensors")

@@ -7,133 +7,140 @@ of what is scored, by the site's own validation.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from dsfedmed.exchange.compression import difference
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
-from dsfedmed.federated.site.tasks.local_training import fit, keep_optimizer, restore_optimizer, validate
-from dsfedmed.federated.site.tasks.networks import build, copied_tensors, load, optimizer_for, trained_tensors
-from dsfedmed.federated.site.uplink import UPDATE, announce
-from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message
+from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
+from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build_low_rank, load, teacher_optimizer
+from dsfedmed.federated.site.tasks.train import round_header
+from dsfedmed.federated.wire.message import CACHED_ROUNDS, Envelope
+from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
+from dsfedmed.federated.wire.requests.training import PersonalRequest, TrainReply
 from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
-from dsfedmed.training.light import Loss
-from dsfedmed.training.personal import PersonalConfig, global_phase, local_phase, sync_personal
+from dsfedmed.store.files import inside, read_json, read_tensors, write_json, write_tensors
+from dsfedmed.training.light import LocalTraining
+from dsfedmed.training.personal import global_phase, local_phase, sync_personal
+from dsfedmed.training.task import Loss
 
 FOLDER, MEAN = "personal", "mean-"
 
 
-def personal(site: SiteContext, request: Message) -> Message:
+@dataclass(frozen=True)
+class Phase:
+    """One of a round's two phases: which optimiser it keeps, and its learning rate."""
+
+    name: str
+    learning_rate: float
+
+
+def train_personal(site: SiteContext, request: Envelope[PersonalRequest]) -> Envelope[TrainReply]:
     """Train both branches in their phases; return the global one's difference, and its validation as it arrived."""
-    info = request.info
-    config = PersonalConfig.from_dict(info["method"])
-    shared = build(site, info, "low_rank")
-    arrived = resolve_weights(request, site.folder, shapes_of(trained_tensors(shared)))
+    body, facts, common = request.body, request.body.round, request.body.common
+    data = SiteData(site, common, facts.batch_size)
+    shared = build_low_rank(site, NetworkSpecs(common.light, body.teacher, body.teacher_init))
+    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(shared)))
     start = load(shared, arrived, site.config.device)
-    answer: dict[str, Any] = {"round": info["round"], "validation": validate(site, info, shared)}
-    if info["epochs"] == 0:
-        return Message(answer)
-    loss = site.bundle(info["light"]).loss()
-    if info["round"] <= config.warmup_rounds:
-        mean_loss, steps = _train(site, info, shared, shared, loss, "global")
+    dice = validate(data, shared)
+    if facts.epochs == 0:
+        return Envelope(TrainReply(facts.round, dice))
+    loss = site.bundle(common.light).loss()
+    if facts.round <= body.config.warmup_rounds:
+        mean_loss, steps = _train(data, body, shared, shared, loss, Phase("global", body.config.learning_rate))
     else:
-        mean_loss, steps = _both_phases(site, info, cast(PromptlessSam, shared), loss, config)
-    answer |= {
-        UPDATE: announce(info),
-        "weight": len(site.arrays("training", info["light"])),
-        "loss": mean_loss,
-        "steps": steps,
-        "scalars": {f"{info['arm']}/loss": mean_loss, f"{info['arm']}/validation_dice": answer["validation"]},
-    }
-    return Message(answer, difference(trained_tensors(shared), start), True)
+        mean_loss, steps = _both_phases(data, body, shared, loss)
+    reply = TrainReply(facts.round, dice, mean_loss, steps)
+    update = difference(trained_tensors(shared), start)
+    return Envelope(reply, update, True, round_header(facts, reply, common.precision))
 
 
-def _both_phases(
-    site: SiteContext, info: dict[str, Any], shared: PromptlessSam, loss: Loss, config: PersonalConfig
-) -> tuple[float, int]:
+def _both_phases(data: SiteData, body: PersonalRequest, shared: PromptlessSam, loss: Loss) -> tuple[float, int]:
     """Train the global branch, then the personal one; return the first's mean loss and the steps of both."""
-    own = _own_branch(site, info, shared, config)
+    config = body.config
+    own = _own_branch(data.site, body, shared)
     sync_personal(own, shared, config.personal_sync)
     pupil, guided = global_phase(shared, own, loss, config)
-    mean_loss, steps = _train(site, info, shared, pupil, guided, "global")
+    mean_loss, steps = _train(data, body, shared, pupil, guided, Phase("global", config.learning_rate))
     pupil, guided = local_phase(shared, own, loss, config)
-    steps += _train(site, {**info, "learning_rate": config.personal_rate}, own, pupil, guided, "personal")[1]
-    _keep(site, info, "", copied_tensors(own))
+    steps += _train(data, body, own, pupil, guided, Phase("personal", config.personal_rate))[1]
+    _keep(data.site, body, "", copied_tensors(own))
     if config.personal_average:
-        mean = _mean_branch(site, info, own, config.personal_average)
-        _keep(site, info, MEAN, mean)
+        mean = _mean_branch(data.site, body, own)
+        _keep(data.site, body, MEAN, mean)
         own.load_state_dict(mean, strict=False)
-    _keep_best(site, info, own, validate(site, info, own))
+    _keep_best(data.site, body, own, validate(data, own))
     return mean_loss, steps
 
 
-def best_branch(site: SiteContext, info: dict[str, Any], arm: str) -> nn.Module | None:
+def best_branch(site: SiteContext, body: EvaluateRequest, training: str) -> nn.Module | None:
     """Return the site's personal branch with the best validation, or None where the site never trained one."""
-    path = _folder(site) / f"{arm}-best.safetensors"
-    if not path.exists():
+    path = inside(_folder(site), f"{training}-best.safetensors")
+    config = body.personal
+    if config is None or not path.exists():
         return None
-    config = PersonalConfig.from_dict(info["method"])
-    shared = cast(PromptlessSam, build(site, info, "low_rank"))
+    shared = build_low_rank(site, NetworkSpecs(body.common.light, body.teacher, body.teacher_init))
     own = personal_branch(shared, config.experts, config.top_k, 0)
     load(own, read_tensors(path), site.config.device)
     return own
 
 
 def _train(
-    site: SiteContext, info: dict[str, Any], network: nn.Module, pupil: nn.Module, loss: Loss, phase: str
+    data: SiteData, body: PersonalRequest, network: nn.Module, pupil: nn.Module, loss: Loss, phase: Phase
 ) -> tuple[float, int]:
     """Train one branch for the round's epochs; return its mean loss and its gradient steps."""
-    optimizer, name = optimizer_for(site, info, "low_rank", network), f"{info['arm']}-{phase}"
-    restore_optimizer(site, info, optimizer, name)
-    seed = derive_seed(info["seed"], site.name, info["arm"], phase, info["round"])
-    summary = fit(site, info, pupil, optimizer, seed, info["epochs"], None, loss=loss)
-    keep_optimizer(site, info, optimizer, name)
+    site, facts = data.site, body.round
+    optimizer, name = teacher_optimizer(network, phase.learning_rate), f"{facts.training}-{phase.name}"
+    restore_optimizer(site, facts, optimizer, name)
+    seed = derive_seed(body.common.seed, site.name, facts.training, phase.name, facts.round)
+    summary = fit(data, pupil, optimizer, seed, LocalTraining(facts.epochs), loss=loss)
+    keep_optimizer(site, facts, optimizer, name)
     return summary.mean_loss, summary.steps
 
 
-def _own_branch(site: SiteContext, info: dict[str, Any], shared: PromptlessSam, config: PersonalConfig) -> nn.Module:
-    """Return the site's branch behind its last round before this one; at first, a copy of the global one."""
-    seed = derive_seed(info["seed"], site.name, "experts")
-    own = personal_branch(shared, config.experts, config.top_k, seed).to(site.config.device)
-    if earlier := _behind_earlier_round(site, info, ""):
+def _own_branch(site: SiteContext, body: PersonalRequest, shared: PromptlessSam) -> nn.Module:
+    """Return the site's branch of its last round before this one; at first, a copy of the global one."""
+    seed = derive_seed(body.common.seed, site.name, "experts")
+    own = personal_branch(shared, body.config.experts, body.config.top_k, seed).to(site.config.device)
+    if earlier := _of_earlier_round(site, body, ""):
         load(own, earlier, site.config.device)
     return own
 
 
-def _mean_branch(site: SiteContext, info: dict[str, Any], own: nn.Module, decay: float) -> dict[str, Tensor]:
+def _mean_branch(site: SiteContext, body: PersonalRequest, own: nn.Module) -> Weights:
     """Return the running mean over the branch's rounds, this one included: decay * mean + (1 - decay) * branch."""
-    now, earlier = copied_tensors(own), _behind_earlier_round(site, info, MEAN)
+    now, earlier, decay = copied_tensors(own), _of_earlier_round(site, body, MEAN), body.config.personal_average
     return {name: decay * earlier[name] + (1 - decay) * tensor for name, tensor in now.items()} if earlier else now
 
 
-def _behind_earlier_round(site: SiteContext, info: dict[str, Any], kind: str) -> dict[str, Tensor]:
+def _of_earlier_round(site: SiteContext, body: PersonalRequest, kind: str) -> Weights:
     """Return what was kept of the last round before this one; empty if there is none."""
-    behind, stem = f"{info['round']:04d}", f"{info['arm']}-{kind}"
-    files = sorted(path for path in _folder(site).glob(f"{stem}[0-9]*.safetensors") if path.stem < stem + behind)
+    number, stem = f"{body.round.round:04d}", f"{body.round.training}-{kind}"
+    files = sorted(path for path in _folder(site).glob(f"{stem}[0-9]*.safetensors") if path.stem < stem + number)
     return read_tensors(files[-1]) if files else {}
 
 
-def _keep(site: SiteContext, info: dict[str, Any], kind: str, weights: dict[str, Tensor]) -> None:
-    number, stem = info["round"], f"{info['arm']}-{kind}"
-    write_tensors(_folder(site) / f"{stem}{number:04d}.safetensors", weights)
-    (_folder(site) / f"{stem}{number - CACHED_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
+def _keep(site: SiteContext, body: PersonalRequest, kind: str, weights: Weights) -> None:
+    number, stem = body.round.round, f"{body.round.training}-{kind}"
+    write_tensors(inside(_folder(site), f"{stem}{number:04d}.safetensors"), weights)
+    inside(_folder(site), f"{stem}{number - CACHED_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
 
 
-def _keep_best(site: SiteContext, info: dict[str, Any], own: nn.Module, dice: float) -> None:
-    """Keep the branch if the site's validation never was as good; the round stands beside it."""
-    path = _folder(site) / f"{info['arm']}-best.json"
+def _keep_best(site: SiteContext, body: PersonalRequest, own: nn.Module, dice: float) -> None:
+    """Keep the branch if the site's validation never was as good, with its round."""
+    path = inside(_folder(site), f"{body.round.training}-best.json")
     if path.exists() and read_json(path)["validation_dice"] >= dice:
         return
-    weights: dict[str, Tensor] = copied_tensors(own)
-    write_tensors(path.with_suffix(".safetensors"), weights)
-    write_json(path, {"round": info["round"], "validation_dice": dice})
+    write_tensors(path.with_suffix(".safetensors"), copied_tensors(own))
+    write_json(path, {"round": body.round.round, "validation_dice": dice})
 
 
 def _folder(site: SiteContext) -> Path:

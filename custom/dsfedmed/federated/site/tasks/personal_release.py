@@ -6,49 +6,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from torch import nn
 
 from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
-from dsfedmed.errors import DSFedMedError
+from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.evaluation.metrics import METRICS, CaseMetrics
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.networks import NetworkSpecs, required_init
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import SiteError
+from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.networks.personal_sam import personal_definition
+from dsfedmed.networks.promptless_sam import BUNDLE
 from dsfedmed.reporting.summary import stratum
-from dsfedmed.training.personal import PersonalConfig
 
-BUNDLE = "promptless_sam_segmentation"
 FOLDER = "personal/release"
 
 
 def try_release(
-    site: SiteContext, info: dict[str, Any], network: nn.Module, cases: Sequence[CaseMetrics]
-) -> dict[str, str] | None:
+    site: SiteContext, body: EvaluateRequest, network: nn.Module, cases: Sequence[CaseMetrics]
+) -> SiteError | None:
     """Do `release_personal`; return what the server may know of a failure, which must not cost the scores."""
     try:
-        release_personal(site, info, network, cases)
+        release_personal(site, body, network, cases)
     except DSFedMedError as error:
         return site.public_error(error)
     return None
 
 
-def release_personal(site: SiteContext, info: dict[str, Any], network: nn.Module, cases: Sequence[CaseMetrics]) -> Path:
+def release_personal(
+    site: SiteContext, body: EvaluateRequest, network: nn.Module, cases: Sequence[CaseMetrics]
+) -> Path:
     """Write the branch with its figures on the site's own test part, ready for `monai.bundle` and MONAI Label.
 
     Args:
         site: whose branch it is.
-        info: the request that had it scored.
+        body: the request that had it scored.
         network: the branch.
         cases: its scores.
+
+    Raises:
+        PayloadError: the request names no options of pFedSAM.
     """
-    config, teacher, light = PersonalConfig.from_dict(info["method"]), info["teacher"], info["light"]["overrides"]
-    facts = FederationFacts(light["in_channels"], info["num_classes"], site.datalist.label_names, info["nested"])
+    config, teacher, common = body.personal, body.teacher, body.common
+    if config is None:
+        raise PayloadError("server", "named no options of pFedSAM", SAME_VERSION)
+    form = required_init(NetworkSpecs(common.light, teacher, body.teacher_init)).low_rank
+    channels = site.bundle(common.light).in_channels
+    facts = FederationFacts(channels, common.num_classes, site.datalist.label_names, common.nested)
     overrides = {
-        "image_size": [teacher["image_size"]] * 2,
-        "variant": teacher["variant"],
-        "network_def": personal_definition(info["teacher_init"]["low_rank"], config.experts, config.top_k),
+        "image_size": [teacher.image_size] * 2,
+        "variant": teacher.variant,
+        "network_def": personal_definition(form.rank, form.alpha, form.layers, config.experts, config.top_k),
     }
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     return write_release(

@@ -4,53 +4,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.synthetic import open_set, require_own_audit
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
+from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.light import SyntheticSource
 from dsfedmed.training.soft_labels import decode_soft
 
 
-def keep_soft_labels(site: SiteContext, request: Message) -> Message:
+def keep_soft_labels(site: SiteContext, request: Envelope[SoftLabelsRequest]) -> Envelope[SoftLabelsReply]:
     """Check the soft labels and the selection, and keep them on disk; older ones are not needed any more."""
-    chosen = request.info["synthetic"]
-    require_own_audit(site, chosen["manifest"], chosen["kept"])
-    decode_soft(request.tensors["levels"], len(chosen["selected"]), request.info["num_classes"], "server")
+    body, chosen = request.body, request.body.synthetic
+    require_own_audit(site, chosen.manifest, chosen.kept)
+    if set(request.tensors) != {"levels"}:
+        raise PayloadError("server", "sent no soft labels", SAME_VERSION)
+    decode_soft(request.tensors["levels"], len(chosen.selected), body.common.num_classes, "server")
     write_tensors(_file(site), request.tensors)
-    return Message({"round": request.info["round"], "kept": digest(request.tensors)})
+    return Envelope(SoftLabelsReply(body.round, digest(request.tensors)))
 
 
-def synthetic_source(site: SiteContext, info: dict[str, Any]) -> SyntheticSource | None:
+def synthetic_source(site: SiteContext, chosen: SoftLabelChoice | None, num_classes: int) -> SyntheticSource | None:
     """Return the selected synthetic samples with the teacher's soft labels, if the request names this site for them.
 
     Raises:
         PayloadError: the soft labels here are not those that the request means.
     """
-    chosen = info.get("synthetic")
-    if chosen is None or site.name not in chosen["sites"]:
+    if chosen is None or site.name not in chosen.sites:
         return None
     path = _file(site)
     tensors = read_tensors(path) if path.exists() else {}
-    if digest(tensors) != chosen["soft_labels"]:
+    if digest(tensors) != chosen.soft_labels:
         raise PayloadError(site.name, "holds other soft labels than the round uses", "They are sent again next round")
-    require_own_audit(site, chosen["manifest"], chosen["kept"])
+    require_own_audit(site, chosen.manifest, chosen.kept)
     samples = _samples(site, chosen)
-    soft = decode_soft(tensors["levels"], len(samples), info["num_classes"], "server")
-    return SyntheticSource(samples.images, samples.labels, soft, chosen["supervised_weight"], chosen["kl_weight"])
+    soft = decode_soft(tensors["levels"], len(samples), num_classes, "server")
+    return SyntheticSource(samples.images, samples.labels, soft, chosen.supervised_weight, chosen.kl_weight)
 
 
-def _samples(site: SiteContext, chosen: dict[str, Any]) -> SiteArrays:
+def _samples(site: SiteContext, chosen: SoftLabelChoice) -> SiteArrays:
     """Read the selected samples, once per selection."""
-    key = ("synthetic", chosen["soft_labels"])
+    key = ("synthetic", chosen.soft_labels)
     if key not in site.samples:
-        pool = open_set(site, chosen["manifest"], chosen["kept"])
-        indices = chosen["selected"]
+        pool = open_set(site, chosen.manifest, chosen.kept)
+        indices = list(chosen.selected)
+        if max(indices, default=-1) >= len(pool):
+            raise PayloadError("server", "selected samples that are not in the set", SAME_VERSION)
         site.samples.clear()
         site.samples[key] = SiteArrays(pool.images(indices), pool.labels(indices), ("",) * len(indices))
     return site.samples[key]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,21 +11,20 @@ import torch
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import PayloadError
+from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest
 from dsfedmed.generator.audit import audit as copy_check
 from dsfedmed.store.files import read_json, write_json
 
-SET_FOLDER = "synthetic"
-AUDITS = "audits"
 
-
-def open_set(site: SiteContext, manifest: dict[str, object], kept: list[int] | None) -> SyntheticSet:
+def open_set(site: SiteContext, manifest: Manifest, kept: Sequence[int] | None) -> SyntheticSet:
     """Open the site's copy of the set; every shard is verified against the manifest."""
-    return SyntheticSet.open(site.folder / SET_FOLDER, Manifest.from_dict(manifest), kept)
+    return SyntheticSet.open(site.folder / SET_FOLDER, manifest, None if kept is None else list(kept))
 
 
-def require_own_audit(site: SiteContext, manifest: dict[str, object], kept: list[int]) -> None:
+def require_own_audit(site: SiteContext, manifest: Manifest, kept: Sequence[int]) -> None:
     """Refuse a synthetic set that this site has not audited, or that still holds what it vetoed.
 
     Does nothing where the site switched the rule off (``require_audit``).
@@ -44,18 +44,17 @@ def require_own_audit(site: SiteContext, manifest: dict[str, object], kept: list
         raise PayloadError(site.name, reason, "Take out what the sites vetoed")
 
 
-def audit(site: SiteContext, request: Message) -> Message:
+def audit_synthetic_set(site: SiteContext, request: Envelope[AuditRequest]) -> Envelope[AuditReply]:
     """Compare the whole set with the site's own images; only indices and distances leave."""
-    info = request.info
-    pool = open_set(site, info["files"]["manifest"], None)
-    training = site.arrays("training", info["light"]).images
-    held_out = site.arrays("validation", info["light"]).images
-    result = copy_check(pool.images(), training, held_out, info["quantile"], site.name)
-    vetoed = result.vetoed.tolist()
-    write_json(_verdict_file(site, info["files"]["manifest"]), {"vetoed": vetoed, "quantile": info["quantile"]})
-    answer = {"threshold": result.threshold}
-    return Message(answer, {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances})
+    body = request.body
+    manifest, light = body.files.manifest, body.common.light
+    pool = open_set(site, manifest, None)
+    training, held_out = site.arrays("training", light).images, site.arrays("validation", light).images
+    result = copy_check(pool.images(), training, held_out, body.quantile, site.name)
+    write_json(_verdict_file(site, manifest), {"vetoed": result.vetoed.tolist(), "quantile": body.quantile})
+    tensors = {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances}
+    return Envelope(AuditReply(result.threshold), tensors)
 
 
-def _verdict_file(site: SiteContext, manifest: dict[str, object]) -> Path:
-    return site.folder / AUDITS / f"{Manifest.from_dict(manifest).sha256[:16]}.json"
+def _verdict_file(site: SiteContext, manifest: Manifest) -> Path:
+    return site.folder / AUDITS / f"{manifest.sha256[:16]}.json"

@@ -1,79 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks ``dsf_train`` (one round of a federated arm) and ``dsf_local`` (the site alone)."""
+"""Tasks ``dsf_train`` (one round of a federated training run) and ``dsf_local`` (the site alone)."""
 
 from __future__ import annotations
 
-from typing import Any
+from torch import nn
 
 from dsfedmed.exchange.compression import difference, pack
 from dsfedmed.exchange.tensors import under
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
-from dsfedmed.federated.site.task_progress import OnProgress
-from dsfedmed.federated.site.tasks.local_training import fit, keep_optimizer, restore_optimizer, validate
-from dsfedmed.federated.site.tasks.networks import (
-    build,
-    copied_tensors,
-    load,
-    optimizer_for,
-    trained_tensors,
-)
+from dsfedmed.federated.site.task_progress import ProgressCallback
+from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
+from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load, teacher_optimizer
 from dsfedmed.federated.site.tasks.soft_labels import synthetic_source
-from dsfedmed.federated.site.uplink import UPDATE, announce
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.site.uplink import announce
+from dsfedmed.federated.wire.message import Envelope, ReplyHeader
+from dsfedmed.federated.wire.reference import WEIGHTS
+from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest, TrainReply, TrainRequest
+from dsfedmed.federated.wire.specs import Precision, RoundFacts
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
+from dsfedmed.training.light import LocalTraining, TrainingSummary
 
 
-def train(site: SiteContext, request: Message) -> Message:
+def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainReply]:
     """Validate the weights that arrived, train on, and return the difference with the validation Dice.
 
     With ``epochs`` 0 only the validation is done.
     """
-    info = request.info
-    network = build(site, info, info["network"])
-    arrived = resolve_weights(request, site.folder, shapes_of(trained_tensors(network)))
+    body, facts, common = request.body, request.body.round, request.body.common
+    data = SiteData(site, common, facts.batch_size)
+    network = build(site, NetworkSpecs(common.light, body.teacher, body.teacher_init), body.network)
+    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))
     start = load(network, arrived, site.config.device)
-    answer: dict[str, Any] = {"round": info["round"], "validation": validate(site, info, network)}
-    if info["epochs"] == 0:
-        return Message(answer)
-    optimizer = optimizer_for(site, info, info["network"], network)
-    restore_optimizer(site, info, optimizer, info["arm"])
-    seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
-    synthetic = synthetic_source(site, info)
-    summary = fit(site, info, network, optimizer, seed, info["epochs"], synthetic, info.get("proximal", 0.0))
-    keep_optimizer(site, info, optimizer, info["arm"])
+    dice = validate(data, network)
+    if facts.epochs == 0:
+        return Envelope(TrainReply(facts.round, dice))
+    summary = _fit_round(data, body, network)
+    reply = TrainReply(facts.round, dice, summary.mean_loss, summary.steps)
     update = difference(trained_tensors(network), start)
-    answer |= {
-        UPDATE: announce(info),
-        "weight": len(site.arrays("training", info["light"])),
-        "loss": summary.mean_loss,
-        "steps": summary.steps,
-        "scalars": {f"{info['arm']}/loss": summary.mean_loss, f"{info['arm']}/validation_dice": answer["validation"]},
-    }
-    return Message(answer, update, True)
+    return Envelope(reply, update, True, round_header(facts, reply, common.precision))
 
 
-def local(site: SiteContext, request: Message) -> Message:
+def _fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:
+    """Train for the round's epochs, with the optimiser of the round before where the run keeps it."""
+    site, facts, common = data.site, body.round, body.common
+    if body.network == "light":
+        optimizer = site.bundle(common.light).optimizer(network.parameters())
+    else:
+        optimizer = teacher_optimizer(network, body.learning_rate)
+    restore_optimizer(site, facts, optimizer, facts.training)
+    seed = derive_seed(common.seed, site.name, facts.training, facts.round)
+    synthetic = synthetic_source(site, body.synthetic, common.num_classes)
+    training = LocalTraining(facts.epochs, synthetic=synthetic, proximal=body.proximal)
+    summary = fit(data, network, optimizer, seed, training)
+    keep_optimizer(site, facts, optimizer, facts.training)
+    return summary
+
+
+def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[LocalReply]:
     """Train the light network on the site's images alone; its own validation picks the epoch."""
-    info = request.info
-    network = build(site, info, "light")
-    load(network, under(request.tensors, "weights/"), site.config.device)
-    optimizer = optimizer_for(site, info, "light", network)
+    body, common = request.body, request.body.common
+    data = SiteData(site, common, body.batch_size)
+    network = build(site, NetworkSpecs(common.light), "light")
+    load(network, under(request.tensors, WEIGHTS), site.config.device)
+    optimizer = site.bundle(common.light).optimizer(network.parameters())
     best, best_epoch, best_weights, steps = -1.0, 0, trained_tensors(network), 0
-    epochs = info["epochs"]
-    for epoch in range(1, epochs + 1):
-        seed = derive_seed(info["seed"], site.name, "local", epoch)
-        report = _over_epochs(site, epoch - 1, epochs)
-        steps += fit(site, info, network, optimizer, seed, 1, None, on_progress=report).steps
-        dice = validate(site, info, network)
+    for epoch in range(1, body.epochs + 1):
+        seed = derive_seed(common.seed, site.name, "local", epoch)
+        report = _over_epochs(site, epoch - 1, body.epochs)
+        steps += fit(data, network, optimizer, seed, LocalTraining(1), on_progress=report).steps
+        dice = validate(data, network)
         if dice > best:
-            best, best_epoch = dice, epoch
-            best_weights = copied_tensors(network)
-    answer = {"validation": best, "epoch": best_epoch, "steps": steps}
-    return Message(answer, pack(best_weights, info["precision"], site.name))
+            best, best_epoch, best_weights = dice, epoch, copied_tensors(network)
+    return Envelope(LocalReply(best, best_epoch, steps), pack(best_weights, common.precision, site.name))
 
 
-def _over_epochs(site: SiteContext, finished: int, epochs: int) -> OnProgress:
+def round_header(facts: RoundFacts, reply: TrainReply, precision: Precision) -> ReplyHeader:
+    """Return the header of a trained round: its numbers for the tracking, and how its update is to be packed."""
+    numbers = {"loss": reply.loss, "validation_dice": reply.validation}
+    scalars = {f"{facts.training}/{name}": value for name, value in numbers.items() if value is not None}
+    return ReplyHeader(scalars=scalars, step=facts.round, update=announce(facts, precision))
+
+
+def _over_epochs(site: SiteContext, finished: int, epochs: int) -> ProgressCallback:
     """Return what reports the steps of one epoch as steps of all, ``finished`` epochs being done."""
     return lambda done, total: site.on_progress(finished * total + done, epochs * total)

@@ -17,19 +17,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from dsfedmed.errors import DSFedMedError, StoreError
-from dsfedmed.federated.site.task_progress import OnProgress, ignore_progress
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
+from dsfedmed.errors import DSFedMedError
+from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress, progress_steps
+from dsfedmed.federated.wire.codec import from_json
+from dsfedmed.federated.wire.message import Message, SiteError
+from dsfedmed.federated.wire.message_files import read_message, write_message
+from dsfedmed.json_types import Json
 
 POLL_SECONDS = 0.1
-PROGRESS = "progress"
-"""Key of the lines that a task may write before its answer: ``[steps done, steps in all]``."""
 
 
-class ChildProcess:
+class WorkerProcess:
     """One worker process of a site.
 
     Args:
@@ -48,7 +48,7 @@ class ChildProcess:
         self._read = b""
 
     def run(
-        self, task: str, request: Message, aborted: Callable[[], bool], on_progress: OnProgress = ignore_progress
+        self, task: str, request: Message, aborted: Callable[[], bool], on_progress: ProgressCallback = no_progress
     ) -> Message:
         """Do one task and return its reply; ``on_progress`` is called when the task reports how far it is.
 
@@ -63,12 +63,13 @@ class ChildProcess:
         try:
             process.stdin.write(json.dumps({"task": task}).encode() + b"\n")
             process.stdin.flush()
-            while PROGRESS in (answer := self._wait(task, aborted)):
-                on_progress(*answer[PROGRESS])
+            while (steps := progress_steps(answer := self._wait(task, aborted))) is not None:
+                on_progress(*steps)
         except (BrokenPipeError, EOFError):
             raise self._death(task, process) from None
-        if error := answer.get("error"):
-            raise DSFedMedError(error["where"], error["reason"], error["fix"])
+        if "error" in answer:
+            error = from_json(SiteError, answer["error"], self.site)
+            raise DSFedMedError(error.where, error.reason, error.fix)
         return read_message(self.exchange / "reply")
 
     def stop(self) -> None:
@@ -111,7 +112,7 @@ class ChildProcess:
         os.close(writer)
         self._answers, self._read = os.fdopen(reader, "rb", buffering=0), b""
 
-    def _wait(self, task: str, aborted: Callable[[], bool]) -> dict[str, Any]:
+    def _wait(self, task: str, aborted: Callable[[], bool]) -> dict[str, Json]:
         assert self._answers is not None
         while b"\n" not in self._read:
             if aborted():
@@ -123,7 +124,7 @@ class ChildProcess:
                     raise EOFError
                 self._read += piece
         line, _, self._read = self._read.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Json] = json.loads(line)
         return answer
 
     def _death(self, task: str, process: subprocess.Popen[bytes]) -> DSFedMedError:
@@ -144,23 +145,3 @@ def _remove_stale_folders(exchange: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         except PermissionError:
             continue
-
-
-def write_message(stem: Path, message: Message) -> None:
-    """Write a message as ``<stem>.safetensors`` and ``<stem>.json``; the JSON goes first and comes last."""
-    stem.with_suffix(".json").unlink(missing_ok=True)
-    tensors = stem.with_suffix(".safetensors")
-    if message.tensors:
-        write_tensors(tensors, message.tensors)
-    else:
-        tensors.unlink(missing_ok=True)
-    write_json(stem.with_suffix(".json"), {"info": message.info, "is_difference": message.is_difference})
-
-
-def read_message(stem: Path) -> Message:
-    """Read what `write_message` wrote."""
-    head = read_json(stem.with_suffix(".json"))
-    tensors = stem.with_suffix(".safetensors")
-    if not isinstance(head, dict) or not {"info", "is_difference"} <= head.keys():
-        raise StoreError(stem, "holds no message", "Remove the file")
-    return Message(head["info"], read_tensors(tensors) if tensors.exists() else {}, bool(head["is_difference"]))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a training run is: its weights, the best so far, its curve, and what it has spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsfedmed.exchange.reference import Reference
+from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.wire.requests.training import TrainReply
+
+TENSORS = ("weights", "best", "reference", "optimizer", "average")
+"""Parts of a training run's state that are tensors."""
+
+
+@dataclass
+class TrainingState:
+    """Where a training run is after ``round`` rounds.
+
+    Attributes:
+        round: rounds done.
+        steps: gradient steps taken so far: local ones, summed over the sites, and the server's (head start,
+            distillation).
+        weights: the global weights after that round, float32.
+        best: the weights with the highest mean validation Dice over the source sites so far, to the last bit as the
+            sites validated them.
+        best_round: the round they come from.
+        best_steps: gradient steps until then.
+        best_dice: that Dice, 0 to 1; -1 before the first validation.
+        curve: one entry a round.
+        reference: what the sites hold (see `dsfedmed.federated.server.downlink`).
+        optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
+        average: mean of the global weights after the last ``averaged`` rounds, where the run averages them.
+        averaged: how many rounds that are.
+    """
+
+    weights: Weights
+    round: int = 0
+    steps: int = 0
+    best: Weights = field(default_factory=dict)
+    best_round: int = 0
+    best_steps: int = 0
+    best_dice: float = -1.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    reference: Reference = field(default_factory=Reference)
+    optimizer: Weights = field(default_factory=dict)
+    average: Weights = field(default_factory=dict)
+    averaged: int = 0
+
+    def validated(self, dice: dict[str, float], reference: Reference) -> float:
+        """Take the validation of the weights that were sent: extend the curve, keep the best."""
+        self.reference = reference
+        mean = sum(dice.values()) / len(dice)
+        if self.curve and self.curve[-1]["round"] == self.round:
+            self.curve[-1]["validation"] = dice
+        if mean > self.best_dice:
+            self.best, self.best_dice = reference.weights, mean
+            self.best_round, self.best_steps = self.round, self.steps
+        return mean
+
+    def add_steps(self, replies: Mapping[str, TrainReply]) -> None:
+        """Count the steps of the round just done, and begin its entry of the curve."""
+        self.steps += sum(reply.steps or 0 for reply in replies.values())
+        loss = {site: float(reply.loss) for site, reply in replies.items() if reply.loss is not None}
+        self.curve.append({"round": self.round, "local_steps": self.steps, "validation": {}, "loss": loss})
+
+    def take_into_average(self, since: int | None) -> None:
+        """From round ``since`` on, let the present weights count in the mean of the last rounds, each round alike."""
+        if since is None or self.round < since:
+            return
+        self.averaged += 1
+        known = self.average or self.weights
+        self.average = {n: known[n] + (tensor - known[n]) / self.averaged for n, tensor in self.weights.items()}
+
+    def choose_last(self) -> None:
+        """Take the last round that was validated, whatever its Dice, as the best."""
+        self.best, self.best_round, self.best_steps = self.reference.weights, self.round, self.steps
+        self.best_dice = sum(self.curve[-1]["validation"].values()) / len(self.curve[-1]["validation"])
+
+    def selected(self) -> dict[str, Any]:
+        """Return what the record says of the chosen round."""
+        chosen = {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
+        return chosen | ({"averaged_rounds": self.averaged} if self.averaged else {})

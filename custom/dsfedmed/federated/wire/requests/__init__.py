@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requests and replies of all tasks, a pair for each."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task ``dsf_evaluate``: score finished networks on a site's test part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from dsfedmed.federated.wire.message import SiteError
+from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec
+from dsfedmed.ranges import Count, Fraction, Length, Nonnegative, ScoredName, SiteName
+from dsfedmed.training.personal import PersonalConfig
+
+MAX_CLASSES = 255
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Score networks, whose weights come as tensors below their names.
+
+    Attributes:
+        common: of the run.
+        teacher: the teacher's size.
+        teacher_init: its frozen part, for networks built on it.
+        networks: which network each name is.
+        legacy_eval: also score by the authors' protocol.
+        pictures: names whose cases are drawn into the site's own folder.
+        personal: options of pFedSAM, where a personal branch is scored.
+        site_networks: each site's own bundle, where site-specific networks are scored.
+    """
+
+    common: RunFacts
+    teacher: TeacherSpec
+    teacher_init: TeacherInit | None
+    networks: dict[ScoredName, NetworkKind]
+    legacy_eval: bool = False
+    pictures: tuple[ScoredName, ...] = ()
+    personal: PersonalConfig | None = None
+    site_networks: dict[SiteName, BundleSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """One test image's scores, a number for each class; no name.
+
+    Attributes:
+        dice: in [0, 1].
+        iou: in [0, 1].
+        hd95: in pixels.
+        case: number of the patient within the site, or None where every image is its own.
+    """
+
+    dice: Annotated[tuple[Fraction, ...], Length(MAX_CLASSES)]
+    iou: Annotated[tuple[Fraction, ...], Length(MAX_CLASSES)]
+    hd95: Annotated[tuple[Nonnegative, ...], Length(MAX_CLASSES)]
+    case: Count | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` unless the three have one number for each of the same classes."""
+        if not self.dice or len({len(self.dice), len(self.iou), len(self.hd95)}) != 1:
+            raise ValueError("dice, iou and hd95 need the same number of classes, at least one")
+
+
+@dataclass(frozen=True)
+class LegacyPair:
+    """Dice and IoU by the authors' protocol."""
+
+    dice: Fraction
+    iou: Fraction
+
+
+@dataclass(frozen=True)
+class EvaluateReply:
+    """Per-case scores by name of the network.
+
+    Attributes:
+        cases: of every network asked for.
+        legacy: by the authors' protocol, where asked for.
+        site_specific: names for which the site scored a network of its own.
+        unreleased: names for which it could not write its own network's bundle, with the reason.
+    """
+
+    cases: dict[ScoredName, Annotated[tuple[CaseScores, ...], Length(1_000_000)]]
+    legacy: dict[ScoredName, LegacyPair] = field(default_factory=dict)
+    site_specific: tuple[ScoredName, ...] = ()
+    unreleased: dict[ScoredName, SiteError] = field(default_factory=dict)

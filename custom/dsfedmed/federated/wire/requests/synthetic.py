@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks around the synthetic set: ``dsf_audit`` and ``dsf_soft_labels``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsfedmed.federated.wire.specs import RunFacts, SetOffer, SoftLabelChoice
+from dsfedmed.ranges import Fraction, Real, Round, Sha256
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """Compare the set with the site's own training images.
+
+    Attributes:
+        common: of the run.
+        files: the set, to be pulled.
+        quantile: a synthetic image nearer than this quantile of the site's held-out images is vetoed.
+    """
+
+    common: RunFacts
+    files: SetOffer
+    quantile: Fraction
+
+
+@dataclass(frozen=True)
+class AuditReply:
+    """The distance below which an image is vetoed; indices and distances come as tensors."""
+
+    threshold: Real
+
+
+@dataclass(frozen=True)
+class SoftLabelsRequest:
+    """Keep the teacher's soft labels, which come as tensors, for the rounds that follow ``round``."""
+
+    common: RunFacts
+    round: Round
+    synthetic: SoftLabelChoice
+
+
+@dataclass(frozen=True)
+class SoftLabelsReply:
+    """Hash of what was kept."""
+
+    round: Round
+    kept: Sha256

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that train on a site's labelled images: ``dsf_train``, ``dsf_personal`` and ``dsf_local``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsfedmed.federated.wire.specs import NetworkKind, RoundFacts, RunFacts, SoftLabelChoice, TeacherInit, TeacherSpec
+from dsfedmed.ranges import Fraction, Nonnegative, Positive, Real, Round, Steps
+from dsfedmed.training.personal import PersonalConfig
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A round of a federated training run; the weights come as tensors.
+
+    Attributes:
+        common: of the run.
+        round: which round of what.
+        network: which network travels.
+        teacher: the teacher's size.
+        teacher_init: its frozen part, for networks built on it.
+        learning_rate: Adam's, of the teacher; the light network's is its bundle's.
+        proximal: FedProx's mu.
+        synthetic: samples to learn from beside the site's images.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    network: NetworkKind
+    teacher: TeacherSpec
+    teacher_init: TeacherInit | None = None
+    learning_rate: Nonnegative = 0.0
+    proximal: Nonnegative = 0.0
+    synthetic: SoftLabelChoice | None = None
+
+
+@dataclass(frozen=True)
+class PersonalRequest:
+    """A round of pFedSAM; the global branch comes as tensors.
+
+    Attributes:
+        common: of the run.
+        round: which round.
+        teacher: SAM's size.
+        teacher_init: its frozen part.
+        config: the method's options.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    teacher: TeacherSpec
+    teacher_init: TeacherInit
+    config: PersonalConfig
+
+
+@dataclass(frozen=True)
+class TrainReply:
+    """What a round gave; the update comes as tensors.
+
+    Attributes:
+        round: its number.
+        validation: mean Dice of the weights that arrived on the site's validation part; None where the server does it.
+        loss: mean training loss; None where the round validated only.
+        steps: gradient steps; None likewise.
+    """
+
+    round: Round
+    validation: Fraction | None = None
+    loss: Real | None = None
+    steps: Steps | None = None
+
+
+@dataclass(frozen=True)
+class LocalRequest:
+    """Train the light network, whose start weights come as tensors, on the site's images alone."""
+
+    common: RunFacts
+    epochs: Round
+    batch_size: Positive
+
+
+@dataclass(frozen=True)
+class LocalReply:
+    """Validation Dice and number of the best epoch, and the gradient steps of all; its weights come as tensors."""
+
+    validation: Fraction
+    epoch: Round
+    steps: Steps

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task of the sites: its name, its typed request and reply, what does it, and how its reply is treated."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias
+
+from dsfedmed.federated.wire.message import ReplyT, RequestT
+
+Sends: TypeAlias = Literal["facts", "verdict", "masks", "branch", "update", "network", "answers"]
+"""What a reply's tensors are, for a hospital's own rules of what may leave. "facts" has none."""
+
+
+@dataclass(frozen=True)
+class Task(Generic[RequestT, ReplyT]):
+    """One entry for one task; everything that treats tasks differently asks here.
+
+    Attributes:
+        name: on the wire; starts with ``dsf_``.
+        request: type of the request's body.
+        reply: type of the reply's body.
+        function: "module:function" of the site that does it, loaded at the site only.
+        sends: what its tensors are.
+        carries_update: whether they are a difference that is packed for the wire after the hospital's filters.
+        cached: whether a request that comes a second time is answered from disk.
+    """
+
+    name: str
+    request: type[RequestT]
+    reply: type[ReplyT]
+    function: str
+    sends: Sends
+    carries_update: bool = False
+    cached: bool = True
+
+    def load(self) -> Callable[..., Any]:
+        """Return the site's function, called with the site's context and the request's envelope."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

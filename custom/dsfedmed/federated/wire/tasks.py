@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every task that a server may ask of a site. Another one is entered here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsfedmed.errors import PayloadError
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.requests.evaluation import EvaluateReply, EvaluateRequest
+from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
+from dsfedmed.federated.wire.requests.generator import (
+    BaseReply,
+    BaseRequest,
+    BranchReply,
+    BranchRequest,
+    MasksReply,
+    MasksRequest,
+)
+from dsfedmed.federated.wire.requests.semi_supervised import (
+    AgreeReply,
+    AgreeRequest,
+    FuseRequest,
+    LabelReply,
+    LabelRequest,
+)
+from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
+from dsfedmed.federated.wire.requests.training import (
+    LocalReply,
+    LocalRequest,
+    PersonalRequest,
+    TrainReply,
+    TrainRequest,
+)
+from dsfedmed.federated.wire.task import Task
+
+_SITE = "dsfedmed.federated.site.tasks"
+# Facts report on what the site has now, so that an earlier reply is never given again.
+FACTS = Task("dsf_facts", FactsRequest, FactsReply, f"{_SITE}.facts:report_facts", "facts", cached=False)
+BASE = Task("dsf_base", BaseRequest, BaseReply, f"{_SITE}.generator:train_base", "update")
+BRANCH = Task("dsf_branch", BranchRequest, BranchReply, f"{_SITE}.generator:fit_site_branch", "branch")
+MASKS = Task("dsf_masks", MasksRequest, MasksReply, f"{_SITE}.generator:sample_masks", "masks")
+AUDIT = Task("dsf_audit", AuditRequest, AuditReply, f"{_SITE}.synthetic:audit_synthetic_set", "verdict")
+SOFT_LABELS = Task(
+    "dsf_soft_labels", SoftLabelsRequest, SoftLabelsReply, f"{_SITE}.soft_labels:keep_soft_labels", "facts"
+)
+TRAIN = Task("dsf_train", TrainRequest, TrainReply, f"{_SITE}.train:train", "update", carries_update=True)
+LOCAL = Task("dsf_local", LocalRequest, LocalReply, f"{_SITE}.train:train_alone", "network")
+PERSONAL = Task(
+    "dsf_personal", PersonalRequest, TrainReply, f"{_SITE}.personal:train_personal", "update", carries_update=True
+)
+LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
+AGREE = Task(
+    "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
+)
+FUSE = Task("dsf_fuse", FuseRequest, AgreeReply, f"{_SITE}.agreement:train_site_network", "answers")
+EVALUATE = Task("dsf_evaluate", EvaluateRequest, EvaluateReply, f"{_SITE}.evaluate:evaluate", "facts")
+
+TASKS: dict[str, Task[Any, Any]] = {
+    task.name: task
+    for task in (
+        FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LABEL, AGREE, FUSE, EVALUATE,
+    )
+}  # fmt: skip
+
+
+def task_named(name: str) -> Task[Any, Any]:
+    """Return a task by its name on the wire.
+
+    Raises:
+        PayloadError: there is no such task in this version.
+    """
+    if name not in TASKS:
+        raise PayloadError("server", f"asked for the unknown task {name[:60]!r}", SAME_VERSION)
+    return TASKS[name]
