@@ -78,7 +78,7 @@ def pseudo_label(site: SiteContext, request: Envelope[LabelRequest]) -> Envelope
     levels = teacher_soft_labels(teacher, pool, range(len(images)), options)
     samfed_files.keep_answers(site, levels)
     sure = torch.maximum(levels, LEVELS - levels).float().mean() / LEVELS
-    return Envelope(LabelReply(len(images), len(public), float(sure)))
+    return Envelope(LabelReply(len(images), len(public), min(float(sure), 1.0)))
 
 
 def train_with_agreement(site: SiteContext, request: Envelope[AgreeRequest]) -> Envelope[AgreeReply]:
@@ -161,7 +161,7 @@ def _train(
 def _reply(facts: RoundFacts, summary: Summary) -> AgreeReply:
     """Return the facts of a round: losses, steps, and how far SAM and the network agree."""
     loss = summary.public_loss + summary.own_loss
-    return AgreeReply(facts.round, None, loss, summary.steps, float(summary.state.rate))
+    return AgreeReply(facts.round, None, loss, summary.steps, min(float(summary.state.rate), 1.0))
 
 
 def _header(facts: RoundFacts, summary: Summary, packed: RunFacts | None) -> ReplyHeader:
