@@ -36,14 +36,15 @@ from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.samfed import SamFedConfig
 from dsfedmed.training.semi_supervised import (
+    Passes,
     PublicSource,
     Summary,
-    Task,
-    TermWeights,
     UnlabelledSource,
+    UnlabelledTerms,
     train_semi_supervised,
 )
-from dsfedmed.training.soft_labels import LEVELS, decode_soft, encode_soft, teacher_soft_labels
+from dsfedmed.training.soft_labels import LEVELS, SoftLabelOptions, decode_soft, encode_soft, teacher_soft_labels
+from dsfedmed.training.task import TrainingTask
 
 FOLDER = "samfed"
 ANSWERS = "answers"
@@ -58,9 +59,8 @@ def label(site: SiteContext, request: Message) -> Message:
     teacher = cast(PromptlessSam, build(site, info, info["kind"]))
     load(teacher, request.tensors, site.config.device)
     pool = TensorPool(images, torch.zeros(len(images), 1, *images.shape[2:], dtype=torch.uint8))
-    levels = teacher_soft_labels(
-        teacher, pool, range(len(images)), images.shape[-1], tta=config.teacher_flips, precision=info["autocast"]
-    )
+    options = SoftLabelOptions(images.shape[-1], config.teacher_flips, info["autocast"])
+    levels = teacher_soft_labels(teacher, pool, range(len(images)), options)
     write_tensors(_folder(site) / f"{ANSWERS}.safetensors", {ANSWERS: levels})
     sure = torch.maximum(levels, LEVELS - levels).float().mean() / LEVELS
     return Message({"images": len(images), "public": len(public), "confidence": float(sure)})
@@ -126,18 +126,16 @@ def _train(
 ) -> Summary:
     """Take up optimiser and agreement of the round before, train, and keep both."""
     bundle, images = site.bundle(info["light"]), site.images("training", info["light"])
-    task = Task(
+    task = TrainingTask(
         info["num_classes"], info["nested"], bundle.loss(), bundle.augmentation(), info["batch_size"],
-        config.agreement, info["autocast"], site.name,
+        info["autocast"], where=site.name,
     )  # fmt: skip
     restore_optimizer(site, info, optimizer, info["arm"])
     unlabelled = config.unlabelled_weight * ramp_up(info["round"] - 1, config.ramp_rounds) * info["heard"]
-    weights = TermWeights(unlabelled, shared_weight)
-    seed = derive_seed(info["seed"], site.name, info["arm"], info["round"])
-    summary = train_semi_supervised(
-        network, optimizer, public, UnlabelledSource(images, _teacher_answers(site, info, len(images))), task, weights,
-        _agreement(site, info), info["epochs"], seed, shared,
-    )  # fmt: skip
+    terms = UnlabelledTerms(config.agreement, _agreement(site, info), unlabelled, shared_weight, shared)
+    passes = Passes(info["epochs"], derive_seed(info["seed"], site.name, info["arm"], info["round"]))
+    own = UnlabelledSource(images, _teacher_answers(site, info, len(images)))
+    summary = train_semi_supervised(network, optimizer, public, own, task, terms, passes)
     keep_optimizer(site, info, optimizer, info["arm"])
     state = summary.state
     kept = {"rate": state.rate, "confidence": state.confidence, "steps": torch.tensor(state.steps)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
-from dsfedmed.evaluation.protocol import ScoredImage, legacy_scores
+from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.site.context import SiteContext
@@ -49,8 +49,7 @@ def evaluate(site: SiteContext, request: Message) -> Message:
             site.datalist,
             "test",
             preprocessing,
-            info["num_classes"],
-            device=site.config.device,
+            ForwardPass(info["num_classes"], 16, site.config.device),
             on_image=scored.append,
         )
         if name in info["pictures"]:
@@ -61,7 +60,9 @@ def evaluate(site: SiteContext, request: Message) -> Message:
         if info["legacy_eval"]:
             arrays = site.arrays("test", info["light"])
             legacy[name] = asdict(
-                legacy_scores(network, arrays, info["num_classes"], info["nested"], device=site.config.device)
+                legacy_scores(
+                    network, arrays, ForwardPass(info["num_classes"], device=site.config.device), info["nested"]
+                )
             )
     return Message({"cases": answer, "legacy": legacy, "own": own, "unreleased": unreleased})
 

@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.task_progress import OnProgress
 from dsfedmed.federated.wire.message import CACHED_ROUNDS
 from dsfedmed.store.files import read_tensors, write_tensors
-from dsfedmed.training.light import Loss, SyntheticSource, TrainingSummary, train_light
+from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
+from dsfedmed.training.synthetic_source import SyntheticSource
+from dsfedmed.training.task import LabelledImages, Loss, TrainingTask
 
 
 def fit(
@@ -36,24 +38,18 @@ def fit(
     """
     bundle, arrays = site.bundle(info["light"]), site.arrays("training", info["light"])
     report = on_progress or site.on_progress
-    network.train()
+    task = TrainingTask(
+        info["num_classes"], info["nested"], loss or bundle.loss(), bundle.augmentation(), info["batch_size"],
+        info["autocast"], site.config.workers,
+    )  # fmt: skip
     return train_light(
         network,
-        loss or bundle.loss(),
         optimizer,
-        arrays.images,
-        arrays.labels,
-        num_classes=info["num_classes"],
-        nested=info["nested"],
-        augmentation=bundle.augmentation(),
-        batch_size=info["batch_size"],
-        seed=seed,
-        epochs=epochs,
-        synthetic=synthetic,
+        LabelledImages(arrays.images, arrays.labels),
+        task,
+        LocalTraining(epochs, synthetic=synthetic, proximal=proximal),
+        seed,
         on_step=lambda done, total, _: report(done, total),
-        precision=info["autocast"],
-        workers=site.config.workers,
-        proximal=proximal,
     )
 
 
@@ -61,8 +57,8 @@ def validate(site: SiteContext, info: dict[str, Any], network: nn.Module) -> flo
     """Return the mean Dice on the site's validation part, 0 to 1."""
     arrays = site.arrays("validation", info["light"])
     # Without gradients twice as many images fit as in training, and at 1024 px no more should be tried.
-    batch = 2 * info["batch_size"]
-    return quick_dice(network, arrays, info["num_classes"], info["nested"], batch, site.config.device)
+    forward = ForwardPass(info["num_classes"], 2 * info["batch_size"], site.config.device)
+    return quick_dice(network, arrays, forward, info["nested"])
 
 
 def _state_file(site: SiteContext, name: str, after_round: int) -> Path:

@@ -24,8 +24,8 @@ from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
-from dsfedmed.training.light import Loss
 from dsfedmed.training.personal import PersonalConfig, global_phase, local_phase, sync_personal
+from dsfedmed.training.task import Loss
 
 FOLDER, MEAN = "personal", "mean-"
 
