@@ -20,7 +20,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.transforms import image_items
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import CheckpointError, DataError
-from dsfedmed.evaluation.protocol import evaluate
+from dsfedmed.evaluation.protocol import ForwardPass, evaluate
 from dsfedmed.networks.checkpoints import load_weights
 from tests.bundles.conftest import ROOT, SMALL, blocks
 from tests.data.conftest import write_image
@@ -62,7 +62,7 @@ def test_train_evaluate_and_infer(
     network = definition.network()
     assert not load_weights(network, weights).missing
     run(workflow(bundle, ["train", "evaluate"], "train", **shared, output_dir=str(tmp_path / "eval")))
-    own = evaluate(network, load_datalist(site), "test", definition.preprocessing(), classes)
+    own = evaluate(network, load_datalist(site), "test", definition.preprocessing(), ForwardPass(classes, 16))
     found = scores(tmp_path / "eval" / "metrics.csv")
     assert found["val_mean_dice"] == pytest.approx(np.mean([np.mean(m.dice) for m in own]), abs=5e-3)
     assert found["val_mean_iou"] == pytest.approx(np.mean([np.mean(m.iou) for m in own]), abs=5e-3)

@@ -17,7 +17,7 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.evaluation.legacy import legacy_eval
-from dsfedmed.evaluation.protocol import ScoredImage, evaluate, legacy_scores, quick_dice, resize_logits
+from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, evaluate, legacy_scores, quick_dice, resize_logits
 
 SIZES = ((48, 32), (40, 40), (33, 21))  # width, height: not square, and not the network's
 
@@ -66,7 +66,7 @@ def preprocessing() -> Callable[[dict[str, Any]], Any]:
 def test_each_image_is_scored_at_its_own_size(site: SiteDatalist, preprocessing: Any) -> None:
     seen: list[ScoredImage] = []
     network = Brightness()
-    found = evaluate(network, site, "test", preprocessing, 1, batch_size=2, on_image=seen.append)
+    found = evaluate(network, site, "test", preprocessing, ForwardPass(1, 2), on_image=seen.append)
     assert [tuple(image.target.shape) for image in seen] == [(1, *size) for size in SIZES]
     assert [image.metrics for image in seen] == found
     assert [image.index for image in seen] == [0, 1, 2]
@@ -77,7 +77,7 @@ def test_each_image_is_scored_at_its_own_size(site: SiteDatalist, preprocessing:
 
 
 def test_batch_size_changes_nothing(site: SiteDatalist, preprocessing: Any) -> None:
-    one, all_at_once = (evaluate(Brightness(), site, "test", preprocessing, 1, batch_size=size) for size in (1, 8))
+    one, all_at_once = (evaluate(Brightness(), site, "test", preprocessing, ForwardPass(1, size)) for size in (1, 8))
     assert one == all_at_once
 
 
@@ -87,13 +87,13 @@ def test_quick_dice_is_the_mean_dice_at_network_size(site: SiteDatalist, preproc
     for image, label in zip(arrays.images, arrays.labels, strict=True):
         predicted, true = image > 0.5, label > 0
         expected.append(2 * int((predicted & true).sum()) / int(predicted.sum() + true.sum()))
-    assert quick_dice(Brightness(), arrays, batch_size=2) == pytest.approx(np.mean(expected))
+    assert quick_dice(Brightness(), arrays, ForwardPass(1, 2)) == pytest.approx(np.mean(expected))
 
 
 def test_legacy_scores_do_not_depend_on_the_batches(site: SiteDatalist, preprocessing: Any) -> None:
     arrays = load_part(site, "test", preprocessing)
     whole = legacy_eval((arrays.images - 0.5) * 8, (arrays.labels > 0).float())
-    found = legacy_scores(Brightness(), arrays, batch_size=2)
+    found = legacy_scores(Brightness(), arrays, ForwardPass(1, 2))
     assert found.dice == pytest.approx(whole.dice)
     assert found.iou == pytest.approx(whole.iou)
 
@@ -109,16 +109,16 @@ def test_resizing_logits_keeps_the_axes_apart() -> None:
 
 def test_an_empty_part_names_the_site(site: SiteDatalist, preprocessing: Any) -> None:
     with pytest.raises(DataError, match="'validation' has no images"):
-        evaluate(Brightness(), site, "validation", preprocessing, 1)
+        evaluate(Brightness(), site, "validation", preprocessing, ForwardPass(1))
 
 
 def test_another_number_of_classes_is_refused(site: SiteDatalist, preprocessing: Any) -> None:
     with pytest.raises(ConfigError, match="expected 1 channels"):
-        evaluate(Brightness(channels=2), site, "test", preprocessing, 1)
+        evaluate(Brightness(channels=2), site, "test", preprocessing, ForwardPass(1))
 
 
 def test_an_undeclared_label_value_names_the_file(site: SiteDatalist, preprocessing: Any) -> None:
     assert site.parts["test"][1].label is not None
     Image.fromarray(np.full((40, 40), 9, dtype=np.uint8)).save(site.parts["test"][1].label)
     with pytest.raises(DataError, match=r"label1.png"):
-        evaluate(Brightness(), site, "test", preprocessing, 1)
+        evaluate(Brightness(), site, "test", preprocessing, ForwardPass(1))

@@ -14,7 +14,7 @@ from dsfedmed.federated.methods.dsfedmed import DSFedMed
 from dsfedmed.federated.server.stages import head_start as stage
 from dsfedmed.federated.server.stages.head_start import STAGE, Start, head_start
 from dsfedmed.federated.server.stages.rounds import start_weights
-from dsfedmed.training.light import SyntheticSource
+from dsfedmed.training.synthetic_source import SyntheticSource
 from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
 
 
@@ -39,7 +39,7 @@ def test_it_goes_on_from_the_run_s_start_and_is_kept(tmp_path: Path, monkeypatch
 def test_it_learns_every_kept_pair_and_no_vetoed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[SyntheticSource] = []
 
-    def look(network: object, loss: object, optimizer: object, source: SyntheticSource, *_: object) -> float:
+    def look(network: object, optimizer: object, source: SyntheticSource, *_: object) -> float:
         seen.append(source)
         return 0.0
 

@@ -28,7 +28,8 @@ from dsfedmed.federated.site.uplink import pack_update
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
-from dsfedmed.training.light import train_light
+from dsfedmed.training.light import LocalTraining, train_light
+from dsfedmed.training.task import LabelledImages, TrainingTask
 from tests.federated.tiny import BUNDLES, SITES, FakeFlow, tiny_settings
 
 TINY_SAM, FLEXIBLE = "light_tinysam_segmentation", "light_flexible_unet_segmentation"
@@ -87,10 +88,9 @@ def test_a_round_at_a_site_moves_what_travels_and_nothing_else(name: str, classe
     kept = {key: p.detach().clone() for key, p in network.named_parameters() if not p.requires_grad}
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     labels = (images > 0.5).to(torch.uint8) * classes
-    options: dict[str, Any] = {"num_classes": classes, "nested": True, "augmentation": bundle.augmentation(),
-                               "precision": precision}  # fmt: skip
+    task = TrainingTask(classes, True, bundle.loss(), bundle.augmentation(), 2, precision)  # type: ignore[arg-type]
     optimizer = bundle.optimizer(network.parameters())
-    summary = train_light(network, bundle.loss(), optimizer, images, labels, batch_size=2, seed=0, epochs=2, **options)
+    summary = train_light(network, optimizer, LabelledImages(images, labels), task, LocalTraining(epochs=2), seed=0)
     assert summary.steps == 2
     after = trained_tensors(network)
     assert set(after) == set(received) == set(start)

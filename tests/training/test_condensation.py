@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dsfedmed.algorithms.regularity import structure_loss
 from dsfedmed.errors import DSFedMedError
-from dsfedmed.training.condensation import LIMIT, NOISE, condense
+from dsfedmed.training.condensation import LIMIT, NOISE, PublicAnswers, condense
 
 SIZE, RATE = 4, 0.1
 
@@ -40,7 +40,7 @@ def _condense(network: nn.Module, target: Tensor, own: Tensor, answers: list[Ten
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     images = torch.full_like(target, 0.5)
     values = {"epochs": 1, "batch_size": 4, "seed": 3} | changes
-    condense(network, optimizer, images, target, own, answers, **values)
+    condense(network, optimizer, PublicAnswers(images, target, own, answers), **values)
 
 
 def _moved_by_labels(target: Tensor) -> float:

@@ -18,7 +18,7 @@ from dsfedmed.training.distil import DistillationRecord, MutualDistiller, Server
 from dsfedmed.training.embeddings import open_embeddings
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
 from dsfedmed.training.pool import TensorPool, at_size, mask_at_size
-from dsfedmed.training.teacher import TeacherConfig, adapt_teacher, pool_dice
+from dsfedmed.training.teacher import TeacherConfig, adapt_on_pool, pool_dice
 from tests.training.tiny_networks import SIZE, TinyLight, TinyTeacher, squares
 
 POOL = TensorPool(*squares(24, seed=5))
@@ -96,7 +96,7 @@ def test_who_learns(
 def test_the_light_network_learns_from_an_adapted_teacher(
     tmp_path: Path, teacher: TinyTeacher, light: TinyLight
 ) -> None:
-    adapt_teacher(teacher, *squares(48), TeacherConfig(epochs=20, batch_size=8, learning_rate=0.02), seed=0)
+    adapt_on_pool(teacher, TensorPool(*squares(48)), TeacherConfig(epochs=20, batch_size=8, learning_rate=0.02), seed=0)
     before = pool_dice(light, POOL, nested=True)
     config = DistillationConfig(supervised_weight=0.0, kl_weight=1.0, rate=1.0)
     server = replace(SERVER, learn="student", grid="student", student_learning_rate=0.02)

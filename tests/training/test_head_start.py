@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.training.head_start import train_on_synthetic
-from dsfedmed.training.light import SyntheticSource
+from dsfedmed.training.head_start import HeadStart, train_on_synthetic
+from dsfedmed.training.synthetic_source import SyntheticSource
+from dsfedmed.training.task import TrainingTask
 from tests.training.tiny_networks import TinyLight, squares
 
 bce = functional.binary_cross_entropy_with_logits
@@ -34,16 +35,11 @@ def started(network: nn.Module, source: SyntheticSource, steps: int, seed: int =
     optimizer = torch.optim.SGD(network.parameters(), lr=123.0)
     train_on_synthetic(
         network,
-        bce,
         optimizer,
         source,
-        1,
-        True,
-        None,
-        4,
+        TrainingTask(1, True, bce, None, 4, where="head start"),
+        HeadStart(steps, rate),
         seed,
-        steps,
-        rate,
         lambda done, total, loss: losses.append(loss),
     )
     return losses

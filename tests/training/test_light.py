@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from torch.nn import functional
 
 from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
-from dsfedmed.training.light import SyntheticSource, TrainingSummary, train_light
+from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.pool import TensorPool
+from dsfedmed.training.synthetic_source import SyntheticSource
+from dsfedmed.training.task import LabelledImages, TrainingTask
 from dsfedmed.training.teacher import pool_dice
 from tests.training.tiny_networks import TinyLight, squares
 
@@ -22,12 +25,24 @@ bce = functional.binary_cross_entropy_with_logits
 
 
 def trained(light: TinyLight, **options: object) -> TrainingSummary:
+    """Train on ``pairs`` (10 squares); other options are those of the task, of the call, or the optimiser and rate."""
     images, labels = options.pop("pairs", None) or squares(10)  # type: ignore[misc]
-    settings: dict[str, object] = {"augmentation": None, "batch_size": 4, "seed": 0, "loss": bce}
-    settings.update(options)
-    loss, rate = settings.pop("loss"), settings.pop("rate", 1e-2)
-    optimizer = settings.pop("optimizer", None) or torch.optim.Adam(light.parameters(), lr=rate)  # type: ignore[arg-type]
-    return train_light(light, loss, optimizer, images, labels, 1, True, **settings)  # type: ignore[arg-type]
+    settings: dict[str, object] = {
+        "loss": bce,
+        "augmentation": None,
+        "batch_size": 4,
+        "seed": 0,
+        "rate": 1e-2,
+        **options,
+    }
+    of_task, of_call = (
+        {field.name: settings.pop(field.name) for field in dataclasses.fields(kind) if field.name in settings}
+        for kind in (TrainingTask, LocalTraining)
+    )
+    rate, optimizer = settings.pop("rate"), settings.pop("optimizer", None)
+    optimizer = optimizer or torch.optim.Adam(light.parameters(), lr=rate)  # type: ignore[arg-type]
+    task, training = TrainingTask(1, True, **of_task), LocalTraining(**of_call)  # type: ignore[arg-type]
+    return train_light(light, optimizer, LabelledImages(images, labels), task, training, **settings)  # type: ignore[arg-type]
 
 
 def test_an_epoch_sees_every_image_once(light: TinyLight) -> None:

@@ -14,13 +14,14 @@ from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.samfed import SamFedConfig
 from dsfedmed.training.semi_supervised import (
+    Passes,
     PublicSource,
     Summary,
-    Task,
-    TermWeights,
     UnlabelledSource,
+    UnlabelledTerms,
     train_semi_supervised,
 )
+from dsfedmed.training.task import TrainingTask
 
 SIZE = 16
 
@@ -41,17 +42,13 @@ def network() -> nn.Module:
         return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
 
 
-def task(**agreement: float) -> Task:
-    loss = nn.BCEWithLogitsLoss()
-    return Task(1, True, loss, None, 4, AgreementConfig(**agreement))
-
-
 def run(
     trained: nn.Module,
-    weights: TermWeights = TermWeights(1.0, 0.0),  # noqa: B008
+    weight: float = 1.0,
     own: UnlabelledSource | None = None,
     advice: Tensor | None = None,
     shared: nn.Module | None = None,
+    shared_weight: float = 0.0,
     seed: int = 1,
     epochs: int = 2,
     rate: float = 0.02,
@@ -62,9 +59,9 @@ def run(
         own = UnlabelledSource(theirs, (0.02 + 0.96 * their_masks))
     optimizer = torch.optim.Adam(trained.parameters(), lr=rate)
     source = PublicSource(images, masks.to(torch.uint8), advice)
-    return train_semi_supervised(
-        trained, optimizer, source, own, task(), weights, AgreementState(), epochs, seed, shared
-    )
+    task = TrainingTask(1, True, nn.BCEWithLogitsLoss(), None, 4)
+    terms = UnlabelledTerms(AgreementConfig(), AgreementState(), weight, shared_weight, shared)
+    return train_semi_supervised(trained, optimizer, source, own, task, terms, Passes(epochs, seed))
 
 
 def weights_of(trained: nn.Module) -> Tensor:
@@ -88,8 +85,8 @@ def test_sams_labels_teach_where_public_labels_do_not() -> None:
     theirs, _ = squares(12, 1)
     own = UnlabelledSource(theirs, torch.full((12, 1, SIZE, SIZE), 0.99))
     taught, alone = network(), network()
-    run(taught, TermWeights(5.0, 0.0), own, epochs=10)
-    run(alone, TermWeights(0.0, 0.0), own, epochs=10)
+    run(taught, 5.0, own, epochs=10)
+    run(alone, 0.0, own, epochs=10)
     with torch.no_grad():
         said, unsaid = (torch.sigmoid(trained(theirs)).mean() for trained in (taught, alone))
     assert float(said) > float(unsaid) + 0.1
@@ -100,8 +97,8 @@ def test_the_global_network_pulls_only_with_its_weight() -> None:
     with torch.no_grad():
         shared[2].bias.fill_(4.0)
     pulled, free = network(), network()
-    run(pulled, TermWeights(0.0, 5.0), shared=shared, epochs=6)
-    run(free, TermWeights(0.0, 0.0), shared=shared, epochs=6)
+    run(pulled, 0.0, shared=shared, shared_weight=5.0, epochs=6)
+    run(free, 0.0, shared=shared, epochs=6)
     images, _ = squares(4, 5)
     with torch.no_grad():
         assert float((pulled(images) - free(images)).mean()) > 0.1
@@ -116,7 +113,7 @@ def test_advice_counts_only_where_its_gate_is_open() -> None:
     other = torch.cat([1 - advice, torch.zeros_like(advice)], dim=1)
     trained = [network() for _ in range(3)]
     for module, said in zip(trained, (opened, closed, other), strict=True):
-        run(module, TermWeights(0.0, 0.0), advice=said)
+        run(module, 0.0, advice=said)
     assert torch.equal(weights_of(trained[1]), weights_of(trained[2]))
     assert not torch.equal(weights_of(trained[0]), weights_of(trained[1]))
 

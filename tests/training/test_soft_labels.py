@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.training.pool import TensorPool
-from dsfedmed.training.soft_labels import MAX_ERROR, decode_soft, encode_soft, teacher_soft_labels
+from dsfedmed.training.soft_labels import MAX_ERROR, SoftLabelOptions, decode_soft, encode_soft, teacher_soft_labels
 from tests.training.tiny_networks import SIZE, TinyTeacher, squares
 
 
@@ -50,7 +50,7 @@ def test_another_payload_than_announced_is_refused(levels: torch.Tensor) -> None
 
 def test_labels_are_the_teachers_probabilities_in_the_order_asked_for(teacher: TinyTeacher) -> None:
     pool = TensorPool(*squares(6))
-    levels = teacher_soft_labels(teacher, pool, torch.tensor([4, 1, 5]), size=SIZE, batch_size=2)
+    levels = teacher_soft_labels(teacher, pool, torch.tensor([4, 1, 5]), SoftLabelOptions(SIZE, batch_size=2))
     with torch.no_grad():
         expected = torch.sigmoid(teacher(pool.images([4, 1, 5])))
     assert float((decode_soft(levels, 3, 1) - expected).abs().max()) <= MAX_ERROR + 1e-6
@@ -59,16 +59,18 @@ def test_labels_are_the_teachers_probabilities_in_the_order_asked_for(teacher: T
 def test_a_shorter_format_stays_near(teacher: TinyTeacher) -> None:
     pool = TensorPool(*squares(6))
     formats: set[torch.dtype] = set()
-    exact = teacher_soft_labels(teacher, pool, range(6), size=SIZE, tta=True)
+    exact = teacher_soft_labels(teacher, pool, range(6), SoftLabelOptions(SIZE, flips=True))
     teacher.mask_decoder[1].register_forward_hook(lambda module, images, logits: formats.add(logits.dtype))
-    short = teacher_soft_labels(teacher, pool, range(6), size=SIZE, tta=True, precision="bfloat16")
+    short = teacher_soft_labels(teacher, pool, range(6), SoftLabelOptions(SIZE, flips=True, precision="bfloat16"))
     assert formats == {torch.bfloat16}
     assert float((decode_soft(exact, 6, 1) - decode_soft(short, 6, 1)).abs().max()) <= 0.01
 
 
 def test_labels_shrink_to_the_size_asked_for(teacher: TinyTeacher) -> None:
     done: list[int] = []
-    levels = teacher_soft_labels(teacher, TensorPool(*squares(3)), range(3), SIZE // 2, 2, on_batch=done.append)
+    levels = teacher_soft_labels(
+        teacher, TensorPool(*squares(3)), range(3), SoftLabelOptions(SIZE // 2, batch_size=2), done.append
+    )
     assert levels.shape == (3, 1, SIZE // 2, SIZE // 2)
     assert levels.dtype == torch.uint8
     assert done == [2, 3]
@@ -77,13 +79,13 @@ def test_labels_shrink_to_the_size_asked_for(teacher: TinyTeacher) -> None:
 def test_test_time_flips_make_the_labels_follow_flips_of_the_image(teacher: TinyTeacher) -> None:
     images, labels = squares(3)
     flipped = TensorPool(images.flip(2), labels.flip(2))
-    straight = teacher_soft_labels(teacher, TensorPool(images, labels), range(3), SIZE, tta=True)
-    mirrored = teacher_soft_labels(teacher, flipped, range(3), SIZE, tta=True)
+    straight = teacher_soft_labels(teacher, TensorPool(images, labels), range(3), SoftLabelOptions(SIZE, flips=True))
+    mirrored = teacher_soft_labels(teacher, flipped, range(3), SoftLabelOptions(SIZE, flips=True))
     assert int((straight.int() - mirrored.flip(2).int()).abs().max()) <= 1
-    plain = teacher_soft_labels(teacher, TensorPool(images, labels), range(3), SIZE)
+    plain = teacher_soft_labels(teacher, TensorPool(images, labels), range(3), SoftLabelOptions(SIZE))
     assert int((straight.int() - plain.int()).abs().max()) > 1
 
 
 def test_an_empty_selection_is_refused(teacher: TinyTeacher) -> None:
     with pytest.raises(DSFedMedError, match="no sample was selected"):
-        teacher_soft_labels(teacher, TensorPool(*squares(2)), [], SIZE)
+        teacher_soft_labels(teacher, TensorPool(*squares(2)), [], SoftLabelOptions(SIZE))

@@ -17,7 +17,7 @@ from dsfedmed.networks.image_encoder import SamImageEncoder
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
-from dsfedmed.training.teacher import TeacherConfig, TeacherEpoch, adapt_teacher, pool_dice
+from dsfedmed.training.teacher import TeacherConfig, TeacherEpoch, adapt_on_pool, pool_dice
 from tests.training.tiny_networks import SIZE, TinyTeacher, squares
 
 QKV = "image_encoder.blocks.1.attn.qkv.weight"
@@ -28,7 +28,9 @@ def test_the_teacher_learns_and_reports_every_epoch(teacher: TinyTeacher) -> Non
     images, labels = squares(48)
     seen: list[TeacherEpoch] = []
     held_out = squares(16, seed=9)
-    history = adapt_teacher(teacher, images, labels, FAST, seed=1, on_epoch=seen.append, validation=held_out)
+    history = adapt_on_pool(
+        teacher, TensorPool(images, labels), FAST, seed=1, on_epoch=seen.append, validation=TensorPool(*held_out)
+    )
     assert seen == history
     assert [record.epoch for record in history] == list(range(6))
     assert history[-1].loss < 0.6 * history[0].loss
@@ -45,14 +47,16 @@ def test_the_first_loss_is_bce_plus_weighted_dice(teacher: TinyTeacher) -> None:
         target = labels.float()
         expected = bce_per_sample(logits, target, 3.0).mean() + 0.5 * DiceLoss(sigmoid=True)(logits, target)
     config = TeacherConfig(epochs=1, batch_size=4, pos_weight=3.0, dice_weight=0.5, flips=False)
-    assert adapt_teacher(teacher, images, labels, config, seed=0)[0].loss == pytest.approx(float(expected), rel=1e-5)
+    assert adapt_on_pool(teacher, TensorPool(images, labels), config, seed=0)[0].loss == pytest.approx(
+        float(expected), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("tune", ["decoder", "full"])
 def test_decoder_tuning_leaves_the_encoder_alone(teacher: TinyTeacher, tune: str) -> None:
     before = copy.deepcopy(teacher.state_dict())
     config = TeacherConfig(epochs=1, batch_size=8, tune=tune, learning_rate=0.01)  # type: ignore[arg-type]
-    adapt_teacher(teacher, *squares(16), config, seed=0)
+    adapt_on_pool(teacher, TensorPool(*squares(16)), config, seed=0)
     moved = {name.split(".")[0] for name, value in teacher.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == ({"mask_decoder"} if tune == "decoder" else {"mask_decoder", "image_encoder"})
 
@@ -60,7 +64,7 @@ def test_decoder_tuning_leaves_the_encoder_alone(teacher: TinyTeacher, tune: str
 def test_the_same_seed_gives_the_same_weights(teacher: TinyTeacher) -> None:
     twin, other = copy.deepcopy(teacher), copy.deepcopy(teacher)
     for network, seed in ((teacher, 3), (twin, 3), (other, 4)):
-        adapt_teacher(network, *squares(16), TeacherConfig(epochs=2, batch_size=4), seed)
+        adapt_on_pool(network, TensorPool(*squares(16)), TeacherConfig(epochs=2, batch_size=4), seed)
     weight = "mask_decoder.1.weight"
     assert torch.equal(teacher.state_dict()[weight], twin.state_dict()[weight])
     assert not torch.equal(teacher.state_dict()[weight], other.state_dict()[weight])
@@ -70,7 +74,7 @@ def test_two_nested_classes_are_learned() -> None:
     torch.manual_seed(0)
     teacher = TinyTeacher(num_classes=2)
     images, labels = squares(32, num_classes=2)
-    history = adapt_teacher(teacher, images, labels, FAST, seed=1)
+    history = adapt_on_pool(teacher, TensorPool(images, labels), FAST, seed=1)
     assert history[-1].loss < history[0].loss
 
 
@@ -79,7 +83,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(teacher: Tiny
     images[3] = float("nan")
     before = copy.deepcopy(teacher.state_dict())
     with pytest.raises(DSFedMedError, match="teacher: its loss is not finite"):
-        adapt_teacher(teacher, images, labels, TeacherConfig(epochs=1, batch_size=8), seed=0)
+        adapt_on_pool(teacher, TensorPool(images, labels), TeacherConfig(epochs=1, batch_size=8), seed=0)
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
 
 
@@ -131,7 +135,7 @@ def test_yamls_bare_off_is_the_word() -> None:
 def sam_after(config: TeacherConfig, seed: int = 1) -> tuple[PromptlessSam, list[TeacherEpoch]]:
     """Adapt a tiny promptless SAM to 16 squares; return it and its history."""
     network = build_promptless_sam("tiny", SIZE, 1, seed=2)
-    return network, adapt_teacher(network, *squares(16), config, seed)
+    return network, adapt_on_pool(network, TensorPool(*squares(16)), config, seed)
 
 
 SHORT = TeacherConfig(epochs=2, batch_size=8, learning_rate=0.01)
@@ -159,7 +163,7 @@ def test_a_teacher_that_diverges_under_low_rank_tuning_keeps_its_weights_and_key
     images, labels = squares(8)
     images[3] = float("nan")
     with pytest.raises(DSFedMedError, match="not finite"):
-        adapt_teacher(network, images, labels, replace(SHORT, tune="lora"), seed=0)
+        adapt_on_pool(network, TensorPool(images, labels), replace(SHORT, tune="lora"), seed=0)
     assert list(before) == list(network.state_dict())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -186,7 +190,7 @@ def test_recomputing_runs_every_block_twice() -> None:
     network = build_promptless_sam("tiny", SIZE, 1, seed=2)
     runs: list[int] = []
     network.image_encoder.blocks[0].register_forward_pre_hook(lambda *_: runs.append(1))
-    adapt_teacher(network, *squares(8), replace(SHORT, epochs=1, checkpoint_blocks=True), seed=0)
+    adapt_on_pool(network, TensorPool(*squares(8)), replace(SHORT, epochs=1, checkpoint_blocks=True), seed=0)
     assert len(runs) == 2
     with torch.no_grad():
         network(squares(1)[0])
@@ -195,4 +199,4 @@ def test_recomputing_runs_every_block_twice() -> None:
 
 def test_a_teacher_without_blocks_cannot_recompute_them(teacher: TinyTeacher) -> None:
     with pytest.raises(ConfigError, match=r"teacher\.checkpoint_blocks: TinyTeacher has no such mode"):
-        adapt_teacher(teacher, *squares(8), replace(SHORT, checkpoint_blocks=True), seed=0)
+        adapt_on_pool(teacher, TensorPool(*squares(8)), replace(SHORT, checkpoint_blocks=True), seed=0)

@@ -21,7 +21,7 @@ from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.exchange.compression import add, difference, pack, unpack
 from dsfedmed.exchange.reference import Reference, advance
 from dsfedmed.exchange.tensors import byte_count
@@ -31,7 +31,8 @@ from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.stage_store import config_hash
-from dsfedmed.training.light import train_light
+from dsfedmed.training.light import LocalTraining, train_light
+from dsfedmed.training.task import LabelledImages, TrainingTask
 
 Weights = dict[str, Tensor]
 NOT_TRAINED_BY = ("sites", "work", "seeds")
@@ -185,18 +186,17 @@ class Federation:
         optimizer = self.bundle.optimizer(network.parameters())
         optimizer.load_state_dict(optimizers[site])
         arrays = self.training[site]
+        task = TrainingTask(
+            self.bundle.num_classes, self.bundle.nested, self.bundle.loss(), self.bundle.augmentation(),
+            self.options.batch_size,
+        )  # fmt: skip
         train_light(
             network,
-            self.bundle.loss(),
             optimizer,
-            arrays.images,
-            arrays.labels,
-            num_classes=self.bundle.num_classes,
-            nested=self.bundle.nested,
-            augmentation=self.bundle.augmentation(),
-            batch_size=self.options.batch_size,
-            seed=derive_seed(seed, site, "int8_dice", number),
-            epochs=self.options.epochs,
+            LabelledImages(arrays.images, arrays.labels),
+            task,
+            LocalTraining(self.options.epochs),
+            derive_seed(seed, site, "int8_dice", number),
         )
         optimizers[site] = optimizer.state_dict()
         return difference(trained_tensors(network), start)
@@ -204,8 +204,6 @@ class Federation:
     def _validate(self, network: nn.Module, form: WireFormat, reference: Reference, master: Weights) -> float:
         """Return the mean Dice over the sites of the weights as the sites would get them next."""
         network.load_state_dict(self._send_down(form, reference, master)[1], strict=False)
-        scores = [
-            quick_dice(network, arrays, self.bundle.num_classes, self.bundle.nested)
-            for arrays in self.validation.values()
-        ]
+        forward = ForwardPass(self.bundle.num_classes)
+        scores = [quick_dice(network, arrays, forward, self.bundle.nested) for arrays in self.validation.values()]
         return statistics.fmean(scores)

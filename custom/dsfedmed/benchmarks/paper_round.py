@@ -32,10 +32,11 @@ from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
 from dsfedmed.training.embeddings import open_embeddings
-from dsfedmed.training.light import train_light
+from dsfedmed.training.light import LocalTraining, train_light
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
-from dsfedmed.training.soft_labels import teacher_soft_labels
+from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
+from dsfedmed.training.task import LabelledImages, TrainingTask
 from dsfedmed.training.teacher import adapt_on_pool
 from dsfedmed.training.teacher_config import TeacherConfig
 
@@ -189,28 +190,28 @@ class Round:
 
     def soft_labels(self) -> Work:
         """The teacher's probabilities, averaged over flips."""
-        pool, half, batch = self.synthetic, self.scale.image_size // 2, self.options.batch_size
+        pool, half = self.synthetic, self.scale.image_size // 2
+        options = SoftLabelOptions(half, flips=True, batch_size=self.options.batch_size)
         chosen = list(range(0, len(pool), 2))
         return Work(
             f"{len(chosen)} images, four flips each",
             len(chosen),
-            lambda: teacher_soft_labels(self.teacher, pool, chosen, half, batch, tta=True),
+            lambda: teacher_soft_labels(self.teacher, pool, chosen, options),
         )
 
     def local_round(self) -> Work:
         """A site trains the light network on its images, as one round of FedAvg."""
         self.light = network = paper_parts.light_network(self.bundle, self.device, self.options.seed)
         self.start = {name: tensor.clone() for name, tensor in trained_tensors(network).items()}
-        loss, optimizer = self.bundle.loss(), self.bundle.optimizer(network.parameters())
+        optimizer = self.bundle.optimizer(network.parameters())
         pool = self._random_pool(self.scale.light_size, self.options.images)
-        images, labels = pool.images(list(range(len(pool)))), pool.label_tensor
+        real = LabelledImages(pool.images(list(range(len(pool)))), pool.label_tensor)
+        task = TrainingTask(
+            1, True, self.bundle.loss(), self.bundle.augmentation(), self.options.batch_size, self.options.precision
+        )
 
         def run() -> None:
-            train_light(
-                network, loss, optimizer, images, labels, num_classes=1, nested=True, epochs=1,
-                augmentation=self.bundle.augmentation(), batch_size=self.options.batch_size, seed=self.options.seed,
-                precision=self.options.precision,
-            )  # fmt: skip
+            train_light(network, optimizer, real, task, LocalTraining(epochs=1), self.options.seed)
 
         size, precision = self.scale.light_size, self.options.precision
         return Work(f"one epoch over {len(pool)} images of {size} px, autocast {precision}", len(pool), run)

@@ -21,7 +21,7 @@ from dsfedmed.benchmarks.clock import Spent, timed
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.networks.promptless_sam import PromptlessSam
@@ -128,7 +128,8 @@ def outcome(finished: FinishedRun, light: nn.Module, teacher: nn.Module, spent: 
     def dice(network: nn.Module) -> float:
         network.eval()
         scores = [
-            quick_dice(network, finished.validation(site), facts.num_classes, facts.nested) for site in finished.sources
+            quick_dice(network, finished.validation(site), ForwardPass(facts.num_classes), facts.nested)
+            for site in finished.sources
         ]
         return 100 * statistics.fmean(scores)
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import ConfigError
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.generator.config import GeneratorConfig
@@ -33,7 +33,8 @@ from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
-from dsfedmed.training.light import train_light
+from dsfedmed.training.light import LocalTraining, train_light
+from dsfedmed.training.task import LabelledImages, TrainingTask
 
 SCORED_EPOCHS = 8
 REFERENCE = "ddim-50"
@@ -156,25 +157,16 @@ def _epoch(
     seed: int,
 ) -> None:
     bundle, facts = finished.plan.light_bundle, finished.plan.facts
-    train_light(
-        network,
-        bundle.loss(),
-        optimizer,
-        images,
-        labels,
-        facts.num_classes,
-        facts.nested,
-        bundle.augmentation(),
-        finished.plan.settings.light.batch_size,
-        seed,
-        epochs=1,
-    )
+    batch_size = finished.plan.settings.light.batch_size
+    task = TrainingTask(facts.num_classes, facts.nested, bundle.loss(), bundle.augmentation(), batch_size)
+    train_light(network, optimizer, LabelledImages(images, labels), task, LocalTraining(epochs=1), seed)
 
 
 def _validate(finished: FinishedRun, network: nn.Module) -> float:
     facts = finished.plan.facts
     dice = [
-        quick_dice(network, finished.validation(site), facts.num_classes, facts.nested) for site in finished.sources
+        quick_dice(network, finished.validation(site), ForwardPass(facts.num_classes), facts.nested)
+        for site in finished.sources
     ]
     return statistics.fmean(dice)
 

@@ -26,6 +26,21 @@ Preprocessing = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
+class ForwardPass:
+    """How a network is run to be scored.
+
+    Attributes:
+        num_classes: K, the channels that it must answer with.
+        batch_size: images at once.
+        device: where it runs; the network must be there.
+    """
+
+    num_classes: int
+    batch_size: int = 32
+    device: str | torch.device = "cpu"
+
+
+@dataclass(frozen=True)
 class ScoredImage:
     """One evaluated image, handed to ``on_image`` while it is in memory; it never leaves the site.
 
@@ -49,9 +64,7 @@ def evaluate(
     datalist: SiteDatalist,
     part: str,
     preprocessing: Preprocessing,
-    num_classes: int,
-    batch_size: int = 16,
-    device: str | torch.device = "cpu",
+    forward: ForwardPass,
     on_image: Callable[[ScoredImage], None] | None = None,
 ) -> list[CaseMetrics]:
     """Score a network on one part of a site, one entry per image in the datalist's order.
@@ -64,9 +77,7 @@ def evaluate(
         datalist: the site.
         part: "training", "validation" or "test".
         preprocessing: the bundle's transform: loads and resizes an item to a (C, S, S) image in [0, 1].
-        num_classes: K.
-        batch_size: images per forward pass.
-        device: where the forward pass runs.
+        forward: classes, batches and device.
         on_image: called with every scored image, for pictures.
 
     Raises:
@@ -79,11 +90,11 @@ def evaluate(
     load_label = LoadSiteImaged(keys=("label",))
     numbers = {name: number for number, name in enumerate(dict.fromkeys(item.case for item in items))}
     scored: list[CaseMetrics] = []
-    for batch in _batches(items, batch_size):
+    for batch in _batches(items, forward.batch_size):
         images = torch.stack([_image(datalist, item, preprocessing) for item in batch])
-        logits = _forward(network, images, num_classes, device)
+        logits = _forward(network, images, forward)
         for item, answer in zip(batch, logits, strict=True):
-            target = _own_label(item, load_label, datalist, num_classes)
+            target = _own_label(item, load_label, datalist, forward.num_classes)
             prediction = resize_logits(answer[None], (target.shape[1], target.shape[2]))[0] > 0  # sigmoid > 0.5
             metrics = case_metrics(prediction, target, numbers[item.case])
             scored.append(metrics)
@@ -95,10 +106,8 @@ def evaluate(
 def quick_dice(
     network: torch.nn.Module,
     arrays: SiteArrays,
-    num_classes: int = 1,
+    forward: ForwardPass,
     nested: bool = True,
-    batch_size: int = 32,
-    device: str | torch.device = "cpu",
 ) -> float:
     """Return the mean Dice (fraction) over images and classes at network size, for per-round validation.
 
@@ -107,17 +116,15 @@ def quick_dice(
     Args:
         network: (N, C, S, S) to (N, K, S, S) logits.
         arrays: preprocessed images and label maps of one part.
-        num_classes: K.
+        forward: classes, batches and device.
         nested: whether label values are nested (see ``data.labels``).
-        batch_size: images per forward pass.
-        device: where the forward pass runs.
 
     Raises:
         DataError: there are no images.
         ConfigError: the network does not answer with K channels.
     """
     sums = torch.zeros((), dtype=torch.float64)
-    for logits, target in _array_batches(network, arrays, num_classes, nested, batch_size, device):
+    for logits, target in _array_batches(network, arrays, forward, nested):
         predicted, true = logits > 0, target > 0.5
         inter = (predicted & true).flatten(2).sum(-1).double()
         sizes = predicted.flatten(2).sum(-1).double() + true.flatten(2).sum(-1).double()
@@ -128,14 +135,12 @@ def quick_dice(
 def legacy_scores(
     network: torch.nn.Module,
     arrays: SiteArrays,
-    num_classes: int = 1,
+    forward: ForwardPass,
     nested: bool = True,
-    batch_size: int = 32,
-    device: str | torch.device = "cpu",
 ) -> LegacyScores:
     """Return the authors' protocol (``legacy_eval``) at network size over one part; arguments of ``quick_dice``."""
     dice = iou = 0.0
-    for logits, target in _array_batches(network, arrays, num_classes, nested, batch_size, device):
+    for logits, target in _array_batches(network, arrays, forward, nested):
         scores = legacy_eval(logits, target)
         dice += scores.dice * len(logits)  # the last batch may be smaller
         iou += scores.iou * len(logits)
@@ -150,8 +155,8 @@ def predict_probabilities(
     Raises:
         ConfigError: the network does not answer with K channels.
     """
-    device = next(network.parameters()).device
-    return torch.cat([_forward(network, batch, num_classes, device).sigmoid() for batch in images.split(batch_size)])
+    forward = ForwardPass(num_classes, batch_size, next(network.parameters()).device)
+    return torch.cat([_forward(network, batch, forward).sigmoid() for batch in images.split(batch_size)])
 
 
 def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -162,20 +167,15 @@ def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _array_batches(
-    network: torch.nn.Module,
-    arrays: SiteArrays,
-    num_classes: int,
-    nested: bool,
-    batch_size: int,
-    device: str | torch.device,
+    network: torch.nn.Module, arrays: SiteArrays, forward: ForwardPass, nested: bool
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (logits, mask channels) of consecutive slices of the arrays."""
     if not len(arrays.images):
         raise DataError("validation", "there are no images to score", "Add items to the part in the datalist.")
-    for start in range(0, len(arrays.images), batch_size):
-        chosen = slice(start, start + batch_size)
-        logits = _forward(network, arrays.images[chosen], num_classes, device)
-        yield logits, to_channels(arrays.labels[chosen], num_classes, nested)
+    for start in range(0, len(arrays.images), forward.batch_size):
+        chosen = slice(start, start + forward.batch_size)
+        logits = _forward(network, arrays.images[chosen], forward)
+        yield logits, to_channels(arrays.labels[chosen], forward.num_classes, nested)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -198,22 +198,20 @@ def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_cla
     return to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5
 
 
-def _forward(
-    network: torch.nn.Module, images: torch.Tensor, num_classes: int, device: str | torch.device
-) -> torch.Tensor:
+def _forward(network: torch.nn.Module, images: torch.Tensor, forward: ForwardPass) -> torch.Tensor:
     """One forward pass in evaluation mode without gradients; logits come back on the CPU as float32."""
     modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in eval mode
     network.eval()
     try:
         with torch.no_grad():
-            logits = network(images.to(device)).float().cpu()
+            logits = network(images.to(forward.device)).float().cpu()
     finally:
         for module, training in modes:
             module.training = training
-    if logits.ndim != 4 or logits.shape[1] != num_classes:
+    if logits.ndim != 4 or logits.shape[1] != forward.num_classes:
         raise ConfigError(
             type(network).__name__,
-            f"answers with shape {tuple(logits.shape)}, expected {num_classes} channels",
+            f"answers with shape {tuple(logits.shape)}, expected {forward.num_classes} channels",
             "Set the bundle's out_channels to the number of classes.",
         )
     return torch.as_tensor(logits)

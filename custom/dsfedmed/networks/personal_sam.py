@@ -49,9 +49,7 @@ def build_personal_sam(
     return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
 
 
-def personal_definition(
-    rank: int, alpha: float, layers: Sequence[str], experts: int, top_k: int
-) -> dict[str, Any]:
+def personal_definition(rank: int, alpha: float, layers: Sequence[str], experts: int, top_k: int) -> dict[str, Any]:
     """Return the node ``network_def`` of such a network in the bundle of the promptless SAM.
 
     Args:

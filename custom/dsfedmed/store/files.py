@@ -35,7 +35,9 @@ def inside(folder: Path, name: str) -> Path:
         StoreError: the name would lead out of the folder.
     """
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise StoreError(folder, f"cannot hold a file called {name[:80]!r}", "Use the same version of dsfedmed everywhere")
+        raise StoreError(
+            folder, f"cannot hold a file called {name[:80]!r}", "Use the same version of dsfedmed everywhere"
+        )
     return folder / name
 
 

@@ -7,26 +7,42 @@ the images.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.regularity import GATE, best_of, image_accuracy, regularity_kl, structure_loss
 from dsfedmed.algorithms.soft_divergence import HALF_STEP
 from dsfedmed.seeds import generator
-from dsfedmed.training.light import descend
 from dsfedmed.training.pool import at_size, device_of
 from dsfedmed.training.precision import gradient_scaler
+from dsfedmed.training.steps import descend
 
 NOISE, LIMIT = 0.1, 0.2
+
+
+@dataclass(frozen=True)
+class PublicAnswers:
+    """The public set, and what everybody answered to it.
+
+    Attributes:
+        images: (N, C, S, S), float32 in [0, 1].
+        target: their mask channels (N, K, S, S).
+        own: the network's own probabilities (N, K, S, S) before this round.
+        sites: probabilities (N, K, h, w), one tensor a site.
+    """
+
+    images: Tensor
+    target: Tensor
+    own: Tensor
+    sites: list[Tensor]
 
 
 def condense(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    target: Tensor,
-    own: Tensor,
-    answers: list[Tensor],
+    public: PublicAnswers,
     epochs: int,
     batch_size: int,
     seed: int,
@@ -35,11 +51,8 @@ def condense(
 
     Args:
         network: images (N, C, S, S) to logits (N, K, S, S).
-        optimizer: over its parameters; its state goes on from round to round.
-        images: public images (N, C, S, S), float32 in [0, 1].
-        target: their mask channels (N, K, S, S).
-        own: the network's own probabilities (N, K, S, S) before this round.
-        answers: probabilities (N, K, h, w), one tensor a site.
+        optimizer: over its parameters; its state is kept from round to round.
+        public: images, masks and answers.
         epochs: passes.
         batch_size: images a step.
         seed: of order and noise.
@@ -47,8 +60,9 @@ def condense(
     Raises:
         DSFedMedError: the loss is not finite; the network keeps the weights of the step before.
     """
-    best, accuracy = best_of([at_size(answer, target.shape[-2:]) for answer in answers], target)
-    gate = ((accuracy > image_accuracy(own, target)) & (accuracy > GATE)).float()
+    images, target = public.images, public.target
+    best, accuracy = best_of([at_size(answer, target.shape[-2:]) for answer in public.sites], target)
+    gate = ((accuracy > image_accuracy(public.own, target)) & (accuracy > GATE)).float()
     advice = torch.logit(best.clamp(HALF_STEP, 1 - HALF_STEP))
     device, random = device_of(network), generator(seed)
     scaler = gradient_scaler(device, "off")

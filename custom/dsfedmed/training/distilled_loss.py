@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.losses import bernoulli_kl
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from dsfedmed.training.task import Loss
 
 
 class DistilledLoss(nn.Module):

@@ -1,84 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 """A head start: the light network learns the synthetic set at the server before any site trains it.
 
-Ours, not the paper's, which distils after the last round. Every step is the synthetic step of `train_light`,
-
-    supervised_weight * loss(z, y) + kl_weight * pixel mean of D(p_T, sigmoid(z)),
-
-with the bundle's augmentation; the learning rate falls to zero along half a cosine, so that the sites take over a
-network at rest.
+Ours, not the paper's, which distils after the last round. Every step is the synthetic step of `train_light`, with the
+bundle's augmentation; the learning rate falls to zero along half a cosine: the sites receive a network at rest.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, global_draws
-from dsfedmed.training.light import Loss, SyntheticSource, batch_loss, descend, synthetic_batches
 from dsfedmed.training.pool import device_of
-from dsfedmed.training.precision import Autocast, gradient_scaler
+from dsfedmed.training.precision import gradient_scaler
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
+from dsfedmed.training.steps import descend
+from dsfedmed.training.synthetic_source import SyntheticSource, synthetic_batches, synthetic_loss
+from dsfedmed.training.task import OnStep, TrainingTask
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """How long the head start is, and how fast.
+
+    Attributes:
+        steps: gradient steps, at least 1.
+        learning_rate: at the first step.
+    """
+
+    steps: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` without steps."""
+        require(self.steps > 0, "schedule.head_start_steps", f"{self.steps} is not above 0", "Give at least one")
 
 
 def train_on_synthetic(
     network: nn.Module,
-    loss: Loss,
     optimizer: torch.optim.Optimizer,
     source: SyntheticSource,
-    num_classes: int,
-    nested: bool,
-    augmentation: Any | None,
-    batch_size: int,
+    task: TrainingTask,
+    start: HeadStart,
     seed: int,
-    steps: int,
-    learning_rate: float,
-    on_step: Callable[[int, int, float], None] | None = None,
-    precision: Autocast = "off",
-    workers: int = 0,
+    on_step: OnStep | None = None,
 ) -> float:
     """Train ``network`` in place on synthetic pairs alone; return the seconds it took.
 
     Args:
         network: images (N, C, S, S) to logits (N, K, S, S).
-        loss: of (logits, mask channels), such as the bundle's.
         optimizer: over the network's parameters; its own rate is not used.
-        source: the pairs, their soft labels and the weights of both.
-        num_classes: K.
-        nested: how label maps turn into channels.
-        augmentation: MONAI dict transform over "image", "label" and "soft", or None.
-        batch_size: images a step, where the source names none.
+        source: the pairs, their soft labels and the weights of both; its batch size precedes the task's.
+        task: classes, loss, augmentation and batches.
+        start: steps and learning rate.
         seed: of order, augmentation and dropout.
-        steps: gradient steps.
-        learning_rate: at the first step.
-        on_step: called with (steps done, steps in all, loss).
-        precision: number format of the forward pass.
-        workers: processes that augment ahead.
+        on_step: called after each step.
 
     Raises:
-        ConfigError: no steps.
         DSFedMedError: the loss is not finite.
     """
-    require(steps > 0, "schedule.head_start_steps", f"{steps} is not above 0", "Give at least one")
     started = time.perf_counter()
-    drawn = derive_seed(seed, "synthetic")
-    batches = synthetic_batches(source, steps, augmentation, batch_size, drawn, workers)
+    batches = synthetic_batches(source, start.steps, task, derive_seed(seed, "synthetic"))
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        group["lr"] = start.learning_rate
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, start.steps)
     device = device_of(network)
-    scaler = gradient_scaler(device, precision)
+    scaler = gradient_scaler(device, task.precision)
     network.train()
     with global_draws(derive_seed(seed, "dropout"), device), fast_single_channel_convolutions(network):
-        for step in range(steps):
-            value = batch_loss(network, next(batches), num_classes, nested, loss, source, precision)
-            number = descend(value, optimizer, scaler, "head start", step)
+        for step in range(start.steps):
+            value = synthetic_loss(network, next(batches), source, task)
+            number = descend(value, optimizer, scaler, task.where, step)
             decay.step()
             if on_step is not None:
-                on_step(step + 1, steps, number)
+                on_step(step + 1, start.steps, number)
     return time.perf_counter() - started

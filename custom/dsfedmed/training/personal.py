@@ -26,7 +26,8 @@ from torch import nn
 from dsfedmed.networks.local_experts import EXPERTS, balance_loss
 from dsfedmed.networks.lora import is_lora
 from dsfedmed.options import read_options, require, require_choice
-from dsfedmed.training.distilled_loss import DistilledLoss, Loss, guided_loss
+from dsfedmed.training.distilled_loss import DistilledLoss, guided_loss
+from dsfedmed.training.task import Loss
 
 DIRECTIONS = ("both", "to_personal", "to_global", "none")
 SYNCS = ("none", "lora", "lora+decoder")

@@ -15,9 +15,8 @@ on the public set.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,17 +32,15 @@ from dsfedmed.algorithms.losses import bernoulli_kl
 from dsfedmed.algorithms.regularity import regularity_kl, structure_loss
 from dsfedmed.algorithms.soft_divergence import HALF_STEP
 from dsfedmed.data.batches import augmented_batches
-from dsfedmed.data.labels import to_channels
 from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError
 from dsfedmed.seeds import derive_seed, global_draws
-from dsfedmed.training.light import descend, endless_batches
 from dsfedmed.training.pool import device_of
-from dsfedmed.training.precision import Autocast, autocast, gradient_scaler
+from dsfedmed.training.precision import autocast, gradient_scaler
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
-
-Batch = dict[str, Tensor]
+from dsfedmed.training.steps import descend, endless_batches, forward
+from dsfedmed.training.task import Batch, LabelledImages, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,35 @@ class UnlabelledSource:
 
 
 @dataclass(frozen=True)
-class TermWeights:
-    """Factors of the terms: lambda_u with its ramp-up, and lambda_g with its gate."""
+class UnlabelledTerms:
+    """The loss terms of the unlabelled images in one call.
 
-    unlabelled: float
-    shared: float
+    Attributes:
+        rule: which supervision a pixel gets.
+        state: the agreement before the call.
+        weight: lambda_u after its ramp-up; 0 leaves SAM out.
+        shared_weight: lambda_g after its gate; 0 leaves the global network out.
+        shared: M_G, run without gradients; None for sites with networks of their own.
+    """
+
+    rule: AgreementConfig
+    state: AgreementState
+    weight: float
+    shared_weight: float = 0.0
+    shared: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One call: ``epochs`` passes over the own images, with order, augmentation and dropout drawn from ``seed``."""
+
+    epochs: int
+    seed: int
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a call did: means over its steps, and the agreement's state behind it."""
+    """What a call did: means over its steps, and the agreement's state after it."""
 
     public_loss: float
     own_loss: float
@@ -88,33 +104,25 @@ class Summary:
     state: AgreementState
 
 
-@dataclass(frozen=True)
-class Task:
-    """What does not change from round to round: classes, the bundle's parts, and the options."""
-
-    num_classes: int
-    nested: bool
-    loss: Callable[[Tensor, Tensor], Tensor]
-    augmentation: Any | None
-    batch_size: int
-    agreement: AgreementConfig
-    precision: Autocast = "off"
-    where: str = "light network"
-
-
 def train_semi_supervised(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     public: PublicSource,
     own: UnlabelledSource,
-    task: Task,
-    weights: TermWeights,
-    state: AgreementState,
-    epochs: int,
-    seed: int,
-    shared: nn.Module | None = None,
+    task: TrainingTask,
+    terms: UnlabelledTerms,
+    passes: Passes,
 ) -> Summary:
-    """Train ``network`` in place for ``epochs`` passes over the own images; ``shared`` is M_G, run without gradients.
+    """Train ``network`` in place.
+
+    Args:
+        network: images (N, C, S, S) to logits (N, K, S, S).
+        optimizer: over the network's parameters; its state is kept from call to call.
+        public: the labelled set.
+        own: the site's images with SAM's answers.
+        task: what stays the same in every round.
+        terms: what the own images teach in this one.
+        passes: how long, and from which seed.
 
     Raises:
         DataError: there are no images of one kind, or SAM's answers do not pair up with the own images.
@@ -123,27 +131,31 @@ def train_semi_supervised(
     if not len(public.images) or not len(own.images) or len(own.images) != len(own.teacher):
         reason = f"{len(public.images)} public, {len(own.images)} own images, {len(own.teacher)} answers of SAM"
         raise DataError(task.where, reason, "Give both kinds, and one answer for each own image")
-    labelled = endless_batches(
-        public.images, public.label_maps, public.advice, task.augmentation, task.batch_size, derive_seed(seed, "public")
-    )
+    seed, state = passes.seed, terms.state
+    pairs = LabelledImages(public.images, public.label_maps)
+    labelled = endless_batches(pairs, public.advice, task, derive_seed(seed, "public"))
     device = device_of(network)
     scaler = gradient_scaler(device, task.precision)
-    sums, steps, total = [0.0, 0.0], 0, epochs * math.ceil(len(own.images) / task.batch_size)
-    blank = torch.zeros(len(own.images), 1, *own.images.shape[2:], dtype=torch.uint8)
+    sums, steps, total = [0.0, 0.0], 0, passes.epochs * math.ceil(len(own.images) / task.batch_size)
     network.train()
     with global_draws(derive_seed(seed, "dropout"), device), fast_single_channel_convolutions(network):
-        for epoch in range(epochs):
-            drawn = derive_seed(seed, "own", epoch)
-            for batch in augmented_batches(
-                own.images, blank, task.augmentation, task.batch_size, drawn, extra=own.teacher
-            ):
-                state, view = _consult(network, shared, batch, state, derive_seed(seed, "strong", steps), task)
+        for epoch in range(passes.epochs):
+            for batch in _own_batches(own, task, derive_seed(seed, "own", epoch)):
+                state, view = _consult(network, terms, batch, state, derive_seed(seed, "strong", steps), task)
                 first = _public_loss(network, next(labelled), task)
-                second = _own_loss(network, view, state, weights, task)
+                second = _own_loss(network, view, state, terms, task)
                 descend(first + second, optimizer, scaler, task.where, steps)
                 sums = [sums[0] + float(first.detach()), sums[1] + float(second.detach())]
                 steps += 1
     return Summary(sums[0] / total, sums[1] / total, steps, state)
+
+
+def _own_batches(own: UnlabelledSource, task: TrainingTask, seed: int) -> Iterator[Batch]:
+    """Yield one epoch of own images with SAM's answers; their label maps are blank."""
+    blank = torch.zeros(len(own.images), 1, *own.images.shape[2:], dtype=torch.uint8)
+    return augmented_batches(
+        own.images, blank, task.augmentation, task.batch_size, seed, extra=own.teacher, workers=task.workers
+    )
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,7 @@ class _View:
 
 @torch.no_grad()
 def _consult(
-    network: nn.Module, shared: nn.Module | None, batch: Batch, state: AgreementState, seed: int, task: Task
+    network: nn.Module, terms: UnlabelledTerms, batch: Batch, state: AgreementState, seed: int, task: TrainingTask
 ) -> tuple[AgreementState, _View]:
     """Ask the local and the global network about the weak view; return the new state and the strong view."""
     device = device_of(network)
@@ -166,34 +178,32 @@ def _consult(
     network.eval()
     with autocast(device, task.precision):
         local = torch.sigmoid(network(weak).float())
-        advice = None if shared is None else shared(weak).float()
+        advice = None if terms.shared is None else terms.shared(weak).float()
     network.train()
     strong = to_device(strong_view(batch["image"], seed), device)
     return update_agreement(state, teacher, local), _View(strong, teacher, local, advice)
 
 
-def _own_loss(network: nn.Module, view: _View, state: AgreementState, weights: TermWeights, task: Task) -> Tensor:
+def _own_loss(
+    network: nn.Module, view: _View, state: AgreementState, terms: UnlabelledTerms, task: TrainingTask
+) -> Tensor:
     """Return lambda_u L_SAM + lambda_g KL of one batch."""
     with autocast(view.strong.device, task.precision):
         logits = network(view.strong)
     logits = logits.float()
-    refined = refine(view.teacher, view.local, state, task.agreement)
-    value = weights.unlabelled * agreement_loss(logits, refined, view.teacher, task.agreement)
-    if view.shared is not None and weights.shared > 0:
-        value = value + weights.shared * bernoulli_kl(view.shared, logits).mean()
+    refined = refine(view.teacher, view.local, state, terms.rule)
+    value = terms.weight * agreement_loss(logits, refined, view.teacher, terms.rule)
+    if view.shared is not None and terms.shared_weight > 0:
+        value = value + terms.shared_weight * bernoulli_kl(view.shared, logits).mean()
     return value
 
 
-def _public_loss(network: nn.Module, batch: Batch, task: Task) -> Tensor:
+def _public_loss(network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
     """Return the supervised loss of a public batch; with the server's advice, that of RF."""
-    device = device_of(network)
-    target = to_device(to_channels(batch["label"], task.num_classes, task.nested), device)
-    with autocast(device, task.precision):
-        logits = network(to_device(batch["image"], device))
-    logits = logits.float()
+    logits, target = forward(network, batch, task)
     if "soft" not in batch:
         return task.loss(logits, target)
-    advice = to_device(batch["soft"], device)
+    advice = to_device(batch["soft"], logits.device)
     gate = (advice[:, -1].flatten(1).mean(dim=1) > 0.5).float()
     server = torch.logit(advice[:, :-1].clamp(HALF_STEP, 1 - HALF_STEP))
     return structure_loss(logits, target) + regularity_kl(server, logits, gate)

@@ -9,6 +9,7 @@ server only; sending soft labels is our extension for distillation at the sites.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,16 +23,30 @@ MAX_ERROR = 0.5 / LEVELS
 FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 
 
+@dataclass(frozen=True)
+class SoftLabelOptions:
+    """How the teacher is asked.
+
+    Attributes:
+        size: side of the soft labels in pixels, such as half of the image's.
+        flips: average the probabilities over the four flips of the image.
+        precision: number format of the teacher's pass; in bfloat16 the error is near that of the eight bits.
+        batch_size: images at once.
+    """
+
+    size: int
+    flips: bool = False
+    precision: Autocast = "off"
+    batch_size: int = 16
+
+
 @torch.no_grad()
 def teacher_soft_labels(
     teacher: Teacher,
     pool: Pool,
     indices: Iterable[int],
-    size: int,
-    batch_size: int = 16,
-    tta: bool = False,
+    options: SoftLabelOptions,
     on_batch: Callable[[int], None] | None = None,
-    precision: Autocast = "off",
 ) -> Tensor:
     """Return the teacher's probabilities of the samples ``indices``, encoded, uint8 (n, K, size, size).
 
@@ -39,18 +54,18 @@ def teacher_soft_labels(
         teacher: run in evaluation mode.
         pool: the synthetic set.
         indices: which samples, in the order of the result.
-        size: side of the soft labels in pixels, such as half of the image's.
-        batch_size: images at once.
-        tta: average the probabilities over the four flips of the image.
+        options: their size, and how the teacher is run.
         on_batch: called with the number of samples done.
-        precision: number format of the teacher's pass; in bfloat16 the error is near that of the eight bits.
+
+    Raises:
+        DSFedMedError: no sample was selected, or the teacher's answers are no probabilities.
     """
     teacher.eval()
     parts: list[Tensor] = []
     done = 0
-    for batch in index_batches(list(indices), batch_size):
-        probabilities = _probabilities(teacher, pool.images(batch).to(device_of(teacher)), tta, precision)
-        parts.append(encode_soft(at_size(probabilities, (size, size)).clamp(0.0, 1.0)))
+    for batch in index_batches(list(indices), options.batch_size):
+        probabilities = _probabilities(teacher, pool.images(batch).to(device_of(teacher)), options)
+        parts.append(encode_soft(at_size(probabilities, (options.size, options.size)).clamp(0.0, 1.0)))
         done += len(batch)
         if on_batch is not None:
             on_batch(done)
@@ -93,12 +108,12 @@ def decode_soft(levels: Tensor, count: int, num_classes: int, where: str = "soft
     return levels.float().div_(LEVELS)
 
 
-def _probabilities(teacher: Teacher, images: Tensor, tta: bool, precision: Autocast) -> Tensor:
+def _probabilities(teacher: Teacher, images: Tensor, options: SoftLabelOptions) -> Tensor:
     """Return sigmoid(logits) at the image's size, averaged over flips if asked."""
-    views = FLIPS if tta else FLIPS[:1]
+    views = FLIPS if options.flips else FLIPS[:1]
     total = torch.zeros(())
     for dims in views:
-        with autocast(images.device, precision):
+        with autocast(images.device, options.precision):
             logits = teacher(images.flip(dims))
         total = total.to(images.device) + torch.sigmoid(logits.float()).flip(dims)
     return total / len(views)

@@ -29,7 +29,7 @@ from dsfedmed.devices import to_device
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.networks.lora import is_lora, lora
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.training.pool import Pool, Teacher, TensorPool, at_size, device_of, index_batches, is_encoder
+from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, is_encoder
 from dsfedmed.training.precision import autocast, gradient_scaler, gradient_step
 from dsfedmed.training.teacher_config import TeacherConfig as TeacherConfig
 
@@ -61,36 +61,6 @@ class TeacherEpoch:
         return asdict(self)
 
 
-def adapt_teacher(
-    teacher: Teacher,
-    images: Tensor,
-    label_maps: Tensor,
-    config: TeacherConfig,
-    seed: int,
-    nested: bool = True,
-    on_epoch: Callable[[TeacherEpoch], None] | None = None,
-    validation: tuple[Tensor, Tensor] | None = None,
-) -> list[TeacherEpoch]:
-    """Train the teacher in place on images (N, C, S, S) and label maps (N, 1, S, S); see ``adapt_on_pool``.
-
-    Args:
-        teacher: its parameters outside ``image_encoder.`` and ``prompt_encoder.`` learn; with ``tune`` "lora" the
-            encoder's low-rank updates too, and with "full" all.
-        images: float32 in [0, 1], or uint8.
-        label_maps: uint8, 0..K.
-        config: hyper-parameters.
-        seed: of order and flips.
-        nested: how label maps turn into K channels.
-        on_epoch: called after each epoch.
-        validation: images and label maps to score after each epoch.
-
-    Raises:
-        DSFedMedError: the loss is not finite.
-    """
-    held_out = None if validation is None else TensorPool(*validation)
-    return adapt_on_pool(teacher, TensorPool(images, label_maps), config, seed, nested, on_epoch, held_out)
-
-
 def adapt_on_pool(
     teacher: Teacher,
     pool: Pool,
@@ -100,10 +70,23 @@ def adapt_on_pool(
     on_epoch: Callable[[TeacherEpoch], None] | None = None,
     validation: Pool | None = None,
 ) -> list[TeacherEpoch]:
-    """Train the teacher in place on a pool read by index, so that a large synthetic set need not be in memory.
+    """Train the teacher in place on a pool read by index: a large synthetic set need not be in memory.
 
     With ``tune`` "lora" the low-rank updates are merged into the encoder's weights at the end, so that the teacher has
     SAM's keys again.
+
+    Args:
+        teacher: its parameters outside ``image_encoder.`` and ``prompt_encoder.`` learn; with ``tune`` "lora" the
+            encoder's low-rank updates too, and with "full" all.
+        pool: what it learns.
+        config: hyper-parameters.
+        seed: of order and flips.
+        nested: how label maps turn into K channels.
+        on_epoch: called after each epoch.
+        validation: scored after each epoch.
+
+    Raises:
+        DSFedMedError: the loss is not finite.
     """
     history: list[TeacherEpoch] = []
     steps = math.ceil(len(pool) / config.batch_size)

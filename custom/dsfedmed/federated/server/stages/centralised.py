@@ -15,7 +15,7 @@ from torch import nn
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.server_training import train_at_server
@@ -62,9 +62,6 @@ def _joined(parts: list[SiteArrays]) -> SiteArrays:
 
 
 def _mean_dice(network: nn.Module, held_out: dict[str, SiteArrays], plan: FederationPlan, device: str) -> float:
-    batch = 2 * plan.settings.light.batch_size
-    scores = [
-        quick_dice(network, part, plan.facts.num_classes, plan.facts.nested, batch, device)
-        for part in held_out.values()
-    ]
+    forward = ForwardPass(plan.facts.num_classes, 2 * plan.settings.light.batch_size, device)
+    scores = [quick_dice(network, part, forward, plan.facts.nested) for part in held_out.values()]
     return sum(scores) / len(scores)

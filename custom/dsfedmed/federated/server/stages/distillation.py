@@ -23,7 +23,7 @@ from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
 from dsfedmed.training.embeddings import open_embeddings
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
-from dsfedmed.training.soft_labels import teacher_soft_labels
+from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
 
 STATE = "distillation"
 
@@ -132,9 +132,8 @@ class Distillation:
         size = self.run.settings.image_size // 2
         ensemble = self.run.settings.schedule.soft_label_ensemble
         precision = self.run.settings.server_distillation.autocast
-        levels = teacher_soft_labels(
-            self.distiller.teacher, self.sealed.pool, selected, size, tta=ensemble, precision=precision
-        )
+        options = SoftLabelOptions(size, ensemble, precision)
+        levels = teacher_soft_labels(self.distiller.teacher, self.sealed.pool, selected, options)
         return SoftLabels(selected, levels, digest({"levels": levels}))
 
     def _select(self, scores: PoolScores, seed: int) -> list[int]:

@@ -20,7 +20,7 @@ from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply
 from dsfedmed.federated.wire.specs import BundleSpec
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.condensation import condense
+from dsfedmed.training.condensation import PublicAnswers, condense
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
 from dsfedmed.training.samfed import SamFedConfig
 from dsfedmed.training.soft_labels import decode_soft, encode_soft
@@ -69,7 +69,8 @@ class Fusion:
         replies, answers = self._ask(spec, state, encode_soft(own))
         state.validated(spec.validate(state.weights), Reference(dict(state.weights)))
         seed = derive_seed(self.plan.settings.seed, "condense", state.round)
-        condense(self.network, self.optimizer, self.images, self.target, own, answers, self.epochs, self._batch, seed)
+        public = PublicAnswers(self.images, self.target, own, answers)
+        condense(self.network, self.optimizer, public, self.epochs, self._batch, seed)
         state.optimizer = optimizer_state_tensors(self.optimizer)
         state.weights, state.round = copied_tensors(self.network), state.round + 1
         state.take_into_average(spec.average_from)

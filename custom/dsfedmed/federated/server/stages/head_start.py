@@ -12,9 +12,10 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.head_start import train_on_synthetic
-from dsfedmed.training.light import SyntheticSource
-from dsfedmed.training.soft_labels import teacher_soft_labels
+from dsfedmed.training.head_start import HeadStart, train_on_synthetic
+from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
+from dsfedmed.training.synthetic_source import SyntheticSource
+from dsfedmed.training.task import TrainingTask
 
 STAGE = "head start"
 
@@ -33,7 +34,11 @@ def head_start(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, 
 
     def make() -> StageResult:
         network = plan.light_network().to(run.config.device)
-        bundle, light = plan.light_bundle, run.settings.light
+        bundle, light, facts = plan.light_bundle, run.settings.light, plan.facts
+        task = TrainingTask(
+            facts.num_classes, facts.nested, bundle.loss(), bundle.augmentation(), light.batch_size, light.autocast,
+            where=STAGE,
+        )  # fmt: skip
 
         def report(done: int, total: int, loss: float) -> None:
             if done % 50 == 0 or done == total:
@@ -41,18 +46,12 @@ def head_start(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, 
 
         seconds = train_on_synthetic(
             network,
-            bundle.loss(),
             bundle.optimizer(network.parameters()),
             _source(run, plan, sealed, teacher),
-            plan.facts.num_classes,
-            plan.facts.nested,
-            bundle.augmentation(),
-            light.batch_size,
+            task,
+            HeadStart(steps, run.settings.schedule.head_start_learning_rate),
             derive_seed(run.settings.seed, STAGE),
-            steps,
-            run.settings.schedule.head_start_learning_rate,
             report,
-            light.autocast,
         )
         return StageResult({"steps": steps, "seconds": seconds}, copied_tensors(network))
 
@@ -65,10 +64,8 @@ def _source(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, wei
     teacher = plan.teacher_network()
     teacher.load_state_dict(weights)
     teacher.to(run.config.device)
-    every, size = range(len(sealed.pool)), run.settings.image_size // 2
     precision = run.settings.server_distillation.autocast
-    levels = teacher_soft_labels(
-        teacher, sealed.pool, every, size, tta=schedule.soft_label_ensemble, precision=precision
-    )
+    options = SoftLabelOptions(run.settings.image_size // 2, schedule.soft_label_ensemble, precision)
+    levels = teacher_soft_labels(teacher, sealed.pool, range(len(sealed.pool)), options)
     images, labels = sealed.pool.images(), sealed.pool.labels()
     return SyntheticSource(images, labels, levels, schedule.site_supervised_weight, schedule.site_kl_weight)

@@ -16,7 +16,7 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import DataError
-from dsfedmed.evaluation.protocol import quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
@@ -77,8 +77,8 @@ def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
 
 def validate_public(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, network: nn.Module) -> float:
     """Return the mean Dice of a network on the public validation part, 0 to 1."""
-    batch, classes = 2 * plan.settings.light.batch_size, plan.facts.num_classes
-    return quick_dice(network, public.validation, classes, plan.facts.nested, batch, run.config.device)
+    forward = ForwardPass(plan.facts.num_classes, 2 * plan.settings.light.batch_size, run.config.device)
+    return quick_dice(network, public.validation, forward, plan.facts.nested)
 
 
 def validate_weights(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, weights: Weights) -> float:

@@ -13,7 +13,8 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.light import train_light
+from dsfedmed.training.light import LocalTraining, train_light
+from dsfedmed.training.task import LabelledImages, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,15 @@ def train_at_server(
     """
     bundle, light = plan.light_bundle, plan.settings.light
     network = plan.light_network().to(run.config.device)
-    optimizer, loss, augmentation = bundle.optimizer(network.parameters()), bundle.loss(), bundle.augmentation()
+    optimizer, real = bundle.optimizer(network.parameters()), LabelledImages(images, labels)
+    task = TrainingTask(
+        plan.facts.num_classes, plan.facts.nested, bundle.loss(), bundle.augmentation(), light.batch_size,
+        light.autocast,
+    )  # fmt: skip
     best, chosen, spent, weights, steps = -1.0, 0, 0, copied_tensors(network), 0
     for epoch in range(1, epochs + 1):
         seed = derive_seed(plan.settings.seed, name, epoch)
-        steps += train_light(
-            network, loss, optimizer, images, labels, plan.facts.num_classes, plan.facts.nested, augmentation,
-            light.batch_size, seed, epochs=1, precision=light.autocast,
-        ).steps  # fmt: skip
+        steps += train_light(network, optimizer, real, task, LocalTraining(epochs=1), seed).steps
         dice = validate(network)
         run.progress.step(epoch, epochs, f"{name}  validation Dice {dice * 100:.1f}")
         if dice > best:
