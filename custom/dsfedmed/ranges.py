@@ -56,6 +56,7 @@ def shortened(value: object) -> str:
 
 Count: TypeAlias = Annotated[int, Between(0, 10**8)]
 """How many images, steps of a stage, or entries."""
+Bytes: TypeAlias = Annotated[int, Between(0, 2**44)]
 Steps: TypeAlias = Annotated[int, Between(0, 10**9)]
 Positive: TypeAlias = Annotated[int, Between(1, 10**8)]
 Round: TypeAlias = Annotated[int, Between(0, 10**6)]

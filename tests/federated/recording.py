@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dsfedmed.federated.site.tasks import TASKS
 from dsfedmed.flare.recipe import UPDATE_TASKS, export_job
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT, simulate_folder

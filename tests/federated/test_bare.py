@@ -7,7 +7,8 @@ import pytest
 
 from dsfedmed.benchmarks.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from dsfedmed.federated.local.transport import BareDSFedMed
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT
 

@@ -26,7 +26,8 @@ from dsfedmed.federated.site.task_progress import (
     send_progress,
 )
 from dsfedmed.flare.recipe import export_job
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, read_preset
 from tests.federated.conftest import ROOT, simulate_folder
 from tests.federated.watch import Watch

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.exchange.tensors import byte_count
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
+from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import JOB, ROOT, simulate_folder, stage_tensors
 from tests.generator.sd_folders import make_tiny_folder

@@ -12,7 +12,7 @@ import torch
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.server.reuse import reuse_stages
 from dsfedmed.federated.server.stage_dependencies import CHAIN, STORED, reusable_stages
-from dsfedmed.flare.workspace import SimulatedSites
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import Run, run_job, stage_tensors

@@ -11,7 +11,8 @@ import pytest
 
 from dsfedmed.errors import DataError
 from dsfedmed.federated.party.config import load_party_config
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 
 
 def _layout(folder: Path, **changes: object) -> SimulatedSites:

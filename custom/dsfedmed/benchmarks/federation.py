@@ -16,12 +16,13 @@ from dsfedmed.benchmarks.process_memory import peak_mib, reset_peak, resident_mi
 from dsfedmed.benchmarks.random_site import RandomSite
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.compression import pack
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.averaging import federated_average
 from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.flare.task_signal import TaskSignal
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json

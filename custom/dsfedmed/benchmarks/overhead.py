@@ -24,8 +24,9 @@ from dsfedmed.benchmarks.process_time import CpuClock
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.transport import BareDSFedMed
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.simulation import simulate
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json, read_tensors
 

@@ -29,6 +29,7 @@ from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import TensorSpec, check_tensors
 from dsfedmed.exchange.updates import Shapes, shapes_of, uncoded_size
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.federated.server.stages.rounds import light_training, start_weights
@@ -39,7 +40,7 @@ from dsfedmed.federated.wire.message import Message
 from dsfedmed.flare.filters import PackUpdates
 from dsfedmed.flare.recipe import TASKS, UPDATE_TASKS
 from dsfedmed.flare.task_signal import TaskSignal
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, merge, parse_override, read_preset

@@ -20,7 +20,7 @@ from pathlib import Path
 from dsfedmed.benchmarks.ablation_rows import AblationChange, read_rows
 from dsfedmed.benchmarks.grid import Grid, job_run
 from dsfedmed.errors import ConfigError
-from dsfedmed.flare.workspace import require_sites
+from dsfedmed.federated.party.layout import require_sites
 from dsfedmed.reporting.ablation import METHOD, ablation_row
 from dsfedmed.reporting.ablation_table import ablation_markdown
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe

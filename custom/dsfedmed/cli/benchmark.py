@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsfedmed.benchmarks.grid import Grid, JobRun, job_run
-from dsfedmed.flare.workspace import require_sites
+from dsfedmed.federated.party.layout import require_sites
 from dsfedmed.reporting.benchmark import benchmark_rows, complete_runs
 from dsfedmed.reporting.benchmark_recipe import require_one_recipe
 from dsfedmed.reporting.benchmark_table import benchmark_markdown

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.federated.methods import workflow_of
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
-from dsfedmed.flare.recipe import WORKFLOWS, export_job
+from dsfedmed.flare.recipe import export_job
 from dsfedmed.flare.simulation import simulate
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.options import require
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 
@@ -68,7 +70,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
-    WORKFLOWS[method](settings.to_dict())  # a wrong option of the method is said before any image is read
+    workflow_of(method, settings)  # a wrong option of the method is said before any image is read
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
     layout = SimulatedSites(
@@ -105,7 +107,7 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
     """Run or write the job of a method.
 
     Args:
-        method: a key of `dsfedmed.flare.recipe.WORKFLOWS`.
+        method: a key of `dsfedmed.methods.METHODS`.
         folder: the job's folder, ``jobs/METHOD``, with ``presets/``; the bundles lie in ``bundles/`` beside ``jobs/``.
         description: of the command, for its help.
         argv: the command line; that of the process by default.

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.flare.deployment.federation import take_results
 from dsfedmed.flare.deployment.poc import PORT, Poc
-from dsfedmed.flare.recipe import WORKFLOWS, export_job
-from dsfedmed.flare.workspace import SimulatedSites
+from dsfedmed.flare.recipe import export_job
+from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json, write_json
 
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="prepare: CPU threads of each site")
     parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")
     parser.add_argument("--public", type=Path, help="prepare: labelled folder of the server (SAM-Fed)")
-    parser.add_argument("--method", choices=sorted(WORKFLOWS), default=DSFedMed.METHOD, help="submit: the workflow")
+    parser.add_argument("--method", choices=sorted(METHODS), default="dsfedmed", help="submit: the workflow")
     parser.add_argument("--preset", type=Path, help="submit: preset file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="submit: override a setting")
     parser.add_argument("--unseen", action="append", default=[], help="submit: site held out until the end")

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.data.subset import subset_site
-from dsfedmed.flare.workspace import site_names
+from dsfedmed.federated.party.layout import site_names
 
 NAME = "subset-sites"
 HELP = "copy site folders with fewer training images"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.workspace import prepare_workspace
 
 NAME = "workspace"
 HELP = "prepare a workspace for `nvflare simulator`"

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -15,13 +18,25 @@ from nvflare.apis.signal import Signal
 
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.party.config import load_party_config
-from dsfedmed.federated.site.child import ChildProcess
-from dsfedmed.federated.site.reference_weights import REFERENCE, fetch_reference_weights
-from dsfedmed.federated.site.task_progress import send_progress
-from dsfedmed.federated.wire.message import Message, from_shareable, register_tensors, to_shareable
-from dsfedmed.flare.file_streaming import pull_files
+from dsfedmed.federated.party.folders import SET_FOLDER
+from dsfedmed.federated.site.reference_weights import fetch_reference_weights, without_offer
+from dsfedmed.federated.site.worker_process import WorkerProcess
+from dsfedmed.federated.wire.message import (
+    Message,
+    ReplyHeader,
+    error_message,
+    open_header,
+    open_request,
+    request_message,
+    with_header,
+)
+from dsfedmed.federated.wire.specs import FileOffer, SetOffer
+from dsfedmed.federated.wire.tasks import task_named
+from dsfedmed.flare.codec import from_shareable, register_tensors, to_shareable
+from dsfedmed.flare.file_streaming import pull_file, pull_files
+from dsfedmed.flare.progress import send_progress
 from dsfedmed.flare.site_folder import RUN, local_folder, site_folder
-from dsfedmed.flare.tracking import publish
+from dsfedmed.flare.tracking import log_scalar
 
 
 class SiteExecutor(Executor):
@@ -36,7 +51,7 @@ class SiteExecutor(Executor):
         if not re.fullmatch(r"[A-Za-z0-9_-]+", run):  # it becomes a folder's name at the site
             raise ConfigError("run", f"{run!r} is no plain name", "Write the job with this package's recipe")
         self.run = run
-        self._child: ChildProcess | None = None
+        self._child: WorkerProcess | None = None
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Prepare at the start of the run, end the child at its end."""
@@ -52,31 +67,34 @@ class SiteExecutor(Executor):
         started = time.monotonic()
         try:
             reply = self._do(task_name, shareable, fl_ctx, abort_signal)
+            header = replace(open_header(reply, site), seconds=round(time.monotonic() - started, 3))
+            self._track(header, fl_ctx)
+            return to_shareable(with_header(reply, header))
         except DSFedMedError as error:
             self.log_error(fl_ctx, str(error))
-            shown = {"where": site, "reason": error.reason, "fix": error.fix}
-            reply = Message({"error": shown})
-        seconds = round(time.monotonic() - started, 3)
-        self._track(reply, fl_ctx)
-        return to_shareable(Message({**reply.info, "seconds": seconds}, reply.tensors, reply.is_difference))
+            return to_shareable(error_message(error, site))
 
-    def _do(self, task: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Message:
-        request = from_shareable(shareable, "server")
+    def _do(self, name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Message:
+        request = open_request(task_named(name), from_shareable(shareable, "server"))
         child, folder, cell = self._worker(fl_ctx), site_folder(fl_ctx), fl_ctx.get_engine().get_cell()
-        if "files" in request.info:
-            pull_files(request.info["files"], folder / "synthetic", cell, abort_signal)
-        if REFERENCE in request.info:
-            request = fetch_reference_weights(request, folder, cell, abort_signal)
-        return child.run(task, request, lambda: bool(abort_signal.triggered), partial(send_progress, task, fl_ctx))
+        offer = getattr(request.body, "files", None)
+        if isinstance(offer, SetOffer):
+            pull_files(offer, folder / SET_FOLDER, cell, abort_signal)
 
-    def _worker(self, fl_ctx: FLContext) -> ChildProcess:
+        def pull(offer: FileOffer, target: Path, is_whole: Callable[[Path], bool]) -> None:
+            pull_file(offer, target, is_whole, cell, abort_signal)
+
+        message = request_message(without_offer(fetch_reference_weights(request, folder, pull)))
+        return child.run(name, message, lambda: bool(abort_signal.triggered), partial(send_progress, name, fl_ctx))
+
+    def _worker(self, fl_ctx: FLContext) -> WorkerProcess:
         if self._child is None:
             local, site = local_folder(fl_ctx), fl_ctx.get_identity_name()
             threads = load_party_config(local, site).threads
-            self._child = ChildProcess(site, local, site_folder(fl_ctx), threads)
+            self._child = WorkerProcess(site, local, site_folder(fl_ctx), threads)
         return self._child
 
-    def _track(self, reply: Message, fl_ctx: FLContext) -> None:
+    def _track(self, header: ReplyHeader, fl_ctx: FLContext) -> None:
         """Publish the scalars that the task marked for it, through NVFlare's own tracking (TensorBoard, MLflow)."""
-        for tag, value in reply.info.get("scalars", {}).items():
-            publish(self, fl_ctx.get_engine(), tag, value, int(reply.info.get("round", 0)), from_site=True)
+        for tag, value in header.scalars.items():
+            log_scalar(self, fl_ctx.get_engine(), tag, value, header.step, from_site=True)

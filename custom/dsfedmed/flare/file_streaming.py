@@ -15,13 +15,15 @@ from nvflare.fuel.f3.streaming.obj_downloader import ObjectDownloader
 from dsfedmed.data.manifest import Manifest, Shard
 from dsfedmed.data.synthetic import verify_shard
 from dsfedmed.errors import PayloadError
+from dsfedmed.federated.wire.specs import FileOffer, SetOffer
+from dsfedmed.store.files import inside
 
 REQUEST_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 1800.0
 TRIES = 3
 
 
-def offer_files(folder: Path, manifest: Manifest, cell: Any) -> tuple[dict[str, Any], ObjectDownloader]:
+def offer_files(folder: Path, manifest: Manifest, cell: Any) -> tuple[SetOffer, ObjectDownloader]:
     """Register the shards of ``manifest`` for download.
 
     Returns:
@@ -30,36 +32,33 @@ def offer_files(folder: Path, manifest: Manifest, cell: Any) -> tuple[dict[str, 
     """
     downloader = ObjectDownloader(cell=cell, timeout=IDLE_TIMEOUT_S, num_receivers=0)
     references = {shard.name: add_file(downloader, str(folder / shard.name)) for shard in manifest.shards}
-    return {"from": cell.get_fqcn(), "references": references, "manifest": manifest.to_dict()}, downloader
+    return SetOffer(manifest, cell.get_fqcn(), references), downloader
 
 
-def pull_files(offer: dict[str, Any], folder: Path, cell: Any, abort_signal: Any) -> None:
+def pull_files(offer: SetOffer, folder: Path, cell: Any, abort_signal: Any) -> None:
     """Pull every shard that is not yet here with the right hash, and verify it.
 
     Raises:
         PayloadError: a shard is still truncated or altered after some tries; what arrived whole stays.
     """
-    manifest = Manifest.from_dict(offer["manifest"])
     folder.mkdir(parents=True, exist_ok=True)
-    for shard in manifest.shards:
-        target = folder / shard.name
+    for shard in offer.manifest.shards:
+        target = inside(folder, shard.name)
         if _whole(target, shard):
             continue
-        if shard.name not in offer["references"]:
+        if shard.name not in offer.references:
             raise PayloadError(shard.name, "was announced without a reference to pull it by", "Start the run again")
-        source = {"from": offer["from"], "reference": offer["references"][shard.name]}
+        source = FileOffer(offer.source, offer.references[shard.name])
         pull_file(source, target, partial(_whole, shard=shard), cell, abort_signal)
 
 
-def offer_file(path: Path, cell: Any) -> tuple[dict[str, str], ObjectDownloader]:
+def offer_file(path: Path, cell: Any) -> tuple[FileOffer, ObjectDownloader]:
     """Register one file for download; see `offer_files`."""
     downloader = ObjectDownloader(cell=cell, timeout=IDLE_TIMEOUT_S, num_receivers=0)
-    return {"from": cell.get_fqcn(), "reference": add_file(downloader, str(path))}, downloader
+    return FileOffer(cell.get_fqcn(), add_file(downloader, str(path))), downloader
 
 
-def pull_file(
-    offer: dict[str, Any], target: Path, is_whole: Callable[[Path], bool], cell: Any, abort_signal: Any
-) -> None:
+def pull_file(offer: FileOffer, target: Path, is_whole: Callable[[Path], bool], cell: Any, abort_signal: Any) -> None:
     """Pull one file into its place and verify it there.
 
     Raises:
@@ -68,7 +67,7 @@ def pull_file(
     for attempt in range(1, TRIES + 1):
         folder = str(target.parent)
         error, arrived = download_file(
-            offer["from"], offer["reference"], REQUEST_TIMEOUT_S, cell, folder, abort_signal=abort_signal
+            offer.source, offer.reference, REQUEST_TIMEOUT_S, cell, folder, abort_signal=abort_signal
         )
         if not error and arrived:
             os.replace(arrived, target)

@@ -11,6 +11,7 @@ cannot know which names and shapes are due. Updates are unpacked where that is k
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,8 +22,9 @@ from nvflare.apis.shareable import Shareable
 from torch import Tensor
 
 from dsfedmed.errors import DSFedMedError
-from dsfedmed.federated.site.uplink import UPDATE, pack_update
-from dsfedmed.federated.wire.message import HEADER, Message, header
+from dsfedmed.federated.site.uplink import pack_update
+from dsfedmed.federated.wire.message import Message, error_message
+from dsfedmed.flare.codec import SEAL, open_meta, sealed_meta
 from dsfedmed.flare.site_folder import site_folder
 
 
@@ -39,17 +41,18 @@ class PackUpdates(DXOFilter):  # type: ignore[misc]
 
     def process_dxo(self, dxo: DXO, shareable: Shareable, fl_ctx: FLContext) -> DXO | None:  # noqa: ARG002 (NVFlare's)
         """Pack an update; anything else passes. An error becomes a reply that the server refuses by its reason."""
-        head = dxo.meta.get(HEADER)
-        if not isinstance(head, dict) or UPDATE not in head.get("info", {}):
-            return None
         site = fl_ctx.get_identity_name()
         try:
-            message = Message(head["info"], {name: _tensor(value) for name, value in dxo.data.items()}, True)
+            info, _ = open_meta(dxo.meta.get(SEAL), site)
+            message = Message(info, {name: _tensor(value) for name, value in dxo.data.items()}, True)
             packed = pack_update(message, site, site_folder(fl_ctx))
+            if packed is message:
+                return None
         except DSFedMedError as error:
             self.log_error(fl_ctx, str(error))
-            packed = Message({"error": {"where": site, "reason": error.reason, "fix": error.fix}}, {}, True)
-        return DXO(DataKind.WEIGHT_DIFF, data=packed.tensors, meta={**dxo.meta, HEADER: header(packed, sealed=True)})
+            packed = replace(error_message(error, site), is_difference=True)
+        meta = {**dxo.meta, SEAL: sealed_meta(packed, is_last=True)}
+        return DXO(DataKind.WEIGHT_DIFF, data=packed.tensors, meta=meta)
 
 
 def _tensor(value: Any) -> Tensor:

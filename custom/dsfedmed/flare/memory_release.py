@@ -27,7 +27,7 @@ class MemoryReleaser:
         self._passed = 0
         self._lock = threading.Lock()
 
-    def passed(self, size: int) -> bool:
+    def count(self, size: int) -> bool:
         """Note that ``size`` bytes of tensors are done with; returns whether memory was given back."""
         with self._lock:
             self._passed += size

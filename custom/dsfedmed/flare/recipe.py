@@ -14,20 +14,15 @@ from nvflare.job_config.api import FedJob
 from nvflare.job_config.defs import FilterType
 from nvflare.recipe.spec import Recipe
 
-from dsfedmed.federated.methods.dsfedmed import DSFedMed
-from dsfedmed.federated.methods.pfedsam import PFedSam
-from dsfedmed.federated.methods.samfed import SamFed
 from dsfedmed.federated.party.run_key import run_key
-from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.tasks import TASKS
+from dsfedmed.flare.controller import FederatedController
 from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.filters import PackUpdates
 from dsfedmed.flare.task_signal import TaskSignal
 from dsfedmed.settings import Settings
 
-WORKFLOWS: dict[str, type[FederatedWorkflow]] = {workflow.METHOD: workflow for workflow in (DSFedMed, SamFed, PFedSam)}
-"""The methods that have a job; another one is added here."""
-TASKS = ["dsf_*"]
-UPDATE_TASKS = ["dsf_train", "dsf_personal", "dsf_agree"]
+TASK_PATTERN = ["dsf_*"]
 TASK_REQUEST_SECONDS = 0.2
 
 
@@ -36,7 +31,7 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
 
     Args:
         settings: the run's settings; they become the arguments of the server's workflow.
-        method: a key of ``WORKFLOWS``.
+        method: a key of `dsfedmed.methods.METHODS`.
         name: of the job; the method's by default.
         gpus: GPUs that every party is asked for; 0 asks for none, and the site's own ``device`` decides.
     """
@@ -45,13 +40,13 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
         job = FedJob(name=name or method, min_clients=settings.min_sites)
         if gpus:
             job.job.add_resource_spec("@default", {"num_of_gpus": gpus})
-        job.to_server(WORKFLOWS[method](settings.to_dict()), id=method)
+        job.to_server(FederatedController(method, settings.to_dict()), id=method)
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
-        job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASKS)
-        for task in UPDATE_TASKS:  # one by one: NVFlare writes a list of tasks in no fixed order
+        job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASK_PATTERN)
+        for task in update_tasks():  # one by one: NVFlare writes a list of tasks in no fixed order
             job.to_clients(PackUpdates(), tasks=[task], filter_type=FilterType.TASK_RESULT)
-        job.to_clients(TaskSignal(), id="bell")
+        job.to_clients(TaskSignal(), id="task_signal")
         job.set_app_packages(["dsfedmed"])
         self.job = job
         super().__init__(job)
@@ -70,6 +65,11 @@ def export_job(settings: Settings, folder: Path, name: str = "", gpus: int = 0, 
         shutil.rmtree(target / "app", ignore_errors=True)
         shutil.copytree(Path(temporary) / name, target, dirs_exist_ok=True)
     return target
+
+
+def update_tasks() -> list[str]:
+    """Return the names of the tasks whose reply is packed for the wire, in the order of their entries."""
+    return [task.name for task in TASKS.values() if task.carries_update]
 
 
 def job_files(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.flare.recipe import MethodRecipe
 from dsfedmed.reporting.report import build_report
@@ -22,11 +23,7 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
     Raises:
         ConfigError: an unseen site is not among the sites, too few are left to train, or NVFlare refused the job.
     """
-    unknown = sorted(set(settings.unseen) - set(sites))
-    if unknown:
-        raise ConfigError("--unseen", f"{', '.join(unknown)} is none of the sites", f"Sites: {', '.join(sites)}")
-    if len(sites) - len(settings.unseen) < settings.min_sites:
-        raise ConfigError("sites", f"fewer than min_sites ({settings.min_sites}) are left to train", "Add sites")
+    require_enough(settings, sites)
     workspace = out / "nvflare"
     environment = SimEnv(
         clients=sites,

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server rings when there is a task, so that a site need not knock every half second to find out.
+"""The server notifies sites when there is a task, instead of each site polling every half second.
 
 In NVFlare a site pulls its tasks, and after "nothing yet" it sleeps (0.5 s in the simulator, whatever the settings
 say). A round of the small federation takes two seconds, so that sleep is a quarter of it. Here a site waits, before it
-pulls, for a ring from the server. A ring carries nothing and decides nothing: the task is still pulled, and a site that
-hears no ring pulls anyway after ``FALLBACK_POLL_S``.
+pulls, for a signal from the server. The signal carries nothing and decides nothing: the task is still pulled, and a
+site that receives no signal pulls anyway after ``FALLBACK_POLL_S``.
 
-Sites are rung a few at a time: NVFlare serialises a task for every site that pulls it, so with all at once the server's
-memory would grow with the number of sites. A site says when it has pulled, and the next one is rung.
+Sites are notified a few at a time: NVFlare serialises a task for every site that pulls it, so with all at once the
+server's memory would grow with the number of sites. A site reports when it has pulled, and the next one is notified.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 
-TOPIC = "dsfedmed.bell"
+TOPIC = "dsfedmed.task_signal"
 PULLED = "dsfedmed.pulled"
 LAST = "dsfedmed.last"
 AT_ONCE = 4
@@ -31,44 +31,44 @@ CHECK_INTERVAL_S = 0.2
 
 
 class TaskSignal(FLComponent):  # type: ignore[misc]
-    """The site's bell: waits for a ring before each pull, until the server has rung for the last time."""
+    """The site's side: waits for a signal before each pull, until the server has sent the last one."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._rung = threading.Event()
-        self._rung.set()  # the first pull is not waited for
-        self._is_waited_for = True
-        self._was_rung = False
+        self._signal = threading.Event()
+        self._signal.set()  # the first pull is not waited for
+        self._waits = True
+        self._was_notified = False
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Listen from the start of the run, and wait before each pull."""
         if event_type == EventType.START_RUN:
-            fl_ctx.get_engine().register_aux_message_handler(TOPIC, self.hear)
-        elif event_type == EventType.BEFORE_PULL_TASK and self._is_waited_for:
+            fl_ctx.get_engine().register_aux_message_handler(TOPIC, self.receive)
+        elif event_type == EventType.BEFORE_PULL_TASK and self._waits:
             self.wait(fl_ctx)
-        elif event_type == EventType.AFTER_PULL_TASK and self._was_rung:
-            self._was_rung = False
+        elif event_type == EventType.AFTER_PULL_TASK and self._was_notified:
+            self._was_notified = False
             fl_ctx.get_engine().send_aux_request(["server"], PULLED, Shareable(), 0.0, fl_ctx, optional=True)
 
-    def hear(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:  # noqa: ARG002 (NVFlare's signature)
-        """Take a ring."""
+    def receive(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:  # noqa: ARG002 (NVFlare's signature)
+        """Take a signal."""
         if request.get(LAST):
-            self._is_waited_for = False
-        self._was_rung = True
-        self._rung.set()
+            self._waits = False
+        self._was_notified = True
+        self._signal.set()
         return make_reply(ReturnCode.OK)
 
     def wait(self, fl_ctx: FLContext) -> None:
-        """Return at the next ring, at the end of patience, or when the run is aborted."""
+        """Return at the next signal, after ``FALLBACK_POLL_S``, or when the run is aborted."""
         for _ in range(round(FALLBACK_POLL_S / CHECK_INTERVAL_S)):
             signal = fl_ctx.get_run_abort_signal()
-            if self._rung.wait(CHECK_INTERVAL_S) or (signal and signal.triggered):
+            if self._signal.wait(CHECK_INTERVAL_S) or (signal and signal.triggered):
                 break
-        self._rung.clear()
+        self._signal.clear()
 
 
 class TaskNotifier:
-    """The server's hand: rings the sites of a task, a few at a time.
+    """The server's side: notifies the sites of a task, a few at a time.
 
     Args:
         at_once: sites that may pull at the same time.
@@ -83,26 +83,26 @@ class TaskNotifier:
         """Learn from now on who has pulled."""
         engine.register_aux_message_handler(PULLED, self.pulled)
 
-    def ring(self, sites: Sequence[str], fl_ctx: FLContext) -> None:
-        """Tell sites that there is something to pull; those of an earlier task that still wait are forgotten."""
+    def notify(self, sites: Sequence[str], fl_ctx: FLContext) -> None:
+        """Tell sites that there is something to pull; those of an earlier task that still wait are dropped."""
         with self._lock:
             first, self._waiting = list(sites[: self.at_once]), list(sites[self.at_once :])
-        _ring(first, fl_ctx)
+        _notify(first, fl_ctx)
 
     def pulled(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:  # noqa: ARG002 (NVFlare's)
-        """Note that a site has pulled, and ring the next."""
+        """Note that a site has pulled, and notify the next."""
         with self._lock:
             following, self._waiting = self._waiting[:1], self._waiting[1:]
         if following:
-            _ring(following, fl_ctx)
+            _notify(following, fl_ctx)
         return make_reply(ReturnCode.OK)
 
-    def dismiss(self, sites: Sequence[str], fl_ctx: FLContext) -> None:
-        """Tell sites that they need not wait for rings any more."""
-        _ring(sites, fl_ctx, last=True)
+    def notify_finished(self, sites: Sequence[str], fl_ctx: FLContext) -> None:
+        """Tell sites that they need not wait for signals any more."""
+        _notify(sites, fl_ctx, last=True)
 
 
-def _ring(sites: Sequence[str], fl_ctx: FLContext, last: bool = False) -> None:
+def _notify(sites: Sequence[str], fl_ctx: FLContext, last: bool = False) -> None:
     request = Shareable()
     request[LAST] = last
     fl_ctx.get_engine().send_aux_request(list(sites), TOPIC, request, 0.0, fl_ctx, optional=True)

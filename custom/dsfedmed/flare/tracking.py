@@ -11,7 +11,7 @@ from nvflare.app_common.widgets.streaming import create_analytic_dxo, send_analy
 SITE_EVENT = "fed.analytix_log_stats"
 
 
-def publish(component: Any, engine: Any, tag: str, value: float, step: int, from_site: bool) -> None:
+def log_scalar(component: Any, engine: Any, tag: str, value: float, step: int, from_site: bool) -> None:
     """Publish one scalar; a site's scalars travel to the server, so only send what the site may publish."""
     dxo = create_analytic_dxo(tag, float(value), AnalyticsDataType.SCALAR, global_step=step)
     with engine.new_context() as context:

@@ -15,13 +15,13 @@ from dsfedmed.evaluation.intervals import Interval, Stratum
 from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
 from dsfedmed.reporting.benchmark import Mean, cost_of, mean_over
 from dsfedmed.reporting.cost_to_target import CostToTarget, cost_to_target, mean_reach
-from dsfedmed.reporting.methods import BASELINES, BY_KEY
+from dsfedmed.reporting.methods import BY_KEY, baselines
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.seeds import derive_seed
 
 METHOD = "dsfedmed"
-BUDGETS = BASELINES[METHOD]
+BUDGETS = baselines(METHOD)
 GROUPS = ("seen", "unseen")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from scipy import stats
 
-from dsfedmed.reporting.methods import METHODS, Method
+from dsfedmed.methods import MODELS, ShownModel
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.results import build_results
 
@@ -47,7 +47,7 @@ class Row:
         folds: the held-out sites and seeds of its runs.
     """
 
-    method: Method
+    method: ShownModel
     figures: dict[str, Mean | None]
     bytes_per_site: float | None
     seconds: float | None
@@ -68,7 +68,7 @@ def complete_runs(records: Sequence[Record]) -> list[Run]:
 def benchmark_rows(runs: Sequence[Run]) -> list[Row]:
     """Return a row for every method that any run tested."""
     rows = []
-    for method in METHODS:
+    for method in MODELS:
         found = [(record, results) for record, results in runs if method.key in results["methods"]]
         if found:
             rows.append(_row(method, found))
@@ -91,7 +91,7 @@ def mean_over(values: Sequence[float]) -> Mean | None:
     return Mean(statistics.fmean(values), half, len(values))
 
 
-def cost_of(record: Record, method: Method) -> tuple[float, float]:
+def cost_of(record: Record, method: ShownModel) -> tuple[float, float]:
     """Return a method's bytes per training site and its seconds in one run."""
     own = not method.stages
     entries = record.mapping("bytes").get("entries") or ()
@@ -110,7 +110,7 @@ def cost_of(record: Record, method: Method) -> tuple[float, float]:
     return moved / max(len(record.training_sites), 1), seconds
 
 
-def _row(method: Method, found: Sequence[Run]) -> Row:
+def _row(method: ShownModel, found: Sequence[Run]) -> Row:
     figures = {}
     for name in FIGURES:
         values = [results["methods"][method.key][name] for _, results in found]

@@ -7,12 +7,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dsfedmed.methods import METHODS
 from dsfedmed.reporting.benchmark import Mean, Run, cost_of, mean_over, mean_text
-from dsfedmed.reporting.methods import BASELINES, BY_KEY
+from dsfedmed.reporting.methods import BY_KEY
 
 PAIRS = tuple(
     dict.fromkeys(
-        [(workflow, baseline) for workflow, budgets in BASELINES.items() for baseline in budgets.values()]
+        [(workflow, baseline) for workflow, method in METHODS.items() for baseline in method.baselines.values()]
         + [("fedmsa", "fedsam"), ("fedprox", "fedavg")]
     )
 )

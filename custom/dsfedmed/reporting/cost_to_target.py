@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsfedmed.reporting.benchmark import cost_of
-from dsfedmed.reporting.methods import BASELINES, BY_KEY
+from dsfedmed.reporting.methods import BY_KEY, baselines
 from dsfedmed.reporting.record import Record
 
 METHOD = "dsfedmed"
-BASELINE = BASELINES[METHOD]["equal_steps"]
+BASELINE = baselines(METHOD)["equal_steps"]
 ROUNDS = "rounds"
 """The stage whose bytes grow with the rounds; those of the other stages are spent before the first one."""
 

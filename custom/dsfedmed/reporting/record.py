@@ -16,7 +16,8 @@ from typing import Any
 
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
-from dsfedmed.reporting.methods import METHODS, ONLY_OF, display_name
+from dsfedmed.methods import MODELS, required_models
+from dsfedmed.reporting.methods import ONLY_OF, display_name
 
 RECORD_NAME = "record.json"
 MEND = "Run the job again with the same --out: it goes on behind the last complete stage."
@@ -104,10 +105,10 @@ class Record:
     def missing(self) -> list[str]:
         """Say what a complete record would have and this one has not."""
         said = []
-        for method in METHODS:
+        for method in MODELS:
             tested = self.cases.get(method.key, {})
             lacking = [site for site in self.all_sites if site not in tested]
-            if lacking and (self.method in method.required or tested):
+            if lacking and (method.key in required_models(self.method) or tested):
                 said.append(f"{display_name(method.key)}: no test figures of {', '.join(lacking)}")
         for key, what in (
             ("stages", "times per stage"),

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dsfedmed.reporting.methods import METHODS, baselines, display_name, versus
+from dsfedmed.methods import MODELS
+from dsfedmed.reporting.methods import baselines, display_name, versus
 
 COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
 GROUPS = ("seen", "unseen")
@@ -59,7 +60,7 @@ def _method_lines(runs: list[Results]) -> list[str]:
         "| HD95 unseen (px) |",
         "|---|---|---|---|---|---|---|",
     ]
-    for method in METHODS:
+    for method in MODELS:
         found = [run["methods"][method.key] for run in runs if method.key in run["methods"]]
         if found:
             cells = (_mean_std([entry[column] for entry in found], len(runs)) for column in columns)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dsfedmed.evaluation.intervals import Interval, Stratum, mean_interval
 from dsfedmed.evaluation.metrics import METRICS, CaseMetrics
-from dsfedmed.reporting.methods import METHODS
+from dsfedmed.methods import MODELS
 from dsfedmed.reporting.record import Record
 from dsfedmed.seeds import derive_seed
 
@@ -17,7 +17,7 @@ SCALE = {"dice": 100.0, "iou": 100.0, "hd95": 1.0}  # fractions become percent, 
 
 def methods_block(record: Record) -> dict[str, Any]:
     """Return results.json's ``methods``: one entry for every method that has any test figures."""
-    return {method.key: _method(record, record.cases[method.key]) for method in METHODS if record.cases.get(method.key)}
+    return {method.key: _method(record, record.cases[method.key]) for method in MODELS if record.cases.get(method.key)}
 
 
 def stratum(cases: Sequence[CaseMetrics], metric: str) -> Stratum:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.methods import METHODS, baselines, versus
+from dsfedmed.methods import MODELS
+from dsfedmed.reporting.methods import baselines, versus
 from dsfedmed.reporting.units import byte_text, change_text, signed_interval_text
 
 COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
@@ -32,7 +33,7 @@ def _methods(results: dict[str, Any], sites: list[str]) -> list[str]:
     """Dice in percent by method: each site, seen and unseen."""
     head = ["Dice, %", *sites, "seen", "unseen"]
     rows = [head]
-    for method in METHODS:
+    for method in MODELS:
         entry = results["methods"].get(method.key)
         if entry is not None:
             dice = [entry["per_site"].get(site, {}).get("dice", {}).get("mean") for site in sites]

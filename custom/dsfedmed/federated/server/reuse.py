@@ -16,12 +16,12 @@ import yaml
 
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
+from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
-from dsfedmed.federated.site.tasks.synthetic import AUDITS, SET_FOLDER
-from dsfedmed.flare.workspace import SimulatedSites
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256, read_json, write_json
 

@@ -20,9 +20,11 @@ from dsfedmed.exchange.tensors import Weights, digest
 from dsfedmed.exchange.updates import EIGHT_BIT, Shapes, decode
 from dsfedmed.federated.wire.message import BodyT, Envelope
 from dsfedmed.federated.wire.reference import FOLDER, WEIGHTS
-from dsfedmed.federated.wire.specs import FileOffer, RoundFacts
+from dsfedmed.federated.wire.specs import FileOffer, RoundFacts, SetOffer
 from dsfedmed.store.files import inside, read_tensors, write_tensors
 
+PULLED = "pulled"
+"""The source of files that the site has."""
 PullFile = Callable[[FileOffer, Path, Callable[[Path], bool]], None]
 """Brings an offered file into its place and verifies it there; raises ``PayloadError`` where it is not whole."""
 
@@ -44,6 +46,15 @@ def fetch_reference_weights(request: Envelope[BodyT], folder: Path, pull: PullFi
         pull(offer, target, lambda path: _is_reference(path, move.target))
     kept = replace(facts, reference=replace(move, offer=None))
     return replace(request, body=replace(body, round=kept))
+
+
+def without_offer(request: Envelope[BodyT]) -> Envelope[BodyT]:
+    """Return the request without the tokens by which a set's files were pulled: only the manifest is its content."""
+    body: Any = request.body
+    offer = getattr(body, "files", None)
+    if not isinstance(offer, SetOffer):
+        return request
+    return replace(request, body=replace(body, files=SetOffer(offer.manifest, PULLED)))
 
 
 def resolve_weights(facts: RoundFacts, tensors: dict[str, Tensor], folder: Path, shapes: Shapes) -> Weights:

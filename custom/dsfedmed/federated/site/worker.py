@@ -9,41 +9,32 @@ import os
 import resource
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import IO
 
 import torch
 
-from dsfedmed.errors import DSFedMedError
+from dsfedmed.errors import StoreError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.serve import answer
 from dsfedmed.federated.site.task_progress import PROGRESS, ThrottledProgress
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
-from dsfedmed.json_types import Json
-
-LOGGER = logging.getLogger("dsfedmed.worker")
+from dsfedmed.json_types import JsonObject
 
 
-def answer(site: SiteContext, task: str, folder: Path) -> dict[str, Json]:
-    """Do one task; the reply is written to ``folder``, an error is returned for the server to read."""
+def answer_from_files(site: SiteContext, task: str, folder: Path) -> JsonObject:
+    """Do one task; request and reply lie in ``folder``, an error is returned for the server to read."""
     try:
-        reply = site.answer(task, read_message(folder / "request"))
-        write_message(folder / "reply", reply)
+        found = answer(site, task, read_message(folder / "request"))
+        if isinstance(found, SiteError):
+            return {"error": to_json(found)}
+        write_message(folder / "reply", found)
         return {"done": task}
-    except DSFedMedError as error:
-        LOGGER.error("%s: %s", task, error)
+    except StoreError as error:
         return {"error": to_json(site.public_error(error))}
-    except Exception as error:  # whatever a library raises is a failed task with a log, never a dead site
-        traceback.print_exc()
-        kind = "ran out of memory" if _out_of_memory(error) else f"failed with {type(error).__name__}"
-        return {"error": to_json(SiteError(site.name, f"{task[:60]} {kind}", "See worker.log at the site"))}
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
 
 
 def limit_memory(gib: float) -> None:
@@ -66,10 +57,10 @@ def main(argv: list[str]) -> None:
         site = SiteContext(name, config, folder, progress)
         for line in sys.stdin:
             progress.begin()
-            _write(answers, answer(site, json.loads(line)["task"], exchange))
+            _write(answers, answer_from_files(site, json.loads(line)["task"], exchange))
 
 
-def _write(answers: IO[bytes], content: dict[str, Json]) -> None:
+def _write(answers: IO[bytes], content: JsonObject) -> None:
     answers.write(json.dumps(content).encode() + b"\n")
 
 

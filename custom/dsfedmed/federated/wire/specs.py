@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias, Union
+from typing import Annotated, Literal, TypeAlias
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.ranges import (
@@ -33,10 +33,7 @@ Autocast: TypeAlias = Literal["off", "bfloat16", "float16"]
 BundleName: TypeAlias = Annotated[str, Matches(r"[a-z0-9][a-z0-9_]{0,63}")]
 SettingName: TypeAlias = Annotated[str, Matches(r"[a-z][a-z0-9_]{0,63}")]
 SettingText: TypeAlias = Annotated[str, Length(200)]
-SettingValue: TypeAlias = Union[
-    bool, int, float, SettingText, tuple[int, ...], tuple[float, ...], tuple[SettingText, ...],
-    dict[SettingText, SettingText],
-]  # fmt: skip
+SettingValue: TypeAlias = bool | int | float | SettingText | tuple[int, ...] | tuple[float, ...] | tuple[SettingText, ...] | dict[SettingText, SettingText]  # fmt: skip
 """A bundle's declared setting; the bundle's own metadata say which type and range each has."""
 
 

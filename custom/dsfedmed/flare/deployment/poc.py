@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.kits import allow_package, configure_party
 from dsfedmed.flare.deployment.parties import stop_party
-from dsfedmed.flare.workspace import SimulatedSites, site_names
 from dsfedmed.store.files import write_text
 
 PROJECT = "dsfedmed_poc"

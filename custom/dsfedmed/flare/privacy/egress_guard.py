@@ -15,19 +15,21 @@ from torch import Tensor
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.federated.wire.message import BODY
+from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.flare.privacy.outgoing import (
     OWN_RULE,
-    SENDS,
     Outgoing,
     Refusal,
     is_without_content,
-    open_reply,
+    open_outgoing,
     refused,
 )
 from dsfedmed.flare.site_folder import site_folder
+from dsfedmed.json_types import Json, JsonObject
 from dsfedmed.store.files import read_json, write_json
 
-KINDS = tuple(dict.fromkeys(SENDS.values()))
+KINDS = tuple(dict.fromkeys(task.sends for task in TASKS.values()))
 MASKS = ("none", "deformed", "drawn")
 IMAGE_SIDE = 32
 FACTS_MIB = 4.0
@@ -88,7 +90,7 @@ class EgressGuard(Filter):  # type: ignore[misc]
             return shareable
         ledger = site_folder(fl_ctx) / LEDGER
         try:
-            outgoing = open_reply(shareable, fl_ctx)
+            outgoing = open_outgoing(shareable, fl_ctx)
             self._check(outgoing)
             self._count(outgoing, ledger)
         except Refusal as refusal:
@@ -100,7 +102,7 @@ class EgressGuard(Filter):  # type: ignore[misc]
     def _check(self, outgoing: Outgoing) -> None:
         if outgoing.kind not in self.allow and outgoing.kind != "error":
             raise Refusal(f"the site does not send its {outgoing.kind}", OWN_RULE)
-        check_facts(outgoing.info)
+        check_facts(outgoing.message.info)
         special = {"masks": self._check_masks, "verdict": _check_verdict, "answers": _check_answers}
         special.get(outgoing.kind, self._check_floats)(outgoing)
         size = byte_count(outgoing.tensors) / MIB
@@ -122,20 +124,20 @@ class EgressGuard(Filter):  # type: ignore[misc]
                 raise Refusal(f"{name} is shaped like images: {tuple(tensor.shape)}", OWN_RULE)
 
     def _check_masks(self, outgoing: Outgoing) -> None:
-        kind = str(outgoing.info.get("kind"))
+        kind = str(_body(outgoing).get("kind"))
         if self.masks == "none" or kind not in MASKS[1:] or MASKS.index(kind) > MASKS.index(self.masks):
             raise Refusal(f"the site does not send {kind} masks (it allows: {self.masks})", OWN_RULE)
         _require(outgoing, {"planes": (torch.uint8, 2), "shape": (torch.int64, 1)})
 
     def _count(self, outgoing: Outgoing, ledger: Path) -> None:
-        sent = byte_count(outgoing.tensors) + len(json.dumps(outgoing.info))
+        sent = byte_count(outgoing.tensors) + len(json.dumps(outgoing.message.info))
         total = sum(entry["bytes"] for entry in _read(ledger).values()) + sent
         if self.max_run_mib is not None and total > self.max_run_mib * MIB:
             raise Refusal(f"{total / MIB:.1f} MiB in this run; the site allows {self.max_run_mib:g}", OWN_RULE)
         _note(ledger, outgoing.kind, sent)
 
 
-def check_facts(info: Mapping[str, object]) -> None:
+def check_facts(info: Mapping[str, Json]) -> None:
     """Refuse facts that are more than plain JSON of a few MiB."""
     try:
         size = len(json.dumps(info))
@@ -143,6 +145,11 @@ def check_facts(info: Mapping[str, object]) -> None:
         raise Refusal(f"the facts are not plain JSON ({error})", OWN_RULE) from error
     if size > FACTS_MIB * MIB:
         raise Refusal(f"{size / MIB:.1f} MiB of facts; {FACTS_MIB:g} are enough", OWN_RULE)
+
+
+def _body(outgoing: Outgoing) -> JsonObject:
+    body = outgoing.message.info.get(BODY)
+    return body if isinstance(body, dict) else {}
 
 
 def looks_like_images(tensor: Tensor) -> bool:

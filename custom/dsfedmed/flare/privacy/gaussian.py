@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,17 +18,17 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
 from dsfedmed.exchange.tensors import digest
-from dsfedmed.flare.privacy.ledger import Budget
+from dsfedmed.federated.wire.message import PrivacyStatement
+from dsfedmed.flare.privacy.ledger import PrivacyLedger
 from dsfedmed.flare.privacy.outgoing import (
     OWN_RULE,
     Outgoing,
     Refusal,
     changed,
     is_without_content,
-    open_reply,
+    open_outgoing,
     refused,
 )
-from dsfedmed.flare.privacy.statement import STATED
 from dsfedmed.flare.site_folder import RUN, local_folder
 
 FILE = "privacy_budget-{site}.json"
@@ -94,43 +95,40 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
         if is_without_content(shareable):
             return shareable
         try:
-            outgoing = open_reply(shareable, fl_ctx)
+            outgoing = open_outgoing(shareable, fl_ctx)
             if outgoing.kind in NETWORKS and outgoing.tensors and self.networks == "refuse":
                 raise Refusal(f"the site sends its {outgoing.kind} to nobody: no noise covers whole weights", OWN_RULE)
             if outgoing.kind != "update" or not outgoing.tensors:
                 return shareable
             named = FILE.format(site=fl_ctx.get_identity_name())
-            budget = Budget(Path(self.account) if self.account else local_folder(fl_ctx) / named)
+            budget = PrivacyLedger(Path(self.account) if self.account else local_folder(fl_ctx) / named)
             return self._release(outgoing, budget, str(fl_ctx.get_prop(RUN) or "run"))
         except Refusal as refusal:
             self.log_warning(fl_ctx, f"not sent: {refusal.reason}")
             return refused(refusal, fl_ctx)
 
-    def _release(self, outgoing: Outgoing, budget: Budget, run: str) -> Shareable:
+    def _release(self, outgoing: Outgoing, budget: PrivacyLedger, run: str) -> Shareable:
         bound = self.clip.get(outgoing.task)
-        if bound is None or not outgoing.is_difference:
+        if bound is None or not outgoing.message.is_difference:
             raise Refusal(f"no clipping norm is set for what {outgoing.task} sends", OWN_RULE)
         try:
             clipped = clip_to_norm(outgoing.tensors, bound)
         except ValueError as error:
             raise Refusal(f"the update cannot be clipped ({error})", OWN_RULE) from error
-        facts = outgoing.info
-        key = f"{run}/{outgoing.task}/{facts.get('arm', '')}/{facts.get('round', 0)}/{digest(clipped)}"
-        release = budget.planned(key, SENSITIVITY / self.noise_multiplier)
-        epsilon = epsilon_of(budget.spent_with(release), self.delta)
+        update = outgoing.header.update
+        training, number = (update.training, update.round) if update else ("", outgoing.header.step)
+        key = f"{run}/{outgoing.task}/{training}/{number}/{digest(clipped)}"
+        release = budget.get_or_create(key, SENSITIVITY / self.noise_multiplier)
+        epsilon = epsilon_of(budget.total_with(release), self.delta)
         if self.max_epsilon is not None and epsilon > self.max_epsilon:
             raise Refusal(f"the site's privacy budget is used up (epsilon {self.max_epsilon:g})", OWN_RULE)
-        budget.keep(release)
+        budget.record(release)
         noisy = add_gaussian(clipped, self.noise_multiplier * bound, release.seed)
-        statement = {
-            "mechanism": "gaussian",
-            "clip": bound,
-            "noise_multiplier": self.noise_multiplier,
-            "epsilon": epsilon if math.isfinite(epsilon) else None,
-            "delta": self.delta,
-            "releases": len(budget.releases()),
-        }
-        return changed(outgoing, {STATED: statement}, _as(noisy, outgoing.tensors))
+        shown = epsilon if math.isfinite(epsilon) else None
+        releases = len(budget.releases())
+        statement = PrivacyStatement("gaussian", bound, self.noise_multiplier, shown, self.delta, releases)
+        header = replace(outgoing.header, privacy=statement)
+        return changed(outgoing, header, _as(noisy, outgoing.tensors))
 
 
 def _as(noisy: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ class Release:
     seed: int
 
 
-class Budget:
+class PrivacyLedger:
     """Releases on disk. The file is read anew each time, since NVFlare may restart the process between two tasks."""
 
     def __init__(self, file: Path) -> None:
@@ -39,15 +39,15 @@ class Budget:
         entries = read_json(self.file) if self.file.exists() else []
         return {entry["key"]: Release(**entry) for entry in entries}
 
-    def planned(self, key: str, mu: float) -> Release:
+    def get_or_create(self, key: str, mu: float) -> Release:
         """Return the release of that key: the same one, with the same noise, when it is asked again."""
         return self.releases().get(key) or Release(key, mu, secrets.randbits(SEED_BITS))
 
-    def spent_with(self, release: Release) -> float:
+    def total_with(self, release: Release) -> float:
         """Return mu of all releases and this one."""
         return composed(entry.mu for entry in (self.releases() | {release.key: release}).values())
 
-    def keep(self, release: Release) -> None:
+    def record(self, release: Release) -> None:
         """Write a release down; done before it leaves."""
         entries = self.releases() | {release.key: release}
         write_json(self.file, [vars(entry) for entry in entries.values()])

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
@@ -12,24 +11,18 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from torch import Tensor
 
-from dsfedmed.federated.wire.message import HEADER, Message, to_shareable
-
-SENDS = {
-    "dsf_facts": "facts",
-    "dsf_soft_labels": "facts",
-    "dsf_evaluate": "facts",
-    "dsf_audit": "verdict",
-    "dsf_masks": "masks",
-    "dsf_branch": "branch",
-    "dsf_base": "update",
-    "dsf_train": "update",
-    "dsf_local": "network",
-    "dsf_personal": "update",
-    "dsf_label": "facts",
-    "dsf_agree": "update",
-    "dsf_fuse": "answers",
-}
-"""What each task's reply holds. A task that is not named here is refused: a guard must not guess."""
+from dsfedmed.errors import PayloadError
+from dsfedmed.federated.wire.message import (
+    Message,
+    ReplyHeader,
+    SiteError,
+    error_message,
+    is_error,
+    open_reply,
+    with_header,
+)
+from dsfedmed.federated.wire.tasks import TASKS
+from dsfedmed.flare.codec import SEAL, open_meta, to_shareable
 
 OWN_RULE = "It is the site's own rule (local/privacy.json); the run goes on without this reply"
 
@@ -48,17 +41,20 @@ class Outgoing:
 
     Attributes:
         task: its task.
-        kind: what it holds (see `SENDS`), or "error" for a reply that says why a task failed.
-        info: its facts.
-        tensors: its tensors by name.
-        is_difference: whether they are a difference to weights that the server holds.
+        kind: what its tensors are (``sends`` of the task's entry), or "error" for a reply that says why a task failed.
+        message: the raw reply.
+        header: its header; an empty one for an error.
     """
 
     task: str
     kind: str
-    info: dict[str, Any]
-    tensors: dict[str, Tensor]
-    is_difference: bool
+    message: Message
+    header: ReplyHeader = field(default_factory=ReplyHeader)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        return self.message.tensors
 
 
 def is_without_content(shareable: Shareable) -> bool:
@@ -66,37 +62,40 @@ def is_without_content(shareable: Shareable) -> bool:
     return bool(shareable.get_return_code() not in (None, ReturnCode.OK))
 
 
-def open_reply(shareable: Shareable, fl_ctx: FLContext) -> Outgoing:
+def open_outgoing(shareable: Shareable, fl_ctx: FLContext) -> Outgoing:
     """Look into a reply.
 
     Raises:
-        Refusal: it is none of this package, or of a task that nobody described.
+        Refusal: it is none of this package, of a task that nobody described, or not of its task's type.
     """
-    task = str(fl_ctx.get_prop(FLContextKey.TASK_NAME) or "")
+    name = str(fl_ctx.get_prop(FLContextKey.TASK_NAME) or "")
     fix = "Ask the coordinator what the job wants; the site's policy allows known tasks only"
-    if task not in SENDS:
-        raise Refusal(f"the site's policy does not know the task {task!r}", fix)
+    if name not in TASKS:  # a guard must not guess
+        raise Refusal(f"the site's policy does not know the task {name!r}", fix)
     try:
         dxo = from_shareable(shareable)
     except Exception as error:
-        raise Refusal(f"the reply to {task} holds no data that can be checked", fix) from error
-    head = (dxo.meta or {}).get(HEADER)
-    if not isinstance(head, dict) or not isinstance(head.get("info"), dict):
-        raise Refusal(f"the reply to {task} is not of this package", fix)
-    tensors = dxo.data or {}
-    wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
+        raise Refusal(f"the reply to {name} holds no data that can be checked", fix) from error
+    tensors = dict(dxo.data or {})
+    wrong = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise Refusal(f"the reply to {task} holds {wrong[0]}, which is no tensor", fix)
-    kind = "error" if "error" in head["info"] else SENDS[task]
-    return Outgoing(task, kind, head["info"], dict(tensors), dxo.data_kind == DataKind.WEIGHT_DIFF)
+        raise Refusal(f"the reply to {name} holds {wrong[0]}, which is no tensor", fix)
+    try:
+        info, _ = open_meta((dxo.meta or {}).get(SEAL), "the site")
+        message = Message(info, tensors, dxo.data_kind == DataKind.WEIGHT_DIFF)
+        if is_error(message):
+            return Outgoing(name, "error", message)
+        return Outgoing(name, TASKS[name].sends, message, open_reply(TASKS[name], message, "the site").header)
+    except PayloadError as error:
+        raise Refusal(f"the reply to {name} is not of this package ({error.reason})", fix) from error
 
 
 def refused(refusal: Refusal, fl_ctx: FLContext) -> Shareable:
     """Return the reply that says why nothing was sent; the server records it with the site's name."""
-    shown = {"where": fl_ctx.get_identity_name(), "reason": refusal.reason, "fix": refusal.fix}
-    return to_shareable(Message({"error": shown}))
+    site = fl_ctx.get_identity_name()
+    return to_shareable(error_message(SiteError(site, refusal.reason, refusal.fix), site))
 
 
-def changed(outgoing: Outgoing, info: dict[str, Any], tensors: dict[str, Tensor]) -> Shareable:
-    """Return the reply with other facts and tensors."""
-    return to_shareable(Message({**outgoing.info, **info}, tensors, outgoing.is_difference))
+def changed(outgoing: Outgoing, header: ReplyHeader, tensors: dict[str, Tensor]) -> Shareable:
+    """Return the reply with another header and tensors."""
+    return to_shareable(with_header(replace(outgoing.message, tensors=tensors), header))

@@ -7,8 +7,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from dsfedmed.methods import MODELS
 from dsfedmed.reporting.figures.style import INK, QUIET, new_figure, styled, to_svg
-from dsfedmed.reporting.methods import METHODS, versus
+from dsfedmed.reporting.methods import versus
 from dsfedmed.reporting.units import signed
 
 TITLES = {"seen": "Seen sites (their test parts)", "unseen": "Unseen sites"}
@@ -17,7 +18,7 @@ TITLES = {"seen": "Seen sites (their test parts)", "unseen": "Unseen sites"}
 @styled
 def methods_figure(results: dict[str, Any]) -> str | None:
     """Return the mean Dice per method, seen and unseen, as SVG; None when nothing was tested."""
-    shown = [method for method in METHODS if method.key in results["methods"]]
+    shown = [method for method in MODELS if method.key in results["methods"]]
     groups = [group for group in TITLES if any(results["methods"][method.key][group] for method in shown)]
     if not groups:
         return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsfedmed.methods import MODELS
 from dsfedmed.reporting.figures.audit import audit_figure
-from dsfedmed.reporting.methods import BY_KEY, METHODS, display_name
+from dsfedmed.reporting.methods import BY_KEY, display_name
 from dsfedmed.reporting.page.html import Markup, Section, join, note, nothing, png_figure, svg_figure, table, tag
 from dsfedmed.reporting.pictures import RANKS, Picture, read_picture_index
 from dsfedmed.reporting.record import Record
@@ -62,7 +63,7 @@ def synthetic(record: Record) -> Section:
 
 def _site(folder: Path, pictures: list[Picture]) -> Markup:
     """Rows of pictures: one per method, best to worst."""
-    order = {method.key: position for position, method in enumerate(METHODS)}
+    order = {method.key: position for position, method in enumerate(MODELS)}
     ranks = {rank: position for position, rank in enumerate(RANKS)}
     rows = []
     for method in sorted({picture.method for picture in pictures}, key=lambda key: order.get(key, len(order))):

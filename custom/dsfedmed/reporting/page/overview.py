@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.methods import BY_KEY, METHODS, display_name
+from dsfedmed.methods import MODELS, required_models
+from dsfedmed.reporting.methods import BY_KEY, display_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed_interval_text
@@ -164,8 +165,8 @@ def _noise(results: dict[str, Any]) -> Markup:
 def _methods(results: dict[str, Any]) -> Markup:
     """Return what each compared method is, and which round was chosen."""
     rows = []
-    for method in METHODS:
-        if method.key not in results["methods"] and results["method"] not in method.required:
+    for method in MODELS:
+        if method.key not in results["methods"] and method.key not in required_models(results["method"]):
             continue
         chosen = results["selected"].get(method.key) or {}
         steps = chosen.get("local_steps")

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsfedmed.methods import MODELS, required_models
 from dsfedmed.reporting.figures.forest import differences_figure, methods_figure
-from dsfedmed.reporting.methods import METHODS, baselines, display_name, versus
+from dsfedmed.reporting.methods import baselines, display_name, versus
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, svg_figure, table, tag
 from dsfedmed.reporting.units import signed
 
@@ -64,10 +65,10 @@ def _metric_table(results: dict[str, Any], metric: str) -> Markup:
     best = {column: _best(results, metric, column) for column in (*sites, *unseen, "seen", "unseen")}
     head = ["Method", *sites, *(join((site, tag("span", "unseen", css="role unseen"))) for site in unseen)]
     rows = []
-    for method in METHODS:
+    for method in MODELS:
         entry = results["methods"].get(method.key)
         if entry is None:
-            if results["method"] in method.required:
+            if method.key in required_models(results["method"]):
                 rows.append(
                     (
                         join((dot(method.colour), method.name)),
@@ -116,7 +117,7 @@ def _class_table(results: dict[str, Any]) -> Markup:
     """Dice of each class."""
     sites, names = [*results["sites"], *results["unseen"]], results["label_names"]
     rows = []
-    for method in METHODS:
+    for method in MODELS:
         entry = results["methods"].get(method.key)
         if entry:
             found = [entry["per_site"].get(site, {}).get("dice") for site in sites]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every method that has a job, one entry each; and every model that a run may show, the methods' own among them.
+
+A new method is entered in `METHODS` and nowhere else. Its workflow and options are named as "module:Class" and loaded
+when they are needed, so that a report, or a site, imports no workflow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ShownModel:
+    """How one compared model is shown, and where a run's record says what it cost.
+
+    Attributes:
+        key: its name in records and results.
+        name: its name in tables.
+        meaning: one line.
+        colour: everywhere.
+        stages: the stages that are its cost; empty for a method's own, whose stages are counted as such.
+        network: what is run in the end.
+    """
+
+    key: str
+    name: str
+    meaning: str
+    colour: str
+    stages: tuple[str, ...] = ()
+    network: Literal["light", "teacher"] = "light"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        models: what it trains and is known by; the first has the method's key.
+        workflow: "module:Class" of the server's workflow.
+        options: "module:Class" of the options under ``method``; empty for a method without.
+        requires: keys of the models that a complete run must have besides its own.
+        baselines: what it is held against, by budget ("equal_rounds", "equal_steps").
+        record_parts: parts of the record that this method alone has.
+    """
+
+    models: tuple[ShownModel, ...]
+    workflow: str
+    options: str = ""
+    requires: tuple[str, ...] = ()
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    record_parts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The method's name in jobs, records and results."""
+        return self.models[0].key
+
+    def load(self) -> type[Any]:
+        """Return the class of the workflow."""
+        module, _, name = self.workflow.partition(":")
+        found: type[Any] = getattr(importlib.import_module(module), name)
+        return found
+
+
+_FLOWS = "dsfedmed.federated.methods"
+METHODS: dict[str, Method] = {
+    method.key: method
+    for method in (
+        Method(
+            (ShownModel("dsfedmed", "DSFedMed", "light network, FedAvg with learnability-guided mutual distillation",
+                        "#d9480f"),),
+            f"{_FLOWS}.dsfedmed:DSFedMed",
+            requires=("local", "fedavg", "fedavg_equal_steps", "teacher_before", "teacher"),
+            baselines={"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},
+            record_parts=("learnability", "audit", "synthetic"),
+        ),
+        Method(
+            (ShownModel("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels",
+                        "#e67700"),),
+            f"{_FLOWS}.samfed:SamFed",
+            "dsfedmed.training.samfed:SamFedConfig",
+            requires=("labels_only", "public_teacher"),
+            baselines={"equal_steps": "labels_only"},
+        ),
+        Method(
+            (ShownModel("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one",
+                        "#c2255c", network="teacher"),
+             ShownModel("pfedsam_global", "pFedSAM, global branch", "low-rank updates and decoder federated", "#f783ac",
+                        ("rounds",), "teacher")),
+            f"{_FLOWS}.pfedsam:PFedSam",
+            "dsfedmed.training.personal:PersonalConfig",
+            baselines={"equal_rounds": "fedsam"},
+        ),
+    )
+}  # fmt: skip
+
+
+def _own(network: str) -> tuple[ShownModel, ...]:
+    return tuple(model for method in METHODS.values() for model in method.models if model.network == network)
+
+
+_EQUAL = ("compare fedavg", "compare equal steps")
+MODELS: tuple[ShownModel, ...] = (
+    ShownModel("local", "Local only", "light network trained at each site alone, no federation", "#7a828e",
+               ("compare local",)),
+    ShownModel("labels_only", "Labels only", "light network trained on the public labels alone", "#868e96",
+               ("compare labels only",)),
+    ShownModel("fedavg", "FedAvg", "light network, FedAvg, as many rounds as the method", "#1c6fb8",
+               ("compare fedavg",)),
+    ShownModel("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6",
+               _EQUAL),
+    ShownModel("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", ("compare fedprox",)),
+    *_own("light"),
+    ShownModel("centralised", "Centralised", "light network on all images in one place", "#343a40",
+               ("compare centralised",)),
+    ShownModel("teacher_before", "Teacher before", "promptless SAM, tuned on the synthetic set only", "#b197d8",
+               ("adapt teacher",), "teacher"),
+    ShownModel("teacher", "Teacher after", "promptless SAM after mutual distillation", "#6f42b5",
+               ("adapt teacher", "rounds"), "teacher"),
+    ShownModel("public_teacher", "Teacher, public labels", "promptless SAM tuned on the public labels", "#9775fa",
+               ("tune teacher",), "teacher"),
+    ShownModel("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", ("compare fedsam",), "teacher"),
+    ShownModel("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", ("compare fedmsa",),
+               "teacher"),
+    *_own("teacher"),
+)  # fmt: skip
+"""Every model that a run may show, in the order of tables and pictures."""
+
+
+def required_models(method: str) -> frozenset[str]:
+    """Return the keys of the models that a complete run of ``method`` must have."""
+    if method not in METHODS:
+        return frozenset()
+    entry = METHODS[method]
+    return frozenset((*(model.key for model in entry.models), *entry.requires))
