@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, Union
 
-Json: TypeAlias = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
+Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 """Any value of JSON."""
 JsonObject: TypeAlias = "dict[str, Json]"
 """A JSON object."""

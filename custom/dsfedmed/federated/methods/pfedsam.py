@@ -48,7 +48,7 @@ class PFedSam(FederatedWorkflow):
             self.store.put("rounds", {})
         others = compare(self, plan, state)
         branches = {
-            "pfedsam": ScoredModel(state.best, "personal"),
+            "pfedsam": ScoredModel(state.best, "personal", personal=config),
             "pfedsam_global": ScoredModel(state.best, "low_rank"),
         }
         evaluate(self, plan, branches, others)

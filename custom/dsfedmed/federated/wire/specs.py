@@ -33,7 +33,9 @@ Autocast: TypeAlias = Literal["off", "bfloat16", "float16"]
 BundleName: TypeAlias = Annotated[str, Matches(r"[a-z0-9][a-z0-9_]{0,63}")]
 SettingName: TypeAlias = Annotated[str, Matches(r"[a-z][a-z0-9_]{0,63}")]
 SettingText: TypeAlias = Annotated[str, Length(200)]
-SettingValue: TypeAlias = bool | int | float | SettingText | tuple[int, ...] | tuple[float, ...] | tuple[SettingText, ...] | dict[SettingText, SettingText]  # fmt: skip
+_Numbers: TypeAlias = tuple[int, ...] | tuple[float, ...]
+_Texts: TypeAlias = tuple[SettingText, ...] | dict[SettingText, SettingText]
+SettingValue: TypeAlias = bool | int | float | SettingText | _Numbers | _Texts
 """A bundle's declared setting; the bundle's own metadata say which type and range each has."""
 
 
