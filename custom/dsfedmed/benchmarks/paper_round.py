@@ -21,13 +21,13 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import decode, feed_back, shapes_of
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT, audit
 from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.fit import fit_branch
 from dsfedmed.generator.sample import sample
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig

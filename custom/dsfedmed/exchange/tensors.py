@@ -12,6 +12,9 @@ from torch import Tensor
 
 from dsfedmed.errors import PayloadError
 
+Weights = dict[str, Tensor]
+"""Tensors of a network by name, such as all that travel of it or a whole state dict."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:

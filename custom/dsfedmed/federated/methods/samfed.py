@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.comparison import ScoredModel
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.public_set import (
     PublicSet,
     labels_only,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.exchange.reference import Reference
-from dsfedmed.exchange.tensors import under
+from dsfedmed.exchange.tensors import Weights, under
 from dsfedmed.federated.server.averaging import Mean, federated_average
 from dsfedmed.federated.server.downlink import Broadcast, broadcast
 from dsfedmed.federated.server.plan import FederationPlan
@@ -19,7 +19,6 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.stage_store import StageResult
 
-Weights = dict[str, Tensor]
 NetworkKind = Literal["light", "teacher", "adapted", "low_rank", "personal", "own"]
 """Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates; a site's personal
 branch (at sites without one, the global "low_rank") or a site's own light network (elsewhere, the server's)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.compression import pack
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.public_set import FOLDER, PublicSet, teacher_kind
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message

@@ -10,9 +10,9 @@ from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT
+from dsfedmed.networks.trained_tensors import trained_tensors
 
 LIGHT_START, TEACHER_START = "light start", "teacher start"
 

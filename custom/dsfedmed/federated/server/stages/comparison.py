@@ -9,10 +9,9 @@ from typing import Any
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
-from dsfedmed.exchange.tensors import check_tensors, specs_of, under
+from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of, under
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.centralised import centralised
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.federated.server.stages.teacher import start_teacher
 from dsfedmed.federated.server.training_run import (
@@ -24,9 +23,9 @@ from dsfedmed.federated.server.training_run import (
     train_until,
 )
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.adapters import add_adapters
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.settings import CompareSettings
 from dsfedmed.store.stage_store import StageResult
 

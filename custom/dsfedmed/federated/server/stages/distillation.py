@@ -10,13 +10,12 @@ from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import select_from_pool
-from dsfedmed.exchange.tensors import digest, under
+from dsfedmed.exchange.tensors import Weights, digest, under
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet, late_audit
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
 from dsfedmed.federated.wire.message import Message
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
 from dsfedmed.training.embeddings import open_embeddings

@@ -15,8 +15,8 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.public_set import PublicSet
 from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, checkpoint
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
 from dsfedmed.federated.wire.message import Message
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.condensation import PublicAnswers, condense
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
-from dsfedmed.exchange.tensors import check_tensors, specs_of
+from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
 from dsfedmed.federated.party.generator_base import generator_base_sha256, shapes_only
 from dsfedmed.federated.server.averaging import federated_average
 from dsfedmed.federated.server.plan import FederationPlan
@@ -26,8 +26,6 @@ from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
-
-Weights = dict[str, Tensor]
 
 
 def trains_base(settings: Settings) -> bool:

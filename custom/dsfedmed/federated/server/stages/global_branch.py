@@ -7,16 +7,16 @@ from functools import partial
 
 from dsfedmed.algorithms.product_mean import ProductMean
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.release import release_bundle
-from dsfedmed.federated.server.stages.teacher import start_teacher
+from dsfedmed.federated.server.stages.teacher import start_teacher, with_low_rank
 from dsfedmed.federated.server.training_run import TrainingSpec
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.site.tasks.personal_release import BUNDLE
 from dsfedmed.networks.lora import merge_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.training.personal import PersonalConfig
 
 
@@ -55,4 +55,4 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
 
 
 def _global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
-    return with_low_rank(start_teacher(run, plan)[0], plan.teacher_init)
+    return with_low_rank(plan, start_teacher(run, plan)[0])

@@ -16,13 +16,13 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import DataError
 from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
-from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server
+from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server, with_low_rank
 from dsfedmed.federated.server.training_run import NetworkKind, TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.stage_store import StageResult
 
 FOLDER = "public"
@@ -146,7 +146,7 @@ def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet
         config = plan.settings.teacher
         if teacher_kind(plan) == "low_rank":
             # "full" means all that may learn, and this freezes the rest.
-            teacher, config = with_low_rank(teacher, plan.teacher_init), replace(config, tune="full")
+            teacher, config = with_low_rank(plan, teacher), replace(config, tune="full")
         tune_at_server(run, plan, teacher, public.training, config, "tune teacher")
         dice = validate_public(run, plan, public, teacher)
         return StageResult({"teacher_weights": origin, "validation_dice": dice}, copied_tensors(teacher))

@@ -7,8 +7,8 @@ from typing import Any
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.release import write_release
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.reporting.methods import display_name
 from dsfedmed.reporting.report import build_report

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.distillation import Distillation
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.stages.head_start import Start
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.training_run import (
@@ -20,7 +20,7 @@ from dsfedmed.federated.server.training_run import (
     validate_training,
 )
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.tasks.networks import copied_tensors
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.settings import ScheduleSettings, Settings
 
 NAME = "dsfedmed"

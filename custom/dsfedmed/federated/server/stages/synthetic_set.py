@@ -17,9 +17,10 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.generator_base import load_generator_base
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.generators import Weights, stored_branch, stored_masks
+from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.generator.base import GeneratorBase

@@ -26,11 +26,12 @@ from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.tasks.local_training import keep_optimizer, restore_optimizer
-from dsfedmed.federated.site.tasks.networks import build, copied_tensors, load, optimizer_for, trained_tensors
+from dsfedmed.federated.site.tasks.networks import build, load, optimizer_for
 from dsfedmed.federated.site.tasks.synthetic import open_set
 from dsfedmed.federated.site.uplink import UPDATE, announce
 from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.pool import TensorPool

@@ -16,6 +16,7 @@ from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.store.files import file_sha256
 
 
@@ -36,11 +37,6 @@ def build(site: SiteContext, info: dict[str, Any], kind: str) -> nn.Module:
     network = _with_teacher_weights(site, network, init)
     if kind == "adapted":
         return add_adapters(network)
-    return with_low_rank(network, init)
-
-
-def with_low_rank(network: PromptlessSam, init: dict[str, Any]) -> PromptlessSam:
-    """Add the low-rank updates that a request (or the server's plan) describes under ``init``."""
     form = init["low_rank"]
     return add_lora(network, form["rank"], form["alpha"], tuple(form["layers"]), init["seed"])
 
@@ -68,22 +64,6 @@ def load(network: nn.Module, tensors: dict[str, Tensor], device: str) -> dict[st
     network.load_state_dict(weights, strict=False)
     network.to(device)
     return weights
-
-
-def trained_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors that travel: the floating-point entries of the state dict, but for frozen parameters.
-
-    Integer counters stay home, and so do frozen parameters (``TinySam`` freezes what it never runs). Float buffers
-    travel: normalisation statistics, and SAM's positional code, which has to be one and the same everywhere.
-    """
-    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
-    state = network.state_dict()
-    return {name: tensor for name, tensor in state.items() if tensor.is_floating_point() and name not in frozen}
-
-
-def copied_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Return `trained_tensors` as copies on the CPU, which further training does not change."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(network).items()}
 
 
 def optimizer_for(site: SiteContext, info: dict[str, Any], kind: str, network: nn.Module) -> torch.optim.Optimizer:

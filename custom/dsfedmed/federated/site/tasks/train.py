@@ -12,16 +12,11 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import OnProgress
 from dsfedmed.federated.site.tasks.local_training import fit, keep_optimizer, restore_optimizer, validate
-from dsfedmed.federated.site.tasks.networks import (
-    build,
-    copied_tensors,
-    load,
-    optimizer_for,
-    trained_tensors,
-)
+from dsfedmed.federated.site.tasks.networks import build, load, optimizer_for
 from dsfedmed.federated.site.tasks.soft_labels import synthetic_source
 from dsfedmed.federated.site.uplink import UPDATE, announce
 from dsfedmed.federated.wire.message import Message
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 
 
