@@ -16,7 +16,7 @@ from dsfedmed.federated.wire.message import Message
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.diffusion import build_base
-from dsfedmed.generator.fit import fit_base, fit_branch
+from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed
@@ -34,10 +34,8 @@ def base(site: SiteContext, request: Message) -> Message:
         network,
         images,
         config,
-        info["steps"],
+        FitSteps(info["steps"], info["first_step"], info["total_steps"]),
         derive_seed(info["seed"], site.name, "base", info["round"]),
-        first_step=info["first_step"],
-        total_steps=info["total_steps"],
         on_step=lambda step, _: site.on_progress(step, info["steps"]),
     )
     update = pack(difference(network.state_dict(), start), info["precision"], site.name)
@@ -68,8 +66,7 @@ def _fit_branch(
     loss = fit_branch(
         generator_base,
         network,
-        arrays.images,
-        channels,
+        MaskedImages(arrays.images, channels),
         config,
         steps,
         seed,
