@@ -13,8 +13,8 @@ from dsfedmed.benchmarks.federation import network_shapes, simulate_random_updat
 from dsfedmed.benchmarks.memory import COLUMNS, row_of
 from dsfedmed.benchmarks.process_memory import peak_mib, reset_peak, resident_mib
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.tiny_sam import TinySam
+from dsfedmed.networks.trained_tensors import trained_tensors
 
 
 def test_the_peak_sees_what_was_there_and_can_start_again():

@@ -20,9 +20,9 @@ from dsfedmed.data.facts import FederationFacts
 from dsfedmed.exchange.tensors import specs_of
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.plan import make_plan
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.settings import Settings
 from tests.bundles.conftest import ROOT, SMALL
 

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError, PayloadError
-from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.exchange.tensors import Weights, byte_count
 from dsfedmed.exchange.updates import decode, encode, feed_back, layout_of, shapes_of, uncoded_size
 
-Weights = dict[str, Tensor]
 FORMATS = ["fp32", "fp16", "int8"]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages import comparison
 from dsfedmed.federated.server.stages.comparison import compare
-from dsfedmed.federated.server.stages.generators import Weights
 from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.exchange.tensors import digest
+from dsfedmed.exchange.tensors import Weights, digest
 from dsfedmed.federated.server.stages.distillation import Distillation
 from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.federated.wire.message import Message
 from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
-
-Weights = dict[str, torch.Tensor]
 
 
 def _same(first: Weights, second: Weights) -> bool:

@@ -23,11 +23,12 @@ from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, train_round, validate_training
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks import TASKS
-from dsfedmed.federated.site.tasks.networks import load, trained_tensors
+from dsfedmed.federated.site.tasks.networks import load
 from dsfedmed.federated.site.uplink import pack_update
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.training.light import LocalTraining, train_light
 from dsfedmed.training.task import LabelledImages, TrainingTask
 from tests.federated.tiny import BUNDLES, SITES, FakeFlow, tiny_settings

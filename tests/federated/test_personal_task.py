@@ -12,18 +12,18 @@ import pytest
 import torch
 
 from dsfedmed.exchange.compression import add
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.teacher import with_low_rank
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.evaluate import evaluate
-from dsfedmed.federated.site.tasks.networks import copied_tensors, with_low_rank
 from dsfedmed.federated.site.tasks.personal import best_branch, personal
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.networks.promptless_sam import build_promptless_sam
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
-
-Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def plan() -> FederationPlan:
 
 @pytest.fixture(scope="module")
 def start(plan: FederationPlan) -> Weights:
-    spec, foundation = plan.teacher_spec, plan.teacher_init
-    network = build_promptless_sam(spec["variant"], spec["image_size"], 1, seed=foundation["seed"])
-    return copied_tensors(with_low_rank(network, foundation))
+    spec = plan.teacher_spec
+    network = build_promptless_sam(spec["variant"], spec["image_size"], 1, seed=plan.teacher_init["seed"])
+    return copied_tensors(with_low_rank(plan, network))
 
 
 def ask(plan: FederationPlan, weights: Weights, number: int, epochs: int = 1, **method: Any) -> Message:

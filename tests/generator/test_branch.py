@@ -13,6 +13,7 @@ from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.generator import (
     GeneratorConfig,
+    MaskedImages,
     branch_state,
     build_base,
     build_branch,
@@ -48,7 +49,7 @@ def test_unfitted_branch_changes_nothing_and_a_fitted_one_does(
         alone = predict(generator_base, None, _noise(), TIMES)
         assert torch.equal(predict(generator_base, branch, _noise(), TIMES, scans[1][:2]), alone)
         frozen = {n: p.clone() for n, p in branch.named_parameters() if not p.requires_grad}
-    fit_branch(generator_base, branch, *scans, config, 4, 0)
+    fit_branch(generator_base, branch, MaskedImages(*scans), config, 4, 0)
     with torch.no_grad():
         assert not torch.allclose(predict(generator_base, branch, _noise(), TIMES, scans[1][:2]), alone)
     assert all(torch.equal(frozen[n], p) for n, p in branch.named_parameters() if not p.requires_grad)
@@ -75,7 +76,7 @@ def test_only_what_is_trained_travels_and_comes_back_whole(
 ) -> None:
     generator_base = stable_diffusion_base(sd_folder, sd_config)
     branch = build_branch(generator_base, sd_config, seed=1)
-    fit_branch(generator_base, branch, *scans, sd_config, 3, 0)
+    fit_branch(generator_base, branch, MaskedImages(*scans), sd_config, 3, 0)
     state = branch_state(branch)
     frozen = [name for name in branch.state_dict() if name not in state]
     assert all("lora_" in n or n.startswith("controlnet_") for n in state)
@@ -159,7 +160,7 @@ def test_adapters_work_on_the_embedded_foundation_too(tiny: GeneratorConfig, squ
     config = dataclasses.replace(tiny, lora_rank=4, zero_rank=4)
     generator_base = embedded_base(build_base(config), config)
     branch = build_branch(generator_base, config)
-    losses = [fit_branch(generator_base, branch, *squares, config, 20, 0) for _ in range(2)]
+    losses = [fit_branch(generator_base, branch, MaskedImages(*squares), config, 20, 0) for _ in range(2)]
     assert losses[1] < losses[0]
 
 
@@ -172,7 +173,7 @@ def test_checkpointing_changes_memory_and_no_gradient(
         generator_base = stable_diffusion_base(sd_folder, config)
         branch = build_branch(generator_base, config)
         assert branch.is_gradient_checkpointing is checkpointing
-        fit_branch(generator_base, branch, *scans, config, 3, 0)
+        fit_branch(generator_base, branch, MaskedImages(*scans), config, 3, 0)
         states.append(branch_state(branch))
     for name, tensor in states[0].items():
         torch.testing.assert_close(states[1][name], tensor)

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator import (
+    FitSteps,
     GeneratorBase,
     GeneratorConfig,
+    MaskedImages,
     PixelUnshuffle,
     build_base,
     build_branch,
@@ -28,7 +30,7 @@ Pairs = tuple[Tensor, Tensor]
 
 def test_base_loss_falls_over_repeated_short_calls(tiny: GeneratorConfig, squares: Pairs) -> None:
     base = build_base(tiny)
-    losses = [fit_base(base, squares[0], tiny, 15, seed, None, 15 * seed, 60) for seed in range(4)]
+    losses = [fit_base(base, squares[0], tiny, FitSteps(15, 15 * seed, 60), seed) for seed in range(4)]
     assert losses[3] < 0.9 * losses[0]
     assert all(parameter.requires_grad for parameter in base.parameters())
 
@@ -44,26 +46,28 @@ def error_under_noise(generator_base: GeneratorBase, branch: ControlNetModel | N
 
 def test_branch_learns_and_the_base_keeps_every_bit(tiny: GeneratorConfig, squares: Pairs) -> None:
     base = build_base(tiny)
-    fit_base(base, squares[0], tiny, 40, 0)
+    fit_base(base, squares[0], tiny, FitSteps(40), 0)
     before = {name: value.clone() for name, value in base.state_dict().items()}
     for parameter in base.parameters():
         parameter.grad = None
     generator_base = embedded_base(base, tiny)
     branch = build_branch(generator_base, tiny)
-    fit_branch(generator_base, branch, *squares, tiny, 60, 1)
+    fit_branch(generator_base, branch, MaskedImages(*squares), tiny, 60, 1)
     assert error_under_noise(generator_base, branch, squares) < 0.8 * error_under_noise(generator_base, None, squares)
     assert all(torch.equal(before[name], value) for name, value in base.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.parameters())
 
 
 def test_fit_is_deterministic_in_the_seed(tiny: GeneratorConfig, squares: Pairs) -> None:
-    means = [fit_base(build_base(tiny), squares[0], tiny, 3, seed) for seed in (5, 5, 6)]
+    means = [fit_base(build_base(tiny), squares[0], tiny, FitSteps(3), seed) for seed in (5, 5, 6)]
     assert means[0] == means[1] != means[2]
 
 
 def test_callback_counts_from_one_and_the_mean_is_theirs(tiny: GeneratorConfig, squares: Pairs) -> None:
     seen: list[tuple[int, float]] = []
-    mean = fit_base(build_base(tiny), squares[0], tiny, 3, 0, on_step=lambda step, loss: seen.append((step, loss)))
+    mean = fit_base(
+        build_base(tiny), squares[0], tiny, FitSteps(3), 0, on_step=lambda step, loss: seen.append((step, loss))
+    )
     assert [step for step, _ in seen] == [1, 2, 3]
     assert mean == pytest.approx(sum(loss for _, loss in seen) / 3)
 
@@ -76,7 +80,7 @@ def test_loss_that_is_not_finite_stops_with_the_step(tiny: GeneratorConfig, squa
             base.conv_out.bias.data.fill_(float("nan"))
 
     with pytest.raises(DSFedMedError, match="nan at step 3"):
-        fit_base(base, squares[0], tiny, 5, 0, on_step=spoil)
+        fit_base(base, squares[0], tiny, FitSteps(5), 0, on_step=spoil)
 
 
 def test_images_and_masks_flip_together(tiny: GeneratorConfig) -> None:
@@ -103,19 +107,19 @@ def test_each_image_is_seen_once_before_any_again(tiny: GeneratorConfig) -> None
 def test_every_prediction_type_can_be_fitted(tiny: GeneratorConfig, squares: Pairs, prediction_type: str) -> None:
     config = dataclasses.replace(tiny, prediction_type=prediction_type, zero_terminal_snr=False)
     base = build_base(config)
-    losses = [fit_base(base, squares[0], config, 12, seed) for seed in range(3)]
+    losses = [fit_base(base, squares[0], config, FitSteps(12), seed) for seed in range(3)]
     assert losses[2] < losses[0]
 
 
 def test_learning_rate_warms_up_in_each_call_and_decays_over_all(tiny: GeneratorConfig) -> None:
-    first = _learning_rates(1.0, tiny, 5, 0, 10)
-    second = _learning_rates(1.0, tiny, 5, 5, 10)
+    first = _learning_rates(1.0, tiny, FitSteps(5, 0, 10))
+    second = _learning_rates(1.0, tiny, FitSteps(5, 5, 10))
     assert first[0] == pytest.approx(1 / 3)
     assert first[2] == pytest.approx((1 + 0.8090169944) / 2)  # cos(pi * 2 / 10)
     assert second[0] == pytest.approx(0.5 / 3)
     assert second[2] > second[3] > second[4] > 0
-    with pytest.raises(DataError, match="do not lie in"):
-        _learning_rates(1.0, tiny, 6, 5, 10)
+    with pytest.raises(DataError, match="not within 0 to 10"):
+        FitSteps(6, 5, 10)
 
 
 @pytest.mark.parametrize("spoilt", ["shape", "range", "nan", "none", "masks"])
@@ -133,4 +137,4 @@ def test_unfit_inputs_are_refused(tiny: GeneratorConfig, squares: Pairs, spoilt:
         channels = channels[:, :1]
     generator_base = embedded_base(build_base(tiny), tiny)
     with pytest.raises(DataError):
-        fit_branch(generator_base, build_branch(generator_base, tiny), images, channels, tiny, 1, 0)
+        fit_branch(generator_base, build_branch(generator_base, tiny), MaskedImages(images, channels), tiny, 1, 0)

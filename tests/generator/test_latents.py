@@ -5,7 +5,7 @@ import dataclasses
 
 import torch
 
-from dsfedmed.generator import GeneratorConfig, PixelUnshuffle, build_base, fit_base
+from dsfedmed.generator import FitSteps, GeneratorConfig, PixelUnshuffle, build_base, fit_base
 from dsfedmed.generator.latents import LatentBank
 
 
@@ -34,9 +34,9 @@ def test_accumulated_passes_make_one_step_on_their_mean(tiny: GeneratorConfig) -
     config = dataclasses.replace(tiny, batch_size=4, accumulation=2, flip_axes=())
     plain = dataclasses.replace(config, accumulation=1)
     reported: list[float] = []
-    fit_base(build_base(config), images, config, 1, 0, on_step=lambda _, loss: reported.append(loss))
+    fit_base(build_base(config), images, config, FitSteps(1), 0, on_step=lambda _, loss: reported.append(loss))
     # At a learning rate of nearly nothing the network stays, so the two passes are two single steps.
     still = dataclasses.replace(plain, base_learning_rate=1e-20)
     single: list[float] = []
-    fit_base(build_base(config), images, still, 2, 0, on_step=lambda _, loss: single.append(loss))
+    fit_base(build_base(config), images, still, FitSteps(2), 0, on_step=lambda _, loss: single.append(loss))
     assert abs(reported[0] - sum(single) / 2) < 1e-5

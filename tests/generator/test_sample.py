@@ -10,8 +10,10 @@ from torch import Tensor
 
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.generator import (
+    FitSteps,
     GeneratorBase,
     GeneratorConfig,
+    MaskedImages,
     build_base,
     build_branch,
     embedded_base,
@@ -43,17 +45,17 @@ def test_seed_decides_and_cutting_does_not(tiny: GeneratorConfig, squares: tuple
     config = dataclasses.replace(tiny, sampler=sampler, guidance=1.5)
     pair, channels = networks(config), squares[1][:7]
     done: list[int] = []
-    whole = sample(*pair, channels, config, 3, batch_size=7)
-    cut = sample(*pair, channels, config, 3, batch_size=2, on_batch=done.append)
+    whole = sample(*pair, channels, dataclasses.replace(config, sample_batch=7), 3)
+    cut = sample(*pair, channels, dataclasses.replace(config, sample_batch=2), 3, on_batch=done.append)
     later = sample(*pair, channels[4:], config, 3, first_index=4)
     assert done == [2, 4, 6, 7]
     assert whole.shape == (7, 1, 16, 16)
     assert whole.dtype == torch.uint8
-    assert torch.equal(whole, sample(*pair, channels, config, 3, batch_size=7))
+    assert torch.equal(whole, sample(*pair, channels, dataclasses.replace(config, sample_batch=7), 3))
     # One grey level: convolutions may round differently in another batch shape.
     assert int((whole.int() - cut.int()).abs().max()) <= 1
     assert int((whole[4:].int() - later.int()).abs().max()) <= 1
-    other = sample(*pair, channels, config, 4, batch_size=7)
+    other = sample(*pair, channels, dataclasses.replace(config, sample_batch=7), 4)
     assert float((whole.float() - other.float()).abs().mean()) > 5
     assert not torch.equal(whole[0], whole[1])
 
@@ -74,10 +76,10 @@ def test_fitted_branch_draws_the_square_where_the_mask_is(
 ) -> None:
     images, channels = squares
     base = build_base(tiny)
-    fit_base(base, images, tiny, 40, 0)
+    fit_base(base, images, tiny, FitSteps(40), 0)
     generator_base = embedded_base(base, tiny)
     branch = build_branch(generator_base, tiny)
-    fit_branch(generator_base, branch, images, channels, tiny, 80, 1)
+    fit_branch(generator_base, branch, MaskedImages(images, channels), tiny, 80, 1)
     drawn = sample(generator_base, branch, channels, dataclasses.replace(tiny, sampler_steps=10), 2)
     follows = mask_contrast(drawn, channels[:, :1]).mean()
     assert float(follows) > 0.1  # the training images have 0.4

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator import GeneratorConfig, build_branch, fit_branch, sample, stable_diffusion_base
+from dsfedmed.generator import GeneratorConfig, MaskedImages, build_branch, fit_branch, sample, stable_diffusion_base
 from dsfedmed.generator.config_checks import CHOICES
 from tests.generator.sd_folders import make_full_size_folder, make_tiny_folder
 
@@ -74,8 +74,8 @@ def test_every_sampler_repeats_whatever_the_batch(
     config = dataclasses.replace(sd_config, sampler=sampler, guidance=1.5)
     generator_base = stable_diffusion_base(sd_folder, config)
     branch = build_branch(generator_base, config)
-    whole = sample(generator_base, branch, scans[1][:3], config, 3, batch_size=3)
-    cut = sample(generator_base, branch, scans[1][:3], config, 3, batch_size=1)
+    whole = sample(generator_base, branch, scans[1][:3], dataclasses.replace(config, sample_batch=3), 3)
+    cut = sample(generator_base, branch, scans[1][:3], dataclasses.replace(config, sample_batch=1), 3)
     assert whole.shape == (3, 1, 32, 32)
     assert whole.float().std() > 1
     assert int((whole.int() - cut.int()).abs().max()) <= 1
@@ -89,7 +89,7 @@ def test_fit_and_sample_in_every_number_format(
     generator_base = stable_diffusion_base(sd_folder, config)
     before = {name: value.clone() for name, value in generator_base.unet.state_dict().items()}
     branch = build_branch(generator_base, config, 1)
-    losses = [fit_branch(generator_base, branch, *scans, config, 6, 0) for _ in range(3)]
+    losses = [fit_branch(generator_base, branch, MaskedImages(*scans), config, 6, 0) for _ in range(3)]
     assert losses[2] < losses[0], "the same noise three times is learnt"
     assert all(torch.equal(before[name], value) for name, value in generator_base.unet.state_dict().items())
     assert all(p.dtype is torch.float32 for p in branch.parameters() if p.requires_grad)

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.local_experts import (
     EXPERTS,
     LocalExperts,
@@ -18,6 +17,7 @@ from dsfedmed.networks.local_experts import (
 )
 from dsfedmed.networks.lora import add_lora, is_lora, merge_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.trained_tensors import trained_tensors
 
 
 def identity(module: LocalExperts) -> None:

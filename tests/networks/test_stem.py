@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.networks.stem import convolutional_stem
+from dsfedmed.networks.trained_tensors import trained_tensors
 
 
 @pytest.mark.parametrize(("patch", "widths"), [(2, [192]), (4, [96, 192]), (8, [48, 96, 192]), (16, [32, 48, 96, 192])])

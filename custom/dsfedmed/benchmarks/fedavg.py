@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.bundles.definition import BundleDefinition
@@ -24,9 +24,9 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.exchange.compression import add, difference, pack, unpack
 from dsfedmed.exchange.reference import Reference, advance
-from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.exchange.tensors import Weights, byte_count
 from dsfedmed.exchange.updates import EIGHT_BIT, feed_back
-from dsfedmed.federated.site.tasks.networks import copied_tensors, trained_tensors
+from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, write_json
@@ -34,7 +34,6 @@ from dsfedmed.store.stage_store import config_hash
 from dsfedmed.training.light import LocalTraining, train_light
 from dsfedmed.training.task import LabelledImages, TrainingTask
 
-Weights = dict[str, Tensor]
 NOT_TRAINED_BY = ("sites", "work", "seeds")
 """Options that change no single training."""
 

@@ -23,13 +23,14 @@ from dsfedmed.federated.site.child import ChildProcess
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import OnProgress, ignore_progress
-from dsfedmed.federated.site.tasks.networks import build, trained_tensors
+from dsfedmed.federated.site.tasks.networks import build
 from dsfedmed.federated.site.tasks.synthetic import open_set
 from dsfedmed.federated.site.uplink import UPDATE, announce
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.site_folder import local_folder, site_folder
 from dsfedmed.generator.packing import pack_label_maps
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.seeds import derive_seed, generator
 
 STEP, DECAY = 1e-3, 0.98

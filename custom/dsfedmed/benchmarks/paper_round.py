@@ -21,13 +21,13 @@ from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import decode, feed_back, shapes_of
-from dsfedmed.federated.site.tasks.networks import trained_tensors
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT, audit
 from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.fit import fit_branch
+from dsfedmed.generator.fit import MaskedImages, fit_branch
 from dsfedmed.generator.sample import sample
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
@@ -121,12 +121,12 @@ class Round:
         count = sum(tensor.numel() for tensor in branch_state(branch).values())
         self.facts["branch"] = f"A site's branch sends {count:,} numbers, {2 * count / 1e6:.1f} MB in float16."
         every = list(range(len(self.real)))
-        images, masks = self.real.images(every), to_channels(self.real.labels(every), 1, True)
+        pairs = MaskedImages(self.real.images(every), to_channels(self.real.labels(every), 1, True))
         batch = self.options.batch_size
         return Work(
             f"{STEPS} steps of {batch}, latents of {len(every)} images",
             STEPS * batch,
-            lambda: fit_branch(base, branch, images, masks, self.config, STEPS, self.options.seed),
+            lambda: fit_branch(base, branch, pairs, self.config, STEPS, self.options.seed),
         )
 
     def synthesise(self) -> Work:

@@ -21,11 +21,12 @@ from nvflare.apis.fl_context import FLContext
 from torch import Tensor
 
 from dsfedmed.benchmarks.clock import timed
-from dsfedmed.benchmarks.fedavg import Federation, Outcome, Training, Weights, WireFormat
+from dsfedmed.benchmarks.fedavg import Federation, Outcome, Training, WireFormat
 from dsfedmed.benchmarks.table import Benchmark, Cell, environment
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
+from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.message import Message, to_shareable
 from dsfedmed.flare.privacy.egress_guard import EgressGuard
 from dsfedmed.flare.privacy.gaussian import SENSITIVITY

@@ -80,9 +80,9 @@ def _measure(config: GeneratorConfig, options: Options) -> Spent:
     generator_base = embedded_base(base, config)
     branch = on_device(build_branch(generator_base, config, options.seed), options.device)
     masks = random_pool(options.images, config.image_size, 1, options.seed).label_tensor
-    short = replace(config, sampler_steps=1)
-    sample(generator_base, branch, masks, short, options.seed, batch_size=options.images)
-    work = partial(sample, generator_base, branch, masks, config, options.seed, batch_size=options.images)
+    config = replace(config, sample_batch=options.images)
+    sample(generator_base, branch, masks, replace(config, sampler_steps=1), options.seed)
+    work = partial(sample, generator_base, branch, masks, config, options.seed)
     return timed(work, torch.device(options.device))[1]
 
 

@@ -28,7 +28,6 @@ def augmented_batches(
     batch_size: int,
     seed: int,
     extra: Tensor | None = None,
-    drop_last: bool = False,
     workers: int = 0,
 ) -> Iterator[dict[str, Tensor]]:
     """Yield one epoch in random order, each sample augmented on its own.
@@ -39,10 +38,9 @@ def augmented_batches(
         images: (N, C, X, Y) float32 in [0, 1].
         label_maps: (N, 1, X, Y) uint8.
         augmentation: a MONAI dict transform over "image", "label" (and "soft"), or None.
-        batch_size: samples per batch; the last batch is smaller unless ``drop_last``.
+        batch_size: samples per batch; the last batch may be smaller.
         seed: of this epoch.
         extra: (N, K, X, Y) float soft targets that move with the image, under the key "soft".
-        drop_last: leave out an incomplete last batch.
         workers: processes that augment ahead of the network; with 0 it is done here, between two steps.
 
     Yields:
@@ -57,14 +55,12 @@ def augmented_batches(
     order = torch.randperm(len(images), generator=generator(derive_seed(seed, "order")))
     if augmentation is None:
         for chosen in order.split(batch_size):
-            if not drop_last or len(chosen) == batch_size:
-                yield {key: value[chosen] for key, value in arrays.items()}
+            yield {key: value[chosen] for key, value in arrays.items()}
         return
     yield from DataLoader(
         _AugmentedSamples(arrays, order.tolist(), augmentation, seed),
         batch_size,
         num_workers=workers,
-        drop_last=drop_last,
         generator=generator(seed),  # else it would draw from torch's global state, which is the network's
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dsfedmed.errors import PayloadError
 
 Weights = dict[str, Tensor]
-"""Tensors by name."""
+"""Tensors of a network by name, such as all that travel of it or a whole state dict."""
 
 
 @dataclass(frozen=True)

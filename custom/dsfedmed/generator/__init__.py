@@ -7,7 +7,7 @@ from dsfedmed.generator.branch import branch_state, build_branch, load_branch_st
 from dsfedmed.generator.codec import Autoencoder, LatentCodec, PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.diffusion import build_base, embedded_base, from_latent, to_latent
-from dsfedmed.generator.fit import fit_base, fit_branch
+from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import DeformationConfig, deform_label_maps
 from dsfedmed.generator.packing import pack_label_maps, unpack_label_maps
 from dsfedmed.generator.quality import mask_contrast, usable
@@ -18,9 +18,11 @@ __all__ = [
     "AuditResult",
     "Autoencoder",
     "DeformationConfig",
+    "FitSteps",
     "GeneratorBase",
     "GeneratorConfig",
     "LatentCodec",
+    "MaskedImages",
     "PixelUnshuffle",
     "audit",
     "branch_state",

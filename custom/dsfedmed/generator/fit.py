@@ -3,9 +3,8 @@
 
 Loss: squared error of the prediction, weighted per timestep by the generator_base's ``loss_weights``. Timesteps are
 stratified over the batch, one per equal share of [0, T), which has the same expectation and less variance than
-independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the generator base's
-(autocast,
-with a gradient scaler for float16), what is trained stays in float32.
+independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the generator
+base's (autocast, with a gradient scaler for float16), what is trained stays in float32.
 
 The base is fitted by many short calls from given (averaged) weights. AdamW starts anew in each call: moments
 of one site's run would not fit the averaged weights, and they would double what a site keeps. A short linear warm-up
@@ -17,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -33,17 +33,56 @@ from dsfedmed.generator.latents import LatentBank
 from dsfedmed.seeds import derive_seed, generator
 
 OnStep = Callable[[int, float], None]
+"""Called after each step with its number in this call (from 1) and its loss."""
+
+
+@dataclass(frozen=True)
+class FitSteps:
+    """The gradient steps of one call among those of all calls, which the learning rate's cosine decay spans.
+
+    Attributes:
+        count: steps of this call, of ``config.accumulation`` passes each.
+        first: steps taken in earlier calls (rounds).
+        total: steps of all calls; None means that this call is the last.
+
+    Raises:
+        DataError: no steps, or a total that does not cover them.
+    """
+
+    count: int
+    first: int = 0
+    total: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse steps outside the total."""
+        if self.count < 1 or self.first < 0 or self.first + self.count > self.of_all_calls:
+            raise DataError(
+                "generator fit",
+                f"steps {self.first} to {self.first + self.count} are not within 0 to {self.of_all_calls}",
+                "Give at least one step and a total that covers all calls.",
+            )
+
+    @property
+    def of_all_calls(self) -> int:
+        """``total``, filled in where this call is the last."""
+        return self.first + self.count if self.total is None else self.total
+
+
+@dataclass(frozen=True)
+class MaskedImages:
+    """Images (N, C, S, S) in [0, 1] and their masks (N, K, S, S) in {0, 1}, on the CPU."""
+
+    images: Tensor
+    channels: Tensor
 
 
 def fit_base(
     base: UNet2DConditionModel,
     images: Tensor,
     config: GeneratorConfig,
-    steps: int,
+    steps: FitSteps,
     seed: int,
     on_step: OnStep | None = None,
-    first_step: int = 0,
-    total_steps: int | None = None,
 ) -> float:
     """Train the embedded ``base`` in place on images (N, C, S, S) in [0, 1], without masks; return the mean loss.
 
@@ -51,11 +90,9 @@ def fit_base(
         base: the network, on any device; it starts from the weights it has.
         images: the site's training images.
         config: hyper-parameters.
-        steps: gradient steps of this call, 1 or more.
+        steps: of this call, and where it is on the decay of the learning rate.
         seed: everything random derives from it; give another seed to each round.
-        on_step: called after each step with its number in this call (from 1) and its loss.
-        first_step: steps taken in earlier calls (rounds); places this call on the cosine decay of the learning rate.
-        total_steps: steps of all calls; None means that this call is the last.
+        on_step: called after each step.
 
     Raises:
         DataError: the images do not fit ``config``.
@@ -63,9 +100,9 @@ def fit_base(
     """
     _check_images(images, config)
     generator_base = embedded_base(base, config)
-    rates = _learning_rates(config.base_learning_rate, config, steps, first_step, total_steps)
+    rates = _learning_rates(config.base_learning_rate, config, steps)
     bank = LatentBank(images, generator_base.codec, config.flip_axes)
-    batches = _batches(bank, None, config, steps * config.accumulation, derive_seed(seed, "fit base"))
+    batches = _batches(bank, None, config, steps.count * config.accumulation, derive_seed(seed, "fit base"))
     losses = (_loss(generator_base, None, config, *batch) for batch in batches)
     return _optimise(base, losses, rates, config, generator_base.dtype, on_step)
 
@@ -73,34 +110,32 @@ def fit_base(
 def fit_branch(
     generator_base: GeneratorBase,
     branch: ControlNetModel,
-    images: Tensor,
-    channels: Tensor,
+    pairs: MaskedImages,
     config: GeneratorConfig,
     steps: int,
     seed: int,
     on_step: OnStep | None = None,
 ) -> float:
-    """Train ``branch`` in place on images (N, C, S, S) in [0, 1] and their masks (N, K, S, S); return the mean loss.
+    """Train ``branch`` in place on images and their masks; return the mean loss.
 
     The generator_base is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
-    ``config.mask_dropout``, so that the sampler can guide against the blank mask. GeneratorBase and branch lie on one
+    ``config.mask_dropout``, so that the sampler can guide against the blank mask. GeneratorBase and branch are on one
     device; images and masks stay on the CPU and go there batch by batch. Errors are those of ``fit_base``.
 
     Args:
         generator_base: the frozen part.
         branch: the branch, trained as far as it wants gradients.
-        images: the site's training images.
-        channels: their masks in {0, 1}.
+        pairs: the site's training images and masks.
         config: hyper-parameters.
         steps: gradient steps, of ``config.accumulation`` passes each.
         seed: everything random derives from it.
-        on_step: called after each step with its number (from 1) and its loss.
+        on_step: called after each step.
     """
-    _check_images(images, config)
-    _check_channels(channels, config, len(images))
-    rates = _learning_rates(config.branch_learning_rate, config, steps, 0, None)
-    bank = LatentBank(images, generator_base.codec, config.flip_axes)
-    batches = _batches(bank, channels, config, steps * config.accumulation, derive_seed(seed, "fit branch"))
+    _check_images(pairs.images, config)
+    _check_channels(pairs.channels, config, len(pairs.images))
+    rates = _learning_rates(config.branch_learning_rate, config, FitSteps(steps))
+    bank = LatentBank(pairs.images, generator_base.codec, config.flip_axes)
+    batches = _batches(bank, pairs.channels, config, steps * config.accumulation, derive_seed(seed, "fit branch"))
     losses = (_loss(generator_base, branch, config, *batch) for batch in batches)
     with _frozen(generator_base.unet):
         return _optimise(branch, losses, rates, config, generator_base.dtype, on_step)
@@ -156,20 +191,12 @@ def _batches(
         yield bank.pick(chosen, flips), masks, draws
 
 
-def _learning_rates(
-    peak: float, config: GeneratorConfig, steps: int, first_step: int, total_steps: int | None
-) -> list[float]:
+def _learning_rates(peak: float, config: GeneratorConfig, steps: FitSteps) -> list[float]:
     """Return the learning rate of each step: cosine decay to zero over all calls, linear warm-up within this one."""
-    total = first_step + steps if total_steps is None else total_steps
-    if steps < 1 or first_step < 0 or first_step + steps > total:
-        raise DataError(
-            "generator fit",
-            f"steps {first_step} to {first_step + steps} do not lie in 0 to {total}",
-            "Give at least one step and a total that covers all calls.",
-        )
-    warmup = min(config.warmup_steps, steps // 2)
-    ramp = [min((step + 1) / (warmup + 1), 1.0) for step in range(steps)]
-    return [peak * rise * (1 + math.cos(math.pi * (first_step + step) / total)) / 2 for step, rise in enumerate(ramp)]
+    total = steps.of_all_calls
+    warmup = min(config.warmup_steps, steps.count // 2)
+    ramp = [min((step + 1) / (warmup + 1), 1.0) for step in range(steps.count)]
+    return [peak * rise * (1 + math.cos(math.pi * (steps.first + step) / total)) / 2 for step, rise in enumerate(ramp)]
 
 
 def _optimise(

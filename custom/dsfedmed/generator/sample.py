@@ -23,7 +23,6 @@ def sample(
     channels: Tensor,
     config: GeneratorConfig,
     seed: int,
-    batch_size: int | None = None,
     on_batch: Callable[[int], None] | None = None,
     first_index: int = 0,
 ) -> Tensor:
@@ -37,9 +36,8 @@ def sample(
         generator_base: the frozen part, on the device of the branch.
         branch: the hospital's branch.
         channels: masks in {0, 1}, float or integer.
-        config: sampler, steps and guidance.
+        config: sampler, steps, guidance, and images per network call (``sample_batch``).
         seed: the seed of the whole set.
-        batch_size: images per network call; ``config.sample_batch`` by default.
         on_batch: called after each batch with the number of images done in this call.
         first_index: the index of the first mask in the whole set, when it is drawn in several calls.
 
@@ -53,10 +51,9 @@ def sample(
             f"masks have shape {tuple(channels.shape)}, not (N, {wanted})",
             "Give one channel per class at the generator's image size.",
         )
-    batch_size = batch_size or config.sample_batch
     done = [torch.empty(0, config.channels, config.image_size, config.image_size, dtype=torch.uint8)]
-    for start in range(0, len(channels), batch_size):
-        masks = channels[start : start + batch_size].to(torch.float32)
+    for start in range(0, len(channels), config.sample_batch):
+        masks = channels[start : start + config.sample_batch].to(torch.float32)
         seeds = [derive_seed(seed, "sample", first_index + start + place) for place in range(len(masks))]
         done.append(_sample_batch(generator_base, branch, masks, config, seeds))
         if on_batch is not None:

@@ -7,7 +7,7 @@ The low-rank updates stay beside the layers they adapt: with a mixture of expert
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dsfedmed.networks.local_experts import personal_branch
@@ -22,9 +22,7 @@ def build_personal_sam(
     image_size: int,
     num_classes: int,
     *,
-    rank: int,
-    alpha: float,
-    layers: Sequence[str],
+    low_rank: Mapping[str, Any],
     experts: int,
     top_k: int,
     normalise: bool = False,
@@ -35,9 +33,7 @@ def build_personal_sam(
         variant: as `build_promptless_sam`.
         image_size: side of the square encoder input, in pixels.
         num_classes: K >= 1.
-        rank: r of the low-rank updates.
-        alpha: they are scaled by alpha / r.
-        layers: which layers they adapt, of `dsfedmed.networks.lora.TARGETS`.
+        low_rank: "rank" and "alpha" of the low-rank updates, and the "layers" they adapt, see `add_lora`.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
         normalise: subtract SAM's pixel mean inside the network.
@@ -46,16 +42,15 @@ def build_personal_sam(
         ConfigError: unknown variant, size or layer.
     """
     shared = build_promptless_sam(variant, image_size, num_classes, normalise=normalise)
-    return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
+    adapted = add_lora(shared, low_rank["rank"], low_rank["alpha"], tuple(low_rank["layers"]))
+    return personal_branch(adapted, experts, top_k, seed=0)
 
 
-def personal_definition(rank: int, alpha: float, layers: Sequence[str], experts: int, top_k: int) -> dict[str, Any]:
+def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:
     """Return the node ``network_def`` of such a network in the bundle of the promptless SAM.
 
     Args:
-        rank: r of the low-rank updates.
-        alpha: they are scaled by alpha / r.
-        layers: which layers they adapt.
+        low_rank: rank, alpha and layers of the updates.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
     """
@@ -64,9 +59,7 @@ def personal_definition(rank: int, alpha: float, layers: Sequence[str], experts:
         "variant": "@variant",
         "image_size": "$@image_size[0]",
         "num_classes": "@num_classes",
-        "rank": rank,
-        "alpha": alpha,
-        "layers": list(layers),
+        "low_rank": low_rank,
         "experts": experts,
         "top_k": top_k,
         "normalise": False,

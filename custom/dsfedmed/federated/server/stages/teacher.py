@@ -8,6 +8,7 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.official_sam import OFFICIAL, check_official
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
@@ -30,6 +31,12 @@ def start_teacher(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Promptl
         check_official(path, official.variant)
     report = load_weights(teacher, path, "teacher", allow_head_change=True, allow_resize=True)
     return teacher, report.summary()
+
+
+def with_low_rank(plan: FederationPlan, teacher: PromptlessSam) -> PromptlessSam:
+    """Add the run's low-rank updates to the teacher, in place; every site builds the same."""
+    form = plan.teacher_init["low_rank"]
+    return add_lora(teacher, form["rank"], form["alpha"], tuple(form["layers"]), plan.teacher_init["seed"])
 
 
 def tune_at_server(

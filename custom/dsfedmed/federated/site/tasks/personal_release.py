@@ -15,7 +15,7 @@ from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.evaluation.metrics import METRICS, CaseMetrics
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, required_init
-from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.codec import SAME_VERSION, to_object
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.networks.personal_sam import personal_definition
@@ -59,7 +59,7 @@ def release_personal(
     overrides = {
         "image_size": [teacher.image_size] * 2,
         "variant": teacher.variant,
-        "network_def": personal_definition(form.rank, form.alpha, form.layers, config.experts, config.top_k),
+        "network_def": personal_definition(to_object(form), config.experts, config.top_k),
     }
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     return write_release(
