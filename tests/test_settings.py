@@ -96,7 +96,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"server_distillation": {"batch_size": 0}}, r"server_distillation\.batch_size"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_key_and_a_mend(values: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_is_refused_with_its_key_and_a_fix(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Settings.from_dict(values, "mine.yaml")
     assert caught.value.fix

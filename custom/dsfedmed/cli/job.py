@@ -98,7 +98,7 @@ def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
     if lines:
         print("\n".join(lines), file=sys.stderr)
         broken = ", ".join(site for site, findings in found.items() if findings)
-        raise DataError(broken, f"{len(lines)} errors, listed above", "Mend them, then `dsfedmed check-site` again")
+        raise DataError(broken, f"{len(lines)} errors, listed above", "Fix them, then run `dsfedmed check-site` again")
 
 
 def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | None = None) -> int:

@@ -75,7 +75,7 @@ class BareDSFedMed(DSFedMed):
 
     def panic(self, reason: str) -> None:
         """End with an error; there is no job to abort."""
-        raise DSFedMedError("bare loops", reason, "Mend this and start again")
+        raise DSFedMedError("bare loops", reason, "Fix this and start again")
 
     def track(self, tag: str, value: float, step: int) -> None:
         """Publish nothing: tracking belongs to NVFlare."""

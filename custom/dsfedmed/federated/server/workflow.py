@@ -150,7 +150,7 @@ class FederatedWorkflow(ModelController):  # type: ignore[misc]
             raise DSFedMedError(
                 task,
                 f"{len(replies)} of {needed} needed sites answered ({reasons})",
-                "Mend these sites and start again",
+                "Fix these sites and start the run again",
             )
         return {site: replies[site] for site in targets if site in replies}
 
