@@ -103,7 +103,7 @@ def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytes
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", "dsfedmed.cli.main", "recipe", "prostate"]
+    command = [sys.executable, "-m", "dsfedmed.cli.main", "prepare-data", "prostate"]
     with os.fdopen(write_end, "wb") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -26,7 +26,7 @@ from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.transport import BareDSFedMed
 from dsfedmed.flare.simulation import simulate
 from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
-from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json, read_tensors
 
 PRESETS = Path("jobs/dsfedmed/presets")
@@ -103,12 +103,7 @@ def run(options: OverheadOptions) -> Benchmark:
 
 def settings_of(options: OverheadOptions) -> Settings:
     """Lay the overrides over the preset."""
-    is_path = options.preset.endswith((".yaml", ".yml"))
-    path = Path(options.preset) if is_path else PRESETS / f"{options.preset}.yaml"
-    values = read_preset(path)
-    for text in options.set:
-        values = merge(values, parse_override(text))
-    return Settings.from_dict(merge(values, {"preset": path.stem, "unseen": [options.unseen]}), path.name)
+    return read_run(options.preset, options.set, presets=PRESETS, unseen=[options.unseen])
 
 
 def measure(

@@ -83,7 +83,7 @@ class SamFed(FederatedWorkflow):
             task="dsf_agree",
             extra={"public": public.manifest.to_dict(), "own": own},
             validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
-            average_from=self.settings.average_from,
+            average_rounds=self.settings.schedule.average_rounds,
         )
         with self.stage("rounds"):
             state = resume_or_start(self, arm, start)
@@ -95,7 +95,7 @@ class SamFed(FederatedWorkflow):
                 state = fusion.round(arm, state) if fusion else train_round(self, plan, arm, state)
                 report(self, arm, state, total, since)
             validate_training(self, plan, arm, state)
-            if state.averaged:
+            if state.averaged_rounds:
                 end_with_average(self, plan, arm, state)
             elif config.select == "last":
                 state.choose_last()

@@ -47,8 +47,8 @@ class TrainingState:
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.server.downlink`).
         optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
-        average: mean of the global weights after the last ``averaged`` rounds, where the arm averages them.
-        averaged: how many rounds that are.
+        average: mean of the global weights after the last ``averaged_rounds`` rounds, where the arm averages them.
+        averaged_rounds: how many rounds count in it so far.
     """
 
     weights: Weights
@@ -62,7 +62,7 @@ class TrainingState:
     reference: Reference = field(default_factory=Reference)
     optimizer: Weights = field(default_factory=dict)
     average: Weights = field(default_factory=dict)
-    averaged: int = 0
+    averaged_rounds: int = 0
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -75,13 +75,13 @@ class TrainingState:
             self.best_round, self.best_steps = self.round, self.steps
         return mean
 
-    def take_into_average(self, since: int | None) -> None:
-        """From round ``since`` on, let the present weights count in the mean of the last rounds, each round alike."""
-        if since is None or self.round < since:
+    def take_into_average(self, rounds: int, average_rounds: int) -> None:
+        """In the last ``average_rounds`` of all ``rounds``, let the present weights count in the mean, each alike."""
+        if not average_rounds or self.round <= rounds - average_rounds:
             return
-        self.averaged += 1
+        self.averaged_rounds += 1
         known = self.average or self.weights
-        self.average = {n: known[n] + (tensor - known[n]) / self.averaged for n, tensor in self.weights.items()}
+        self.average = {n: known[n] + (tensor - known[n]) / self.averaged_rounds for n, tensor in self.weights.items()}
 
     def choose_last(self) -> None:
         """Take the last round that was validated, whatever its Dice, as the best."""
@@ -91,7 +91,7 @@ class TrainingState:
     def selected(self) -> dict[str, Any]:
         """Return what the record says of the chosen round."""
         chosen = {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
-        return chosen | ({"averaged_rounds": self.averaged} if self.averaged else {})
+        return chosen | ({"averaged_rounds": self.averaged_rounds} if self.averaged_rounds else {})
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,8 @@ class TrainingSpec:
         mean_of: how the sites' differences become one.
         validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
         sites: who trains; None for all source sites.
-        average_from: the first round whose global weights count in the mean of the last rounds; None for no mean.
+        average_rounds: the global weights after each of the last so many rounds of the run count in their mean; 0 for
+            no mean (``schedule.average_rounds``).
     """
 
     name: str
@@ -120,7 +121,7 @@ class TrainingSpec:
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
     validate: Callable[[Weights], dict[str, float]] | None = None
     sites: tuple[str, ...] | None = None
-    average_from: int | None = None
+    average_rounds: int = 0
 
 
 def train_round(
@@ -139,7 +140,7 @@ def train_round(
     dice = state.validated(_dice(arm, sent, replies), sent.reference)
     state.weights = weights
     state.round += 1
-    state.take_into_average(arm.average_from)
+    state.take_into_average(run.settings.rounds, arm.average_rounds)
     state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
     loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
     state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})
@@ -164,7 +165,7 @@ def end_with_average(run: FederatedWorkflow, plan: FederationPlan, arm: Training
     dice = validate_training(run, plan, arm, state)
     state.choose_last()
     checkpoint(run, arm, state)
-    run.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
+    run.progress.say(f"mean of the last {state.averaged_rounds} rounds: validation Dice {dice:.3f}")
 
 
 def train_until(

@@ -70,7 +70,7 @@ class Fusion:
         condense(self.network, self.optimizer, self.images, self.target, own, answers, self.epochs, self._batch, seed)
         state.optimizer = optimizer_state_tensors(self.optimizer)
         state.weights, state.round = copied_tensors(self.network), state.round + 1
-        state.take_into_average(arm.average_from)
+        state.take_into_average(self.run.settings.rounds, arm.average_rounds)
         state.steps += sum(int(reply.info["steps"]) for reply in replies.values())
         loss = {site: float(reply.info["loss"]) for site, reply in replies.items()}
         state.curve.append({"round": state.round, "local_steps": state.steps, "validation": {}, "loss": loss})

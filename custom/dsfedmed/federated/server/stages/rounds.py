@@ -28,7 +28,7 @@ NAME = "dsfedmed"
 
 def light_training(settings: Settings) -> TrainingSpec:
     """The light network's arm; with ``average_rounds`` the last of all rounds count in a mean."""
-    return TrainingSpec(NAME, average_from=settings.average_from)
+    return TrainingSpec(NAME, average_rounds=settings.schedule.average_rounds)
 
 
 def start_weights(plan: FederationPlan) -> Weights:
@@ -62,7 +62,7 @@ def distilled_rounds(
             state = train_round(run, plan, arm, state, distillation.send_soft_labels())
             report(run, arm, state, total, since)
         validate_training(run, plan, arm, state)
-        if state.averaged and state.round == total:
+        if state.averaged_rounds and state.round == total:
             end_with_average(run, plan, arm, state)
         if schedule.order == "paper":
             _distil_at_the_end(run, plan, arm, distillation, state)
