@@ -14,7 +14,7 @@ KINDS = (DataError, ConfigError, PayloadError, CheckpointError, StoreError)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_message_names_place_reason_and_mend(kind: type[DSFedMedError]) -> None:
+def test_the_message_names_place_reason_and_fix(kind: type[DSFedMedError]) -> None:
     error = kind(Path("site_a/datalist.json"), "lists no image", "Add images")
     assert str(error) == "site_a/datalist.json: lists no image. Add images"
     assert (error.where, error.reason, error.fix) == ("site_a/datalist.json", "lists no image", "Add images")

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.settings import Settings, merge, parse_override, read_preset, read_run
+from dsfedmed.settings_checks import ABOVE_ZERO, FROM_ONE, FROM_ZERO
 
 PRESETS = Path(__file__).resolve().parents[1] / "jobs" / "dsfedmed" / "presets"
+INF, NAN = float("inf"), float("nan")
 NESTED = st.recursive(
     st.integers(),
     lambda inner: st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3),
@@ -71,7 +73,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"roundz": 3}, r"mine\.yaml\.roundz: unknown key\. Did you mean 'rounds'"),
-        ({"schedule": {"evry": 3}}, r"mine\.yaml\.schedule\.evry: unknown key\. Did you mean 'every'"),
+        ({"schedule": {"epoch": 3}}, r"mine\.yaml\.schedule\.epoch: unknown key\. Did you mean 'epochs'"),
         ({"light": {"qqqqqqq": 1}}, r"mine\.yaml\.light\.qqqqqqq: unknown key\. Valid keys are bundle, batch_size"),
         ({"rounds": "3"}, r"mine\.yaml\.rounds: '3' is not a whole number"),
         ({"rounds": True}, r"mine\.yaml\.rounds: True is not a whole number"),
@@ -85,7 +87,8 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
             r"schedule\.distil_at: 'moon' is not a choice\. Use one of server, sites, both",
         ),
         ({"schedule": {"soft_label_ensemble": "no"}}, r"soft_label_ensemble: 'no' is not true or false"),
-        ({"schedule": {"interval_rounds": 0}}, r"schedule: interval_rounds and epochs start at 1"),
+        ({"schedule": {"interval_rounds": 0}}, r"mine\.yaml\.schedule\.interval_rounds: 0 is below 1"),
+        ({"schedule": {"epochs": 0}}, r"mine\.yaml\.schedule\.epochs: 0 is below 1"),
         (
             {"schedule": {"order": "paper", "distil_at": "sites"}},
             r"schedule\.distil_at: order 'paper' .*Use distil_at: server, or order",
@@ -96,7 +99,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"server_distillation": {"batch_size": 0}}, r"server_distillation\.batch_size"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_key_and_a_mend(values: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_is_refused_with_its_key_and_a_fix(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Settings.from_dict(values, "mine.yaml")
     assert caught.value.fix
@@ -132,14 +135,91 @@ def test_sizes_that_fail_hours_later_are_refused_at_once(values: dict[str, Any])
         Settings.from_dict(values)
 
 
-def test_a_missing_preset_lists_those_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seed": -1}, r"seed: -1 is below 0"),
+        ({"seed": 2**63}, r"seed: 9223372036854775808 is above"),
+        ({"teacher_image_size": -64}, r"teacher_image_size: -64 is below 0"),
+        ({"schedule": {"warmup_rounds": -1}}, r"schedule\.warmup_rounds: -1 is below 0"),
+        ({"schedule": {"head_start_steps": -1}}, r"schedule\.head_start_steps: -1 is below 0"),
+        ({"schedule": {"average_rounds": -2}}, r"schedule\.average_rounds: -2 is below 0"),
+        ({"schedule": {"site_kl_weight": -0.5}}, r"schedule\.site_kl_weight: -0\.5 is below 0"),
+        ({"schedule": {"site_supervised_weight": -1.0}}, r"schedule\.site_supervised_weight: -1\.0 is below 0"),
+        ({"schedule": {"head_start_learning_rate": 0.0}}, r"schedule\.head_start_learning_rate: 0\.0 is not above 0"),
+        ({"schedule": {"head_start_learning_rate": INF}}, r"schedule\.head_start_learning_rate: inf is not finite"),
+        ({"compare": {"fedsam_learning_rate": -1e-4}}, r"compare\.fedsam_learning_rate: -0\.0001 is not above 0"),
+        ({"compare": {"fedmsa_learning_rate": 0}}, r"compare\.fedmsa_learning_rate: 0 is not above 0"),
+        ({"compare": {"fedprox_mu": NAN}}, r"compare\.fedprox_mu: nan is not finite"),
+        ({"teacher": {"learning_rate": INF}}, r"teacher\.learning_rate: inf is not finite"),
+        ({"teacher": {"weight_decay": NAN}}, r"teacher\.weight_decay: nan is not finite"),
+        ({"server_distillation": {"student_learning_rate": INF}}, r"student_learning_rate: inf is not finite"),
+        ({"timeouts": {"straggler_grace_s": -1}}, r"timeouts\.straggler_grace_s: -1 is below 0"),
+        ({"timeouts": {"returning_grace_s": -1}}, r"timeouts\.returning_grace_s: -1 is below 0"),
+        ({"synthetic": {"max_veto_share": 1.5}}, r"synthetic\.max_veto_share: 1\.5 is not in"),
+        ({"light_overrides": {"learning_rate": NAN}}, r"light_overrides\.learning_rate: nan is not finite"),
+        ({"light_overrides": {"sizes": [1.0, [INF]]}}, r"light_overrides\.sizes: .*inf.* is not finite"),
+        ({"method": {"rate_factor": INF}}, r"method\.rate_factor: inf is not finite"),
+        ({"generator_model": {"sampler_steps": 0}}, r"generator_model\.sampler_steps: 0 is not usable"),
+        ({"generator_model": {"branch_learning_rate": -1.0}}, r"generator_model\.branch_learning_rate: -1\.0 is not"),
+        ({"generator_model": {"samplr": "ddim"}}, r"generator_model\.samplr: unknown key\. Did you mean 'sampler'"),
+        ({"generator_model": {"unshuffle": 32}}, r"generator_model\.image_size: 64 is not usable\. Give a multiple of"),
+        ({"light": {"bundle": "../../secrets"}}, r"light\.bundle: '\.\./\.\./secrets' is not a plain name"),
+        ({"light": {"bundle": ".hidden"}}, r"light\.bundle: '\.hidden' is not a plain name"),
+        ({"light": {"bundle": "a/b"}}, r"light\.bundle: 'a/b' is not a plain name"),
+        ({"light": {"bundle": ""}}, r"light\.bundle: '' is not a plain name"),
+        ({"light": {"bundle": "unet\n"}}, r"light\.bundle: 'unet\\n' is not a plain name"),
+    ],
+)
+def test_numbers_and_names_out_of_their_range_are_refused_before_the_start(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Settings.from_dict(values, "mine.yaml")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("key", FROM_ONE + FROM_ZERO + tuple(ABOVE_ZERO))
+def test_every_bounded_number_is_a_setting_and_refused_below_its_bound(key: str) -> None:
+    """A key of the tables that were none of the settings would stop every run; one that is not looked at, none."""
+    with pytest.raises(ConfigError, match=rf"mine\.yaml\.{key}: -1 is"):
+        Settings.from_dict(parse_override(f"{key}=-1"), "mine.yaml")
+
+
+def test_a_missing_preset_lists_those_there_once(tmp_path: Path) -> None:
     for name in ("us", "fundus"):
         (tmp_path / f"{name}.yaml").write_text("rounds: 1\n")
-    with pytest.raises(ConfigError, match=r"ultra\.yaml: cannot be read.*Presets there: fundus, us"):
-        read_preset(tmp_path / "ultra.yaml")
     (tmp_path / "mine.yaml").write_text("base: uss\n")
-    with pytest.raises(ConfigError, match=r"uss\.yaml: cannot be read.*Presets there: fundus, mine, us"):
-        read_preset(tmp_path / "mine.yaml")
+    for asked, missing in (("ultra", "ultra"), ("mine", "uss")):
+        with pytest.raises(ConfigError) as caught:
+            read_run(asked, presets=tmp_path)
+        there = f"{tmp_path / missing}.yaml: there is no such preset. Presets there: fundus, mine, us"
+        assert str(caught.value) == there
+    with pytest.raises(ConfigError, match=r"Presets there: none"):
+        read_preset(tmp_path / "no_folder" / "ultra.yaml")
+
+
+def test_a_run_is_its_preset_the_overrides_and_the_command_line_in_this_order(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 1\nrounds: 5\nunseen: [a]\nlight: {batch_size: 4}\n")
+    plain = read_run("mine", presets=tmp_path)
+    assert (plain.preset, plain.seed, plain.rounds, plain.unseen) == ("mine", 1, 5, ("a",))
+    words = ["rounds=6", "seed=2", "light.batch_size=3", "light.batch_size=2", "preset=other", "unseen=[b]"]
+    over = read_run("mine", words, presets=tmp_path)
+    assert (over.preset, over.seed, over.rounds, over.unseen) == ("mine", 2, 6, ("b",))
+    assert over.light.batch_size == 2, "the later override wins"
+    said = read_run("mine", words, presets=tmp_path, seed=0, unseen=["c", "d"], label_site="e")
+    assert (said.seed, said.unseen, said.method) == (0, ("c", "d"), {"label_site": "e"})
+    assert said.rounds == 6
+
+
+def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("rounds: 5\n")
+    by_path = read_run(tmp_path / "mine.yaml")
+    assert by_path == read_run(str(tmp_path / "mine.yaml"), presets=PRESETS) == read_run("mine", presets=tmp_path)
+    with pytest.raises(ConfigError, match="preset mine: is not a YAML file"):
+        read_run("mine")
+    with pytest.raises(ConfigError, match=r"mine\.yaml\.rounds: 0 is below 1"):
+        read_run("mine", ["rounds=0"], presets=tmp_path)
 
 
 @pytest.mark.parametrize(

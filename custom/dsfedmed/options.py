@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
@@ -12,6 +14,8 @@ from typing import Any, Literal, TypeVar
 from dsfedmed.errors import ConfigError
 
 OptionsT = TypeVar("OptionsT")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+"""Names that become a part of a path."""
 
 
 def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
@@ -46,6 +50,13 @@ def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
     require(value in choices, where, f"{value!r} is not a choice", f"Use one of {', '.join(choices)}")
 
 
+def require_plain_name(where: str, value: object) -> None:
+    """Raise ``ConfigError`` unless ``value`` may become a part of a path: no separator, no dot, nothing hidden."""
+    plain = isinstance(value, str) and PLAIN_NAME.fullmatch(value) is not None
+    fix = "Give letters, digits, _ and -, at most 64 of them"
+    require(plain, where, f"{value!r} is not a plain name", fix)
+
+
 def dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every setting of nested sections under its dotted name, such as ("light.batch_size", 16)."""
     for key, value in settings.items():
@@ -72,6 +83,8 @@ def _check_type(where: str, value: object, hint: Any) -> None:
     elif hint is float:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
         require(good, where, f"{value!r} is not a number", "Give a number")
+        finite = not isinstance(value, float) or math.isfinite(value)
+        require(finite, where, f"{value!r} is not finite", "Give a finite number")
     elif hint is int:
         good = isinstance(value, int) and not isinstance(value, bool)
         require(good, where, f"{value!r} is not a whole number", "Give a whole number")

@@ -7,7 +7,7 @@ sent to, or known by, every party; paths and devices are not settings (see `dsfe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,11 @@ import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.errors import ConfigError
+from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.sam_variants import check_size
-from dsfedmed.options import read_options, require
+from dsfedmed.options import dotted, read_options, require, require_plain_name
+from dsfedmed.renamed import refuse_renamed
+from dsfedmed.settings_checks import check_numbers
 from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
 
@@ -122,18 +125,6 @@ class ScheduleSettings:
             f"order 'paper' distils after the last round, so nothing is left for {self.distil_at!r}",
             "Use distil_at: server, or order: interleaved",
         )
-        require(
-            self.interval_rounds > 0 and self.epochs > 0,
-            "schedule",
-            "interval_rounds and epochs start at 1",
-            "Give 1 or more",
-        )
-        steps = self.head_start_steps
-        require(steps >= 0, "schedule.head_start_steps", f"{steps} is below 0", "Give 0 for none")
-        averaged = self.average_rounds
-        require(averaged >= 0, "schedule.average_rounds", f"{averaged} is below 0", "Give 0 for none")
-        rate = self.head_start_learning_rate
-        require(rate > 0, "schedule.head_start_learning_rate", f"{rate} is not above 0", "Give 0.01")
 
 
 @dataclass(frozen=True)
@@ -234,19 +225,15 @@ class Settings:
     legacy_eval: bool = False
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
 
-    @property
-    def average_from(self) -> int | None:
-        """The first round whose global weights count in the mean of the last ones; None for no mean."""
-        averaged = self.schedule.average_rounds
-        return self.rounds - averaged + 1 if averaged else None
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
         """Build from nested mappings.
 
         Raises:
-            ConfigError: an unknown key, with the nearest known one, or a value that is out of range.
+            ConfigError: a renamed key, with its new name; an unknown key, with the nearest known one; or a value that
+                is out of range.
         """
+        refuse_renamed(values, f"{where}.")
         sections: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}
         ready: dict[str, Any] = {}
         for key, value in values.items():
@@ -266,27 +253,11 @@ class Settings:
         return settings
 
     def check(self, where: str) -> None:
-        """Raise ``ConfigError`` naming the first number that is out of range."""
-        positive = {
-            "rounds": self.rounds,
-            "min_sites": self.min_sites,
-            "image_size": self.image_size,
-            "light.batch_size": self.light.batch_size,
-            "light.epochs_per_round": self.light.epochs_per_round,
-            "generator.base_rounds": self.generator.base_rounds,
-            "generator.base_steps": self.generator.base_steps,
-            "generator.branch_steps": self.generator.branch_steps,
-            "synthetic.per_site": self.synthetic.per_site,
-            "synthetic.shard_size": self.synthetic.shard_size,
-            "timeouts.task_s": self.timeouts.task_s,
-        }
-        for key, value in positive.items():
-            require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
+        """Raise ``ConfigError`` naming the first value that cannot be."""
+        check_numbers(dict(dotted(self.to_dict())), where)
+        require_plain_name(f"{where}.light.bundle", self.light.bundle)
         check_size(self.teacher_variant, self.teacher_size)
-        quantile = self.synthetic.audit_quantile
-        mu = self.compare.fedprox_mu
-        require(mu > 0, f"{where}.compare.fedprox_mu", f"{mu} is not above 0", "Give 0.01, or leave FedProx out")
-        require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
+        GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
 
     @property
     def teacher_size(self) -> int:
@@ -305,21 +276,70 @@ class Settings:
         return {**asdict(self), "unseen": list(self.unseen)}
 
 
+def read_run(
+    preset: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    presets: Path | None = None,
+    unseen: Sequence[str] = (),
+    seed: int | None = None,
+    label_site: str | None = None,
+) -> Settings:
+    """Return the settings of a run: a preset, overrides over it, and what a command line says on its own.
+
+    Args:
+        preset: path of a YAML file (``.yaml`` or ``.yml``), or the name of a preset.
+        overrides: texts of the form ``a.b=value``, the later one wins.
+        presets: folder of the presets that have a name; None where only a path is taken.
+        unseen: sites held out until the end; the preset's where none is given.
+        seed: the run's seed; the preset's where it is None.
+        label_site: site whose labels are the public set (SAM-Fed's ``method.label_site``).
+
+    Raises:
+        ConfigError: there is no such preset (those there are listed), an override is not of that form, or as
+            `Settings.from_dict`.
+    """
+    path = _preset_path(str(preset), presets)
+    values = read_preset(path)
+    for text in overrides:
+        values = merge(values, parse_override(text))
+    values["preset"] = path.stem
+    if unseen:
+        values["unseen"] = list(unseen)
+    if seed is not None:
+        values["seed"] = seed
+    if label_site:
+        values = merge(values, {"method": {"label_site": label_site}})
+    return Settings.from_dict(values, path.name)
+
+
+def _preset_path(preset: str, presets: Path | None) -> Path:
+    if preset.endswith((".yaml", ".yml")):
+        return Path(preset)
+    if presets is None:
+        raise ConfigError(f"preset {preset}", "is not a YAML file", "Give a path that ends in .yaml")
+    return presets / f"{preset}.yaml"
+
+
 def read_preset(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a preset and the presets it builds on; later ones win, section by section.
 
     Raises:
-        ConfigError: the file is missing, is not YAML or does not hold a mapping, or builds on itself.
+        ConfigError: the file is missing, is not YAML or does not hold a mapping, holds a renamed key, or builds on
+            itself.
     """
     if path in above:
         raise ConfigError(path, "builds on itself by its `base`", "Let `base` name another preset, or leave it out")
+    if not path.is_file():
+        there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise ConfigError(path, "there is no such preset", f"Presets there: {there}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        near = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) if path.parent.is_dir() else ""
-        raise ConfigError(path, f"cannot be read ({error})", f"Presets there: {near}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(path, f"cannot be read ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
+    refuse_renamed(content, f"{path.name}.")
     base = content.pop("base", None)
     return merge(read_preset(path.parent / f"{base}.yaml", (*above, path)), content) if base else content
 
@@ -334,7 +354,11 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """Turn ``a.b=value`` (the value as YAML) into ``{"a": {"b": value}}``."""
+    """Turn ``a.b=value`` (the value as YAML) into ``{"a": {"b": value}}``.
+
+    Raises:
+        ConfigError: the text is not of that form, or the key is a renamed one.
+    """
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.interval_rounds=5")
@@ -346,4 +370,5 @@ def parse_override(text: str) -> dict[str, Any]:
         ) from error
     for part in reversed(key.split(".")):
         nested = {part: nested}
+    refuse_renamed(nested, "--set ")
     return dict(nested)

@@ -65,7 +65,7 @@ def test_a_closed_pipe_is_the_end_and_noise_is_refused(pipes):
 
 def test_an_error_of_a_task_is_the_reply(tmp_path, monkeypatch):
     def fails(site: SiteContext, request: Message) -> Message:
-        raise DataError("/home/someone/scan.png", "is damaged", "Mend it")
+        raise DataError("/home/someone/scan.png", "is damaged", "Fix it")
 
     monkeypatch.setitem(__import__("dsfedmed.federated.local.transport", fromlist=["TASKS"]).TASKS, "dsf_facts", fails)
     site = SiteContext("site_a", PartyConfig(output=tmp_path), tmp_path)

@@ -94,7 +94,7 @@ def test_a_runs_generator_becomes_a_bundle(masks: Path, tmp_path: Path, capsys: 
     store.put("branch-site_a", {}, branch_state(branch))
     (site,) = make_demo_sites(tmp_path / "sites", 0, ["site_a"], 2, 1, 1)
     told = site_facts(load_datalist(site)).to_dict()
-    write_json(run / "record.json", {"facts": {"site_a": told}})
+    write_json(run / "record.json", {"versions": told["versions"], "facts": {"site_a": told}})
     out = tmp_path / "generator"
     given = ["release-generator", str(run), "--out", str(out), "--bundles", str(ROOT / "bundles")]
     assert main([*given, "--site", "site_x"]) == 2

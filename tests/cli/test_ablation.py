@@ -61,8 +61,8 @@ def test_every_row_is_run_for_every_site_and_seed_once(
     changed = [c for c in commands if "distillation.rate=1.0" in c]
     assert len(changed) == 4
     assert sum("t.safetensors" in c for c in commands) == 8, "the row without a foundation has none"
-    assert not any("--from" in c for c in commands[:4]), "the first row's runs stand on nothing"
-    sources = [Path(c[c.index("--from") + 1]).name for c in commands[4:]]
+    assert not any("--reuse" in c for c in commands[:4]), "the first row's runs stand on nothing"
+    sources = [Path(c[c.index("--reuse") + 1]).name for c in commands[4:]]
     assert sources == 2 * names[:4], "the others take over from the first row's run of their site and seed"
     table = (tmp_path / "out" / "ablation.md").read_text()
     assert "| all samples | 80.0 ± 0.0 | +10.0 ± 0.0 | - | 0 of 4 |" in table

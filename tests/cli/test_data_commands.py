@@ -57,7 +57,7 @@ def test_sites_with_fewer_labels_pass_the_check(tmp_path: Path, capsys: pytest.C
     assert ["training", "2", "2"] in [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_bad_site_fails_with_the_file_and_the_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_site_fails_with_the_file_and_the_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(demo_sites, str(tmp_path), *SMALL)
     image = tmp_path / "north/images/training_0001.png"
     image.write_bytes(b"junk")

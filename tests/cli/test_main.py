@@ -55,6 +55,18 @@ def test_wrong_usage_ends_with_status_2(argv: list[str], capsys: pytest.CaptureF
     assert "usage: dsfedmed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("old", "new"), entry.RENAMED.items())
+def test_an_old_command_is_refused_with_the_new_one(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert old.replace("-", "_") not in entry.COMMANDS
+    assert entry.main([old, "anything", "--flag"]) == 2
+    assert capsys.readouterr().err == f"dsfedmed: {old}: renamed to `{new}` in 0.4. Write `{new}`\n"
+
+
+def test_an_old_command_is_only_refused_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["report", "recipe"]) == 2
+    assert "there is no run record" in capsys.readouterr().err
+
+
 def test_an_expected_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["report", str(tmp_path / "no_run")]) == 2
     captured = capsys.readouterr()
@@ -103,7 +115,7 @@ def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytes
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", "dsfedmed.cli.main", "recipe", "prostate"]
+    command = [sys.executable, "-m", "dsfedmed.cli.main", "prepare-data", "prostate"]
     with os.fdopen(write_end, "wb") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -51,7 +51,7 @@ def test_good_tensors_pass_as_they_are() -> None:
         ({"conv.bias": torch.tensor([0.0, float("inf")])}, r"conv\.bias holds NaN or infinite"),
     ],
 )
-def test_anything_else_is_refused_with_sender_reason_and_mend(change: dict[str, object], reason: str) -> None:
+def test_anything_else_is_refused_with_sender_reason_and_fix(change: dict[str, object], reason: str) -> None:
     sent = {name: value for name, value in {**_good(), **change}.items() if value is not None}
     with pytest.raises(PayloadError, match=reason) as caught:
         check_tensors(sent, specs_of(_good()), "site_b")

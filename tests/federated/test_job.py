@@ -85,7 +85,7 @@ def demo(tmp_path_factory) -> Path:
         (["--set", "min_sites=9"], ["min_sites"]),
     ],
 )
-def test_a_wrong_word_on_the_command_line_is_named_with_its_mend(demo, tmp_path, capsys, arguments, words):
+def test_a_wrong_word_on_the_command_line_is_named_with_its_fix(demo, tmp_path, capsys, arguments, words):
     code = job.main(["--sites", str(demo), "--out", str(tmp_path / "run"), "--preset", "smoke", *arguments])
     said = capsys.readouterr().err
     assert code == 2

@@ -83,7 +83,7 @@ def test_each_process_is_sent_its_own_name_when_all_start_at_once(tmp_path):
     sent = _Runner(tmp_path / "stock").start_all()
     assert len(set(sent)) == 1, "NVFlare no longer shares the name: the workaround can go"
     assert separate_contexts()
-    assert _Runner(tmp_path / "mended").start_all() == list(SITES)
+    assert _Runner(tmp_path / "fixed").start_all() == list(SITES)
 
 
 @pytest.mark.usefixtures("stock")

@@ -140,7 +140,7 @@ def test_facts_are_never_given_from_memory() -> None:
 @pytest.mark.parametrize("kind", [DataError, CheckpointError, StoreError, DSFedMedError])
 def test_file_names_stay_at_the_site(site: SiteContext, kind: type[DSFedMedError]) -> None:
     """Also in the reason: readers of image files often put the name there."""
-    public = site.public_error(kind("/images/smith_john.png", "smith_john.png is truncated", "Mend smith_john.png"))
+    public = site.public_error(kind("/images/smith_john.png", "smith_john.png is truncated", "Fix smith_john.png"))
     assert public["where"] == "site_a"
     assert kind.__name__ in public["reason"]
     assert "check-site" in public["fix"]

@@ -65,7 +65,7 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("data: [a\n", r"is not valid YAML"),
     ],
 )
-def test_mistakes_name_file_reason_and_mend(tmp_path: Path, text: str, message: str) -> None:
+def test_mistakes_name_file_reason_and_fix(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         _load(tmp_path, text)
     assert caught.value.where == str(tmp_path / "dsfedmed.yaml")

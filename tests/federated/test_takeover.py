@@ -79,7 +79,7 @@ def test_the_result_is_that_of_a_run_of_its_own(federation: Run, sites: Path, tm
     changes = ["--set", "distillation.rate=1.0", "--set", "compare.fedprox=true"]
     alone = run_job(sites, tmp_path / "alone", *changes)
     assert alone.code == 0, alone.output[-3000:]
-    quick = run_job(sites, tmp_path / "quick", *changes, "--from", str(federation.folder))
+    quick = run_job(sites, tmp_path / "quick", *changes, "--reuse", str(federation.folder))
     assert quick.code == 0, quick.output[-3000:]
     first = read_json(alone.folder / "record.json")
     second = read_json(quick.folder / "record.json")

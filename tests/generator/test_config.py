@@ -15,7 +15,7 @@ def test_dictionary_round_trip_through_json() -> None:
 
 
 def test_unknown_key_is_named_with_its_neighbours() -> None:
-    with pytest.raises(ConfigError, match=r"generator\.sampler_step:.*sampler_steps"):
+    with pytest.raises(ConfigError, match=r"generator_model\.sampler_step:.*sampler_steps"):
         GeneratorConfig.from_dict({"sampler_step": 10})
 
 

@@ -15,6 +15,7 @@ import torch
 
 from dsfedmed.reporting.pictures import Picture, contact_sheet, overlay_png, write_picture_index
 from dsfedmed.reporting.report import build_report
+from dsfedmed.version import VERSION
 
 SITES, UNSEEN = ("busi", "logiq7", "logiq5"), ("aplio300",)
 METHODS = {
@@ -56,7 +57,7 @@ def fake_record(seed: int = 0, classes: int = 1, images: int = 24, rounds: int =
         },
         "sites": list(SITES),
         "unseen": list(UNSEEN),
-        "versions": {"dsfedmed": "0.1.0", "monai": "1.6.1", "nvflare": "2.9.0", "torch": "2.15.0", "python": "3.11.7"},
+        "versions": {"dsfedmed": VERSION, "monai": "1.6.1", "nvflare": "2.9.0", "torch": "2.15.0", "python": "3.11.7"},
         "label_names": ["lesion"] if classes == 1 else ["cytoplasm", "nucleus"],
         "facts": {s: {"counts": {"training": 215, "validation": 54, "test": images}} for s in (*SITES, *UNSEEN)},
         "events": _events(),

@@ -106,7 +106,7 @@ def test_text_is_escaped(make_run: Callable[..., Path], record: dict[str, Any]) 
 def test_an_unfinished_run_has_a_page_that_says_so(
     make_run: Callable[..., Path], record: dict[str, Any], keep: tuple[str, ...]
 ) -> None:
-    run = make_run({key: record[key] for key in ("sites", "unseen", *keep)})
+    run = make_run({key: record[key] for key in ("sites", "unseen", "versions", *keep)})
     build_report(run)
     text = read(run).text
     assert "incomplete" in text

@@ -146,6 +146,7 @@ def test_the_strong_view_changes_intensity_in_place_and_repeats() -> None:
         ({"public_epochs": 0}, "public_epochs"),
         ({"rate_factor": 0}, "rate_factor"),
         ({"site_bundles": ["a"]}, "site_bundles"),
+        ({"site_bundles": {"a": "../b"}}, r"site_bundles\.a: '\.\./b' is not a plain name"),
         ({"soft_wieght": 1}, "soft_weight"),
     ],
 )

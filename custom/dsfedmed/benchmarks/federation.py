@@ -37,7 +37,7 @@ class RandomUpdates(FederatedWorkflow):
     """Rounds of weights down, updates up and their weighted mean, with the server's memory noted.
 
     Args:
-        configuration: settings; only ``min_sites``, ``rounds`` and ``waits`` matter.
+        configuration: settings; only ``min_sites``, ``rounds`` and ``timeouts`` matter.
         network: whose tensors travel, a key of `NETWORKS`.
     """
 

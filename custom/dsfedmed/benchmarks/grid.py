@@ -109,7 +109,7 @@ class Grid:
         """Return what names the run to take over from: its whole folder must be there, a kept record does not do."""
         source = self.out / run.source
         complete = bool(run.source) and (source / RECORD_NAME).exists() and load_record(source).complete
-        return ["--from", str(source)] if complete else []
+        return ["--reuse", str(source)] if complete else []
 
     def keep(self) -> None:
         """Copy the records of complete runs to where they are kept."""

@@ -43,7 +43,7 @@ from dsfedmed.flare.task_signal import TaskSignal
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json
 
 JOB = "wire"
@@ -148,10 +148,7 @@ def run(options: WireOptions) -> Benchmark:
         ConfigError: the preset or an override is wrong.
         DSFedMedError: the federation did not complete.
     """
-    values = read_preset(options.preset)
-    for text in options.set:
-        values = merge(values, parse_override(text))
-    settings = Settings.from_dict({**values, "min_sites": options.sites, "preset": options.preset.stem})
+    settings = read_run(options.preset, (*options.set, f"min_sites={options.sites}"))
     shutil.rmtree(options.work, ignore_errors=True)
     record = simulate_wire(settings, options)
     shapes = {name: tuple(shape) for name, shape in record["shapes"].items()}

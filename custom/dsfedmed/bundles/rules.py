@@ -29,7 +29,7 @@ NODES = (
     ast.Subscript,
 )  # fmt: skip
 REFERENCE = re.compile(r"@(?:::|#)*\w+(?:(?:::|#)\w+)*")
-MEND = "Use MONAI's, torch's or dsfedmed's own classes, and put anything else into the installed package."
+FIX = "Use MONAI's, torch's or dsfedmed's own classes, and put anything else into the installed package."
 
 
 def check_document(document: Any, where: object) -> None:
@@ -61,7 +61,7 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _check_target(path: str, value: Any, where: object) -> None:
     allowed = isinstance(value, str) and value.startswith(TARGETS) and "._" not in value
     if not allowed:
-        raise ConfigError(where, f"{path} is '{value}', which a bundle may not call", MEND)
+        raise ConfigError(where, f"{path} is '{value}', which a bundle may not call", FIX)
 
 
 def _check_macro(path: str, value: str, where: object) -> None:
@@ -74,9 +74,9 @@ def _check_expression(path: str, value: str, where: object) -> None:
     try:
         tree = ast.parse(REFERENCE.sub("_reference", value[1:]).strip(), mode="eval")
     except SyntaxError as error:
-        raise ConfigError(where, f"{path} is '{value}', which is no plain expression", MEND) from error
+        raise ConfigError(where, f"{path} is '{value}', which is no plain expression", FIX) from error
     if not _allowed(tree):
-        raise ConfigError(where, f"{path} is '{value}', beyond what a bundle may compute", MEND)
+        raise ConfigError(where, f"{path} is '{value}', beyond what a bundle may compute", FIX)
 
 
 def _allowed(node: ast.AST) -> bool:

@@ -17,7 +17,12 @@ from dsfedmed.flare.recipe import export_job
 from dsfedmed.flare.simulation import simulate
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.options import require
-from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.renamed import refuse_renamed_word
+from dsfedmed.settings import Settings, read_run
+from dsfedmed.store.run_version import require_run_of_this_version
+
+RENAMED = {"--from": "--reuse"}
+"""Options of version 0.3 under another name now."""
 
 
 def build_parser(method: str, description: str) -> argparse.ArgumentParser:
@@ -28,10 +33,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="cpu", help="name of a file in presets/, or a path to a YAML file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--seed", type=int, help="seed of the run")
-    parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it goes on")
-    parser.add_argument(
-        "--from", dest="source", type=Path, metavar="RUN", help="finished run whose stages to take over where they fit"
-    )
+    parser.add_argument("--out", type=Path, help="run folder; an interrupted run there is resumed")
+    parser.add_argument("--reuse", type=Path, metavar="RUN", help="finished run whose stages to reuse where they fit")
     parser.add_argument("--teacher", type=Path, help="weights of the teacher (`dsfedmed pretrain-teacher`)")
     parser.add_argument(
         "--generator", type=Path, help="Stable Diffusion folder, for `generator_model.base: stable_diffusion`"
@@ -47,29 +50,34 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def parse_words(method: str, description: str, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of a method's job.
+
+    Raises:
+        ConfigError: an option of version 0.3, with its new name.
+    """
+    for word in words:
+        refuse_renamed_word(word.partition("=")[0], RENAMED)
+    return build_parser(method, description).parse_args(words)
+
+
 def read_settings(args: argparse.Namespace, presets: Path) -> Settings:
     """Lay the command line over the preset."""
-    path = Path(args.preset) if args.preset.endswith((".yaml", ".yml")) else presets / f"{args.preset}.yaml"
-    values = read_preset(path)
-    for text in args.set:
-        values = merge(values, parse_override(text))
-    values = merge(values, {"preset": path.stem, "unseen": args.unseen})
-    if args.label_site:
-        values = merge(values, {"method": {"label_site": args.label_site}})
-    if args.seed is not None:
-        values["seed"] = args.seed
-    return Settings.from_dict(values, path.name)
+    return read_run(
+        args.preset, args.set, presets=presets, unseen=args.unseen, seed=args.seed, label_site=args.label_site
+    )
 
 
 def planned_settings(method: str, folder: Path, words: Sequence[str]) -> Settings:
     """Return the settings of a run of ``folder``, ``jobs/METHOD``, with these words on its command line."""
-    return read_settings(build_parser(method, "").parse_args(words), folder / "presets")
+    return read_settings(parse_words(method, "", words), folder / "presets")
 
 
 def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
     """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
+    require_run_of_this_version(args.out)
     workflow_of(method, settings)  # a wrong option of the method is said before any image is read
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
@@ -85,10 +93,10 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         light_weights=args.light_weights,
         public=args.sites / args.label_site if args.label_site else args.public,
     )
-    if args.source is not None:
-        require(method == METHOD, "--from", f"{method} has no stages to take over", "Leave it out")
-        kept = reuse_stages(args.source, args.out, settings, layout)
-        print(f"taken over from {args.source.name}: {', '.join(kept) or 'nothing'}", flush=True)
+    if args.reuse is not None:
+        require(method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
+        kept = reuse_stages(args.reuse, args.out, settings, layout)
+        print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
     prepare_workspace(args.out / "nvflare" / method, layout)
     return simulate(settings, names, args.out, method)
 
@@ -100,7 +108,7 @@ def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
     if lines:
         print("\n".join(lines), file=sys.stderr)
         broken = ", ".join(site for site, findings in found.items() if findings)
-        raise DataError(broken, f"{len(lines)} errors, listed above", "Mend them, then `dsfedmed check-site` again")
+        raise DataError(broken, f"{len(lines)} errors, listed above", "Fix them, then run `dsfedmed check-site` again")
 
 
 def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | None = None) -> int:
@@ -112,8 +120,8 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
         description: of the command, for its help.
         argv: the command line; that of the process by default.
     """
-    args = build_parser(method, description).parse_args(argv)
     try:
+        args = parse_words(method, description, sys.argv[1:] if argv is None else argv)
         settings = read_settings(args, folder / "presets")
         if args.write_job:
             print(export_job(settings, args.write_job, gpus=args.gpus, method=method))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.renamed import refuse_renamed_word
 from dsfedmed.version import VERSION
 
 COMMANDS = (
@@ -17,7 +18,7 @@ COMMANDS = (
     "subset_sites",
     "check_site",
     "build_datalist",
-    "recipe",
+    "prepare_data",
     "pretrain_teacher",
     "workspace",
     "poc",
@@ -33,6 +34,11 @@ COMMANDS = (
     "prepare_teacher",
     "release_generator",
 )
+
+RENAMED = {
+    "recipe": "dsfedmed prepare-data",
+}
+"""Commands of version 0.3 under another name, or in another program, now; one line each."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,8 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; an expected error is one line on stderr and exit status 2."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
     try:
+        refuse_renamed_word(next(iter(words), ""), RENAMED)
+        args = build_parser().parse_args(words)
         status = int(args.run(args))
         sys.stdout.flush()
         return status

@@ -27,12 +27,13 @@ from dsfedmed.flare.deployment.federation import take_results
 from dsfedmed.flare.deployment.poc import PORT, Poc
 from dsfedmed.flare.recipe import export_job
 from dsfedmed.methods import METHODS
-from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json, write_json
 
 NAME = "poc"
 HELP = "run a job as separate processes on this machine (NVFlare's POC mode)"
 HOURS = 3600.0
+PRESETS = Path("jobs")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")
     parser.add_argument("--public", type=Path, help="prepare: labelled folder of the server (SAM-Fed)")
     parser.add_argument("--method", choices=sorted(METHODS), default="dsfedmed", help="submit: the workflow")
-    parser.add_argument("--preset", type=Path, help="submit: preset file")
+    parser.add_argument("--preset", help="submit: preset file, or the name of one in jobs/METHOD/presets")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="submit: override a setting")
     parser.add_argument("--unseen", action="append", default=[], help="submit: site held out until the end")
     parser.add_argument("--hours", type=float, default=12.0, help="watch: how long to wait (default 12)")
@@ -136,10 +137,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     """Lay the command line over the preset."""
     if args.preset is None:
         raise ConfigError("--preset", "is not given", "Give a preset file, such as jobs/dsfedmed/presets/demo.yaml")
-    values = read_preset(args.preset)
-    for text in args.set:
-        values = merge(values, parse_override(text))
-    return Settings.from_dict(merge(values, {"preset": args.preset.stem, "unseen": args.unseen}), args.preset.name)
+    return read_run(args.preset, args.set, presets=PRESETS / args.method / "presets", unseen=args.unseen)
 
 
 def _job(poc: Poc) -> dict[str, Any]:

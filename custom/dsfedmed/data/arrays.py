@@ -115,7 +115,7 @@ def check_label_values(item: Item, label: Tensor, declared: dict[int, str]) -> N
     """Raise DataError when ``label`` holds a value that the datalist does not declare."""
     unknown = sorted(set(torch.unique(label).tolist()) - set(declared))
     if unknown:
-        raise DataError(item.label or item.image, unknown_values(unknown, declared), unknown_values_mend(unknown))
+        raise DataError(item.label or item.image, unknown_values(unknown, declared), unknown_values_fix(unknown))
 
 
 def unknown_values(unknown: Sequence[float], declared: dict[int, str]) -> str:
@@ -124,7 +124,7 @@ def unknown_values(unknown: Sequence[float], declared: dict[int, str]) -> str:
     return f"label values {shown} are not declared (datalist.json has {', '.join(map(str, declared))})"
 
 
-def unknown_values_mend(unknown: Sequence[float]) -> str:
+def unknown_values_fix(unknown: Sequence[float]) -> str:
     """Word the fix for undeclared label values."""
     if list(unknown) == [255]:
         return 'For 0/255 masks add "label_map": {"255": 1} to datalist.json.'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dsfedmed.data.arrays import unknown_values, unknown_values_mend
+from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
 from dsfedmed.data.formats import Raw, read_volume
 from dsfedmed.data.reading import observed_values
@@ -92,7 +92,7 @@ def _check_label(datalist: SiteDatalist, item: Item, label: Raw, findings: list[
         return set()
     unknown = sorted(values - set(datalist.labels))
     if unknown:
-        reason, fix = unknown_values(unknown, datalist.labels), unknown_values_mend(unknown)
+        reason, fix = unknown_values(unknown, datalist.labels), unknown_values_fix(unknown)
         findings.append(Finding("error", str(item.label), reason, fix))
     return values
 

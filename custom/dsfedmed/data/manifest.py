@@ -16,7 +16,7 @@ from dsfedmed.errors import PayloadError
 SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WHERE = "synthetic-set manifest"
-MEND = "Have the server seal the set again."
+FIX = "Have the server seal the set again."
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Manifest:
             fields = {**document, "shards": shards, "origin": tuple(document["origin"])}
             manifest = cls(**fields)
         except (KeyError, TypeError) as error:
-            raise PayloadError(WHERE, f"its keys are not the known ones ({error})", MEND) from error
+            raise PayloadError(WHERE, f"its keys are not the known ones ({error})", FIX) from error
         problem = _problem(manifest)
         if problem:
-            raise PayloadError(WHERE, problem, MEND)
+            raise PayloadError(WHERE, problem, FIX)
         return manifest
 
 

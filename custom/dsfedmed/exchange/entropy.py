@@ -35,16 +35,16 @@ def decode_bytes(coded: Tensor, count: int, where: str) -> Tensor:
             are ever unpacked.
     """
     if coded.dtype != torch.uint8 or coded.ndim != 1:
-        raise PayloadError(where, f"sent codes as {coded.dtype} with {coded.ndim} axes, not as bytes", _MEND)
+        raise PayloadError(where, f"sent codes as {coded.dtype} with {coded.ndim} axes, not as bytes", _FIX)
     unpacker = zlib.decompressobj()
     try:
         plain = unpacker.decompress(coded.detach().cpu().numpy().tobytes(), max(count, 1))
         rest = unpacker.decompress(unpacker.unconsumed_tail, 1)
     except zlib.error as error:
-        raise PayloadError(where, f"sent codes that cannot be unpacked ({error})", _MEND) from error
+        raise PayloadError(where, f"sent codes that cannot be unpacked ({error})", _FIX) from error
     if len(plain) != count or rest or not unpacker.eof or unpacker.unused_data:
-        raise PayloadError(where, f"sent codes for another number of weights than {count}", _MEND)
+        raise PayloadError(where, f"sent codes for another number of weights than {count}", _FIX)
     return torch.frombuffer(bytearray(plain), dtype=torch.int8) if count else torch.zeros(0, dtype=torch.int8)
 
 
-_MEND = "Use the same version of dsfedmed everywhere; check the connection"
+_FIX = "Use the same version of dsfedmed everywhere; check the connection"

@@ -131,4 +131,4 @@ class GeneratorConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
         """Build from a mapping; a key that is no field raises ConfigError naming it and the nearest valid ones."""
-        return read_options(cls, values, "generator")
+        return read_options(cls, values, "generator_model")

@@ -38,7 +38,7 @@ POSITIVE = (
 
 def _require(condition: bool, name: str, value: object, fix: str) -> None:
     if not condition:
-        raise ConfigError(f"generator.{name}", f"{value!r} is not usable", fix)
+        raise ConfigError(f"generator_model.{name}", f"{value!r} is not usable", fix)
 
 
 def check_ranges(config: GeneratorConfig) -> None:

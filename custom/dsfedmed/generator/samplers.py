@@ -40,7 +40,9 @@ def sampling_scheduler(schedule: DDPMScheduler, config: GeneratorConfig) -> Samp
     """
     total = int(schedule.config["num_train_timesteps"])
     if config.sampler_steps > total:
-        raise ConfigError("generator.sampler_steps", f"{config.sampler_steps} is more than {total}", "Give fewer.")
+        raise ConfigError(
+            "generator_model.sampler_steps", f"{config.sampler_steps} is more than {total}", "Give fewer."
+        )
     sampler: Sampler = KINDS[config.sampler].from_config(schedule.config, timestep_spacing="trailing")
     if isinstance(sampler, LCMScheduler):
         sampler.set_timesteps(

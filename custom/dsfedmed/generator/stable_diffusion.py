@@ -124,7 +124,7 @@ def _check_parts(folder: Path, generator_base: GeneratorBase, vae: AutoencoderKL
     step = generator_base.codec.factor * 2 ** (len(unet["block_out_channels"]) - 1)
     if config.image_size % step:
         raise ConfigError(
-            "generator.image_size",
+            "generator_model.image_size",
             f"{config.image_size} does not pass through the VAE and the UNet",
             f"Give a multiple of {step}.",
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dsfedmed.errors import StoreError
-from dsfedmed.reporting.record import MEND, RECORD_NAME, Record
+from dsfedmed.reporting.record import FIX, RECORD_NAME, Record
 
 DIRECTIONS = ("up", "down")
 
@@ -46,7 +46,7 @@ def _entries(record: Record) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries):
         if entry.get("direction") not in DIRECTIONS or not isinstance(entry.get("bytes"), int) or entry["bytes"] < 0:
             where = f"{record.run / RECORD_NAME}, bytes.entries[{number}]"
-            raise StoreError(where, "needs a direction (up or down) and a count of bytes", MEND)
+            raise StoreError(where, "needs a direction (up or down) and a count of bytes", FIX)
     return entries
 
 

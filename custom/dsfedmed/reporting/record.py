@@ -20,7 +20,7 @@ from dsfedmed.methods import MODELS, required_models
 from dsfedmed.reporting.methods import ONLY_OF, display_name
 
 RECORD_NAME = "record.json"
-MEND = "Run the job again with the same --out: it goes on behind the last complete stage."
+FIX = "Run the job again with the same --out: it resumes after the last complete stage."
 Cases = dict[str, dict[str, list[CaseMetrics]]]
 
 
@@ -129,7 +129,7 @@ class Record:
             return [CaseMetrics.from_dict(entry) for entry in found]
         except (KeyError, TypeError, ValueError) as error:
             where = f"{self.run / RECORD_NAME}, cases.{method}.{site}"
-            raise StoreError(where, f"a test figure is not usable: {error}", MEND) from error
+            raise StoreError(where, f"a test figure is not usable: {error}", FIX) from error
 
 
 def load_record(run: Path) -> Record:
@@ -144,7 +144,7 @@ def load_record(run: Path) -> Record:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(path, f"is not JSON ({error})", MEND) from error
+        raise StoreError(path, f"is not JSON ({error})", FIX) from error
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list):
-        raise StoreError(path, "does not name the run's sites", MEND)
+        raise StoreError(path, "does not name the run's sites", FIX)
     return Record(run, data)

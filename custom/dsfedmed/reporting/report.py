@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.reporting.page.assembly import page
-from dsfedmed.reporting.record import Record, load_record
+from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
 from dsfedmed.reporting.results import finite, write_results
 from dsfedmed.store.files import write_text
+from dsfedmed.store.run_version import require_this_version
 
 REPORT_NAME = "report.html"
 
@@ -22,9 +23,11 @@ def build_report(run: Path) -> dict[str, Any]:
             ``sites/<site>/pictures`` and ``synthetic/*.png``.
 
     Raises:
-        StoreError: the record cannot be read or used, or the files cannot be written.
+        StoreError: the record cannot be read or used, another version of the program made it, or the files cannot be
+            written.
     """
     record = load_record(run)
+    require_this_version(run / RECORD_NAME, record.mapping("versions").get("dsfedmed"))
     record = Record(run, finite(record.data))
     results = write_results(record)
     write_text(run / REPORT_NAME, page(record, results))

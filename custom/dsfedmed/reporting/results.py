@@ -14,7 +14,7 @@ import jsonschema
 from dsfedmed.errors import StoreError
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
-from dsfedmed.reporting.record import MEND, Record
+from dsfedmed.reporting.record import FIX, Record
 from dsfedmed.reporting.summary import methods_block
 from dsfedmed.store.files import write_text
 
@@ -81,7 +81,7 @@ def check_results(results: dict[str, Any], where: Path) -> None:
     validator = jsonschema.Draft202012Validator(load_schema())
     error = jsonschema.exceptions.best_match(validator.iter_errors(results))
     if error is not None:
-        raise StoreError(f"{where}, {error.json_path}", f"does not fit the schema: {error.message}", MEND)
+        raise StoreError(f"{where}, {error.json_path}", f"does not fit the schema: {error.message}", FIX)
 
 
 def write_results(record: Record) -> dict[str, Any]:

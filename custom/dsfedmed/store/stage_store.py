@@ -2,7 +2,8 @@
 """The stage store: what a stage produced lies on disk with its hash, and a restarted run goes on behind it.
 
 NVFlare 2.9 no longer resumes jobs, so this folder lies outside NVFlare's own run folder. It belongs to one
-configuration: opened with another one it refuses, so that no result is ever mixed from two.
+configuration and one minor version of the program: opened with another one it refuses, so that no result is ever
+mixed from two.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from dsfedmed.errors import StoreError
 from dsfedmed.store.files import file_sha256, read_json, read_tensors, write_json, write_tensors
+from dsfedmed.store.run_version import CONFIG, require_this_version
+from dsfedmed.version import VERSION
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -34,14 +37,24 @@ class StageResult:
 
 
 class StageStore:
-    """Results of finished stages under ``folder``; the JSON file is written last and marks a stage as done."""
+    """Results of finished stages under ``folder``; the JSON file is written last and marks a stage as done.
+
+    Args:
+        folder: where they are kept; made where it is not there.
+        config: what the results depend on, JSON-like.
+
+    Raises:
+        StoreError: the folder is that of another configuration, or another minor version of the program made it.
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.folder = folder
         self.key = config_hash(config)
-        marker = folder / "config.json"
+        marker = folder / CONFIG
         if marker.exists():
-            found = read_json(marker)["hash"]
+            written = read_json(marker)
+            require_this_version(folder, written.get("version"))
+            found = written["hash"]
             if found != self.key:
                 raise StoreError(
                     folder,
@@ -49,7 +62,7 @@ class StageStore:
                     "Choose another --out, or remove that folder to start again",
                 )
         else:
-            write_json(marker, {"hash": self.key, "config": dict(config)})
+            write_json(marker, {"version": VERSION, "hash": self.key, "config": dict(config)})
 
     def has(self, stage: str) -> bool:
         """Tell whether the stage is finished."""

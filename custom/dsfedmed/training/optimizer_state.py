@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dsfedmed.errors import CheckpointError
 
-MEND = "Resume with the network and optimiser configuration that wrote it"
+FIX = "Resume with the network and optimiser configuration that wrote it"
 
 
 def optimizer_state_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str,
             old = state["param_groups"][index][name]
             state["param_groups"][index][name] = _number_like(old, value)
         else:
-            raise CheckpointError(where, f"optimiser key {key!r} belongs to no parameter here", MEND)
+            raise CheckpointError(where, f"optimiser key {key!r} belongs to no parameter here", FIX)
     state["state"] = entries
     optimizer.load_state_dict(state)
 
@@ -64,14 +64,14 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str,
 def _split(key: str, where: str) -> tuple[str, int, str]:
     parts = key.split(".", 2)
     if len(parts) != 3 or not parts[1].isdigit():
-        raise CheckpointError(where, f"{key!r} is not an optimiser key", MEND)
+        raise CheckpointError(where, f"{key!r} is not an optimiser key", FIX)
     return parts[0], int(parts[1]), parts[2]
 
 
 def _fitting(where: str, key: str, value: Tensor, parameter: Tensor) -> Tensor:
     if value.ndim > 0 and value.shape != parameter.shape:
         reason = f"{key} has shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}"
-        raise CheckpointError(where, reason, MEND)
+        raise CheckpointError(where, reason, FIX)
     return value.clone()
 
 

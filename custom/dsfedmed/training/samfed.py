@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dsfedmed.algorithms.agreement import RULES, WEIGHTS, AgreementConfig
-from dsfedmed.options import read_options, require, require_choice
+from dsfedmed.options import read_options, require, require_choice, require_plain_name
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class SamFedConfig:
         bundles = values.get("site_bundles") or {}
         named = isinstance(bundles, Mapping) and all(isinstance(name, str) for pair in bundles.items() for name in pair)
         require(named, f"{where}.site_bundles", "is not `site: bundle` lines", "Write one line for each site")
+        for site, bundle in bundles.items():
+            require_plain_name(f"{where}.site_bundles.{site}", bundle)
         return replace(read_options(cls, plain, where), site_bundles=dict(bundles))
 
     @property

@@ -78,7 +78,7 @@ def make_sites(
                 made.append(_make_site(recipe, plan, source, staging / plan.name, options, report))
         bad = sum(site.left_out for site in made)
         if bad and not options.skip_bad:
-            raise DataError(download, f"{bad} files are bad", "Mend them, or leave them out with --skip-bad.")
+            raise DataError(download, f"{bad} files are bad", "Fix them, or leave them out with --skip-bad.")
         return [_move(site, out / site.folder.name) for site in made]
     finally:
         _remove(staging)

@@ -24,5 +24,5 @@ def find_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
-        raise ConfigError("recipe", f"{name!r} is not known", f"There is {near[0] if near else ', '.join(RECIPES)}.")
+        raise ConfigError("data set", f"{name!r} is not known", f"There is {near[0] if near else ', '.join(RECIPES)}.")
     return RECIPES[name]

@@ -91,7 +91,7 @@ class SamFed(FederatedWorkflow):
             "samfed",
             task=FUSE if networks else AGREE,
             validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
-            average_from=self.settings.average_from,
+            average_rounds=self.settings.schedule.average_rounds,
         )
         with self.stage("rounds"):
             state = resume_or_start(self, spec, start)
@@ -104,7 +104,7 @@ class SamFed(FederatedWorkflow):
                 state = fusion.round(spec, state) if fusion else train_round(self, plan, spec, state)
                 report(self, spec, state, total, since)
             validate_training(self, plan, spec, state)
-            if state.averaged:
+            if state.averaged_rounds:
                 end_with_average(self, plan, spec, state)
             elif config.select == "last":
                 state.choose_last()

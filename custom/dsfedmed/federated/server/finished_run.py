@@ -22,6 +22,7 @@ from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.branch import build_branch, load_branch_state
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
+from dsfedmed.store.run_version import require_run_of_this_version
 from dsfedmed.store.stage_store import StageStore
 
 
@@ -46,7 +47,12 @@ class FinishedRun:
 
     @classmethod
     def open(cls, folder: Path, sites: Path, party: PartyConfig) -> FinishedRun:
-        """Open ``folder`` (a run's ``--out``) beside its sites and what the benchmark's own machine has."""
+        """Open ``folder`` (a run's ``--out``) beside its sites and what the benchmark's own machine has.
+
+        Raises:
+            StoreError: another version of the program made the run.
+        """
+        require_run_of_this_version(folder)
         config = read_json(folder / "store" / "config.json")["config"]
         settings = Settings.from_dict(config["settings"])
         sources = tuple(config["sites"])

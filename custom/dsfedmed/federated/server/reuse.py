@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
@@ -24,6 +25,7 @@ from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256, read_json, write_json
+from dsfedmed.store.run_version import require_run_of_this_version
 
 METHOD = "dsfedmed"
 
@@ -35,8 +37,9 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
 
     Raises:
         ConfigError: ``source`` holds no complete run of DSFedMed, or one of other sites or other start weights.
-        StoreError: a file of it cannot be read or copied.
+        StoreError: another version of the program made it, or a file of it cannot be read or copied.
     """
+    require_run_of_this_version(source)
     if (out / "store" / "config.json").exists():
         return ()
     _require_fit(source, layout)
@@ -70,7 +73,7 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     for name, value in here.items():
         if there.get(name, "none") != value:
             reason = f"is a run with another '{name}' ({there.get(name, 'none')}, not {value})"
-            raise ConfigError(source, reason, "Give a run of the same sites and weights, or leave --from out")
+            raise ConfigError(source, reason, "Give a run of the same sites and weights, or leave --reuse out")
 
 
 def _other_teacher_weights(source: Path, layout: SimulatedSites) -> bool:
@@ -108,5 +111,6 @@ def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, An
         "stages": [entry for entry in record["stages"] if entry["name"] in names],
         "events": [entry for entry in record["events"] if entry["stage"] in names],
         "bytes": {"entries": [entry for entry in record["bytes"]["entries"] if entry["stage"] in names]},
+        "versions": versions(),
         "taken_over": {"run": record["name"], "stages": list(kept)},
     }

@@ -58,7 +58,7 @@ class TrainingSpec:
         mean_of: how the sites' differences become one.
         validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
         sites: who trains; None for all source sites.
-        average_from: the first round whose global weights count in the mean of the last rounds; None for no mean.
+        average_rounds: the global weights after each of the last so many rounds count in their mean; 0 for no mean.
     """
 
     name: str
@@ -70,7 +70,7 @@ class TrainingSpec:
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
     validate: Callable[[Weights], dict[str, float]] | None = None
     sites: tuple[str, ...] | None = None
-    average_from: int | None = None
+    average_rounds: int = 0
 
 
 def train_round(
@@ -91,7 +91,7 @@ def train_round(
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
     state.weights = weights
     state.round += 1
-    state.take_into_average(spec.average_from)
+    state.take_into_average(run.settings.rounds, spec.average_rounds)
     state.add_steps({site: reply.body for site, reply in replies.items()})
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
@@ -148,7 +148,7 @@ def end_with_average(run: FederatedWorkflow, plan: FederationPlan, spec: Trainin
     dice = validate_training(run, plan, spec, state)
     state.choose_last()
     checkpoint(run, spec, state)
-    run.progress.say(f"mean of the last {state.averaged} rounds: validation Dice {dice:.3f}")
+    run.progress.say(f"mean of the last {state.averaged_rounds} rounds: validation Dice {dice:.3f}")
 
 
 def train_until(

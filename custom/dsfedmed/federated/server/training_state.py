@@ -32,8 +32,8 @@ class TrainingState:
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.server.downlink`).
         optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
-        average: mean of the global weights after the last ``averaged`` rounds, where the run averages them.
-        averaged: how many rounds that are.
+        average: mean of the global weights after the last ``averaged_rounds`` rounds, where the run averages them.
+        averaged_rounds: how many rounds count in it so far.
     """
 
     weights: Weights
@@ -47,7 +47,7 @@ class TrainingState:
     reference: Reference = field(default_factory=Reference)
     optimizer: Weights = field(default_factory=dict)
     average: Weights = field(default_factory=dict)
-    averaged: int = 0
+    averaged_rounds: int = 0
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -66,13 +66,13 @@ class TrainingState:
         loss = {site: float(reply.loss) for site, reply in replies.items() if reply.loss is not None}
         self.curve.append({"round": self.round, "local_steps": self.steps, "validation": {}, "loss": loss})
 
-    def take_into_average(self, since: int | None) -> None:
-        """From round ``since`` on, let the present weights count in the mean of the last rounds, each round alike."""
-        if since is None or self.round < since:
+    def take_into_average(self, rounds: int, average_rounds: int) -> None:
+        """In the last ``average_rounds`` of all ``rounds``, let the present weights count in the mean, each alike."""
+        if not average_rounds or self.round <= rounds - average_rounds:
             return
-        self.averaged += 1
+        self.averaged_rounds += 1
         known = self.average or self.weights
-        self.average = {n: known[n] + (tensor - known[n]) / self.averaged for n, tensor in self.weights.items()}
+        self.average = {n: known[n] + (tensor - known[n]) / self.averaged_rounds for n, tensor in self.weights.items()}
 
     def choose_last(self) -> None:
         """Take the last round that was validated, whatever its Dice, as the best."""
@@ -82,4 +82,4 @@ class TrainingState:
     def selected(self) -> dict[str, Any]:
         """Return what the record says of the chosen round."""
         chosen = {"round": self.best_round, "local_steps": self.best_steps, "validation_dice": self.best_dice}
-        return chosen | ({"averaged_rounds": self.averaged} if self.averaged else {})
+        return chosen | ({"averaged_rounds": self.averaged_rounds} if self.averaged_rounds else {})

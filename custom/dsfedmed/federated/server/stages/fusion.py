@@ -73,7 +73,7 @@ class Fusion:
         condense(self.network, self.optimizer, public, self.epochs, self._batch, seed)
         state.optimizer = optimizer_state_tensors(self.optimizer)
         state.weights, state.round = copied_tensors(self.network), state.round + 1
-        state.take_into_average(spec.average_from)
+        state.take_into_average(self.run.settings.rounds, spec.average_rounds)
         state.add_steps(replies)
         checkpoint(self.run, spec, state)
         return state

@@ -10,13 +10,13 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.release import release_bundle
-from dsfedmed.federated.server.stages.teacher import start_teacher
+from dsfedmed.federated.server.stages.teacher import start_teacher, with_low_rank
 from dsfedmed.federated.server.training_run import TrainingSpec
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.requests.training import PersonalRequest
 from dsfedmed.federated.wire.specs import RoundFacts, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import PERSONAL
-from dsfedmed.networks.lora import add_lora, merge_lora
+from dsfedmed.networks.lora import merge_lora
 from dsfedmed.networks.promptless_sam import BUNDLE, PromptlessSam
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.training.personal import PersonalConfig
@@ -64,6 +64,4 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
 
 
 def _global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
-    init = plan.teacher_init
-    form = init.low_rank
-    return add_lora(start_teacher(run, plan)[0], form.rank, form.alpha, form.layers, init.seed)
+    return with_low_rank(plan, start_teacher(run, plan)[0])

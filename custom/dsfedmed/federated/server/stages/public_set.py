@@ -20,11 +20,9 @@ from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
-from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server
+from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server, with_low_rank
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.networks.lora import add_lora
-from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.stage_store import StageResult
 
@@ -149,7 +147,7 @@ def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet
         config = plan.settings.teacher
         if teacher_kind(plan) == "low_rank":
             # "full" means all that may learn, and this freezes the rest.
-            teacher, config = _low_rank(teacher, plan), replace(config, tune="full")
+            teacher, config = with_low_rank(plan, teacher), replace(config, tune="full")
         tune_at_server(run, plan, teacher, public.training, config, "tune teacher")
         dice = validate_public(run, plan, public, teacher)
         return StageResult({"teacher_weights": origin, "validation_dice": dice}, copied_tensors(teacher))
@@ -157,8 +155,3 @@ def tune_teacher(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet
     result = run.once("tune teacher", make)
     run.record.put(teacher=result.info)
     return result.tensors
-
-
-def _low_rank(teacher: PromptlessSam, plan: FederationPlan) -> PromptlessSam:
-    init = plan.teacher_init
-    return add_lora(teacher, init.low_rank.rank, init.low_rank.alpha, init.low_rank.layers, init.seed)

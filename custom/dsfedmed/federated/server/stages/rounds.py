@@ -27,7 +27,7 @@ NAME = "dsfedmed"
 
 def light_training(settings: Settings) -> TrainingSpec:
     """The light network's spec; with ``average_rounds`` the last of all rounds count in a mean."""
-    return TrainingSpec(NAME, average_from=settings.average_from)
+    return TrainingSpec(NAME, average_rounds=settings.schedule.average_rounds)
 
 
 def distil_due(schedule: ScheduleSettings, done: int) -> bool:
@@ -56,7 +56,7 @@ def distilled_rounds(
             state = train_round(run, plan, spec, state, distillation.send_soft_labels())
             report(run, spec, state, total, since)
         validate_training(run, plan, spec, state)
-        if state.averaged and state.round == total:
+        if state.averaged_rounds and state.round == total:
             end_with_average(run, plan, spec, state)
         if schedule.order == "paper":
             _distil_at_the_end(run, plan, spec, distillation, state)

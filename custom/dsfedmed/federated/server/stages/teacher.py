@@ -35,8 +35,8 @@ def start_teacher(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Promptl
 
 def with_low_rank(plan: FederationPlan, teacher: PromptlessSam) -> PromptlessSam:
     """Add the run's low-rank updates to the teacher, in place; every site builds the same."""
-    form = plan.teacher_init["low_rank"]
-    return add_lora(teacher, form["rank"], form["alpha"], tuple(form["layers"]), plan.teacher_init["seed"])
+    init = plan.teacher_init
+    return add_lora(teacher, init.low_rank.rank, init.low_rank.alpha, init.low_rank.layers, init.seed)
 
 
 def tune_at_server(

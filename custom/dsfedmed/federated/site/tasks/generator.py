@@ -20,7 +20,7 @@ from dsfedmed.federated.wire.requests.generator import (
 )
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.diffusion import build_base
-from dsfedmed.generator.fit import fit_base, fit_branch
+from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed
@@ -37,10 +37,8 @@ def train_base(site: SiteContext, request: Envelope[BaseRequest]) -> Envelope[Ba
         network,
         images,
         body.generator,
-        body.steps,
+        FitSteps(body.steps, body.first_step, body.total_steps),
         derive_seed(body.common.seed, site.name, "base", body.round),
-        first_step=body.first_step,
-        total_steps=body.total_steps,
         on_step=lambda step, _: site.on_progress(step, body.steps),
     )
     update = pack(difference(network.state_dict(), start), body.common.precision, site.name)
@@ -67,7 +65,13 @@ def _fit(site: SiteContext, body: BranchRequest, weights: Weights) -> tuple[floa
     seed = derive_seed(common.seed, site.name, "branch")
     steps = body.steps
     loss = fit_branch(
-        base, network, arrays.images, channels, config, steps, seed, lambda step, _: site.on_progress(step, steps)
+        base,
+        network,
+        MaskedImages(arrays.images, channels),
+        config,
+        steps,
+        seed,
+        lambda step, _: site.on_progress(step, steps),
     )
     return loss, pack(branch_state(network), common.precision, site.name)
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make site folders from the official download of one of the paper's data sets; nothing is downloaded.
 
-A recipe's name alone prints where to get the data, under which licence, and what is made of it.
+The name of a data set alone prints where to get the data, under which licence, and what is made of it.
 
 Examples:
-  dsfedmed recipe --list
-  dsfedmed recipe prostate
-  dsfedmed recipe prostate --from downloads/prostate --to data/prostate --unseen UCL
-  dsfedmed recipe nuclei --from downloads/nuclei --to data/nuclei --only monuseg tnbc --tile 512
+  dsfedmed prepare-data --list
+  dsfedmed prepare-data prostate
+  dsfedmed prepare-data prostate --from downloads/prostate --to data/prostate --unseen UCL
+  dsfedmed prepare-data nuclei --from downloads/nuclei --to data/nuclei --only monuseg tnbc --tile 512
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from dsfedmed.data.datasets.plan import RecipeOptions
 from dsfedmed.data.datasets.registry import RECIPES, find_recipe
 from dsfedmed.errors import ConfigError, DataError
 
-NAME = "recipe"
+NAME = "prepare-data"
 HELP = "make sites from the official download of a public data set"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
-    add("recipe", nargs="?", metavar="NAME", help="the data set; alone, it is explained")
-    add("--list", action="store_true", help="list the recipes")
+    add("dataset", nargs="?", metavar="NAME", help="the data set; alone, it is explained")
+    add("--list", action="store_true", help="list the data sets")
     add(
         "--from", dest="download", metavar="PATH", help="official archive, or folder with the archives or their content"
     )
@@ -48,18 +48,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or explain recipes, or make the sites and print their counts; progress and bad files go to stderr."""
+    """List or explain data sets, or make the sites and print their counts; progress and bad files go to stderr."""
     if args.list:
         print("\n".join(_table()))
         return 0
-    if args.recipe is None:
-        raise ConfigError("recipe", "no name is given", "See `dsfedmed recipe --list`.")
-    recipe = find_recipe(args.recipe)
+    if args.dataset is None:
+        raise ConfigError("prepare-data", "no name is given", "See `dsfedmed prepare-data --list`.")
+    recipe = find_recipe(args.dataset)
     if args.download is None and args.out is None:
         print(recipe.about.strip())
         return 0
     if args.download is None or args.out is None:
-        raise ConfigError("recipe", "one of --from and --to is missing", "Give both, or none to read about it.")
+        raise ConfigError("prepare-data", "one of --from and --to is missing", "Give both, or none to read about it.")
     options = RecipeOptions(
         only=tuple(args.only),
         unseen=tuple(args.unseen),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`dsfedmed recipe` as a user types it."""
+"""`dsfedmed prepare-data` as a user types it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from tests.data.recipes.layouts import prostate
 
 
 def test_list_and_explain(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipe", "--list"]) == 0
+    assert main(["prepare-data", "--list"]) == 0
     table = capsys.readouterr().out
     for recipe in RECIPES.values():
         assert f"\n{recipe.name} " in f"\n{table}"
         assert recipe.licence in table
-    assert main(["recipe", "chaos"]) == 0
+    assert main(["prepare-data", "chaos"]) == 0
     assert "Differs from the paper" in capsys.readouterr().out
 
 
 def test_make_check_and_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["recipe", "prostate", "--from", str(prostate(tmp_path / "download")), "--to", str(tmp_path / "sites")]
+    words = [
+        "prepare-data",
+        "prostate",
+        "--from",
+        str(prostate(tmp_path / "download")),
+        "--to",
+        str(tmp_path / "sites"),
+    ]
     assert main([*words, "--only", "HK", "UCL"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1:] == [[str(tmp_path / "sites" / name), "3", "1", "1", "0"] for name in ("HK", "UCL")]
@@ -36,7 +43,7 @@ def test_bad_files_are_lines_on_stderr(tmp_path: Path, capsys: pytest.CaptureFix
     download = prostate(tmp_path / "download")
     for case in ("Case00", "Case01"):
         (download / f"HK/{case}_segmentation.nii.gz").unlink()
-    words = ["recipe", "prostate", "--from", str(download), "--to", str(tmp_path / "sites"), "--only", "HK"]
+    words = ["prepare-data", "prostate", "--from", str(download), "--to", str(tmp_path / "sites"), "--only", "HK"]
     assert main(words) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "HK: 5 images of the download"
@@ -59,6 +66,6 @@ def test_bad_files_are_lines_on_stderr(tmp_path: Path, capsys: pytest.CaptureFix
 def test_wrong_words(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if "--to" in words:
         words = [*words[:4], str(tmp_path / "y"), *words[5:]]
-    assert main(["recipe", *words]) == 2
+    assert main(["prepare-data", *words]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "y").exists()
