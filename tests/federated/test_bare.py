@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed.benchmarks.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
+from dsfedmed_benchmarks.performance.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from dsfedmed.federated.local.transport import BareDSFedMed
 from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.store.files import read_json

@@ -84,7 +84,7 @@ def test_the_result_is_that_of_a_run_of_its_own(federation: Run, sites: Path, tm
     first = read_json(alone.folder / "record.json")
     second = read_json(quick.folder / "record.json")
     wanted = [*CHAIN, "compare fedavg", "compare fedprox", "compare local", "compare centralised"]
-    assert second["taken_over"] == {"run": federation.folder.name, "stages": wanted}
+    assert second["reused"] == {"run": federation.folder.name, "stages": wanted}
     for part in ("curves", "selected", "budgets", "audit", "synthetic", "masks", "learnability"):
         methods = isinstance(first[part], dict)
         assert ({k: second[part][k] for k in first[part]} if methods else second[part]) == first[part], part

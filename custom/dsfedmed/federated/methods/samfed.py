@@ -102,5 +102,5 @@ class SamFed(FederatedWorkflow):
             self.store.put("rounds", {})
             record_choice(self, "samfed", state)
             if config.teacher_gate:
-                self.record.put(teacher_heard=sum(rounds_with_teacher(self, state)[:total]))
+                self.record.put(rounds_with_teacher=sum(rounds_with_teacher(self, state)[:total]))
         return state

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a benchmark reads from a finished run: settings, generator, branches, masks, and the sites' own images."""
+"""What can be read from a finished run: settings, generator, branches, masks, and the sites' own images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FinishedRun:
 
     @classmethod
     def open(cls, folder: Path, sites: Path, party: PartyConfig) -> FinishedRun:
-        """Open ``folder`` (a run's ``--out``) beside its sites and what the benchmark's own machine has."""
+        """Open ``folder`` (a run's ``--out``) beside its sites; ``party`` is what this machine has."""
         config = read_json(folder / "store" / "config.json")["config"]
         settings = Settings.from_dict(config["settings"])
         sources = tuple(config["sites"])

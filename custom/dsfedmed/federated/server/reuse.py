@@ -108,5 +108,5 @@ def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, An
         "stages": [entry for entry in record["stages"] if entry["name"] in names],
         "events": [entry for entry in record["events"] if entry["stage"] in names],
         "bytes": {"entries": [entry for entry in record["bytes"]["entries"] if entry["stage"] in names]},
-        "taken_over": {"run": record["name"], "stages": list(kept)},
+        "reused": {"run": record["name"], "stages": list(kept)},
     }
