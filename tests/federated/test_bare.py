@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed_benchmarks.performance.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from dsfedmed.federated.local.transport import BareDSFedMed
 from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.performance.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from tests.federated.conftest import ROOT
 
 pytestmark = pytest.mark.federation

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run every method on the same sites, splits and seeds, and write one table and one picture.
+r"""Run every method on the same sites, splits and seeds, and write one table and one picture.
 
-Each site is held out in turn (or those named by --unseen). A run that is complete is not done again, and an interrupted
-one goes on, so the command may be repeated until all runs are there; table and picture are written after each of them.
-A table of many hours can be made on more than one machine: with --records each complete run's record is copied to that
-folder, and a run whose record stands there is not done again.
+Each site is held out in turn (or those named by --unseen). A complete run is not done again and an interrupted one is
+resumed: repeat the command until all runs are complete. Table and picture are written after each of them. A table of
+many hours can be made on more than one machine: with --records FOLDER each complete run's record is copied to that
+folder, and a run whose record is there is not done again. --records ARCHIVE.tar.gz/PART reads committed records;
+`pack-records` adds new ones to them.
 
 Examples:
-  dsfedmed benchmark --sites DIR --teacher teacher.safetensors --out runs/benchmark
-  dsfedmed benchmark --sites DIR --teacher teacher.safetensors --out runs/benchmark --records shared/records --seeds 1
+  python -m dsfedmed_benchmarks compare-methods --sites DIR --teacher teacher.safetensors --out runs/benchmark
+  python -m dsfedmed_benchmarks compare-methods --sites DIR --teacher teacher.safetensors --out runs/benchmark \
+      --records docs/results/records.tar.gz/breast_us --only-table
 """
 
 from __future__ import annotations
@@ -19,16 +21,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsfedmed_benchmarks.studies.study import Grid, JobRun, job_run
 from dsfedmed.flare.workspace import require_sites
-from dsfedmed_benchmarks.studies.benchmark import benchmark_rows, complete_runs
-from dsfedmed_benchmarks.studies.benchmark_settings import require_one_recipe
-from dsfedmed_benchmarks.studies.benchmark_table import benchmark_markdown
-from dsfedmed_benchmarks.studies.benchmark_figure import benchmark_figure
 from dsfedmed.store.files import write_text
+from dsfedmed_benchmarks.studies.benchmark import benchmark_rows, complete_runs
+from dsfedmed_benchmarks.studies.benchmark_figure import benchmark_figure
+from dsfedmed_benchmarks.studies.benchmark_settings import require_same_settings
+from dsfedmed_benchmarks.studies.benchmark_table import benchmark_markdown
+from dsfedmed_benchmarks.studies.study import JobRun, Study, job_run, records_argument
 
-NAME = "benchmark"
-HELP = "every method on the same sites, splits and seeds: one table, one picture"
 METHODS = ("pfedsam", "samfed", "dsfedmed")
 TABLE, PICTURE = "benchmark.md", "benchmark.svg"
 
@@ -51,9 +51,9 @@ class Cell:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
-    parser.add_argument("--teacher", type=Path, help="weights of the foundation, for every method that has one")
+    parser.add_argument("--teacher", type=Path, help="teacher weights, for every method that has a teacher")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the picture")
-    parser.add_argument("--records", type=Path, metavar="DIR", help="records of complete runs, kept beside --out")
+    parser.add_argument("--records", type=Path, metavar="PATH", help="records of complete runs: DIR, or ARCHIVE/PART")
     parser.add_argument("--unseen", nargs="+", metavar="SITE", help="sites to hold out, one after another (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="workflows (all)")
@@ -67,25 +67,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what is missing; return 0 when every run is complete."""
-    grid = Grid(tuple(job_of(args, cell) for cell in plan_cells(args)), args.out, args.records)
-    require_one_recipe(grid.found())  # before hours of work, and again as runs are added
+    study = Study(tuple(job_of(args, cell) for cell in plan_cells(args)), args.out, records_argument(args.records))
+    require_same_settings(study.found())  # before hours of work, and again as runs are added
     if not args.only_table:
-        grid.make(lambda: write_benchmark(grid))
-    write_benchmark(grid)
+        study.make(lambda: write_benchmark(study))
+    write_benchmark(study)
     print((args.out / TABLE).read_text(encoding="utf-8"))
-    for lacking in grid.lacking():
-        print(f"not complete: {lacking.name}; the same command goes on with it", file=sys.stderr)
-    return 1 if grid.lacking() else 0
+    for lacking in study.lacking():
+        print(f"not complete: {lacking.name}; the same command resumes it", file=sys.stderr)
+    return 1 if study.lacking() else 0
 
 
 def plan_cells(args: argparse.Namespace) -> Iterator[Cell]:
-    """Yield the runs, seed by seed, so that an interrupted table has whole seeds.
+    """Yield the runs, seed by seed: an interrupted table then has whole seeds.
 
     Raises:
         ConfigError: a site is named that is not there.
     """
     asked = [*(args.unseen or []), *([args.label_site] if args.label_site else [])]
-    names = require_sites(args.sites, asked, "benchmark")
+    names = require_sites(args.sites, asked, "compare-methods")
     for seed in args.seeds:
         for unseen in args.unseen or names:
             sources = [name for name in names if name != unseen]
@@ -104,15 +104,15 @@ def job_of(args: argparse.Namespace, cell: Cell) -> JobRun:
     return job_run(cell.name, args.jobs, cell.method, args.sites, words)
 
 
-def write_benchmark(grid: Grid) -> None:
+def write_benchmark(study: Study) -> None:
     """Write table and picture of the runs that are there.
 
     Raises:
-        ConfigError: the runs are of more than one recipe.
+        ConfigError: the runs differ in their settings or teacher weights.
     """
-    records = grid.found()
-    require_one_recipe(records)
+    records = study.found()
+    require_same_settings(records)
     runs = complete_runs(records)
-    write_text(grid.out / TABLE, benchmark_markdown(runs, records))
+    write_text(study.out / TABLE, benchmark_markdown(runs, records))
     if (picture := benchmark_figure(benchmark_rows(runs))) is not None:
-        write_text(grid.out / PICTURE, picture)
+        write_text(study.out / PICTURE, picture)

@@ -2,8 +2,8 @@
 """Run one round of every stage at the paper's size with random weights; print time and peak memory of each.
 
 No weights file is needed. It ends with a status other than 0, and names the stage, as soon as one fails. Examples:
-  dsfedmed gpu-check
-  dsfedmed gpu-check --device cpu --scale tiny
+  python -m dsfedmed_benchmarks gpu-check
+  python -m dsfedmed_benchmarks gpu-check --device cpu --scale tiny
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from dsfedmed.training.precision import AUTOCAST
+from dsfedmed_benchmarks.paper_scale.gpu_check import run as check
+from dsfedmed_benchmarks.paper_scale.stages import CheckOptions
 
-NAME = "gpu-check"
-HELP = "run every stage once at full size with random weights: time and memory"
 SCALES = ("full", "tiny")
 
 
@@ -35,9 +35,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the stages, print each as it is done, then the table; write it as JSON and Markdown."""
-    from dsfedmed.benchmarks.gpu_check import run as check
-    from dsfedmed_benchmarks.paper_scale.stages import CheckOptions
-
     values = {field.name: getattr(args, field.name) for field in fields(CheckOptions)}
     table = check(CheckOptions(**values), on_row=_print_row)
     print(f"\n{table.to_markdown()}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a benchmark and write its table as JSON and Markdown.
+"""Run a performance benchmark and write its table as JSON and Markdown.
 
-Each benchmark has arguments of its own: see `dsfedmed bench NAME --help`. Example:
-  dsfedmed bench distillation --scale cpu --out runs/bench
+Each has arguments of its own: see `perf NAME --help`. Example:
+  python -m dsfedmed_benchmarks perf distillation --scale cpu --out runs/bench
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from dsfedmed_benchmarks.performance import BENCHMARKS
 from dsfedmed_benchmarks.measurement.table import Benchmark
+from dsfedmed_benchmarks.performance import BENCHMARKS
 
-NAME = "bench"
-HELP = "run a benchmark and write its table"
 DEFAULT_OUT = Path("runs/bench")
 
 
@@ -73,7 +71,7 @@ def options_of(module: ModuleType) -> list[Option]:
 
 
 class _BenchmarkParser(argparse.ArgumentParser):
-    """Learn the benchmark's options when it is named, so that the other commands need not import every benchmark."""
+    """Learn the benchmark's options when it is named: nothing else then imports every benchmark."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -127,4 +125,4 @@ def _texts(target: Any) -> dict[str, str]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"dsfedmed.benchmarks.{name}")
+    return importlib.import_module(f"dsfedmed_benchmarks.performance.{name}")

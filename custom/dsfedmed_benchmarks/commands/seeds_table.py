@@ -2,7 +2,7 @@
 """Put several finished runs into one markdown table: mean over seeds, standard deviation, both comparisons.
 
 Runs of the same preset, sites and unseen site form one table. Example:
-  dsfedmed table runs/us_seed0 runs/us_seed1 runs/us_seed2 --out table.md
+  python -m dsfedmed_benchmarks seeds-table runs/us_seed0 runs/us_seed1 runs/us_seed2 --out table.md
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.reporting.results import load_results
-from dsfedmed_benchmarks.studies.seeds_table import markdown_table
 from dsfedmed.store.files import write_text
-
-NAME = "table"
-HELP = "one table over several runs (mean over seeds)"
+from dsfedmed_benchmarks.studies.seeds_table import markdown_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,6 @@ import torch
 from nvflare.apis.fl_context import FLContext
 from torch import Tensor
 
-from dsfedmed_benchmarks.dummy_sites.random_set import made_up_labels
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.updates import shapes_of
@@ -31,6 +30,7 @@ from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.site_folder import local_folder, site_folder
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed, generator
+from dsfedmed_benchmarks.dummy_sites.random_set import random_labels
 
 STEP, DECAY = 1e-3, 0.98
 """Deviation of the first round's update, and what remains of it from one round to the next."""
@@ -67,7 +67,7 @@ class DummyWorker(ChildProcess):
         return Message({"loss": 0.0}, pack(weights, "fp16", self.site))
 
     def _masks(self, request: Message) -> Message:
-        labels = made_up_labels(request.info["count"], request.info["image_size"], derive_seed(0, self.site))
+        labels = random_labels(request.info["count"], request.info["image_size"], derive_seed(0, self.site))
         return Message({"kind": "deformed"}, pack_label_maps(labels, request.info["num_classes"]))
 
     def _audit(self, request: Message) -> Message:
@@ -97,7 +97,7 @@ class DummyWorker(ChildProcess):
         }
 
 
-class MadeUpSite(SiteExecutor):
+class DummySite(SiteExecutor):
     """The product's executor with a `DummyWorker`."""
 
     def _worker(self, fl_ctx: FLContext) -> ChildProcess:

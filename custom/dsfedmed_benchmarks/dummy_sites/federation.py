@@ -12,8 +12,6 @@ from nvflare.job_config.api import FedJob
 from nvflare.recipe.sim_env import SimEnv
 from torch import Tensor
 
-from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak, resident_mib
-from dsfedmed_benchmarks.dummy_sites.random_site import RandomSite
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.server.averaging import federated_average
@@ -25,6 +23,8 @@ from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.dummy_sites.random_site import RandomSite
+from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak, resident_mib
 
 JOB = "random_updates"
 TASK = "dsf_random"
@@ -36,7 +36,7 @@ class RandomUpdates(FederatedWorkflow):
     """Rounds of weights down, updates up and their weighted mean, with the server's memory noted.
 
     Args:
-        configuration: settings; only ``min_sites``, ``rounds`` and ``waits`` matter.
+        configuration: settings; only ``min_sites``, ``rounds`` and ``timeouts`` matter.
         network: whose tensors travel, a key of `NETWORKS`.
     """
 
@@ -112,7 +112,7 @@ def simulate_random_updates(network: str, sites: int, rounds: int, out: Path) ->
     job.to_server(RandomUpdates(settings.to_dict(), network), id=JOB)
     job.to_clients(RandomSite(), tasks=[TASK])
     job.to_clients(TaskSignal(), id="bell")
-    job.set_app_packages(["dsfedmed"])
+    job.set_app_packages(["dsfedmed", "dsfedmed_benchmarks"])
     environment.deploy(job)
     record: dict[str, Any] = read_json(out / FILE_NAME)
     if record["verdict"] != "complete":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A made-up synthetic set of any size: smooth shades, structures, speckle and fine noise, with lesion-like labels.
+"""A random synthetic set of any size: smooth shades, structures, speckle and fine noise, with lesion-like labels.
 
 Constant images would compress to nothing. These have detail at every scale and noise of about two grey levels, as what
 a diffusion model decodes.
@@ -21,7 +21,7 @@ NOISE = 2.0
 DISTINCT = 16
 
 
-def made_up_labels(count: int, image_size: int, seed: int) -> Tensor:
+def random_labels(count: int, image_size: int, seed: int) -> Tensor:
     """Return label maps, uint8 (count, 1, S, S), of one rough outline each."""
     rng = np.random.default_rng(seed)
     labels = torch.empty((count, 1, image_size, image_size), dtype=torch.uint8)
@@ -30,7 +30,7 @@ def made_up_labels(count: int, image_size: int, seed: int) -> Tensor:
     return labels
 
 
-def made_up_pair(image_size: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
+def random_pair(image_size: int, channels: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return an image, uint8 (C, S, S), and its label map, uint8 (1, S, S)."""
     rng = np.random.default_rng(seed)
     size = (image_size, image_size)
@@ -45,11 +45,11 @@ def made_up_pair(image_size: int, channels: int, seed: int) -> tuple[Tensor, Ten
     return torch.from_numpy(image), torch.from_numpy((depth > 0).astype(np.uint8))[None]
 
 
-def write_made_up_set(
+def write_random_set(
     folder: Path, sites: list[str], per_site: int, image_size: int, channels: int, shard_size: int
 ) -> Manifest:
     """Write ``per_site`` pairs for each site as the shards of a synthetic set; `DISTINCT` ones, rolled about."""
-    drawn = [made_up_pair(image_size, channels, seed) for seed in range(min(DISTINCT, per_site * len(sites)))]
+    drawn = [random_pair(image_size, channels, seed) for seed in range(min(DISTINCT, per_site * len(sites)))]
     pairs = [_rolled(drawn[index % DISTINCT], index // DISTINCT) for index in range(per_site * len(sites))]
     images, labels = (torch.stack(parts) for parts in zip(*pairs, strict=True))
     origin = [site for site in sites for _ in range(per_site)]

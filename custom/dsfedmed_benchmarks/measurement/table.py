@@ -41,7 +41,7 @@ class Benchmark:
     """A benchmark's table.
 
     Attributes:
-        name: module name in `dsfedmed.benchmarks`, and of the files.
+        name: of the benchmark, and of the files.
         title: one line above the table.
         columns: headings, each with its unit.
         rows: one cell a column; None where a figure does not apply.

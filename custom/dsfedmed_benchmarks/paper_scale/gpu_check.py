@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed_benchmarks.measurement.clock import timed
-from dsfedmed_benchmarks.paper_scale.stages import STAGES, CheckOptions, Round, Work
 from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed_benchmarks.paper_scale.stages import STAGES, CheckOptions, Round, Work
 
 COLUMNS = ("stage", "work", "first (s)", "again (s)", "images/s", "peak memory (GiB)")
 MIB_A_GIB = 1024

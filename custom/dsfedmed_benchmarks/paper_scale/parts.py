@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's parts at their real size with random weights, so that no file is needed: SD 1.5, SAM ViT-B, TinySAM.
+"""The paper's parts at their real size with random weights, which need no file: SD 1.5, SAM ViT-B, TinySAM.
 
 Random weights take the time and memory of real ones. A tiny scale of the same classes lets tests run everything.
 """

@@ -16,7 +16,6 @@ import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor, nn
 
-from dsfedmed_benchmarks.paper_scale import parts
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference
@@ -38,6 +37,7 @@ from dsfedmed.training.precision import Autocast
 from dsfedmed.training.soft_labels import teacher_soft_labels
 from dsfedmed.training.teacher import adapt_on_pool
 from dsfedmed.training.teacher_config import TeacherConfig
+from dsfedmed_benchmarks.paper_scale import parts
 
 STEPS = 2
 

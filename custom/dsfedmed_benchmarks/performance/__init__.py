@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Benchmarks: one module each, with a ``run`` that returns a ``Benchmark``; ``dsfedmed bench NAME`` runs one.
+"""Performance benchmarks: one module each, with a ``run`` that returns a ``Benchmark``; ``perf NAME`` runs one.
 
 ``run`` takes one frozen dataclass of the module's own, or typed parameters: they become the command's arguments, and
 the docstring's sentences on them its help.
 """
 
 BENCHMARKS = {
-    "distillation": "20 epochs of mutual distillation: ours against the released loop",
+    "distillation": "20 epochs of mutual distillation: ours against the authors' loop",
     "precision": "mutual distillation in float32 and bfloat16: seconds and Dice",
     "inference": "light networks against SAM ViT-B, per image",
     "sampling": "generated images per second, by sampler and steps",

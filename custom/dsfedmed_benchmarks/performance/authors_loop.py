@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The opponent: mutual distillation as the released code of DSFedMed (arXiv 2601.16073) runs it, stated anew.
+"""The opponent: mutual distillation as the released code of DSFedMed (arXiv 2601.16073) runs it, written again.
 
 In every epoch every batch of the pool goes through the frozen encoder, the decoder and the light network, both learn
 from all of its masks, and from each other on the samples that the batch's selection keeps:
@@ -35,7 +35,7 @@ KL_WEIGHT = 0.1
 
 
 @dataclass
-class ReleasedLoop:
+class AuthorsLoop:
     """Teacher, light network and their optimisers, run the released way.
 
     Attributes:
@@ -81,7 +81,7 @@ class ReleasedLoop:
         teacher_loss = bce_per_sample(teacher, target, POS_WEIGHT)
         student_loss = bce_per_sample(student, target, POS_WEIGHT)
         informative = (teacher_kl + student_kl).flatten(1).mean(dim=1)
-        chosen = released_selection(teacher_loss.detach(), student_loss.detach(), informative.detach())
+        chosen = authors_selection(teacher_loss.detach(), student_loss.detach(), informative.detach())
         supervised = teacher_loss.mean() + student_loss.mean()
         mutual = teacher_kl[chosen].mean() + student_kl[chosen].mean()
         loss = SUPERVISED_WEIGHT * supervised + KL_WEIGHT * mutual
@@ -107,7 +107,7 @@ class ReleasedLoop:
         return teacher, at_size(student, size), mask_at_size(target, size)
 
 
-def released_selection(teacher_loss: Tensor, student_loss: Tensor, informative: Tensor) -> Tensor:
+def authors_selection(teacher_loss: Tensor, student_loss: Tensor, informative: Tensor) -> Tensor:
     """Return the indices (k,) of the samples that the batch (B,) keeps for the divergence."""
     reliable = (teacher_loss <= torch.quantile(teacher_loss, QUANTILE)) & (
         student_loss <= torch.quantile(student_loss, QUANTILE)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutual distillation over 20 epochs: the released way of working against ours, networks and images being the same.
+"""Mutual distillation over 20 epochs: the authors' loop against ours, with the same networks and images.
 
-Released (`released_loop`): every epoch runs every sample through the frozen encoder and backward through decoder and
+Released (`authors_loop`): every epoch runs every sample through the frozen encoder and backward through decoder and
 light network. Ours (`dsfedmed.training.distil`): the encoder runs once, scoring needs no gradients, and only the
-selected half is run with gradients. Either is measured in float32 and in bfloat16, so that the table tells apart what
-the way of working gains and what the number format does. Weights and images are random: they cost what real ones cost.
+selected half is run with gradients. Either is measured in float32 and in bfloat16: the table separates what
+the loop gains from what the number format does. Weights and images are random: they cost what real ones cost.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from torch import nn
 from torch.nn import functional
 
 from dsfedmed.algorithms.distillation import DistillationConfig
-from dsfedmed_benchmarks.measurement.clock import Spent, timed
-from dsfedmed_benchmarks.performance.authors_loop import ReleasedLoop
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
@@ -32,6 +29,9 @@ from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
 from dsfedmed.training.embeddings import open_embeddings
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
+from dsfedmed_benchmarks.measurement.clock import Spent, timed
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
+from dsfedmed_benchmarks.performance.authors_loop import AuthorsLoop
 
 COLUMNS = ("way", "once (s)", "an epoch (s)", "all epochs (s)", "ms per sample and epoch", "times as fast", "wall (s)")
 
@@ -123,7 +123,7 @@ class Cost:
 
 
 def run(options: Options) -> Benchmark:
-    """Measure every way on the same networks and pool; ratios are against the first, the released loop as released."""
+    """Measure every way on the same networks and pool; ratios are against the first, the authors' loop as released."""
     scale, measured = SCALES[options.scale], _measured(options)
     pool = random_pool(options.samples or scale.samples, scale.image_size, scale.channels, options.seed)
     costs = {way: measure(way, options, pool, measured) for way in WAYS}
@@ -175,7 +175,7 @@ def prepare(
 ) -> Callable[[int], object]:
     """Return what runs one epoch, called with its seed; for ours the embeddings are computed into ``folder`` first."""
     if not way.ours:
-        loop = ReleasedLoop(teacher, light, pool, 1, batch_size=scale.batch_size, precision=way.precision)
+        loop = AuthorsLoop(teacher, light, pool, 1, batch_size=scale.batch_size, precision=way.precision)
         return lambda seed: loop.epoch(generator(seed))
     embeddings = open_embeddings(folder, teacher, pool, "benchmark", scale.batch_size, precision=way.precision)
     server = ServerDistillationConfig(

@@ -2,10 +2,9 @@
 """FedAvg of the light network in bare loops, for the benchmarks that compare what travels.
 
 The functions are those of the federation (`train_light`, `WeightedMean`, `feed_back`, `advance`), without NVFlare.
-Seeds are paired: seed s gives every row the same start weights, order and augmentation, so that a row's difference to
-another is that of what travels and of the chaos of training alone. Scored on the validation images of the source
-sites, never on a test part or an unseen site. Outcomes are kept under ``work``, so that an interrupted table goes on
-where it stopped.
+Seeds are paired: seed s gives every row the same start weights, order and augmentation: rows differ by what travels and
+by the chaos of training alone. Scored on the validation images of the source sites, never on a test part or an unseen
+site. Outcomes are kept under ``work``, and an interrupted table is resumed from them.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ class Training:
         require(0 < self.last <= self.rounds, "last", f"{self.last} is not in 1..rounds", "Give 5")
 
     def described(self) -> str:
-        """Return the sentence that stands below a table."""
+        """Return the note below a table."""
         return (
             f"FedAvg of {self.bundle} at {self.image_size} px over {len(self.names)} sites, {self.rounds} rounds of "
             f"{self.epochs} epoch; mean validation Dice of the last {self.last} rounds, {self.seeds} paired seeds."

@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsfedmed_benchmarks.measurement.clock import Spent, timed
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.precision import Autocast, autocast
+from dsfedmed_benchmarks.measurement.clock import Spent, timed
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 COLUMNS = (
     "network",

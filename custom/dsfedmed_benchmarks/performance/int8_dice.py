@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, WireFormat
-from dsfedmed_benchmarks.measurement.table import Benchmark, environment
 from dsfedmed.options import require_choice
+from dsfedmed_benchmarks.measurement.table import Benchmark, environment
+from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, WireFormat
 
 COLUMNS = ("format", "error feedback", "up (KiB)", "down (KiB)", "Dice (%)", "lost against fp32", "standard error")
 FORMATS = {

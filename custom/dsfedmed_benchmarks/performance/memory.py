@@ -28,7 +28,7 @@ class MemoryOptions:
         sites: numbers of sites.
         rounds: rounds of each federation.
         network: whose tensors travel, "tiny_sam" or "small".
-        work: where the federations run; those folders are made anew.
+        work: where the federations run; those folders are emptied first.
     """
 
     sites: tuple[int, ...] = (2, 8, 16)

@@ -20,14 +20,14 @@ from typing import Any
 
 import torch
 
-from dsfedmed_benchmarks.measurement.process_time import CpuClock
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.transport import BareDSFedMed
 from dsfedmed.flare.simulation import simulate
 from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace, site_names
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json, read_tensors
+from dsfedmed_benchmarks.measurement.process_time import CpuClock
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 PRESETS = Path("jobs/dsfedmed/presets")
 COLUMNS = ("stage", "federation (s)", "bare loops (s)", "ratio")
@@ -43,7 +43,7 @@ class OverheadOptions:
         unseen: site held out until the end.
         preset: name of a file in jobs/dsfedmed/presets, or a path.
         set: settings to override, as KEY=VALUE.
-        teacher: weights of the teacher's foundation.
+        teacher: teacher weights.
         bundles: folder of the bundles.
         work: where both runs go; it is emptied first.
     """

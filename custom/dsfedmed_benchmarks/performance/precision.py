@@ -17,8 +17,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dsfedmed_benchmarks.measurement.clock import Spent, timed
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.evaluation.protocol import quick_dice
@@ -29,6 +27,8 @@ from dsfedmed.seeds import derive_seed
 from dsfedmed.training.distil import MutualDistiller
 from dsfedmed.training.embeddings import open_embeddings
 from dsfedmed.training.precision import Autocast
+from dsfedmed_benchmarks.measurement.clock import Spent, timed
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 COLUMNS = (
     "format",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the privacy filters cost: FedAvg of the light network with updates that are clipped and noisy, in bare loops.
 
-The loops are those of `dsfedmed_benchmarks.performance.fedavg`, with int8 and error feedback behind the noise. Epsilon is that of
-a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
+The loops are those of `dsfedmed_benchmarks.performance.fedavg`, with int8 and error feedback after the noise. Epsilon
+is that of a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from torch import Tensor
 
-from dsfedmed_benchmarks.measurement.clock import timed
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, Weights, WireFormat
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
@@ -30,6 +27,9 @@ from dsfedmed.federated.wire.message import Message, to_shareable
 from dsfedmed.flare.privacy.egress_guard import EgressGuard
 from dsfedmed.flare.privacy.gaussian import SENSITIVITY
 from dsfedmed.options import require
+from dsfedmed_benchmarks.measurement.clock import timed
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
+from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, Weights, WireFormat
 
 DELTA = 1e-5
 COLUMNS = ("filter", "clip", "noise multiplier", f"epsilon at {DELTA:g}", "up (KiB)", "seconds an update", "Dice (%)",
@@ -39,7 +39,7 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Filtered(WireFormat):
-    """A row: int8 behind clipping to ``clip`` (0: none) and noise of ``noise_multiplier * clip``."""
+    """A row: int8 after clipping to ``clip`` (0: none) and noise of ``noise_multiplier * clip``."""
 
     precision: str = "int8"
     feedback: bool = True
@@ -49,7 +49,7 @@ class Filtered(WireFormat):
 
 @dataclass(frozen=True)
 class Options(Training):
-    """What is trained, and behind which filters.
+    """What is trained, and after which filters.
 
     Attributes:
         rounds: rounds of FedAvg; they share the epsilon.
@@ -109,7 +109,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
         COLUMNS,
         rows,
         (
-            f"{options.described()} int8 with error feedback behind the noise.",
+            f"{options.described()} int8 with error feedback after the noise.",
             "Epsilon is the whole site's over all rounds of the table; no number: above 700, that is, no protection "
             "that could be stated. The guard changes nothing, so it has a time only.",
         ),

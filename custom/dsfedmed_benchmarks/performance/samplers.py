@@ -6,7 +6,7 @@ drawn again from them, same masks and same noise; then the light network of the 
 number of seeds, and scored on the validation images of the source sites (never on a test part or an unseen site). Seeds
 are paired: seed s gives every sampler the same start weights, the same order and the same augmentation.
 
-Sets and scores are kept under ``work``, so that an interrupted table goes on where it stopped.
+Sets and scores are kept under ``work``, and an interrupted table is resumed from them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.data.labels import to_channels
 from dsfedmed.errors import ConfigError
 from dsfedmed.evaluation.protocol import quick_dice
@@ -34,6 +33,7 @@ from dsfedmed.generator.sample import sample
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
 from dsfedmed.training.light import train_light
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 SCORED_EPOCHS = 8
 REFERENCE = "ddim-50"

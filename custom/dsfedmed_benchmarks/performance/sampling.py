@@ -13,11 +13,11 @@ from functools import partial
 
 import torch
 
-from dsfedmed_benchmarks.measurement.clock import Spent, timed
-from dsfedmed_benchmarks.performance.distillation import random_pool
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.devices import on_device
 from dsfedmed.generator import GeneratorConfig, build_base, build_branch, embedded_base, sample
+from dsfedmed_benchmarks.measurement.clock import Spent, timed
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
+from dsfedmed_benchmarks.performance.distillation import random_pool
 
 COLUMNS = ("sampler", "steps", "guidance", "network passes an image", "images/s", "ms an image", "times as fast")
 NO_GUIDANCE = 1.0

@@ -3,8 +3,8 @@
 
 A real federation with the paper's preset in NVFlare's simulator: every tensor has its real shape and travels by the
 product's own code (requests, differences down, error feedback, filters, file pulls), and the ledger counts it. Only
-what the sites would compute is made up (`dsfedmed_benchmarks.dummy_sites.dummy_site`). Normal draws are a cautious stand-in for
-real updates: of all values with one deviation they are the hardest to code.
+what the sites would compute is random (`dsfedmed_benchmarks.dummy_sites.dummy_site`). Normal draws are a cautious
+stand-in for real updates: of all values with one deviation they are the hardest to code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ from nvflare.job_config.api import FedJob
 from nvflare.job_config.defs import FilterType
 from nvflare.recipe.sim_env import SimEnv
 
-from dsfedmed_benchmarks.dummy_sites.random_set import write_made_up_set
-from dsfedmed_benchmarks.dummy_sites.dummy_site import DECAY, STEP, MadeUpSite
-from dsfedmed_benchmarks.paper_scale.shapes import branch_shapes
-from dsfedmed_benchmarks.measurement.process_memory import MIB
-from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import TensorSpec, check_tensors
@@ -44,6 +39,11 @@ from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.dummy_sites.dummy_site import DECAY, STEP, DummySite
+from dsfedmed_benchmarks.dummy_sites.random_set import write_random_set
+from dsfedmed_benchmarks.measurement.process_memory import MIB
+from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
+from dsfedmed_benchmarks.paper_scale.shapes import branch_shapes
 
 JOB = "wire"
 FACTS = FederationFacts(3, 1, ("lesion",), True)
@@ -69,7 +69,7 @@ class WireOptions:
         preset: path of the preset.
         set: settings to override, as KEY=VALUE.
         bundles: folder of the bundles.
-        work: where the federation runs; the folder is made anew.
+        work: where the federation runs; the folder is emptied first.
     """
 
     sites: int = 3
@@ -97,7 +97,7 @@ class Wire(FederatedWorkflow):
         with self.stage("synthesise"):
             per_site, shard_size = settings.synthetic.per_site, settings.synthetic.shard_size
             sizes = settings.image_size, FACTS.channels, shard_size
-            manifest = write_made_up_set(self.folder / FOLDER, self.sources, per_site, *sizes)
+            manifest = write_random_set(self.folder / FOLDER, self.sources, per_site, *sizes)
         audit(self, plan, manifest)
         state = TrainingState(start_weights(plan))
         self.record.put(shapes={name: list(shape) for name, shape in shapes_of(state.weights).items()})
@@ -172,10 +172,10 @@ def simulate_wire(settings: Settings, options: WireOptions) -> dict[str, Any]:
     )
     job = FedJob(name=JOB, min_clients=len(names))
     job.to_server(Wire(settings.to_dict()), id=JOB)
-    job.to_clients(MadeUpSite(), tasks=TASKS)
+    job.to_clients(DummySite(), tasks=TASKS)
     job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
     job.to_clients(TaskSignal(), id="bell")
-    job.set_app_packages(["dsfedmed"])
+    job.set_app_packages(["dsfedmed", "dsfedmed_benchmarks"])
     environment.deploy(job)
     record: dict[str, Any] = read_json(options.work / FILE_NAME)
     if record["verdict"] != "complete":

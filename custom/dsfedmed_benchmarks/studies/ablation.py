@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An ablation's rows: DSFedMed under one change, against FedAvg at equal rounds and at equal steps.
 
-What is chosen is chosen by the source sites' validation Dice; test figures are for the end, and read on demand alone.
+Settings are chosen by the source sites' validation Dice; test figures are for the end, and read on demand alone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from dsfedmed.evaluation.intervals import Interval, Stratum
 from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
-from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
-from dsfedmed_benchmarks.studies.cost_to_target import CostToTarget, cost_to_target, mean_reach
 from dsfedmed.reporting.methods import BASELINES, BY_KEY
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.seeds import derive_seed
+from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
+from dsfedmed_benchmarks.studies.cost_to_target import CostToTarget, cost_to_target, mean_cost
 
 METHOD = "dsfedmed"
 BUDGETS = BASELINES[METHOD]
@@ -27,14 +27,14 @@ GROUPS = ("seen", "unseen")
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One change of the recipe over its runs.
+    """One changed setting over its runs.
 
     Attributes:
         name: of the change.
         validation: DSFedMed's mean validation Dice at its selected round, percent.
         gains: its difference from FedAvg in points of validation Dice, by budget ("equal_rounds", "equal_steps").
         reached: in how many runs it comes to FedAvg's Dice at equal steps, by validation.
-        reach: what it has spent there, mean over those runs.
+        cost: what it has spent there, mean over those runs.
         teacher: mean test Dice of the teacher before and after mutual distillation on seen sites, percent; only with
             ``test``, None where it was not scored.
         tests: differences in test Dice with intervals over cases and seeds, by (budget, "seen" or "unseen").
@@ -46,7 +46,7 @@ class AblationRow:
     validation: Mean | None
     gains: dict[str, Mean | None]
     reached: int
-    reach: CostToTarget | None
+    cost: CostToTarget | None
     teacher: tuple[float | None, float | None]
     tests: dict[tuple[str, str], Interval | None]
     seconds: float
@@ -60,7 +60,7 @@ def ablation_row(name: str, records: Sequence[Record], test: bool = False) -> Ab
         for budget, baseline in BUDGETS.items()
     }
     scores = [dice for record in records if (dice := validation_dice(record, METHOD)) is not None]
-    reaches = [found for record in records if (found := cost_to_target(record)) is not None]
+    costs = [found for record in records if (found := cost_to_target(record)) is not None]
     tests = {
         (budget, group): test_difference(records, baseline, group) if test else None
         for budget, baseline in BUDGETS.items()
@@ -72,8 +72,8 @@ def ablation_row(name: str, records: Sequence[Record], test: bool = False) -> Ab
         name,
         mean_over(scores),
         gains,
-        len(reaches),
-        mean_reach(reaches),
+        len(costs),
+        mean_cost(costs),
         (teacher[0], teacher[1]),
         tests,
         seconds,

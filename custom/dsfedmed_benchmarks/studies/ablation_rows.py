@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of an ablation, as a YAML file lists them: a name and the settings that it changes.
 
-Settings that all rows have, such as which baselines to leave out, stand beside the rows under ``set``.
+Settings that all rows have, such as which baselines to leave out, are listed beside the rows under ``set``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import yaml
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted, read_options
-from dsfedmed_benchmarks.studies.ablation import METHOD
 from dsfedmed.settings import merge
+from dsfedmed_benchmarks.studies.ablation import METHOD
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class AblationChange:
     Attributes:
         name: shown in the table.
         set: settings laid over the preset, section by section.
-        foundation: whether the teacher starts from the foundation's weights.
+        teacher_weights: whether the teacher starts from the given weights; if not, from random ones.
     """
 
     name: str
     set: dict[str, Any] = field(default_factory=dict)
-    foundation: bool = True
+    teacher_weights: bool = True
 
     @property
     def slug(self) -> str:
-        """What its runs' folders begin with: the name; the preset's own runs are those of the benchmark."""
-        if self.foundation and not self.set:
+        """What its runs' folders begin with: the name; the preset's own runs are those of `compare-methods`."""
+        if self.teacher_weights and not self.set:
             return METHOD
         kept = "".join(letter if letter.isalnum() else " " for letter in self.name.lower())
         return "_".join(kept.split())
@@ -58,12 +58,12 @@ def read_rows(path: Path) -> tuple[AblationChange, ...]:
         raise ConfigError(path, f"cannot be read ({error})", "Give a YAML file with a list `rows`") from error
     rows = content.get("rows") if isinstance(content, Mapping) else None
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and row.get("name") for row in rows) or not rows:
-        raise ConfigError(path, "has no list `rows` of entries with a `name`", "Write rows: [{name: recipe}]")
+        raise ConfigError(path, "has no list `rows` of entries with a `name`", "Write rows: [{name: default}]")
     if unknown := content.keys() - {"rows", "set"}:
         raise ConfigError(path, f"has a key '{sorted(unknown)[0]}'", "Write `rows`, and `set` for what all rows have")
     common = content.get("set", {})
-    told = [read_options(AblationChange, row, f"{path.name} row {row['name']}") for row in rows]
-    changes = tuple(replace(change, set=merge(common, change.set)) for change in told)
+    read = [read_options(AblationChange, row, f"{path.name} row {row['name']}") for row in rows]
+    changes = tuple(replace(change, set=merge(common, change.set)) for change in read)
     slugs = [change.slug for change in changes]
     twice = next((change.name for change in changes if slugs.count(change.slug) > 1), None)
     if twice is not None:

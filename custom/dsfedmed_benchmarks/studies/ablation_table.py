@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dsfedmed.evaluation.intervals import Interval
+from dsfedmed.reporting.units import seconds_text
 from dsfedmed_benchmarks.studies.ablation import BUDGETS, GROUPS, AblationRow
 from dsfedmed_benchmarks.studies.benchmark import mean_text
-from dsfedmed.reporting.units import seconds_text
 
 BUDGET_NAMES = {"equal_rounds": "equal rounds", "equal_steps": "equal steps"}
 NOTE = (
@@ -49,7 +49,7 @@ def ablation_markdown(rows: Sequence[AblationRow], lacking: Mapping[str, int], t
 def _line(row: AblationRow, test: bool) -> str:
     cells = [row.name.replace("|", "\\|"), mean_text(row.validation)]
     cells += [mean_text(row.gains[budget], signed=True) for budget in BUDGETS]
-    cells += [_reach_text(row)]
+    cells += [_cost_text(row)]
     if test:
         cells += [_interval_text(row.tests[budget, group]) for budget in BUDGETS for group in GROUPS]
         cells += [", ".join("-" if dice is None else f"{dice:.1f}" for dice in row.teacher)]
@@ -60,7 +60,7 @@ def _interval_text(interval: Interval | None) -> str:
     return "-" if interval is None else f"{interval.mean:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
 
 
-def _reach_text(row: AblationRow) -> str:
+def _cost_text(row: AblationRow) -> str:
     share = f"{row.reached} of {row.runs}"
-    spent = row.reach and f"{100 * row.reach.rounds:.0f} % of the rounds, {100 * row.reach.bytes:.0f} % of the bytes"
+    spent = row.cost and f"{100 * row.cost.rounds:.0f} % of the rounds, {100 * row.cost.bytes:.0f} % of the bytes"
     return f"{share}: {spent}" if spent else share

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsfedmed_benchmarks.studies.benchmark import Mean, Run, cost_of, mean_over, mean_text
 from dsfedmed.reporting.methods import BASELINES, BY_KEY
+from dsfedmed_benchmarks.studies.benchmark import Mean, Run, cost_of, mean_over, mean_text
 
 PAIRS = tuple(
     dict.fromkeys(
@@ -16,7 +16,7 @@ PAIRS = tuple(
         + [("fedmsa", "fedsam"), ("fedprox", "fedavg")]
     )
 )
-"""Method and baseline: those of the workflows, and the baselines that stand on another baseline."""
+"""Method and baseline: those of the workflows, and the baselines that vary another baseline."""
 GROUPS = ("seen", "unseen")
 NOT_FEDERATED = ("local", "labels_only", "centralised")
 """Baselines that send nothing but the request to train, of which no share is worth stating."""

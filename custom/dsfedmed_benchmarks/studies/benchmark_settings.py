@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of one table must be of one recipe: a mean over two recipes, or two foundations, says nothing."""
+"""The runs of one table must have the same settings and teacher weights: a mean over different ones says nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dsfedmed.options import dotted
 from dsfedmed.reporting.record import Record
 from dsfedmed.settings import Settings
 
-FOUNDATION = "the foundation"
+TEACHER_WEIGHTS = "the teacher weights"
 VARIES = frozenset({"seed", "unseen", "preset", "method.label_site"})
 """Settings that differ between the runs of a table by intent."""
 
 
-def require_one_recipe(records: Sequence[Record]) -> None:
-    """Check that all runs stand on one foundation, and the runs of a workflow on one set of settings.
+def require_same_settings(records: Sequence[Record]) -> None:
+    """Check that all runs start from the same teacher weights, and a workflow's runs have the same settings.
 
     Raises:
         ConfigError: naming the run, what differs, and the run it differs from.
@@ -26,10 +26,10 @@ def require_one_recipe(records: Sequence[Record]) -> None:
     for record in records:
         settings = _settings(record)
         other, others = first.setdefault(record.method, (record, settings))
-        for key, mine, theirs in (*_foundations(record, records[0]), *_differences(settings, others)):
-            against = records[0] if key == FOUNDATION else other
+        for key, mine, theirs in (*_teacher_weights(record, records[0]), *_differences(settings, others)):
+            against = records[0] if key == TEACHER_WEIGHTS else other
             reason = f"differs from {against.run.name} in {key} ({mine}, not {theirs})"
-            fix = "Move the runs of the other recipe away; the same command then makes them anew"
+            fix = "Move the runs of the other settings away; the same command then makes them again"
             raise ConfigError(record.run.name, reason, fix)
 
 
@@ -41,14 +41,14 @@ def require_planned(record: Record, planned: Settings) -> None:
     """
     for key, mine, theirs in _differences(_settings(record), _plain(planned.to_dict(), "planned")):
         reason = f"has {key} {mine}, where a run made now would have {theirs}"
-        fix = "Give that run's value (--set, --preset), or move its folder away; the same command then makes it anew"
+        fix = "Give that run's value (--set, --preset), or move its folder away; the same command then makes it again"
         raise ConfigError(record.run.name, reason, fix)
 
 
-def _foundations(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
-    mine, theirs = _foundation(record), _foundation(other)
+def _teacher_weights(record: Record, other: Record) -> Iterator[tuple[str, Any, Any]]:
+    mine, theirs = _digest(record), _digest(other)
     if mine != theirs:
-        yield FOUNDATION, mine, theirs
+        yield TEACHER_WEIGHTS, mine, theirs
 
 
 def _differences(settings: dict[str, Any], others: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -66,5 +66,6 @@ def _plain(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return dict(dotted(Settings.from_dict(values, where).to_dict()))
 
 
-def _foundation(record: Record) -> str:
-    return str(record.mapping("foundation").get("sha256") or "none")[:12]
+def _digest(record: Record) -> str:
+    """Return the beginning of the SHA-256 of a run's teacher weights."""
+    return str(record.mapping("teacher_weights").get("sha256") or "none")[:12]

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dsfedmed_benchmarks.studies.benchmark import FIGURES, Fold, Row, Run, benchmark_rows, fold_of, mean_text
-from dsfedmed_benchmarks.studies.benchmark_pairs import benchmark_pairs, pairs_markdown
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text
+from dsfedmed_benchmarks.studies.benchmark import FIGURES, Fold, Row, Run, benchmark_rows, fold_of, mean_text
+from dsfedmed_benchmarks.studies.benchmark_pairs import benchmark_pairs, pairs_markdown
 
 
 def benchmark_markdown(runs: Sequence[Run], records: Sequence[Record]) -> str:
@@ -54,7 +54,7 @@ def _not_the_same(rows: Sequence[Row], folds: Sequence[Fold]) -> list[str]:
     lacking = [f"- {row.method.name}: {_folds_text(row.folds)}" for row in rows if set(row.folds) != set(folds)]
     if not lacking:
         return []
-    return ["", "Some methods have fewer runs, so that only paired differences compare them:", "", *lacking]
+    return ["", "Some methods have fewer runs; compare them by their paired differences only:", "", *lacking]
 
 
 def _folds_text(folds: Iterable[Fold]) -> str:

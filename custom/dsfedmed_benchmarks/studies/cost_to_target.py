@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How soon DSFedMed comes to the Dice that FedAvg reaches in the end, in rounds, gradient steps and bytes.
+"""What DSFedMed spends until it reaches the final Dice of FedAvg, in rounds, gradient steps and bytes.
 
 The Dice is that of FedAvg's selected round on the source sites' validation parts, with as many steps as DSFedMed takes
-in all: as far as a run follows it, FedAvg converged.
+in all, that is, FedAvg as far converged as a run follows it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsfedmed_benchmarks.studies.benchmark import cost_of
 from dsfedmed.reporting.methods import BASELINES, BY_KEY
 from dsfedmed.reporting.record import Record
+from dsfedmed_benchmarks.studies.benchmark import cost_of
 
 METHOD = "dsfedmed"
 BASELINE = BASELINES[METHOD]["equal_steps"]
@@ -33,7 +33,7 @@ class CostToTarget:
 def cost_to_target(record: Record) -> CostToTarget | None:
     """Return the shares of one run; None where it never gets there, or has no such baseline.
 
-    Every round moves about the same, so that the bytes up to a round are its share of all rounds' bytes.
+    Every round moves about as many bytes: those up to a round are its share of all rounds' bytes.
     """
     goal = record.mapping("selected").get(BASELINE)
     curve = record.mapping("curves").get(METHOD) or ()
@@ -50,7 +50,7 @@ def cost_to_target(record: Record) -> CostToTarget | None:
     return CostToTarget(rounds, steps, ours / theirs)
 
 
-def mean_reach(found: Sequence[CostToTarget]) -> CostToTarget | None:
+def mean_cost(found: Sequence[CostToTarget]) -> CostToTarget | None:
     """Return the mean shares; None without any."""
     if not found:
         return None

@@ -47,7 +47,7 @@ def _section(group: Group, runs: list[Results]) -> list[str]:
         if run["verdict"] != "complete":
             lines += ["", f"Left out: {_cell(run['name'])} (seed {run['seed']}), {_cell(run['verdict'])}."]
     if len(set(seeds)) != len(seeds):
-        lines += ["", "A seed stands more than once: the deviation is then not over seeds alone."]
+        lines += ["", "A seed occurs more than once: the deviation is then not over seeds alone."]
     return lines
 
 

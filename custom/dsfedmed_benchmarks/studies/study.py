@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many runs of jobs, one after another or some at once; what is complete is not done again.
 
-A run's folder holds its record. Complete records may also be kept in a second folder, small enough to be handed on, so
-that a table of many hours can be made on more than one machine.
+A run's folder holds its record. Records of complete runs may also be kept apart from the run folders, which are large:
+a table of many hours can then be made on more than one machine.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from pathlib import Path
 from threading import Event, Lock
 
 from dsfedmed.cli.job import planned_settings
-from dsfedmed_benchmarks.studies.benchmark_settings import require_planned
-from dsfedmed.reporting.record import RECORD_NAME, Record, load_record
+from dsfedmed.reporting.record import Record
 from dsfedmed.settings import Settings
-from dsfedmed.store.files import write_text
+from dsfedmed_benchmarks.studies.benchmark_settings import require_planned
+from dsfedmed_benchmarks.studies.records import PackedRecords, RecordFolder, open_records
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class JobRun:
         name: of its folder.
         command: without ``--out``.
         planned: the settings that it will have.
-        source: the run whose stages it takes over, if that one is complete by then.
+        source: the run whose stages it reuses, if that one is complete by then.
     """
 
     name: str
@@ -42,18 +41,19 @@ class JobRun:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Study:
     """The runs of a table.
 
     Attributes:
         runs: in the order in which they are made.
         out: gets one folder per run.
-        records: keeps the records of complete runs, or None.
+        records: records of complete runs besides: a folder, to which new ones are copied, or part of an archive,
+            which is only read; None for neither.
     """
 
     runs: tuple[JobRun, ...]
     out: Path
-    records: Path | None = None
+    records: RecordFolder | PackedRecords | None = None
 
     def found(self) -> list[Record]:
         """Return the record of every run that has one."""
@@ -65,15 +65,15 @@ class Grid:
 
     def record(self, run: JobRun) -> Record | None:
         """Return a run's complete record, wherever it is kept, or that of an unfinished run; None without any."""
-        folders = [folder / run.name for folder in (self.out, self.records) if folder is not None]
-        found = [load_record(folder) for folder in folders if (folder / RECORD_NAME).exists()]
+        kept = [RecordFolder(self.out), *([self.records] if self.records else [])]
+        found = [record for place in kept if (record := place.load(run.name)) is not None]
         return next((record for record in found if record.complete), found[0] if found else None)
 
     def make(self, after_each: Callable[[], object], at_once: int = 1) -> None:
         """Make what is lacking, ``at_once`` runs at a time; ``after_each`` is never called twice at a time.
 
-        A run that fails is left as it is and the next is made; the same call goes on with it later. An error of
-        ``after_each``, or an interrupt, ends it: runs that have not begun are not begun.
+        A run that fails is left as it is and the next is made; the same call resumes it later. An error of
+        ``after_each``, or an interrupt, ends the study: runs that have not begun are not begun.
 
         Raises:
             ConfigError: a run that is there has other settings than it would have now; said before any is made.
@@ -88,7 +88,7 @@ class Grid:
             if ended.is_set():
                 return
             print(f"run {number} of {len(lacking)}: {run.name}", flush=True)
-            words = [*run.command, "--out", str(self.out / run.name), *self._taken_over(run)]
+            words = [*run.command, "--out", str(self.out / run.name), *self._reused(run)]
             subprocess.run(words, env={"OMP_NUM_THREADS": "1", **os.environ}, check=False)
             try:
                 with one_at_a_time:
@@ -105,20 +105,22 @@ class Grid:
             ended.set()  # an interrupt comes here, and not to the threads
             pool.shutdown(cancel_futures=True)
 
-    def _taken_over(self, run: JobRun) -> list[str]:
-        """Return what names the run to take over from: its whole folder must be there, a kept record does not do."""
-        source = self.out / run.source
-        complete = bool(run.source) and (source / RECORD_NAME).exists() and load_record(source).complete
-        return ["--from", str(source)] if complete else []
+    def _reused(self, run: JobRun) -> list[str]:
+        """Name the run whose stages to reuse: its whole folder must be there, a kept record is not enough."""
+        source = RecordFolder(self.out).load(run.source) if run.source else None
+        return ["--from", str(self.out / run.source)] if source is not None and source.complete else []
 
     def keep(self) -> None:
-        """Copy the records of complete runs to where they are kept."""
-        if self.records is None:
-            return
-        for record in self.found():
-            if record.complete and record.run.parent != self.records:
-                kept = self.records / record.run.name / RECORD_NAME
-                write_text(kept, json.dumps(record.data, sort_keys=True) + "\n")
+        """Copy the records of complete runs to the folder of records, if there is one."""
+        if isinstance(self.records, RecordFolder):
+            for record in self.found():
+                if record.complete and record.run.parent != self.records.folder:
+                    self.records.keep(record)
+
+
+def records_argument(path: Path | None) -> RecordFolder | PackedRecords | None:
+    """Return the records that the commands' ``--records`` names, None without it."""
+    return None if path is None else open_records(path)
 
 
 def job_run(name: str, jobs: Path, method: str, sites: Path, words: Sequence[str], source: str = "") -> JobRun:

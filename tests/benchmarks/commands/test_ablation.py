@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.job import planned_settings
-from dsfedmed.cli.main import main
 from dsfedmed.store.files import write_json
+from dsfedmed_benchmarks.cli import main
 
-JOB = Path(__file__).parents[2] / "jobs" / "dsfedmed"
+JOB = Path(__file__).parents[3] / "jobs" / "dsfedmed"
 ROWS = """
 rows:
-  - name: recipe
+  - name: default
   - name: all samples
     set: {distillation: {rate: 1.0}}
-  - name: no foundation
-    foundation: false
+  - name: no teacher weights
+    teacher_weights: false
 """
 
 
@@ -60,10 +60,10 @@ def test_every_row_is_run_for_every_site_and_seed_once(
     assert len(names) == 3 * 2 * 2
     changed = [c for c in commands if "distillation.rate=1.0" in c]
     assert len(changed) == 4
-    assert sum("t.safetensors" in c for c in commands) == 8, "the row without a foundation has none"
-    assert not any("--from" in c for c in commands[:4]), "the first row's runs stand on nothing"
+    assert sum("t.safetensors" in c for c in commands) == 8, "the row without teacher weights has none"
+    assert not any("--from" in c for c in commands[:4]), "the first row's runs reuse nothing"
     sources = [Path(c[c.index("--from") + 1]).name for c in commands[4:]]
-    assert sources == 2 * names[:4], "the others take over from the first row's run of their site and seed"
+    assert sources == 2 * names[:4], "the others reuse the first row's run of their site and seed"
     table = (tmp_path / "out" / "ablation.md").read_text()
     assert "| all samples | 80.0 ± 0.0 | +10.0 ± 0.0 | - | 0 of 4 |" in table
     assert main(words) == 0

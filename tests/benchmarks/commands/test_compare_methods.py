@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmark command: which runs there are, what is skipped, and what a run that fails leaves."""
+"""The command `compare-methods`: which runs there are, what is skipped, and what a run that fails leaves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from dsfedmed.cli import benchmark
 from dsfedmed.cli.job import planned_settings
-from dsfedmed.cli.main import main
 from dsfedmed.store.files import write_json
+from dsfedmed_benchmarks.cli import main
+from dsfedmed_benchmarks.commands.compare_methods import METHODS
 
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = Path(__file__).parents[3] / "jobs"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def words_of(sites: Path, out: Path, *more: str) -> list[str]:
-    return ["benchmark", "--sites", str(sites), "--out", str(out), *more]
+    return ["compare-methods", "--sites", str(sites), "--out", str(out), *more]
 
 
 def test_every_site_is_held_out_for_every_seed_and_method(
@@ -102,14 +102,16 @@ def test_runs_of_other_settings_are_refused_before_any_other_is_made(
     assert main([*words, "--seeds", "0", "--set", "rounds=7", "--only-table"]) == 0, "a table makes no run"
 
 
-def test_runs_of_two_foundations_are_refused_before_any_other_is_made(
+def test_runs_of_two_teacher_weights_are_refused_before_any_other_is_made(
     sites: Path, tmp_path: Path, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed, sha256 in enumerate("ab"):
         name, made = f"pfedsam-a-{seed}", {"verdict": "complete", "method": "pfedsam", "sites": ["b"], "unseen": ["a"]}
-        write_json(tmp_path / "out" / name / "record.json", {**made, "name": name, "foundation": {"sha256": sha256}})
+        write_json(
+            tmp_path / "out" / name / "record.json", {**made, "name": name, "teacher_weights": {"sha256": sha256}}
+        )
     assert main(words_of(sites, tmp_path / "out", "--seeds", "0", "1", "2", "--unseen", "a")) == 2
-    assert "pfedsam-a-1: differs from pfedsam-a-0 in the foundation (b, not a)" in capsys.readouterr().err
+    assert "pfedsam-a-1: differs from pfedsam-a-0 in the teacher weights (b, not a)" in capsys.readouterr().err
     assert commands == []
 
 
@@ -119,5 +121,5 @@ def test_unknown_sites_are_refused(sites: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_every_job_has_the_benchmarks_preset() -> None:
-    for method in benchmark.METHODS:
+    for method in METHODS:
         assert (JOBS / method / "presets" / "benchmark.yaml").exists()

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from dsfedmed_benchmarks.measurement.table import Benchmark, environment
 from dsfedmed.errors import DSFedMedError
+from dsfedmed_benchmarks.measurement.table import Benchmark, environment
 
 ROWS = (("released loop", 310.4567, 1_000_000, None), ("ours, 50 %", 0.25, 3, "10 to 1"))
 

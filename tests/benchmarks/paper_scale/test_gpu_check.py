@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed_benchmarks.paper_scale import gpu_check, parts
-from dsfedmed_benchmarks.paper_scale.stages import STAGES, CheckOptions, Round, Work
-from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.networks.sam_variants import check_size
+from dsfedmed_benchmarks.cli import main
+from dsfedmed_benchmarks.paper_scale import gpu_check, parts
+from dsfedmed_benchmarks.paper_scale.stages import STAGES, CheckOptions, Round, Work
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 TINY = CheckOptions(device="cpu", scale="tiny", bundles=BUNDLES, passes=1, images=2)
 NAMES = [name for name, _ in STAGES]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The released loop against ours: the same mathematics, and a table that adds up."""
+"""The authors' loop against ours: the same mathematics, and a table that adds up."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import DistillationConfig
-from dsfedmed_benchmarks.performance.distillation import SCALES, WAYS, Options, light_network, random_pool, run
-from dsfedmed_benchmarks.performance.authors_loop import ReleasedLoop, released_selection
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import generator
 from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
+from dsfedmed_benchmarks.performance.authors_loop import AuthorsLoop, authors_selection
+from dsfedmed_benchmarks.performance.distillation import SCALES, WAYS, Options, light_network, random_pool, run
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[3] / "bundles"
 POOL = random_pool(4, 32, 1, seed=3)
 
 
@@ -47,7 +47,7 @@ def networks() -> tuple[torch.nn.Module, torch.nn.Module]:
 def test_the_restated_selection_is_the_batch_quantile_rule(size: int, seed: int) -> None:
     terms = torch.rand(3, size, generator=generator(seed))
     ours = select_batch_quantile(*terms)
-    restated = released_selection(*terms)
+    restated = authors_selection(*terms)
     reliable = (terms[0] <= terms[0].quantile(0.7)) & (terms[1] <= terms[1].quantile(0.7))
     if 0 < int(reliable.sum()) < len(ours):  # the rest are ties at -1e9, whose order topk leaves open
         assert set(restated.tolist()) & set(reliable.nonzero().flatten().tolist()) <= set(ours.tolist())
@@ -58,7 +58,7 @@ def test_the_restated_selection_is_the_batch_quantile_rule(size: int, seed: int)
 
 def test_both_ways_take_the_same_steps_on_exact_embeddings_and_one_selection() -> None:
     teacher, light = networks()
-    theirs = ReleasedLoop(copy.deepcopy(teacher), copy.deepcopy(light), POOL, 1, batch_size=4)
+    theirs = AuthorsLoop(copy.deepcopy(teacher), copy.deepcopy(light), POOL, 1, batch_size=4)
     config = DistillationConfig(rule="batch_quantile")
     server = ServerDistillationConfig(batch_size=4)
     ours = MutualDistiller(teacher, light, POOL, ExactEmbeddings(teacher), 1, True, config, server)
@@ -83,7 +83,7 @@ def gradients(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_the_released_loop_learns_its_pool_and_leaves_the_encoder() -> None:
     teacher, light = networks()
     before = copy.deepcopy(teacher.image_encoder.state_dict())
-    loop = ReleasedLoop(teacher, light, POOL, 1, batch_size=4, learning_rate=1e-2)
+    loop = AuthorsLoop(teacher, light, POOL, 1, batch_size=4, learning_rate=1e-2)
     losses = [loop.epoch(generator(epoch))[0] for epoch in range(25)]
     assert losses[-1] < 0.8 * losses[0]
     assert all(torch.equal(before[name], value) for name, value in teacher.image_encoder.state_dict().items())

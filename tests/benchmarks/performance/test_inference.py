@@ -6,7 +6,7 @@ import torch
 
 from dsfedmed_benchmarks.performance.inference import Options, milliseconds, run
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[3] / "bundles"
 
 
 def test_the_table_adds_up():

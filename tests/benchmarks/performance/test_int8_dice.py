@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.errors import ConfigError
 from dsfedmed_benchmarks.performance import int8_dice
 from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome
 from dsfedmed_benchmarks.performance.int8_dice import FORMATS, Options
-from dsfedmed.data.demo.sites import make_demo_sites
-from dsfedmed.errors import ConfigError
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError, PayloadError
+from dsfedmed.federated.local.transport import answer, send_message, take_message
+from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.store.stage_store import StageStore
+from dsfedmed_benchmarks.measurement.process_time import CpuClock
 from dsfedmed_benchmarks.performance.overhead import (
     OverheadOptions,
     Timing,
@@ -22,13 +29,6 @@ from dsfedmed_benchmarks.performance.overhead import (
     run,
     settings_of,
 )
-from dsfedmed_benchmarks.measurement.process_time import CpuClock
-from dsfedmed.errors import ConfigError, DataError, DSFedMedError, PayloadError
-from dsfedmed.federated.local.transport import answer, send_message, take_message
-from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.store.stage_store import StageStore
 from tests.federated.conftest import ROOT
 
 PRESET = str(ROOT / "jobs" / "dsfedmed" / "presets" / "smoke.yaml")

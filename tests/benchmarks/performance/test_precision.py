@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison of number formats, on a made-up finished run of tiny networks."""
+"""The comparison of number formats, on a stand-in for a finished run of tiny networks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from dsfedmed.algorithms.distillation import DistillationConfig
-from dsfedmed_benchmarks.performance import precision
-from dsfedmed_benchmarks.measurement.clock import Spent
-from dsfedmed_benchmarks.performance.distillation import SCALES, light_network, random_pool
-from dsfedmed_benchmarks.performance.precision import Options, Outcome, run
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.distil import ServerDistillationConfig
+from dsfedmed_benchmarks.measurement.clock import Spent
+from dsfedmed_benchmarks.performance import precision
+from dsfedmed_benchmarks.performance.distillation import SCALES, light_network, random_pool
+from dsfedmed_benchmarks.performance.precision import Options, Outcome, run
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[3] / "bundles"
 POOL = random_pool(8, 32, 1, seed=0)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed_benchmarks.performance import privacy
-from dsfedmed_benchmarks.performance.privacy import Filtered, Options, clipped_and_noisy
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import global_norm
+from dsfedmed_benchmarks.performance import privacy
+from dsfedmed_benchmarks.performance.privacy import Filtered, Options, clipped_and_noisy
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 
 
 def test_the_table_has_every_filter_and_its_cost(tmp_path: Path) -> None:

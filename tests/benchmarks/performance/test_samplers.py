@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed_benchmarks.performance.samplers import SamplerScores, config_of, difference
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed_benchmarks.performance.samplers import SamplerScores, config_of, difference
 
 
 def test_a_name_is_a_sampler_and_a_number_of_steps():

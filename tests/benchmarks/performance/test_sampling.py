@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from dsfedmed_benchmarks.performance.sampling import Options, configurations, passes, run
 from dsfedmed.generator import GeneratorConfig
+from dsfedmed_benchmarks.performance.sampling import Options, configurations, passes, run
 
 
 def test_guidance_doubles_the_passes():

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dsfedmed_benchmarks.studies.ablation_rows import AblationChange, read_rows
 from dsfedmed.errors import ConfigError
 from dsfedmed.settings import Settings, merge, parse_override, read_preset
+from dsfedmed_benchmarks.studies.ablation_rows import AblationChange, read_rows
 
-JOB = Path(__file__).parents[2] / "jobs" / "dsfedmed"
+JOB = Path(__file__).parents[3] / "jobs" / "dsfedmed"
 
 
 def test_a_change_becomes_the_jobs_arguments() -> None:
@@ -26,14 +26,14 @@ def test_every_row_beside_the_job_changes_the_preset() -> None:
     base = read_preset(JOB / "presets" / "cpu.yaml")
     rows = read_rows(JOB / "ablation.yaml")
     plain = Settings.from_dict(merge(base, rows[0].set))
-    assert rows[0].name == "recipe"
+    assert rows[0].name == "default"
     assert replace(plain, compare=Settings.from_dict(base).compare) == Settings.from_dict(base)
     for change in rows:
         values = base
         for text in change.words()[1::2]:
             values = merge(values, parse_override(text))
         changed = Settings.from_dict(values)
-        assert (changed == plain) == (change.name == "recipe" or not change.foundation), change.name
+        assert (changed == plain) == (change.name == "default" or not change.teacher_weights), change.name
 
 
 def test_what_all_rows_have_is_part_of_each(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from dsfedmed.errors import ConfigError
-from dsfedmed_benchmarks.studies.benchmark import benchmark_rows, complete_runs, cost_of, mean_over
-from dsfedmed_benchmarks.studies.benchmark_pairs import benchmark_pairs
-from dsfedmed_benchmarks.studies.benchmark_settings import require_one_recipe
-from dsfedmed_benchmarks.studies.benchmark_table import benchmark_markdown
-from dsfedmed_benchmarks.studies.benchmark_figure import benchmark_figure
 from dsfedmed.reporting.methods import BY_KEY
 from dsfedmed.reporting.record import Record
+from dsfedmed_benchmarks.studies import benchmark_figure as figure_module
+from dsfedmed_benchmarks.studies.benchmark import benchmark_rows, complete_runs, cost_of, mean_over
+from dsfedmed_benchmarks.studies.benchmark_figure import benchmark_figure
+from dsfedmed_benchmarks.studies.benchmark_pairs import benchmark_pairs
+from dsfedmed_benchmarks.studies.benchmark_settings import require_same_settings
+from dsfedmed_benchmarks.studies.benchmark_table import benchmark_markdown
 
 
 def case(dice: float) -> dict[str, Any]:
@@ -115,19 +116,19 @@ def test_no_share_of_a_baseline_that_is_not_federated() -> None:
     assert (pair.method, pair.baseline, pair.bytes_share) == ("samfed", "labels_only", None)
 
 
-def test_runs_of_one_recipe_may_differ_in_seed_held_out_site_and_labels() -> None:
+def test_runs_of_one_table_may_differ_in_seed_held_out_site_and_labels() -> None:
     first = record(0, 0.6, 0.5, config={"seed": 0, "rounds": 30, "method": {"label_site": "a"}})
     second = record(1, 0.6, 0.5, config={"seed": 1, "rounds": 30, "method": {"label_site": "b"}})
     other_method = record(2, 0.6, 0.5, method="samfed", config={"rounds": 40})
-    require_one_recipe([first, second, other_method])
+    require_same_settings([first, second, other_method])
 
 
 def test_an_option_younger_than_a_run_had_its_default_there() -> None:
     young = {"rounds": 30, "schedule": {"head_start_steps": 0}}
-    require_one_recipe([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
+    require_same_settings([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
     young["schedule"] = {"head_start_steps": 5}
     with pytest.raises(ConfigError, match=r"schedule\.head_start_steps \(5, not 0\)"):
-        require_one_recipe([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
+        require_same_settings([record(0, 0.6, 0.5, config={"rounds": 30}), record(1, 0.6, 0.5, config=young)])
 
 
 @pytest.mark.parametrize(
@@ -135,14 +136,14 @@ def test_an_option_younger_than_a_run_had_its_default_there() -> None:
     [
         ({"config": {"rounds": 30, "method": {"rate": 2}}}, r"run-1: differs from run-0 in method\.rate \(2, not 1\)"),
         ({"config": {"rounds": 30}}, r"method\.rate \(None, not 1\)"),
-        ({"foundation": {"sha256": "b" * 64}}, r"the foundation \(bbbbbbbbbbbb, not aaaaaaaaaaaa\)"),
-        ({"foundation": {}, "method": "samfed"}, r"the foundation \(none, not aaaaaaaaaaaa\)"),
+        ({"teacher_weights": {"sha256": "b" * 64}}, r"the teacher weights \(bbbbbbbbbbbb, not aaaaaaaaaaaa\)"),
+        ({"teacher_weights": {}, "method": "samfed"}, r"the teacher weights \(none, not aaaaaaaaaaaa\)"),
     ],
 )
-def test_a_run_of_another_recipe_is_named(changes: dict[str, Any], named: str) -> None:
-    common = {"config": {"rounds": 30, "method": {"rate": 1}}, "foundation": {"sha256": "a" * 64}}
+def test_a_run_of_other_settings_is_named(changes: dict[str, Any], named: str) -> None:
+    common = {"config": {"rounds": 30, "method": {"rate": 1}}, "teacher_weights": {"sha256": "a" * 64}}
     with pytest.raises(ConfigError, match=named):
-        require_one_recipe([record(0, 0.6, 0.5, **common), record(1, 0.6, 0.5, **{**common, **changes})])
+        require_same_settings([record(0, 0.6, 0.5, **common), record(1, 0.6, 0.5, **{**common, **changes})])
 
 
 def test_the_table_says_what_it_was_made_with() -> None:
@@ -170,7 +171,7 @@ def test_the_picture_shows_every_method() -> None:
 
 def test_no_axis_of_dice_goes_beyond_what_dice_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr("dsfedmed_benchmarks.studies.benchmark_figure.to_svg", lambda figure: drawn.append(figure) or "")
+    monkeypatch.setattr(figure_module, "to_svg", lambda figure: drawn.append(figure) or "")
     benchmark_figure(benchmark_rows(complete_runs([record(0, 0.99, 0.01), record(1, 0.80, 0.20)])))
     for axis in drawn[0].axes[:2]:
         low, high = axis.get_xlim()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dsfedmed_benchmarks.studies.cost_to_target import CostToTarget, cost_to_target, mean_reach
 from dsfedmed.reporting.record import Record
+from dsfedmed_benchmarks.studies.cost_to_target import CostToTarget, cost_to_target, mean_cost
 
 
 def entry(stage: str, size: int, purpose: str = "method") -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_a_dice_that_is_not_reached_has_no_shares() -> None:
 
 
 def test_means() -> None:
-    assert mean_reach([]) is None
-    assert mean_reach([CostToTarget(0.2, 0.4, 1.0), CostToTarget(0.4, 0.8, 3.0)]) == CostToTarget(
+    assert mean_cost([]) is None
+    assert mean_cost([CostToTarget(0.2, 0.4, 1.0), CostToTarget(0.4, 0.8, 3.0)]) == CostToTarget(
         pytest.approx(0.3), pytest.approx(0.6), 2.0
     )

@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from dsfedmed.cli.main import main
-from dsfedmed.reporting.record import load_record
-from dsfedmed.reporting.results import write_results
 from dsfedmed_benchmarks.studies.seeds_table import markdown_table
 
 
@@ -61,21 +54,4 @@ def test_a_value_that_some_runs_lack_is_counted() -> None:
 
 
 def test_the_same_seed_twice_is_said() -> None:
-    assert "A seed stands more than once" in markdown_table([run_of(0, 70, 1), run_of(0, 71, 1)])
-
-
-def test_the_command(
-    make_run: Callable[..., Path],
-    make_record: Callable[..., dict[str, Any]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    runs = [make_run(make_record(seed=seed), name=f"run{seed}") for seed in range(2)]
-    assert main(["table", *map(str, runs)]) == 2  # no results yet
-    assert "dsfedmed report" in capsys.readouterr().err
-    for run in runs:
-        write_results(load_record(run))
-    assert main(["table", *map(str, runs), "--out", str(tmp_path / "table.md")]) == 0
-    assert capsys.readouterr().out == ""
-    assert main(["table", *map(str, runs)]) == 0
-    assert capsys.readouterr().out == (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "A seed occurs more than once" in markdown_table([run_of(0, 70, 1), run_of(0, 71, 1)])
