@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The benchmarks are a package beside the product, for checkouts only: nothing installs it.
+BENCHMARKS := PYTHONPATH=$(CURDIR)/custom $(BIN)/python -m dsfedmed_benchmarks
 # Several processes share the cores: more threads each only fight over them.
 export OMP_NUM_THREADS ?= 1
 
@@ -71,14 +73,14 @@ types: setup     ## mypy --strict
 check: lint types test   ## everything CI could ask
 
 # Every method on real sites, each held out in turn: make benchmark DATA=DIR PUBLIC="DIR/polyp DIR/skin"
-# An interrupted benchmark goes on with the same command. HOLD="site_x" and SEEDS="0" make it shorter; RECORDS=DIR keeps
-# the records of complete runs, from which another machine goes on.
+# The same command resumes an interrupted benchmark. HOLD="site_x" and SEEDS="0" make it shorter; RECORDS=DIR keeps the
+# records of complete runs, which another machine then need not repeat.
 DATA ?= $(SITES)
 HOLD ?=
 SEEDS ?= 0 1 2
 UNSEEN ?= site_d
 TEACHER ?= runs/teacher_small_64.safetensors
-FOUNDATION ?= runs/teacher_wide_64.safetensors
+WIDE_TEACHER ?= runs/teacher_wide_64.safetensors
 TABLE ?= runs/benchmark
 RECORDS ?=
 
@@ -93,12 +95,12 @@ runs/teacher_wide_64.safetensors: runs/shapes/.done
 	$(BIN)/dsfedmed pretrain-teacher --data $(PUBLIC) runs/shapes/polygons runs/shapes/rings runs/shapes/stars \
 		--variant wide --image-size 64 --steps 16000 --out $@
 
-benchmark: setup $(FOUNDATION)   ## every method on DATA, each site held out, every seed: one table, one picture
-	$(BIN)/dsfedmed benchmark --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
+benchmark: setup $(WIDE_TEACHER)   ## every method on DATA, each site held out, every seed: one table, one picture
+	$(BENCHMARKS) compare-methods --sites $(DATA) --teacher $(WIDE_TEACHER) --seeds $(SEEDS) \
 		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out $(TABLE)
 
-ablation: setup $(FOUNDATION)   ## DSFedMed's recipe, one change a row (jobs/dsfedmed/ablation.yaml), by source validation
-	$(BIN)/dsfedmed ablation --sites $(DATA) --teacher $(FOUNDATION) --seeds $(SEEDS) \
+ablation: setup $(WIDE_TEACHER)   ## DSFedMed, one changed setting a row (jobs/dsfedmed/ablation.yaml), by source validation
+	$(BENCHMARKS) ablation --sites $(DATA) --teacher $(WIDE_TEACHER) --seeds $(SEEDS) \
 		$(if $(HOLD),--unseen $(HOLD)) $(if $(RECORDS),--records $(RECORDS)) --out $(TABLE)
 
 # Tables of time and memory: nothing else should run meanwhile. The last needs sites and a teacher, as `benchmark`.
@@ -106,19 +108,19 @@ BENCH ?= runs/bench
 BENCH_PRESET ?= cpu
 
 bench: setup $(TEACHER)   ## distillation, inference, sampling, server memory, NVFlare over bare loops (an hour)
-	OMP_NUM_THREADS=2 $(BIN)/dsfedmed bench distillation --scale paper --samples 2 --out $(BENCH)
-	$(BIN)/dsfedmed bench distillation --scale cpu --out $(BENCH)
-	OMP_NUM_THREADS=2 $(BIN)/dsfedmed bench inference --out $(BENCH)
-	$(BIN)/dsfedmed bench sampling --out $(BENCH)
-	$(BIN)/dsfedmed bench memory --work $(BENCH)/memory --out $(BENCH)
-	$(BIN)/dsfedmed bench overhead --sites $(SITES) --unseen $(UNSEEN) --preset $(BENCH_PRESET) --teacher $(TEACHER) \
+	OMP_NUM_THREADS=2 $(BENCHMARKS) perf distillation --scale paper --samples 2 --out $(BENCH)
+	$(BENCHMARKS) perf distillation --scale cpu --out $(BENCH)
+	OMP_NUM_THREADS=2 $(BENCHMARKS) perf inference --out $(BENCH)
+	$(BENCHMARKS) perf sampling --out $(BENCH)
+	$(BENCHMARKS) perf memory --work $(BENCH)/memory --out $(BENCH)
+	$(BENCHMARKS) perf overhead --sites $(SITES) --unseen $(UNSEEN) --preset $(BENCH_PRESET) --teacher $(TEACHER) \
 		--work $(BENCH)/overhead --out $(BENCH)
 
 bench-wire: setup   ## every byte of 100 rounds at the paper's scale (20 minutes, 10 GB of memory)
-	$(BIN)/dsfedmed bench wire --sites 2 --set synthetic.per_site=150 --work $(BENCH)/wire --out $(BENCH)
+	$(BENCHMARKS) perf wire --sites 2 --set synthetic.per_site=150 --work $(BENCH)/wire --out $(BENCH)
 
 gpu-check: setup ## one round of every stage at full size with random weights: seconds and peak memory on the GPU
-	$(BIN)/dsfedmed gpu-check --out $(BENCH)
+	$(BENCHMARKS) gpu-check --out $(BENCH)
 
 clean:           ## remove what the targets made, the environment aside
 	rm -rf $(DEMO) $(SITES) $(SHAPES) data/demo_teacher.safetensors build dist

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.federated.site.tasks import TASKS
 from dsfedmed.flare.recipe import UPDATE_TASKS, export_job
-from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed.benchmarks.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from dsfedmed.federated.local.transport import BareDSFedMed
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.performance.overhead import OverheadOptions, final_weights, require_equal_weights, settings_of
 from tests.federated.conftest import ROOT
 
 pytestmark = pytest.mark.federation

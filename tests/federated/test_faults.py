@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.flare.recipe import export_job
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.flare.recipe import export_job
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json

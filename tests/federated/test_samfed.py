@@ -75,10 +75,10 @@ def test_it_runs_without_a_label_at_the_sites(kind: str, request: pytest.Fixture
     per_site = record["budgets"]["samfed"]["local_steps"] / len(UNLABELLED)
     assert record["budgets"]["labels_only"]["local_steps"] >= per_site
     assert [set(entry["validation"]) for entry in record["curves"]["samfed"]] == [{"public"}] * 2
-    assert record["teacher_heard"] in (0, 2), "both rounds go by the start"
+    assert record["rounds_with_teacher"] in (0, 2), "both rounds go by the start"
     chosen = record["selected"]["samfed"]
     assert (chosen["round"], chosen["averaged_rounds"]) == (2, 2), "the preset ends with the mean of its rounds"
-    assert f"SAM was heard in {record['teacher_heard']} of 2 rounds" in (run / "report.html").read_text()
+    assert f"SAM was heard in {record['rounds_with_teacher']} of 2 rounds" in (run / "report.html").read_text()
 
 
 def test_the_label_site_trains_nothing(homogeneous: Recording) -> None:

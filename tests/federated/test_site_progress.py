@@ -14,6 +14,7 @@ from nvflare.apis.fl_constant import ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
+from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.federated.site import task_progress as module
 from dsfedmed.federated.site.task_progress import (
     DONE,
@@ -26,7 +27,6 @@ from dsfedmed.federated.site.task_progress import (
     send_progress,
 )
 from dsfedmed.flare.recipe import export_job
-from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings, merge, read_preset
 from tests.federated.conftest import ROOT, simulate_folder

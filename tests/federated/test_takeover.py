@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError, StoreError
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.reuse import reuse_stages
 from dsfedmed.federated.server.stage_dependencies import CHAIN, STORED, reusable_stages
-from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import Run, run_job, stage_tensors
@@ -84,7 +84,7 @@ def test_the_result_is_that_of_a_run_of_its_own(federation: Run, sites: Path, tm
     first = read_json(alone.folder / "record.json")
     second = read_json(quick.folder / "record.json")
     wanted = [*CHAIN, "compare fedavg", "compare fedprox", "compare local", "compare centralised"]
-    assert second["taken_over"] == {"run": federation.folder.name, "stages": wanted}
+    assert second["reused"] == {"run": federation.folder.name, "stages": wanted}
     for part in ("curves", "selected", "budgets", "audit", "synthetic", "masks", "learnability"):
         methods = isinstance(first[part], dict)
         assert ({k: second[part][k] for k in first[part]} if methods else second[part]) == first[part], part

@@ -129,7 +129,7 @@ def test_gaps_inside_the_curves_and_scores_do_not_stop_the_page(
 
 def test_what_was_taken_over_from_another_run_is_said(make_run: Callable[..., Path], record: dict[str, Any]) -> None:
     record["stages"][0]["resumed"] = True
-    record["taken_over"] = {"run": "the-first-run", "stages": [record["stages"][0]["name"]]}
+    record["reused"] = {"run": "the-first-run", "stages": [record["stages"][0]["name"]]}
     run = make_run(record)
     build_report(run)
     said = f"or the run the-first-run, not computed again: {record['stages'][0]['name']}."

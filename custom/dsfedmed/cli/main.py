@@ -7,7 +7,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.renamed import refuse_renamed_word
@@ -24,11 +24,6 @@ COMMANDS = (
     "poc",
     "setup_party",
     "report",
-    "table",
-    "benchmark",
-    "ablation",
-    "bench",
-    "gpu_check",
     "check_bundle",
     "label_server",
     "prepare_teacher",
@@ -62,19 +57,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; an expected error is one line on stderr and exit status 2."""
+    """Run one sub-command and return its exit status."""
     words = sys.argv[1:] if argv is None else argv
-    try:
+
+    def command() -> int:
         refuse_renamed_word(next(iter(words), ""), RENAMED)
         args = build_parser().parse_args(words)
-        status = int(args.run(args))
+        return int(args.run(args))
+
+    return exit_status("dsfedmed", command)
+
+
+def exit_status(program: str, command: Callable[[], int]) -> int:
+    """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2."""
+    try:
+        status = int(command())
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except DSFedMedError as error:
-        print(f"dsfedmed: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
 
 

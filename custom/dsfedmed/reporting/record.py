@@ -141,8 +141,18 @@ def load_record(run: Path) -> Record:
     path = run / RECORD_NAME
     if not path.is_file():
         raise StoreError(path, "there is no run record", "Give the folder that the job was started with as --out.")
+    return parse_record(path.read_bytes(), run)
+
+
+def parse_record(content: bytes, run: Path) -> Record:
+    """Return the record of a run from the content of its record.json, which need not be a file.
+
+    Raises:
+        StoreError: it is not JSON, or does not name the run's sites.
+    """
+    path = run / RECORD_NAME
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise StoreError(path, f"is not JSON ({error})", FIX) from error
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list):

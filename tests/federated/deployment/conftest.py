@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.flare.deployment.parties import kill_party, party_processes
 from dsfedmed.flare.deployment.poc import SERVER, Poc
 from dsfedmed.flare.recipe import export_job
-from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
 from tests.federated.conftest import ROOT

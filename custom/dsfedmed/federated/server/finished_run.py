@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a benchmark reads from a finished run: settings, generator, branches, masks, and the sites' own images."""
+"""What can be read from a finished run: settings, generator, branches, masks, and the sites' own images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FinishedRun:
 
     @classmethod
     def open(cls, folder: Path, sites: Path, party: PartyConfig) -> FinishedRun:
-        """Open ``folder`` (a run's ``--out``) beside its sites and what the benchmark's own machine has.
+        """Open ``folder`` (a run's ``--out``) beside its sites and what this machine has.
 
         Raises:
             StoreError: another version of the program made the run.

@@ -112,5 +112,5 @@ def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, An
         "events": [entry for entry in record["events"] if entry["stage"] in names],
         "bytes": {"entries": [entry for entry in record["bytes"]["entries"] if entry["stage"] in names]},
         "versions": versions(),
-        "taken_over": {"run": record["name"], "stages": list(kept)},
+        "reused": {"run": record["name"], "stages": list(kept)},
     }

@@ -62,7 +62,7 @@ def stages(record: Record, results: dict[str, Any]) -> Section:
     if not found:
         return Section("time", "Time", nothing("No stage has been timed yet."))
     resumed = [str(stage.get("name")) for stage in record.entries("stages") if stage.get("resumed")]
-    source = record.mapping("taken_over").get("run")
+    source = record.mapping("reused").get("run")
     whence = "an earlier start" + (f" or the run {source}" if source else "")
     again = f" Taken over from {whence}, not computed again: {', '.join(resumed)}." if resumed else ""
     body = (note(f"{seconds_text(sum(found.values()))} in all.{again}"), svg_figure(stages_figure(found), ""))

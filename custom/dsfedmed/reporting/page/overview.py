@@ -124,7 +124,7 @@ def _what_chose(record: Record) -> str:
 
 def _who_was_heard(record: Record) -> str:
     """Return a sentence on SAM-Fed's gate; empty where there is none."""
-    heard = record.data.get("teacher_heard")
+    heard = record.data.get("rounds_with_teacher")
     if heard is None:
         return ""
     rounds = record.mapping("config").get("rounds")

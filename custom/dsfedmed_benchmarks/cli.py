@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of ``python -m dsfedmed_benchmarks``: each sub-command is imported when it is named, not before."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+from dsfedmed.cli.main import exit_status
+
+PROGRAM = "python -m dsfedmed_benchmarks"
+COMMANDS = {
+    "perf": "run one performance benchmark and write its table",
+    "gpu-check": "run every stage once at full size with random weights: time and memory",
+    "compare-methods": "every method on the same sites, splits and seeds: one table, one picture",
+    "ablation": "one changed setting of DSFedMed a row, against FedAvg at equal rounds and steps",
+    "seeds-table": "one table over several runs (mean over seeds)",
+    "pack-records": "add the records of complete runs to the archive of the committed results",
+}
+"""Sub-commands, each a module of `dsfedmed_benchmarks.commands`, and what it does."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A sub-command's parser, which imports the command's module at the first use."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Let the module declare its arguments, then parse them."""
+        name = self.prog.split()[-1].replace("-", "_")
+        module = importlib.import_module(f"dsfedmed_benchmarks.commands.{name}")
+        self.description, self.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
+        self.set_defaults(run=module.run)
+        module.configure(self)
+        return super().parse_known_args(args, namespace)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with one sub-command for each of ``COMMANDS``."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Benchmarks of dsfedmed and tables over many runs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; an expected error is one line on stderr and exit status 2."""
+    args = build_parser().parse_args(argv)
+    return exit_status("dsfedmed_benchmarks", lambda: args.run(args))

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Performance benchmarks: one module each, with a ``run`` that returns a ``Benchmark``; ``perf NAME`` runs one.
+
+``run`` takes one frozen dataclass of the module's own, or typed parameters: they become the command's arguments, and
+the docstring's sentences on them its help.
+"""
+
+BENCHMARKS = {
+    "distillation": "20 epochs of mutual distillation: ours against the authors' loop",
+    "precision": "mutual distillation in float32 and bfloat16: seconds and Dice",
+    "inference": "light networks against SAM ViT-B, per image",
+    "sampling": "generated images per second, by sampler and steps",
+    "samplers": "sampler steps against time and downstream Dice",
+    "overhead": "wall time of a federation over the bare loops",
+    "memory": "server peak memory by number of sites",
+    "wire": "bytes per site at the paper's scale",
+    "int8_dice": "Dice lost to the number format of the wire",
+    "privacy": "what the privacy filters cost: Dice, bytes, time",
+}
+"""Names of the modules in this package that are benchmarks, and what each measures."""
