@@ -40,7 +40,7 @@ COLUMNS = (
     "teacher, difference",
 )
 FORMATS: tuple[Autocast, ...] = ("off", "bfloat16")
-LIGHT_STAGE = "arm-fedavg"
+LIGHT_STAGE = "training-fedavg"
 BEST = "best/"
 
 

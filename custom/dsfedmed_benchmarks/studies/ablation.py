@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsfedmed.evaluation.intervals import Interval, Stratum
-from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
 from dsfedmed.reporting.methods import BY_KEY, baselines
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.seeds import derive_seed
 from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
 from dsfedmed_benchmarks.studies.cost_to_target import CostToTarget, cost_to_target, mean_cost
+from dsfedmed_benchmarks.studies.seed_intervals import SeededStratum, seeded_interval
 
 METHOD = "dsfedmed"
 BUDGETS = baselines(METHOD)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dice by number format: a small table from real trainings, and fp32 in bare loops against plain FedAvg by hand."""
+"""Dice by number format: a small table from real trainings, and a row by hand."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def teacher() -> torch.nn.Module:
 def finished_run() -> SimpleNamespace:
     stages = {
         "adapt teacher": teacher().state_dict(),
-        "arm-fedavg": {f"best/{name}": value for name, value in light().state_dict().items()} | {"weights/x": POOL},
+        "training-fedavg": {f"best/{name}": value for name, value in light().state_dict().items()} | {"weights/x": POOL},
     }
     settings = SimpleNamespace(
         distillation=DistillationConfig(), server_distillation=ServerDistillationConfig(student_learning_rate=1e-2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsfedmed.evaluation.intervals import Stratum, mean_interval
-from dsfedmed.evaluation.seed_intervals import SeededStratum, seeded_interval
+from dsfedmed_benchmarks.studies.seed_intervals import SeededStratum, seeded_interval
 
 
 def width(strata: list[SeededStratum]) -> float:
