@@ -17,7 +17,8 @@ from dsfedmed.benchmarks.distillation import SCALES, WAYS, Options, light_networ
 from dsfedmed.benchmarks.released_loop import ReleasedLoop, released_selection
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import generator
-from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
+from dsfedmed.training.distillation.config import ServerDistillationConfig
+from dsfedmed.training.distillation.mutual import MutualDistiller
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 POOL = random_pool(4, 32, 1, seed=3)

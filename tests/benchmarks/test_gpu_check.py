@@ -14,8 +14,8 @@ from dsfedmed.benchmarks import gpu_check, paper_parts
 from dsfedmed.benchmarks.paper_round import STAGES, CheckOptions, Round, Work
 from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.networks.sam_variants import check_size
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.networks.promptless_sam.variants import check_size
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 TINY = CheckOptions(device="cpu", scale="tiny", bundles=BUNDLES, passes=1, images=2)

@@ -16,7 +16,7 @@ from dsfedmed.benchmarks.distillation import SCALES, light_network, random_pool
 from dsfedmed.benchmarks.precision import Options, Outcome, run
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.distil import ServerDistillationConfig
+from dsfedmed.training.distillation.config import ServerDistillationConfig
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 POOL = random_pool(8, 32, 1, seed=0)

@@ -26,8 +26,8 @@ from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.distil import MutualDistiller
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed.training.precision import Autocast
 
 COLUMNS = (

@@ -36,7 +36,7 @@ from dsfedmed.federated.server.training_run import (
 )
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.settings import Settings
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 NEEDED = ("training", "test")
 

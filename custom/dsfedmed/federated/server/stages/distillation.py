@@ -17,10 +17,11 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
+from dsfedmed.training.distillation.record import DistillationRecord, PoolScores
+from dsfedmed.training.distillation.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
-from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
 
 STATE = "distillation"
 

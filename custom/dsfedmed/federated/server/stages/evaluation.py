@@ -18,7 +18,7 @@ from dsfedmed.federated.server.stages.comparison import ScoredModel
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.generator.branch import branch_state, build_branch
+from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
 Cases = dict[str, dict[str, list[dict[str, Any]]]]

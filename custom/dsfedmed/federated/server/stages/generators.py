@@ -20,8 +20,8 @@ from dsfedmed.federated.server.averaging import federated_average
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.diffusion import build_base
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
@@ -90,7 +90,7 @@ def fit_branches(run: FederatedWorkflow, plan: FederationPlan, base: Weights) ->
 
 
 def stored_branch(store: StageStore, site: str) -> Weights:
-    """Return what the site trained of its branch, float32, for `dsfedmed.generator.branch.load_branch_state`."""
+    """Return what the site trained of its branch, float32, for `load_branch_state`."""
     return unpack(store.get(_entry("branch", site)).tensors)
 
 

@@ -23,8 +23,8 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.generator.base import GeneratorBase
-from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.networks.base import GeneratorBase
+from dsfedmed.generator.networks.branch import build_branch, load_branch_state
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
 from dsfedmed.reporting.pictures import contact_sheet

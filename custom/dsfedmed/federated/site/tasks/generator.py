@@ -13,11 +13,11 @@ from dsfedmed.exchange.compression import difference, pack, unpack
 from dsfedmed.federated.party.generator_base import check_generator_base, load_generator_base
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed
 

@@ -13,7 +13,7 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.synthetic import open_set, require_own_audit
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.files import read_tensors, write_tensors
-from dsfedmed.training.soft_labels import decode_soft
+from dsfedmed.training.distillation.soft_labels import decode_soft
 from dsfedmed.training.synthetic_source import SyntheticSource
 
 
