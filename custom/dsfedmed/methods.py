@@ -82,7 +82,7 @@ METHODS: dict[str, Method] = {
             (ShownModel("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels",
                         "#e67700"),),
             f"{_FLOWS}.samfed:SamFed",
-            "dsfedmed.training.samfed:SamFedConfig",
+            "dsfedmed.training.semi_supervised.config:SamFedConfig",
             requires=("labels_only", "public_teacher"),
             baselines={"equal_steps": "labels_only"},
         ),

@@ -17,12 +17,12 @@ import yaml
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.networks.sam_variants import check_size
+from dsfedmed.networks.promptless_sam.variants import check_size
 from dsfedmed.options import dotted, read_options, require, require_plain_name
 from dsfedmed.renamed import refuse_renamed
 from dsfedmed.settings_checks import check_numbers
-from dsfedmed.training.distil import ServerDistillationConfig
-from dsfedmed.training.teacher import TeacherConfig
+from dsfedmed.training.distillation.config import ServerDistillationConfig
+from dsfedmed.training.teacher.config import TeacherConfig
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Settings:
         generator: how the generator is fitted.
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
-        teacher_variant: size of the teacher, a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        teacher_variant: size of the teacher, a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
         teacher_image_size: side of the square image that the teacher's encoder sees, in pixels; 0: ``image_size``.
         teacher: its adaptation to the synthetic set.
         distillation: learnability, selection and losses.

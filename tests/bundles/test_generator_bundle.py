@@ -18,9 +18,9 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.facts import site_facts
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.bundle import MaskToImage
-from dsfedmed.generator.diffusion import build_base, embedded_base
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base, embedded_base
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.store.files import write_json
 from dsfedmed.store.stage_store import StageStore

@@ -9,7 +9,7 @@ import pytest
 
 from dsfedmed.cli.main import main
 from dsfedmed.data.datasets.registry import RECIPES
-from tests.data.recipes.layouts import prostate
+from tests.data.datasets.layouts import prostate
 
 
 def test_list_and_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.soft_labels import keep_soft_labels
 from dsfedmed.federated.site.tasks.synthetic import audit, require_own_audit
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.training.soft_labels import encode_soft
+from dsfedmed.training.distillation.soft_labels import encode_soft
 from tests.federated.tiny import BUNDLES, tiny_settings
 
 

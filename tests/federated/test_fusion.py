@@ -17,7 +17,7 @@ from dsfedmed.federated.server.stages.public_set import PublicSet
 from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.federated.server.training_run import TrainingSpec, TrainingState, resume_or_start
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.training.soft_labels import LEVELS
+from dsfedmed.training.distillation.soft_labels import LEVELS
 from tests.federated.tiny import flow_with_public
 
 ARM = TrainingSpec("samfed", extra={"own": {}}, validate=lambda _: {"public": 0.5})

@@ -25,7 +25,7 @@ from dsfedmed.federated.site import context as site_module
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks import TASKS
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.generator.diffusion import build_base
+from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256
 from dsfedmed.store.stage_store import StageResult

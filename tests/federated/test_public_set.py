@@ -26,7 +26,7 @@ from dsfedmed.federated.server.stages.public_set import (
 from dsfedmed.federated.server.training_run import TrainingState
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.files import read_json
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 from tests.federated.tiny import flow_with_public
 
 

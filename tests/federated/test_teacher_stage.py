@@ -20,9 +20,9 @@ from dsfedmed.federated.site.tasks.networks import build
 from dsfedmed.federated.site.tasks.train import train
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.networks.checkpoints import save_weights
-from dsfedmed.networks.positions import resize_absolute
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.networks.sam_variants import VARIANTS, SamVariant
+from dsfedmed.networks.promptless_sam.positions import resize_absolute
+from dsfedmed.networks.promptless_sam.variants import VARIANTS, SamVariant
 from dsfedmed.settings import Settings
 from tests.federated.tiny import BUNDLES, FakeFlow, tiny_plan, tiny_settings
 

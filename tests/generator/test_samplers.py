@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import training_scheduler
+from dsfedmed.generator.networks.embedded import training_scheduler
 from dsfedmed.generator.samplers import KINDS, log_snr_timesteps, sampling_scheduler
 
 

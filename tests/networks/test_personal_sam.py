@@ -30,7 +30,7 @@ def trained() -> torch.nn.Module:
 
 def test_it_takes_a_trained_branchs_weights_and_answers_as_it_does() -> None:
     own = trained()
-    built = build_personal_sam("tiny", 32, 2, low_rank=FORM, experts=2, top_k=1).eval()
+    built = build_personal_sam("tiny", 32, 2, **FORM, experts=2, top_k=1).eval()
     built.load_state_dict(own.state_dict())
     images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(9))
     with torch.no_grad():
@@ -47,9 +47,9 @@ def test_in_the_bundle_of_the_promptless_sam_it_is_the_same_network() -> None:
 
 def test_another_number_of_experts_is_another_network() -> None:
     with pytest.raises(RuntimeError, match="experts"):
-        build_personal_sam("tiny", 32, 2, low_rank=FORM, experts=3, top_k=1).load_state_dict(trained().state_dict())
+        build_personal_sam("tiny", 32, 2, **FORM, experts=3, top_k=1).load_state_dict(trained().state_dict())
 
 
 def test_an_unknown_layer_is_named() -> None:
     with pytest.raises(ConfigError, match="neck"):
-        build_personal_sam("tiny", 32, 1, low_rank={**FORM, "layers": ["neck"]}, experts=1, top_k=1)
+        build_personal_sam("tiny", 32, 1, rank=2, alpha=2.0, layers=["neck"], experts=1, top_k=1)

@@ -11,8 +11,8 @@ import yaml
 
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.checkpoints import save_weights
-from dsfedmed.networks.official_sam import OFFICIAL
 from dsfedmed.networks.promptless_sam import build_promptless_sam
+from dsfedmed.networks.promptless_sam.official import OFFICIAL
 from dsfedmed.networks.teacher_weights import load_teacher, start_teacher, tuned_parameters
 
 

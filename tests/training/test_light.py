@@ -18,7 +18,7 @@ from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.synthetic_source import SyntheticSource
 from dsfedmed.training.task import LabelledImages, TrainingTask
-from dsfedmed.training.teacher import pool_dice
+from dsfedmed.training.teacher.adapt import pool_dice
 from tests.training.tiny_networks import TinyLight, squares
 
 bce = functional.binary_cross_entropy_with_logits

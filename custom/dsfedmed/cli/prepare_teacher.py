@@ -17,9 +17,9 @@ from dsfedmed.bundles.checks import require_bundle
 from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.networks.checkpoints import load_weights
-from dsfedmed.networks.official_sam import check_official
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.networks.sam_variants import VARIANTS
+from dsfedmed.networks.promptless_sam.official import check_official
+from dsfedmed.networks.promptless_sam.variants import VARIANTS
 
 NAME = "prepare-teacher"
 HELP = "make a teacher bundle from an official SAM checkpoint"

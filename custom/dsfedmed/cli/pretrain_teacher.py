@@ -21,9 +21,9 @@ from pathlib import Path
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.promptless_sam import PromptlessSam
-from dsfedmed.networks.sam_variants import VARIANTS
+from dsfedmed.networks.promptless_sam.variants import VARIANTS
 from dsfedmed.store.stage_store import StageStore
-from dsfedmed.training.pretrain import Folder, PretrainConfig, PretrainResult, Progress, load_folders, pretrain
+from dsfedmed.training.teacher.pretrain import Folder, PretrainConfig, PretrainResult, Progress, load_folders, pretrain
 from dsfedmed.version import VERSION
 
 NAME = "pretrain-teacher"

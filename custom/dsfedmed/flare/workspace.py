@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dsfedmed.store.files import write_json
 PACKAGE_PREFIX = "dsfedmed."
 
 
-def prepare_workspace(workspace: Path, layout: SimulatedSites) -> None:
+def prepare_workspace(workspace: Path, layout: SimulatedSites, also_allowed: Sequence[str] = ()) -> None:
     """Write ``local/`` of a simulator workspace; NVFlare copies it to every simulated site.
 
     It holds the class allow-list (NVFlare's own classes and this package, no code from jobs), the site configuration

@@ -2,17 +2,17 @@
 """The synthetic-image generator: frozen generator_base, ControlNet branch, mask sampler and checks."""
 
 from dsfedmed.generator.audit import AuditResult, audit
-from dsfedmed.generator.base import GeneratorBase, predict
-from dsfedmed.generator.branch import branch_state, build_branch, load_branch_state
-from dsfedmed.generator.codec import Autoencoder, LatentCodec, PixelUnshuffle
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, embedded_base, from_latent, to_latent
 from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import DeformationConfig, deform_label_maps
+from dsfedmed.generator.networks.base import GeneratorBase, predict
+from dsfedmed.generator.networks.branch import branch_state, build_branch, load_branch_state
+from dsfedmed.generator.networks.codec import Autoencoder, LatentCodec, PixelUnshuffle
+from dsfedmed.generator.networks.embedded import build_base, embedded_base, from_latent, to_latent
+from dsfedmed.generator.networks.stable_diffusion import stable_diffusion_base
 from dsfedmed.generator.packing import pack_label_maps, unpack_label_maps
 from dsfedmed.generator.quality import mask_contrast, usable
 from dsfedmed.generator.sample import sample
-from dsfedmed.generator.stable_diffusion import stable_diffusion_base
 
 __all__ = [
     "AuditResult",

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator.branch import build_branch
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, embedded_base
+from dsfedmed.generator.networks.branch import build_branch
+from dsfedmed.generator.networks.embedded import build_base, embedded_base
 from dsfedmed.generator.sample import sample
 
 

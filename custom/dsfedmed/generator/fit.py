@@ -26,10 +26,10 @@ from torch import Tensor, nn
 
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError, DSFedMedError
-from dsfedmed.generator.base import GeneratorBase, predict
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import embedded_base
 from dsfedmed.generator.latents import LatentBank
+from dsfedmed.generator.networks.base import GeneratorBase, predict
+from dsfedmed.generator.networks.embedded import embedded_base
 from dsfedmed.seeds import derive_seed, generator
 
 OnStep = Callable[[int, float], None]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dsfedmed.generator.codec import LatentCodec
+from dsfedmed.generator.networks.codec import LatentCodec
 
 ENCODED_AT_ONCE = 32
 

@@ -11,8 +11,8 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch import Tensor
 
 from dsfedmed.errors import DataError
-from dsfedmed.generator.base import GeneratorBase, predict
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.networks.base import GeneratorBase, predict
 from dsfedmed.generator.samplers import STOCHASTIC, sampling_scheduler
 from dsfedmed.seeds import derive_seed, generator
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from dsfedmed.networks.checkpoints import KeyReport, load_state, read_state
 from dsfedmed.networks.tiny_sam import TinySam
-from dsfedmed.networks.tiny_sam_keys import from_reference, is_reference_state
+from dsfedmed.networks.tiny_sam.keys import from_reference, is_reference_state
 
 
 def load_light_weights(network: nn.Module, path: Path | str, where: str = "light_weights") -> KeyReport:

@@ -7,7 +7,7 @@ The low-rank updates stay beside the layers they adapt: with a mixture of expert
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from dsfedmed.networks.local_experts import personal_branch
@@ -22,18 +22,24 @@ def build_personal_sam(
     image_size: int,
     num_classes: int,
     *,
-    low_rank: Mapping[str, Any],
+    rank: int,
+    alpha: float,
+    layers: Sequence[str],
     experts: int,
     top_k: int,
     normalise: bool = False,
 ) -> PromptlessSam:
     """Build a promptless SAM with low-rank updates and local experts, with random weights.
 
+    Only bundles call it: each argument is a setting by name in their configuration, hence the long list.
+
     Args:
         variant: as `build_promptless_sam`.
         image_size: side of the square encoder input, in pixels.
         num_classes: K >= 1.
-        low_rank: "rank" and "alpha" of the low-rank updates, and the "layers" they adapt, see `add_lora`.
+        rank: r of the low-rank updates.
+        alpha: they are scaled by alpha / r.
+        layers: which layers they adapt, of `dsfedmed.networks.lora.TARGETS`.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
         normalise: subtract SAM's pixel mean inside the network.
@@ -42,8 +48,7 @@ def build_personal_sam(
         ConfigError: unknown variant, size or layer.
     """
     shared = build_promptless_sam(variant, image_size, num_classes, normalise=normalise)
-    adapted = add_lora(shared, low_rank["rank"], low_rank["alpha"], tuple(low_rank["layers"]))
-    return personal_branch(adapted, experts, top_k, seed=0)
+    return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
 
 
 def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> d
         "variant": "@variant",
         "image_size": "$@image_size[0]",
         "num_classes": "@num_classes",
-        "low_rank": low_rank,
+        **low_rank,
         "experts": experts,
         "top_k": top_k,
         "normalise": False,

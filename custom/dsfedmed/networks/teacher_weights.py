@@ -10,8 +10,8 @@ from torch import nn
 
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.checkpoints import KeyReport, load_weights
-from dsfedmed.networks.official_sam import LICENCE, OFFICIAL, SOURCE
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.promptless_sam.official import LICENCE, OFFICIAL, SOURCE
 
 TUNINGS = ("decoder", "full")
 

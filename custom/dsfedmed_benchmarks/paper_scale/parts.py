@@ -19,9 +19,9 @@ from torch import nn
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
-from dsfedmed.generator.base import DTYPES, GeneratorBase
-from dsfedmed.generator.codec import Autoencoder
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.networks.base import DTYPES, GeneratorBase
+from dsfedmed.generator.networks.codec import Autoencoder
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
 
@@ -40,7 +40,7 @@ class PaperScale:
         vae: arguments of the diffusers autoencoder.
         context: (length, width) of the text encoder's states.
         mask_widths: channels of the mask embedding's convolutions.
-        teacher: a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        teacher: a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
         teacher_size: side of the teacher's input, in pixels.
         light_size: side of the light network's input, in pixels.
         sampler_steps: network evaluations an image, twice with guidance.

@@ -7,11 +7,11 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from dsfedmed.exchange.updates import shapes_of
-from dsfedmed.generator.base import DTYPES, GeneratorBase
-from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, codec_of, training_scheduler
-from dsfedmed.generator.stable_diffusion import MASK_WIDTHS
+from dsfedmed.generator.networks.base import DTYPES, GeneratorBase
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base, codec_of, training_scheduler
+from dsfedmed.generator.networks.stable_diffusion import MASK_WIDTHS
 
 # The UNet of Stable Diffusion 1.5, as its published configuration has it.
 UNET_WIDTHS = (320, 640, 1280, 1280)

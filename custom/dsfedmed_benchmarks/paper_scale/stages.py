@@ -21,23 +21,24 @@ from dsfedmed.devices import on_device
 from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.updates import decode, feed_back, shapes_of
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT, audit
-from dsfedmed.generator.base import GeneratorBase
-from dsfedmed.generator.branch import branch_state, build_branch
 from dsfedmed.generator.fit import MaskedImages, fit_branch
+from dsfedmed.generator.networks.base import GeneratorBase
+from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.generator.sample import sample
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.config import ServerDistillationConfig
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
+from dsfedmed.training.distillation.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.light import LocalTraining, train_light
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
-from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.task import LabelledImages, TrainingTask
-from dsfedmed.training.teacher import adapt_on_pool
-from dsfedmed.training.teacher_config import TeacherConfig
+from dsfedmed.training.teacher.adapt import adapt_on_pool
+from dsfedmed.training.teacher.config import TeacherConfig
 from dsfedmed_benchmarks.paper_scale import parts
 
 STEPS = 2

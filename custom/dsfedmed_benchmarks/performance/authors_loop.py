@@ -24,7 +24,7 @@ from dsfedmed.algorithms.losses import bce_per_sample, bernoulli_kl_released
 from dsfedmed.data.labels import to_channels
 from dsfedmed.training.pool import Pool, Teacher, at_size, coarse_logits, device_of, index_batches, mask_at_size
 from dsfedmed.training.precision import Autocast, autocast
-from dsfedmed.training.teacher import trainable_parameters
+from dsfedmed.training.teacher.adapt import trainable_parameters
 
 QUANTILE = 0.7
 RATE = 0.5

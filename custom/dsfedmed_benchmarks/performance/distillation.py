@@ -2,8 +2,8 @@
 """Mutual distillation over 20 epochs: the authors' loop against ours, with the same networks and images.
 
 Released (`authors_loop`): every epoch runs every sample through the frozen encoder and backward through decoder and
-light network. Ours (`dsfedmed.training.distil`): the encoder runs once, scoring needs no gradients, and only the
-selected half is run with gradients. Either is measured in float32 and in bfloat16: the table separates what
+light network. Ours (`dsfedmed.training.distillation.mutual`): the encoder runs once, scoring needs no gradients, and
+only the selected half is run with gradients. Either is measured in float32 and in bfloat16: the table separates what
 the loop gains from what the number format does. Weights and images are random: they cost what real ones cost.
 """
 
@@ -25,8 +25,9 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.devices import on_device
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.config import ServerDistillationConfig
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
 from dsfedmed_benchmarks.measurement.clock import Spent, timed
@@ -41,7 +42,7 @@ class Scale:
     """Networks and pool of one scale.
 
     Attributes:
-        teacher: a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        teacher: a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
         light: folder name of the light network's bundle.
         image_size: side of the images, in pixels.
         channels: of the images.

@@ -43,7 +43,7 @@ class Options:
 
     Attributes:
         lights: bundles of the light networks.
-        teacher: a key of `dsfedmed.networks.sam_variants.VARIANTS`, the network to compare with.
+        teacher: a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`, the network to compare with.
         teacher_image_size: side of its images, in pixels.
         repeats: passes measured at most, after a first that sets things up; the median is taken.
         seconds: on the wall, after which no further pass starts; if the first took as long, it is the one that counts.

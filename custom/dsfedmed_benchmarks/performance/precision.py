@@ -24,8 +24,8 @@ from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.distil import MutualDistiller
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed.training.precision import Autocast
 from dsfedmed_benchmarks.measurement.clock import Spent, timed
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment

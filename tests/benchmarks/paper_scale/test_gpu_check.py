@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.networks.sam_variants import check_size
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.networks.promptless_sam.variants import check_size
 from dsfedmed_benchmarks.cli import main
 from dsfedmed_benchmarks.paper_scale import gpu_check, parts
 from dsfedmed_benchmarks.paper_scale.stages import STAGES, CheckOptions, Round, Work

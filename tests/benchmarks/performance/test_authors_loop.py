@@ -14,7 +14,8 @@ from dsfedmed.algorithms.batch_quantile import select_batch_quantile
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import generator
-from dsfedmed.training.distil import MutualDistiller, ServerDistillationConfig
+from dsfedmed.training.distillation.config import ServerDistillationConfig
+from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed_benchmarks.performance.authors_loop import AuthorsLoop, authors_selection
 from dsfedmed_benchmarks.performance.distillation import SCALES, light_network, random_pool
 

@@ -12,7 +12,7 @@ import torch
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.distil import ServerDistillationConfig
+from dsfedmed.training.distillation.config import ServerDistillationConfig
 from dsfedmed_benchmarks.measurement.clock import Spent
 from dsfedmed_benchmarks.performance import precision
 from dsfedmed_benchmarks.performance.distillation import SCALES, light_network, random_pool
@@ -33,7 +33,8 @@ def teacher() -> torch.nn.Module:
 def finished_run() -> SimpleNamespace:
     stages = {
         "adapt teacher": teacher().state_dict(),
-        "training-fedavg": {f"best/{name}": value for name, value in light().state_dict().items()} | {"weights/x": POOL},
+        "training-fedavg": {f"best/{name}": value for name, value in light().state_dict().items()}
+        | {"weights/x": POOL},
     }
     settings = SimpleNamespace(
         distillation=DistillationConfig(), server_distillation=ServerDistillationConfig(student_learning_rate=1e-2)

@@ -40,7 +40,7 @@ from dsfedmed.federated.wire.requests.semi_supervised import AgreeRequest, FuseR
 from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import AGREE, FUSE
 from dsfedmed.settings import Settings
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 NEEDED = ("training", "test")
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from dsfedmed.devices import on_device
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.generator.base import GeneratorBase
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.diffusion import build_base, embedded_base
-from dsfedmed.generator.fingerprint import folder_sha256
-from dsfedmed.generator.stable_diffusion import stable_diffusion_base
+from dsfedmed.generator.networks.base import GeneratorBase
+from dsfedmed.generator.networks.embedded import build_base, embedded_base
+from dsfedmed.generator.networks.fingerprint import folder_sha256
+from dsfedmed.generator.networks.stable_diffusion import stable_diffusion_base
 
 CACHE = "foundation.json"
 

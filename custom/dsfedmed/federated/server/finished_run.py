@@ -18,8 +18,8 @@ from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.generator_base import load_generator_base
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
-from dsfedmed.generator.base import GeneratorBase
-from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.networks.base import GeneratorBase
+from dsfedmed.generator.networks.branch import build_branch, load_branch_state
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 from dsfedmed.store.run_version import require_run_of_this_version

@@ -59,7 +59,7 @@ class TeacherSpec:
     """The teacher's size.
 
     Attributes:
-        variant: a key of `dsfedmed.networks.sam_variants.VARIANTS`.
+        variant: a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
         image_size: side of the square image that it sees, in pixels.
         num_classes: K.
     """

@@ -13,7 +13,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.semi_supervised import LabelRequest
 from dsfedmed.federated.wire.tasks import LABEL
 from dsfedmed.store.stage_store import StageResult
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 
 def unlabelled_sites(run: FederatedWorkflow, label_site: str) -> list[str]:

@@ -20,10 +20,11 @@ from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
-from dsfedmed.training.distil import DistillationRecord, MutualDistiller, PoolScores
-from dsfedmed.training.embeddings import open_embeddings
+from dsfedmed.training.distillation.embeddings import open_embeddings
+from dsfedmed.training.distillation.mutual import MutualDistiller
+from dsfedmed.training.distillation.record import DistillationRecord, PoolScores
+from dsfedmed.training.distillation.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
-from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
 
 STATE = "distillation"
 

@@ -21,7 +21,7 @@ from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
 from dsfedmed.federated.wire.tasks import EVALUATE
-from dsfedmed.generator.branch import branch_state, build_branch
+from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
 Cases = dict[str, dict[str, list[dict[str, Any]]]]

@@ -20,10 +20,10 @@ from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply
 from dsfedmed.federated.wire.specs import BundleSpec
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.condensation import PublicAnswers, condense
+from dsfedmed.training.distillation.soft_labels import decode_soft, encode_soft
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
-from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.soft_labels import decode_soft, encode_soft
+from dsfedmed.training.semi_supervised.condensation import PublicAnswers, condense
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 
 def site_network_specs(plan: FederationPlan, config: SamFedConfig, sites: list[str]) -> dict[str, BundleSpec]:

@@ -30,8 +30,8 @@ from dsfedmed.federated.wire.requests.generator import (
     MasksRequest,
 )
 from dsfedmed.federated.wire.tasks import BASE, BRANCH, MASKS
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.diffusion import build_base
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
@@ -94,7 +94,7 @@ def fit_branches(run: FederatedWorkflow, plan: FederationPlan, base: Weights) ->
 
 
 def stored_branch(store: StageStore, site: str) -> Weights:
-    """Return what the site trained of its branch, float32, for `dsfedmed.generator.branch.load_branch_state`."""
+    """Return what the site trained of its branch, float32, for `load_branch_state`."""
     return unpack(store.get(_entry("branch", site)).tensors)
 
 

@@ -12,8 +12,8 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.distillation.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.head_start import HeadStart, train_on_synthetic
-from dsfedmed.training.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.synthetic_source import SyntheticSource
 from dsfedmed.training.task import TrainingTask
 

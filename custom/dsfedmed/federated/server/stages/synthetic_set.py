@@ -26,8 +26,8 @@ from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest
 from dsfedmed.federated.wire.tasks import AUDIT
-from dsfedmed.generator.base import GeneratorBase
-from dsfedmed.generator.branch import build_branch, load_branch_state
+from dsfedmed.generator.networks.base import GeneratorBase
+from dsfedmed.generator.networks.branch import build_branch, load_branch_state
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
 from dsfedmed.reporting.pictures import contact_sheet

@@ -9,13 +9,13 @@ from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.lora import add_lora
-from dsfedmed.networks.official_sam import OFFICIAL, check_official
 from dsfedmed.networks.promptless_sam import PromptlessSam
+from dsfedmed.networks.promptless_sam.official import OFFICIAL, check_official
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.pool import Pool
-from dsfedmed.training.teacher import TeacherEpoch, adapt_on_pool
-from dsfedmed.training.teacher_config import TeacherConfig
+from dsfedmed.training.teacher.adapt import TeacherEpoch, adapt_on_pool
+from dsfedmed.training.teacher.config import TeacherConfig
 
 
 def start_teacher(run: FederatedWorkflow, plan: FederationPlan) -> tuple[PromptlessSam, str]:

@@ -45,8 +45,15 @@ from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import read_tensors
+from dsfedmed.training.distillation.soft_labels import (
+    LEVELS,
+    SoftLabelOptions,
+    decode_soft,
+    encode_soft,
+    teacher_soft_labels,
+)
 from dsfedmed.training.pool import TensorPool
-from dsfedmed.training.semi_supervised import (
+from dsfedmed.training.semi_supervised.loop import (
     Passes,
     PublicSource,
     Summary,
@@ -54,7 +61,6 @@ from dsfedmed.training.semi_supervised import (
     UnlabelledTerms,
     train_semi_supervised,
 )
-from dsfedmed.training.soft_labels import LEVELS, SoftLabelOptions, decode_soft, encode_soft, teacher_soft_labels
 from dsfedmed.training.task import TrainingTask
 
 

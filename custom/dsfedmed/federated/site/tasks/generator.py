@@ -18,10 +18,10 @@ from dsfedmed.federated.wire.requests.generator import (
     MasksReply,
     MasksRequest,
 )
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.diffusion import build_base
 from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.seeds import derive_seed
 

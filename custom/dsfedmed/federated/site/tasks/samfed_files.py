@@ -15,7 +15,7 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.wire.message import CACHED_ROUNDS
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.store.files import inside, read_tensors, write_tensors
-from dsfedmed.training.soft_labels import decode_soft
+from dsfedmed.training.distillation.soft_labels import decode_soft
 
 ANSWERS = "answers"
 AGREEMENT, LOCAL, OWN = "agreement", "local", "own"

@@ -15,7 +15,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.store.files import read_tensors, write_tensors
-from dsfedmed.training.soft_labels import decode_soft
+from dsfedmed.training.distillation.soft_labels import decode_soft
 from dsfedmed.training.synthetic_source import SyntheticSource
 
 

@@ -10,7 +10,7 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, RunFacts, SetOffer, TeacherInit, TeacherSpec
 from dsfedmed.ranges import Count, Fraction, SiteName
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give the small teacher a foundation: class-agnostic foreground segmentation on labelled images of other organs.
+
+The paper's teacher starts from SAM's official weights. The small one has none, so that it is pre-trained here on
+public (or made-up) labelled folders: any label above 0 is foreground, BCE + Dice, AdamW, warm-up and cosine decay. The
+result has SAM's keys and one class; a federation of K classes loads all but the class head.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.losses import DiceCELoss
+from monai.transforms import Compose, Resized
+from torch import Tensor
+
+from dsfedmed.data import LoadSiteImaged
+from dsfedmed.data.arrays import load_part
+from dsfedmed.data.datalist import load_datalist
+from dsfedmed.errors import ConfigError, DataError
+from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.training.teacher.pretrain_augmentation import augment
+from dsfedmed.training.teacher.pretrain_state import PretrainState
+
+KEEP_EVERY = 500
+LOSS = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+CACHE_MARGIN = 1.25  # images are kept larger than the network sees them, so that zooming in keeps detail
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of one pre-training.
+
+    Attributes:
+        variant: teacher variant, see ``networks.sam_variants``.
+        image_size: side of the encoder's input, in pixels.
+        steps: gradient steps at most.
+        batch_size: images a step.
+        minutes: wall-clock limit; the learning rate then decays with the clock if that is the tighter limit, which
+            makes the result depend on the machine's speed. None: the steps alone decide and the run is replayable.
+        learning_rate: peak of AdamW's learning rate.
+        weight_decay: AdamW's weight decay.
+        warm_up: share of the run in which the learning rate rises linearly.
+        bfloat16: run the network's matrix products in bfloat16 (weights stay float32); about twice as fast on CPUs
+            that have it.
+        seed: seed of weights, sampling and augmentation.
+        device: torch device.
+    """
+
+    variant: str = "small"
+    image_size: int = 64
+    steps: int = 4000
+    batch_size: int = 16
+    minutes: float | None = None
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    warm_up: float = 0.05
+    bfloat16: bool = True
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"pretrain {name}", f"{getattr(self, name)} is not positive", "Give more than 0.")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ConfigError("pretrain minutes", f"{self.minutes} is not positive", "Leave it out for no limit.")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One labelled folder in memory: images uint8 (N, 3, T, T), masks uint8 (N, 1, T, T) in {0, 1}."""
+
+    name: str
+    images: Tensor
+    masks: Tensor
+    held_out_images: Tensor
+    held_out_masks: Tensor
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What came out: steps taken, seconds, last mean loss and held-out Dice (fractions) in all and by folder."""
+
+    steps: int
+    seconds: float
+    loss: float
+    dice: float
+    dice_by_folder: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One progress report; ``seconds_left`` is an estimate."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds_left: float
+
+
+def load_folders(paths: Sequence[Path], image_size: int) -> list[Folder]:
+    """Load site folders for pre-training, with their validation part held out.
+
+    Raises:
+        DataError: no folder, or a folder without training or validation images.
+    """
+    if not paths:
+        raise DataError("pretrain data", "no folder given", "Name at least one folder with a datalist.json.")
+    side = math.ceil(image_size * CACHE_MARGIN)
+    preprocessing = Compose(
+        [
+            LoadSiteImaged(keys=("image", "label"), channels=3),
+            Resized(
+                keys=("image", "label"),
+                spatial_size=(side, side),
+                mode=("bilinear", "nearest"),
+                anti_aliasing=(True, False),
+            ),
+        ]
+    )
+    folders = []
+    for path in paths:
+        datalist = load_datalist(path)
+        training = load_part(datalist, "training", preprocessing)
+        held_out = load_part(datalist, "validation", preprocessing)
+        folders.append(
+            Folder(
+                datalist.name,
+                _bytes(training.images),
+                (training.labels > 0).to(torch.uint8),
+                _bytes(held_out.images),
+                (held_out.labels > 0).to(torch.uint8),
+            )
+        )
+    return folders
+
+
+def pretrain(
+    folders: Sequence[Folder],
+    config: PretrainConfig,
+    on_progress: Callable[[Progress], None] | None = None,
+    kept: tuple[Mapping[str, Any], Mapping[str, Tensor]] | None = None,
+    keep: Callable[[PretrainState], None] | None = None,
+) -> tuple[PromptlessSam, PretrainResult]:
+    """Pre-train a teacher of one class on ``folders``.
+
+    Folders are drawn with the square root of their sizes, so that a large one does not crowd out the others.
+
+    Args:
+        folders: what `load_folders` gave.
+        config: settings.
+        on_progress: called after each step.
+        kept: numbers and tensors of a state to go on from, of the same folders and settings.
+        keep: called every ``KEEP_EVERY`` steps with the state to go on from should the run be interrupted.
+    """
+    state = _start(config)
+    if kept is not None:
+        state.restore(*kept)
+    before, started = state.seconds, time.monotonic()
+    state.network.train()
+    while (done := _progress(state.step, state.seconds, config)) < 1.0:
+        _step(state, folders, config, done)
+        state.seconds = before + time.monotonic() - started
+        if on_progress is not None:
+            share = max(_progress(state.step, state.seconds, config), 1e-9)
+            on_progress(Progress(state.step, config.steps, state.loss, state.seconds * (1.0 - share) / share))
+        if keep is not None and state.step % KEEP_EVERY == 0:
+            keep(state)
+    result = _result(state, folders, config)
+    return state.network.cpu(), result
+
+
+def _start(config: PretrainConfig) -> PretrainState:
+    weights = derive_seed(config.seed, "pretrain", "weights")
+    network = build_promptless_sam(config.variant, config.image_size, 1, seed=weights).to(config.device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    return PretrainState(network, optimizer, generator(derive_seed(config.seed, "pretrain")))
+
+
+def _step(state: PretrainState, folders: Sequence[Folder], config: PretrainConfig, done: float) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.learning_rate * schedule(done, config.warm_up)
+    images, masks = _batch(folders, config, state.draws)
+    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bfloat16):
+        logits = state.network(images.to(config.device))
+    loss = LOSS(logits.float(), masks.to(config.device))
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimizer.step()
+    state.step += 1
+    state.loss = loss.item() if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * loss.item()
+
+
+def _result(state: PretrainState, folders: Sequence[Folder], config: PretrainConfig) -> PretrainResult:
+    dice = {folder.name: held_out_dice(state.network, folder, config) for folder in folders}
+    counts = [len(folder.held_out_images) for folder in folders]
+    mean = sum(d * n for d, n in zip(dice.values(), counts, strict=True)) / sum(counts)
+    return PretrainResult(state.step, state.seconds, state.loss, mean, dice)
+
+
+def schedule(done: float, warm_up: float) -> float:
+    """Return the learning-rate factor at share ``done`` of the run: linear warm-up, then half a cosine to 0."""
+    if done < warm_up:
+        return max(done, 1e-3) / warm_up
+    return 0.5 * (1.0 + math.cos(math.pi * (done - warm_up) / (1.0 - warm_up)))
+
+
+@torch.no_grad()
+def held_out_dice(network: PromptlessSam, folder: Folder, config: PretrainConfig) -> float:
+    """Return the mean Dice over a folder's held-out images, in grey, at network size (threshold 0.5)."""
+    network.eval()
+    size = (config.image_size, config.image_size)
+    scores = []
+    for start in range(0, len(folder.held_out_images), 32):
+        images = folder.held_out_images[start : start + 32].float().div(255.0).mean(1, keepdim=True)
+        images = torch.nn.functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+        masks = torch.nn.functional.interpolate(folder.held_out_masks[start : start + 32], size=size, mode="nearest")
+        found = network(images.to(config.device)).cpu() > 0
+        overlap = (found & masks.bool()).sum((1, 2, 3))
+        total = found.sum((1, 2, 3)) + masks.sum((1, 2, 3))
+        scores.append(torch.where(total > 0, 2.0 * overlap / total.clamp_min(1), torch.ones(len(total))))
+    network.train()
+    return float(torch.cat(scores).mean())
+
+
+def _batch(
+    folders: Sequence[Folder], config: PretrainConfig, torch_generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    sizes = torch.tensor([len(folder.images) for folder in folders], dtype=torch.float64)
+    chosen = torch.multinomial(sizes.sqrt(), config.batch_size, replacement=True, generator=torch_generator)
+    images, masks = [], []
+    for index in chosen.tolist():
+        sample = int(torch.randint(len(folders[index].images), (1,), generator=torch_generator))
+        images.append(folders[index].images[sample])
+        masks.append(folders[index].masks[sample])
+    return augment(
+        torch.stack(images).float().div(255.0), torch.stack(masks).float(), config.image_size, torch_generator
+    )
+
+
+def _progress(step: int, seconds: float, config: PretrainConfig) -> float:
+    by_clock = 0.0 if config.minutes is None else seconds / (60.0 * config.minutes)
+    return max(step / config.steps, by_clock)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return images.mul(255.0).round().clamp(0, 255).to(torch.uint8)
