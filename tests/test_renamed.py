@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.cli.job import RENAMED as OPTIONS
+from dsfedmed.cli.main import RENAMED as COMMANDS
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.methods.dsfedmed import DSFedMed
 from dsfedmed.options import dotted
@@ -79,3 +81,11 @@ def test_an_old_word_of_the_command_line_is_refused_with_the_new_one() -> None:
 def test_the_presets_of_the_jobs_hold_no_old_key() -> None:
     for path in sorted((Path(__file__).resolve().parents[1] / "jobs").glob("*/presets/*.yaml")):
         read_preset(path)
+
+
+@pytest.mark.parametrize(("old", "new"), (KEYS | COMMANDS | OPTIONS).items())
+def test_the_upgrade_notes_list_every_renamed_word(old: str, new: str) -> None:
+    text = (Path(__file__).resolve().parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    notes = text.partition("### Upgrading from 0.3")[2].partition("\n## ")[0]
+    rows = [row for row in notes.splitlines() if row.startswith("|")]
+    assert any(old in row and new in row for row in rows)

@@ -32,6 +32,11 @@ COMMANDS = (
 
 RENAMED = {
     "recipe": "dsfedmed prepare-data",
+    "bench": "python -m dsfedmed_benchmarks perf",
+    "benchmark": "python -m dsfedmed_benchmarks compare-methods",
+    "ablation": "python -m dsfedmed_benchmarks ablation",
+    "table": "python -m dsfedmed_benchmarks seeds-table",
+    "gpu-check": "python -m dsfedmed_benchmarks gpu-check",
 }
 """Commands of version 0.3 under another name, or in another program, now; one line each."""
 
