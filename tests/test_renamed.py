@@ -11,7 +11,7 @@ import pytest
 from dsfedmed.cli.job import RENAMED as OPTIONS
 from dsfedmed.cli.main import RENAMED as COMMANDS
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.flare.controller import FederatedController
 from dsfedmed.options import dotted
 from dsfedmed.renamed import SETTINGS, refuse_renamed, refuse_renamed_word
 from dsfedmed.settings import Settings, merge, parse_override, read_preset, read_run
@@ -38,7 +38,7 @@ def test_an_old_key_is_refused_with_the_new_one_wherever_it_comes_from(old: str,
     with pytest.raises(ConfigError, match=rf"^old\.yaml\.{said}"):
         read_run("new", presets=tmp_path)
     with pytest.raises(ConfigError, match=said):
-        DSFedMed(merge(Settings().to_dict(), _nested(old, 1)))  # a job's configuration
+        FederatedController("dsfedmed", merge(Settings().to_dict(), _nested(old, 1)))  # a job's configuration
 
 
 def test_a_renamed_section_is_named_by_the_keys_in_it() -> None:
