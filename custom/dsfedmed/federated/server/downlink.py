@@ -40,13 +40,13 @@ class Broadcast:
 
 @contextmanager
 def broadcast(
-    run: FederatedWorkflow, arm: str, weights: dict[str, Tensor], reference: Reference
+    run: FederatedWorkflow, training: str, weights: dict[str, Tensor], reference: Reference
 ) -> Iterator[Broadcast]:
-    """Prepare the weights of an arm for its sites; within the block, a site may pull the reference.
+    """Prepare the weights of a training run for its sites; within the block, a site may pull the reference.
 
     Args:
         run: the workflow.
-        arm: name of the arm.
+        training: name of the training run.
         weights: the server's own, float32.
         reference: what the sites hold since the last time.
     """
@@ -56,7 +56,7 @@ def broadcast(
         yield Broadcast(Reference(unpack(packed)), None, {WEIGHTS + name: tensor for name, tensor in packed.items()})
         return
     moved, encoded = advance(reference, weights)
-    path = run.folder / FOLDER / f"{arm}.safetensors"
+    path = run.folder / FOLDER / f"{training}.safetensors"
     # The first reference is one of half-precision numbers and is sent as such.
     write_tensors(path, moved.weights if reference.sha256 else pack(moved.weights, "fp16"))
     with run.transport.offered_file(path) as offer:

@@ -42,7 +42,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
 
     Every update u (difference of weights, all tensors as one vector) leaves as u min(1, C / |u|) + N(0, (z C)^2) with C
     = ``clip`` and z = ``noise_multiplier``. Whatever the site's images are replaced by, the vector under the noise
-    moves by 2 C at most, so a release is 2 / z-GDP, and all releases of the site together, over rounds, arms and runs,
+    moves by 2 C at most, so a release is 2 / z-GDP, and all releases of the site together, over rounds, training runs and jobs,
     have the (epsilon, delta) that the reply states (`dsfedmed.exchange.accounting`). The unit is the whole site and
     the server itself is not trusted; that is stronger, and dearer, than what DP-SGD at a trusted site gives per image.
 

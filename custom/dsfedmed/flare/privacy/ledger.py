@@ -18,7 +18,7 @@ class Release:
     """One noisy update that was, or is about to be, sent.
 
     Attributes:
-        key: what was released: run, task, arm, round, and the hash of the clipped update.
+        key: what was released: run, task, training run, round, and the hash of the clipped update.
         mu: its cost (see `dsfedmed.exchange.accounting`).
         seed: of its noise, from the operating system. Whoever has it can take the noise away: it stays here.
     """

@@ -38,37 +38,37 @@ def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
 
 def compare(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
     """Train what the settings ask for and return it by method name (``local@SITE`` for a site alone)."""
-    contenders: dict[str, ScoredModel] = {}
+    scored: dict[str, ScoredModel] = {}
     asked = run.settings.compare
     if asked.fedavg or asked.equal_steps:
-        contenders |= _fedavg(run, plan, ours)
+        scored |= _fedavg(run, plan, ours)
     if asked.fedprox:
-        contenders["fedprox"] = _fedprox(run, plan)
+        scored["fedprox"] = _fedprox(run, plan)
     if asked.local:
-        contenders |= _local(run, plan)
+        scored |= _local(run, plan)
     if asked.centralised:
         result = run.once("compare centralised", lambda: centralised(run, plan), "comparison")
-        contenders["centralised"] = ScoredModel(result.tensors)
+        scored["centralised"] = ScoredModel(result.tensors)
     if asked.fedsam:
-        contenders["fedsam"] = _fedsam(run, plan)
+        scored["fedsam"] = _fedsam(run, plan)
     if asked.fedmsa:
-        contenders["fedmsa"] = _fedmsa(run, plan)
-    return contenders
+        scored["fedmsa"] = _fedmsa(run, plan)
+    return scored
 
 
 def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
-    """FedAvg at equal rounds; then the same run goes on to equal local gradient steps."""
-    spec, contenders = TrainingSpec("fedavg"), {}
+    """FedAvg at equal rounds; then the same run continues to equal local gradient steps."""
+    spec, scored = TrainingSpec("fedavg"), {}
     equal = run.store.has("compare fedavg")
     with run.stage("compare fedavg", "comparison"):
         state = resume_or_start(run, spec, plan.start_weights())
         if equal:
-            contenders["fedavg"] = ScoredModel(run.store.get("compare fedavg").tensors)
+            scored["fedavg"] = ScoredModel(run.store.get("compare fedavg").tensors)
         else:
             rounds = run.settings.rounds
             state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
             run.store.put("compare fedavg", state.selected(), state.best)
-            contenders["fedavg"] = ScoredModel(state.best)
+            scored["fedavg"] = ScoredModel(state.best)
             record_choice(run, "fedavg", state)
     if run.settings.compare.equal_steps:
         with run.stage("compare equal steps", "comparison"):
@@ -76,10 +76,10 @@ def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -
             rounds = max(-(-ours.steps // per_round), state.round)
             if state.steps < ours.steps or not run.store.has("compare equal steps"):
                 state = train_until(run, plan, spec, state, lambda now: now.steps >= ours.steps, rounds)
-            contenders["fedavg_equal_steps"] = ScoredModel(state.best)
+            scored["fedavg_equal_steps"] = ScoredModel(state.best)
             record_choice(run, "fedavg_equal_steps", state)
             run.store.put("compare equal steps", {})
-    return contenders
+    return scored
 
 
 def _at_equal_rounds(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, start: Weights) -> ScoredModel:
@@ -120,11 +120,11 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
         return StageResult({"sites": facts}, networks)
 
     result = run.once("compare local", make, "comparison")
-    contenders = {}
+    scored = {}
     for site in result.info["sites"]:
         weights = under(result.tensors, f"{site}/")
-        contenders[f"local@{site}"] = ScoredModel(weights, "light", (site, *run.unseen))
-    return contenders
+        scored[f"local@{site}"] = ScoredModel(weights, "light", (site, *run.unseen))
+    return scored
 
 
 def _fedsam(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:

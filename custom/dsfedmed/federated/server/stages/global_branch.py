@@ -23,7 +23,7 @@ from dsfedmed.training.personal import PersonalConfig
 
 
 def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingSpec:
-    """Return the arm of the global branch; what the mean of a round loses at rank r is tracked."""
+    """Return the training run of the global branch; what the mean of a round loses at rank r is tracked."""
 
     def cut(share: float) -> None:
         run.track("pfedsam/cut_by_rank", share, len(run.record.data["curves"].get("pfedsam", [])) + 1)
