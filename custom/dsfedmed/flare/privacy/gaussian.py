@@ -42,8 +42,8 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
 
     Every update u (difference of weights, all tensors as one vector) leaves as u min(1, C / |u|) + N(0, (z C)^2) with C
     = ``clip`` and z = ``noise_multiplier``. Whatever the site's images are replaced by, the vector under the noise
-    moves by 2 C at most, so a release is 2 / z-GDP, and all releases of the site together, over rounds, training runs and jobs,
-    have the (epsilon, delta) that the reply states (`dsfedmed.exchange.accounting`). The unit is the whole site and
+    moves by 2 C at most, so a release is 2 / z-GDP, and all releases of the site together, over rounds and runs, have
+    the (epsilon, delta) that the reply states (`dsfedmed.exchange.accounting`). The unit is the whole site and
     the server itself is not trusted; that is stronger, and dearer, than what DP-SGD at a trusted site gives per image.
 
     A request that comes twice gets the same noise again, never a second draw. Noise is drawn before the job's own
