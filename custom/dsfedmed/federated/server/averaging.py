@@ -13,8 +13,8 @@ from dsfedmed.exchange.compression import add
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.uplink import unpack_update
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Envelope, ReplyT, RequestT
-from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 
 
 class Mean(Protocol):

@@ -17,8 +17,8 @@ from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.federated.server.progress import Progress
 from dsfedmed.federated.server.run_record import RunRecord
 from dsfedmed.federated.wire.codec import to_object
-from dsfedmed.federated.wire.message import Envelope, Message, ReplyT, RequestT, open_reply, request_message
-from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.message import Envelope, Message, open_reply, request_message
+from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 from dsfedmed.federated.wire.transport import Transport, Waiting
 from dsfedmed.options import require
 from dsfedmed.reporting.report import build_report

@@ -17,18 +17,10 @@ from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
 from dsfedmed.federated.wire.codec import to_json
-from dsfedmed.federated.wire.message import (
-    CACHED_ROUNDS,
-    Message,
-    ReplyT,
-    RequestT,
-    SiteError,
-    open_request,
-    reply_message,
-)
+from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message, SiteError, open_request, reply_message
 from dsfedmed.federated.wire.message_files import read_key, read_message, write_message
 from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts
-from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.store.files import inside
 from dsfedmed.store.stage_store import config_hash

@@ -8,25 +8,21 @@ Nothing but this file and the codec looks into the raw form.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from torch import Tensor
 
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.wire.codec import SAME_VERSION, from_json, to_object
+from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 from dsfedmed.json_types import JsonObject
 from dsfedmed.ranges import Name, Nonnegative, OptionalSha256, Real, Round, Steps, Tag, Text
-
-if TYPE_CHECKING:
-    from dsfedmed.federated.wire.task import Task
 
 CACHED_ROUNDS = 3
 """Rounds for which a site keeps what it needs to answer the same request again."""
 BODY, HEADER, ERROR = "body", "header", "error"
 BodyT = TypeVar("BodyT")
-RequestT = TypeVar("RequestT")
-ReplyT = TypeVar("ReplyT")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from dsfedmed.federated.wire.message import ReplyT, RequestT
-
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
 Sends: TypeAlias = Literal["facts", "verdict", "masks", "branch", "update", "network", "answers"]
 """What a reply's tensors are, for a hospital's own rules of what may leave. "facts" has none."""
 
