@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Site folders: datalists, readers, checks, made-up sites and the synthetic-set store."""
+"""Site folders: datalists, readers, checks, generated demo sites and the synthetic-set store."""
 
 from __future__ import annotations
 

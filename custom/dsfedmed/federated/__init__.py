@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NVFlare adapters: server workflows, site executor, streaming, progress."""
+"""The federation without NVFlare: what crosses the wire, the server, the site, the methods, a local transport."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthetic-image generator: frozen generator_base, ControlNet branch, mask sampler and checks."""
+"""The synthetic-image generator: frozen generator base, ControlNet branch, mask sampler and checks."""
 
 from dsfedmed.generator.audit import AuditResult, audit
 from dsfedmed.generator.config import GeneratorConfig

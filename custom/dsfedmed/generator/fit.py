@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fitting the base (unconditional) and the branch (mask to image, base frozen): plain torch loops.
 
-Loss: squared error of the prediction, weighted per timestep by the generator_base's ``loss_weights``. Timesteps are
+Loss: squared error of the prediction, weighted per timestep by the generator base's ``loss_weights``. Timesteps are
 stratified over the batch, one per equal share of [0, T), which has the same expectation and less variance than
 independent draws. Latents are computed once (`dsfedmed.generator.latents`); arithmetic is the generator
 base's (autocast, with a gradient scaler for float16), what is trained stays in float32.
@@ -118,7 +118,7 @@ def fit_branch(
 ) -> float:
     """Train ``branch`` in place on images and their masks; return the mean loss.
 
-    The generator_base is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
+    The generator base is frozen: it gets no gradients and keeps every bit. Masks are blanked with probability
     ``config.mask_dropout``, so that the sampler can guide against the blank mask. GeneratorBase and branch are on one
     device; images and masks stay on the CPU and go there batch by batch. Errors are those of ``fit_base``.
 

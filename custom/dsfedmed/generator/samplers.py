@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The samplers by name, on the noise schedule that the generator_base was trained with."""
+"""The samplers by name, on the noise schedule that the generator base was trained with."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from dsfedmed.generator.networks.embedded import build_base, embedded_base
 from dsfedmed.generator.networks.fingerprint import folder_sha256
 from dsfedmed.generator.networks.stable_diffusion import stable_diffusion_base
 
-CACHE = "foundation.json"
+CACHE = "generator_base.json"
 
 
 def load_generator_base(config: GeneratorConfig, party: PartyConfig, base: Mapping[str, Tensor]) -> GeneratorBase:
-    """Return the generator_base on the party's device.
+    """Return the generator base on the party's device.
 
     Args:
         config: what it is.
@@ -40,7 +40,7 @@ def load_generator_base(config: GeneratorConfig, party: PartyConfig, base: Mappi
 
 
 def shapes_only(config: GeneratorConfig, party: PartyConfig) -> GeneratorBase:
-    """Return the generator_base's shapes without its weights: at Stable Diffusion's size it would take gigabytes."""
+    """Return the generator base's shapes without its weights: at Stable Diffusion's size it would take gigabytes."""
     if not config.is_embedded:
         return stable_diffusion_base(party.need("generator"), config, "meta")
     return embedded_base(on_device(build_base(config), "meta"), config)
@@ -54,7 +54,7 @@ def generator_base_sha256(config: GeneratorConfig, party: PartyConfig, own: Path
 def check_generator_base(
     announced: str | None, config: GeneratorConfig, party: PartyConfig, own: Path, name: str
 ) -> None:
-    """Raise ConfigError unless the party's generator_base is the one that the server announced."""
+    """Raise ConfigError unless the party's generator base is the one that the server announced."""
     found = generator_base_sha256(config, party, own)
     if found != announced:
         raise ConfigError(

@@ -81,7 +81,7 @@ def predict(
     timesteps: Tensor,
     channels: Tensor | None = None,
 ) -> Tensor:
-    """Return the prediction (shape of ``latents``, float32) of the generator_base alone or under masks (N, K, S, S).
+    """Return the prediction (shape of ``latents``, float32) of the generator base alone or under masks (N, K, S, S).
 
     ControlNet (Zhang et al., arXiv 2302.05543, equation 2): y = F(x; Phi) + Z(F(x + Z(c_f; Phi_z1); Phi_c); Phi_z2)
     with c_f = E(mask); the branch adds its outputs to the skip connections of the frozen network.

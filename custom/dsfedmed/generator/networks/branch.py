@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hospital's branch: a ControlNet beside the frozen generator_base, in full or with low-rank adapters.
+"""A hospital's branch: a ControlNet beside the frozen generator base, in full or with low-rank adapters.
 
-In full (Zhang et al., arXiv 2302.05543) everything is trained: a copy of the generator_base's encoder, the embedding of
+In full (Zhang et al., arXiv 2302.05543) everything is trained: a copy of the generator base's encoder, the embedding of
 the mask, and output convolutions that start at zero, so that an unfitted branch changes nothing.
 
 With ``lora_rank`` r the copied encoder is frozen and learns through adapters, W + B A with B zero at the start (Hu et
@@ -35,7 +35,7 @@ IN_FULL = re.compile(rf"controlnet_cond_embedding\..*|{OUTPUTS}\.(base_layer\.bi
 
 
 def build_branch(generator_base: GeneratorBase, config: GeneratorConfig, seed: int = 0) -> ControlNetModel:
-    """Return a branch for ``generator_base`` on the CPU (or without storage, for a generator_base on the meta device).
+    """Return a branch for ``generator_base`` on the CPU (or without storage, for a generator base on the meta device).
 
     The mask embedding and the adapters are drawn from ``seed``. Masks (N, K, S, S) come in at image size; the embedding
     halves them once per factor of two between pixels and latents. Parameters that stay as they are need no gradients.
@@ -68,7 +68,7 @@ def load_branch_state(branch: ControlNetModel, state: Mapping[str, Tensor], wher
         raise CheckpointError(
             where,
             f"is no branch of this configuration ({len(differing)} tensors differ, such as {differing[0]})",
-            "Use the generator_base and the lora_rank and zero_rank that it was fitted with.",
+            "Use the generator base and the lora_rank and zero_rank that it was fitted with.",
         )
     for name, tensor in state.items():
         own[name].copy_(tensor)

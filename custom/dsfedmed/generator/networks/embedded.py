@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded generator_base: a small UNet over pixel patches, which the sites train together before it is frozen.
+"""The embedded generator base: a small UNet over pixel patches, which the sites train together before it is frozen.
 
 Deviation from Stable Diffusion: there is no text, so the context of the cross-attention is one constant zero token and
 the blocks with attention act as self-attention.
@@ -45,7 +45,7 @@ def build_base(config: GeneratorConfig, seed: int = 0) -> UNet2DConditionModel:
 
 
 def embedded_base(base: UNet2DConditionModel, config: GeneratorConfig) -> GeneratorBase:
-    """Return the generator_base around ``base``, which stays on its device and in its number format."""
+    """Return the generator base around ``base``, which stays on its device and in its number format."""
     schedule = training_scheduler(config)
     halvings = config.unshuffle.bit_length() - 1
     if config.gradient_checkpointing:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stable Diffusion as the generator_base, from a folder in diffusers format that the user has (SD 1.5 and its kin).
+"""Stable Diffusion as the generator base, from a folder in diffusers format that the user has (SD 1.5 and its kin).
 
 Nothing is downloaded and nothing is written there. Weights are read from safetensors only. The text encoder is run
 once, on the configured prompt, and let go: no hospital's image has a text.
