@@ -34,7 +34,7 @@ def test_every_changed_value_survives_json() -> None:
             "seed": 5,
             "unseen": ["site_d"],
             "light": {"precision": "fp32", "keep_optimizer": False},
-            "light_overrides": {"network_def::channels": [8, 16]},
+            "light_settings": {"channels": [8, 16]},
             "generator_model": {"block_out_channels": [16, 32]},
             "teacher": {"epochs": 3},
             "distillation": {"rule": "softmax", "lam": 0.25},
@@ -71,8 +71,13 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"roundz": 3}, r"mine\.yaml\.roundz: unknown key\. Did you mean 'rounds'"),
-        ({"schedule": {"evry": 3}}, r"mine\.yaml\.schedule\.evry: unknown key\. Did you mean 'every'"),
+        (
+            {"schedule": {"interval_round": 3}},
+            r"schedule\.interval_round: unknown key\. Did you mean 'interval_rounds'",
+        ),
         ({"light": {"qqqqqqq": 1}}, r"mine\.yaml\.light\.qqqqqqq: unknown key\. Valid keys are bundle, batch_size"),
+        ({"light_overrides": {}}, r"mine\.yaml\.light_overrides: renamed to light_settings\. Write the new name"),
+        ({"light": {"bundle": "../x"}}, r"mine\.yaml\.light\.bundle: '\.\./x' is no bundle's name"),
         ({"rounds": "3"}, r"mine\.yaml\.rounds: '3' is not a whole number"),
         ({"rounds": True}, r"mine\.yaml\.rounds: True is not a whole number"),
         ({"rounds": 2.5}, r"mine\.yaml\.rounds: 2\.5 is not a whole number"),
@@ -109,7 +114,7 @@ def test_unseen_is_a_list_of_names(unseen: object) -> None:
         Settings.from_dict({"unseen": unseen})
 
 
-@pytest.mark.parametrize("key", ["light_overrides", "generator_model"])
+@pytest.mark.parametrize("key", ["light_settings", "generator_model"])
 def test_free_sections_are_sections_too(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"{key}: is not a section"):
         Settings.from_dict({key: 3})

@@ -15,11 +15,17 @@ from typing import Any, Literal
 import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
+from dsfedmed.bundles.installed import require_bundle_name
+from dsfedmed.bundles.setting_values import SettingValue
 from dsfedmed.errors import ConfigError
 from dsfedmed.networks.sam_variants import check_size
 from dsfedmed.options import read_options, require
 from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
+
+
+RENAMED = {"light_overrides": "light_settings"}
+"""Keys of older versions and what they are called now."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +201,8 @@ class Settings:
         min_sites: source sites without which a stage does not go on.
         unseen: sites held out until the end.
         light: the light network and its local training.
-        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`); with a bundle's
-            name before it (`light_unet_segmentation/learning_rate`) for that bundle only, unless a plain key speaks.
+        light_settings: values of what its bundle declares, by name (`learning_rate`); with a bundle's name before it
+            (`light_unet_segmentation/learning_rate`) for that bundle only, unless a plain key speaks.
         generator: how the generator is fitted.
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
@@ -219,7 +225,7 @@ class Settings:
     min_sites: int = 2
     unseen: tuple[str, ...] = ()
     light: LightSettings = field(default_factory=LightSettings)
-    light_overrides: dict[str, Any] = field(default_factory=dict)
+    light_settings: dict[str, SettingValue] = field(default_factory=dict)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     generator_model: dict[str, Any] = field(default_factory=dict)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
@@ -250,6 +256,7 @@ class Settings:
         sections: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}
         ready: dict[str, Any] = {}
         for key, value in values.items():
+            require(key not in RENAMED, f"{where}.{key}", f"renamed to {RENAMED.get(key)}", "Write the new name")
             kind = sections.get(key)
             if isinstance(kind, type):  # a section: a dataclass, or free keys
                 require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
@@ -282,6 +289,7 @@ class Settings:
         }
         for key, value in positive.items():
             require(value > 0, f"{where}.{key}", f"{value} is below 1", "Give 1 or more")
+        require_bundle_name(self.light.bundle, f"{where}.light.bundle")
         check_size(self.teacher_variant, self.teacher_size)
         quantile = self.synthetic.audit_quantile
         mu = self.compare.fedprox_mu
@@ -294,11 +302,11 @@ class Settings:
         return self.teacher_image_size or self.image_size
 
     @property
-    def light_values(self) -> dict[str, Any]:
-        """``light_overrides`` as they hold for ``light.bundle``, by configuration id."""
+    def light_values(self) -> dict[str, SettingValue]:
+        """``light_settings`` as they hold for ``light.bundle``, by name."""
         mine = f"{self.light.bundle}/"
-        own = {key.removeprefix(mine): value for key, value in self.light_overrides.items() if key.startswith(mine)}
-        return own | {key: value for key, value in self.light_overrides.items() if "/" not in key}
+        own = {key.removeprefix(mine): value for key, value in self.light_settings.items() if key.startswith(mine)}
+        return own | {key: value for key, value in self.light_settings.items() if "/" not in key}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""

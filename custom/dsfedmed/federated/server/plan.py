@@ -11,8 +11,10 @@ from typing import Any
 from torch import nn
 
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.documents import METADATA, read_config
+from dsfedmed.bundles.installed import installed_bundle
+from dsfedmed.bundles.settings import check_settings, declared_settings
 from dsfedmed.data.facts import FederationFacts
-from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.light_weights import load_light_weights
@@ -48,18 +50,19 @@ class FederationPlan:
     def light_spec(self) -> dict[str, Any]:
         """The light network as requests name it."""
         bundle = self.light_bundle
-        return {"bundle": bundle.folder.name, "overrides": bundle.overrides, "sha256": bundle.sha256}
+        return {"bundle": bundle.folder.name, "settings": bundle.settings, "sha256": bundle.sha256}
 
     def spec_of(self, bundle: str) -> dict[str, Any]:
-        """Return another light bundle as requests name it, at the run's sizes, without the run's own overrides.
+        """Return another light bundle as requests name it, at the run's sizes, without the run's `light_settings`.
 
         Raises:
             ConfigError: there is no such bundle.
         """
-        run = self.settings.light_values
-        own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
-        found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
-        return {"bundle": bundle, "overrides": own, "sha256": found.sha256}
+        run, light = self.settings.light_values, self.light_bundle
+        own = {key: value for key, value in light.settings.items() if key not in run}
+        folder = installed_bundle(light.folder.parent, bundle)
+        found = BundleDefinition(folder, own, also_allowed=light.also_allowed)
+        return {"bundle": bundle, "settings": found.settings, "sha256": found.sha256}
 
     @property
     def common(self) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def make_plan(
     """
     size = settings.image_size
     names = {str(index): name for index, name in enumerate(facts.label_names)}
-    overrides = {
+    values = {
         "image_size": [size, size],
         "in_channels": facts.channels,
         "num_classes": facts.num_classes,
@@ -129,12 +132,19 @@ def make_plan(
         "channel_def": names,
         **settings.light_values,
     }
-    folder: Path = config.need("bundles") / settings.light.bundle
-    for key in settings.light_overrides:
-        if "/" in key and not (folder.parent / key.rpartition("/")[0]).is_dir():
-            raise ConfigError(f"light_overrides.{key}", "names no light bundle", f"Look into {folder.parent}")
+    bundles = config.need("bundles")
+    folder = installed_bundle(bundles, settings.light.bundle, "light.bundle")
+    _check_named_settings(settings, bundles)
+    light = BundleDefinition(folder, values, also_allowed=config.bundle_classes, sender="the run's light network")
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
-    return FederationPlan(
-        settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights, config.teacher
-    )
+    return FederationPlan(settings, facts, counts, light, generator, config.light_weights, config.teacher)
+
+
+def _check_named_settings(settings: Settings, bundles: Path) -> None:
+    """Check what `light_settings` say of a bundle by its name, whether the run trains that bundle or not."""
+    for key, value in settings.light_settings.items():
+        bundle, named, name = key.partition("/")
+        if named:
+            metadata = installed_bundle(bundles, bundle, f"light_settings.{key}") / METADATA
+            check_settings(declared_settings(read_config(metadata), metadata), {name: value}, f"light_settings.{key}")

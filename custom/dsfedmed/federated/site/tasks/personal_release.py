@@ -15,7 +15,7 @@ from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.evaluation.metrics import METRICS, CaseMetrics
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.networks.personal_sam import personal_definition
+from dsfedmed.networks.personal_sam import personal_settings
 from dsfedmed.reporting.summary import stratum
 from dsfedmed.training.personal import PersonalConfig
 
@@ -43,20 +43,21 @@ def release_personal(site: SiteContext, info: dict[str, Any], network: nn.Module
         network: the branch.
         cases: its scores.
     """
-    config, teacher, light = PersonalConfig.from_dict(info["method"]), info["teacher"], info["light"]["overrides"]
+    config, teacher, light = PersonalConfig.from_dict(info["method"]), info["teacher"], info["light"]["settings"]
     facts = FederationFacts(light["in_channels"], info["num_classes"], site.datalist.label_names, info["nested"])
-    overrides = {
+    settings = {
         "image_size": [teacher["image_size"]] * 2,
         "variant": teacher["variant"],
-        "network_def": personal_definition(info["teacher_init"]["low_rank"], config.experts, config.top_k),
+        **personal_settings(info["teacher_init"]["low_rank"], config.experts, config.top_k),
     }
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     return write_release(
         site.config.need("bundles") / BUNDLE,
         site.folder / FOLDER,
         {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()},
-        overrides,
+        settings,
         facts,
         {"own site": scores},
+        also_allowed=site.config.bundle_classes,
         note="a site's personal branch of a pFedSAM federation",
     )
