@@ -23,7 +23,6 @@ from dsfedmed.options import read_options, require
 from dsfedmed.training.distil import ServerDistillationConfig
 from dsfedmed.training.teacher import TeacherConfig
 
-
 RENAMED = {"light_overrides": "light_settings"}
 """Keys of older versions and what they are called now."""
 

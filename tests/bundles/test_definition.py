@@ -123,7 +123,7 @@ def test_unknown_setting_is_refused_by_name(key: str, meant: str) -> None:
 
 
 def test_the_sender_is_named() -> None:
-    with pytest.raises(ConfigError, match="site_a's request: setting 'dropout': 2 lies outside 0 to 0.9"):
+    with pytest.raises(ConfigError, match=r"site_a's request: setting 'dropout': 2 lies outside 0 to 0\.9"):
         BundleDefinition(BUNDLE, {"dropout": 2}, sender="site_a's request")
 
 

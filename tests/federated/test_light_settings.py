@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.server.plan import make_plan
-from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
+from dsfedmed.federated.server.plan import check_light_settings, make_plan
+from dsfedmed.settings import Settings, read_preset
+from tests.federated.tiny import BUNDLES, ROOT, tiny_plan, tiny_settings
 
 NAMED = {"light_unet_segmentation/learning_rate": 0.003}
 
@@ -46,6 +49,14 @@ def test_what_is_said_of_another_bundle_is_checked_too() -> None:
     tiny_plan(tiny_settings(light_settings={"light_tinysam_segmentation/encoder_size": 64}))
     with pytest.raises(ConfigError, match=r"light_settings\.light_tinysam_segmentation/channels: unknown setting"):
         tiny_plan(tiny_settings(light_settings={"light_tinysam_segmentation/channels": [4, 8, 8, 8]}))
+
+
+PRESETS = sorted((ROOT / "jobs").glob("*/presets/*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_what_the_presets_set_is_declared(preset: Path) -> None:
+    check_light_settings(Settings.from_dict(read_preset(preset)), BUNDLES)
 
 
 @pytest.mark.parametrize("bundle", ["/etc", "../bundles/light_unet_segmentation", "Light", "", "a" * 65])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Collection
-from functools import lru_cache
+from functools import cache
 from types import FunctionType
 
 from dsfedmed.bundles.setting_values import shown
@@ -65,7 +65,7 @@ def require_allowed(name: object, path: str, where: object, also_allowed: Collec
     raise ConfigError(where, f"{path} is {shown(name)}, which a bundle may not call", FIX)
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_what_it_says(name: str) -> bool:
     """Whether ``name`` is a class or function that is defined under this very name.
 

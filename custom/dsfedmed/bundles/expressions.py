@@ -71,7 +71,9 @@ class Expression:
             return node.id in self.names
         if isinstance(node, ast.Constant):
             return not isinstance(node.value, (str, bytes)) or self._plain(node.value)
-        return self._path(node) or all(self._allowed(child) for child in ast.iter_child_nodes(node))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and not self._adds_number(node):
+            return self._path(node)
+        return all(self._allowed(child) for child in ast.iter_child_nodes(node))
 
     def _callable(self, function: ast.expr) -> bool:
         if not isinstance(function, ast.Attribute):
@@ -80,13 +82,17 @@ class Expression:
         on_reference = isinstance(target, ast.Name) and target.id in self.names
         return (on_reference and function.attr in METHODS) or ast.unparse(function) in CALLS
 
-    def _path(self, node: ast.AST) -> bool:
+    @staticmethod
+    def _adds_number(node: ast.BinOp) -> bool:
+        sides = (node.left, node.right)
+        return any(isinstance(side, ast.Constant) and isinstance(side.value, (int, float)) for side in sides)
+
+    def _path(self, node: ast.BinOp) -> bool:
         """Whether this is ``@bundle_root + '/models'``, or the like."""
-        if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.left, ast.Name)):
-            return False
-        right = node.right
+        left, right = node.left, node.right
+        folder = isinstance(left, ast.Name) and self.names.get(left.id) in FOLDERS
         below = isinstance(right, ast.Constant) and isinstance(right.value, str) and BELOW.fullmatch(right.value)
-        return self.names.get(node.left.id) in FOLDERS and bool(below)
+        return folder and bool(below)
 
     @staticmethod
     def _plain(text: str | bytes) -> bool:

@@ -21,7 +21,10 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
 
 def shown(value: object) -> str:
     """Return a value as an error may show it: short, whatever was sent."""
-    return _BRIEF.repr(value)[:120]
+    try:
+        return _BRIEF.repr(value)[:120]
+    except ValueError:  # a whole number that Python will not write out
+        return f"a {type(value).__name__} of great length"
 
 
 def checked_value(

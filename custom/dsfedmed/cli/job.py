@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.federated.server.plan import check_light_settings
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
 from dsfedmed.flare.recipe import WORKFLOWS, export_job
 from dsfedmed.flare.simulation import simulate
@@ -69,6 +70,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     WORKFLOWS[method](settings.to_dict())  # a wrong option of the method is said before any image is read
+    check_light_settings(settings, bundles)
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
     layout = SimulatedSites(

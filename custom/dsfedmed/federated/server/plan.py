@@ -132,19 +132,23 @@ def make_plan(
         "channel_def": names,
         **settings.light_values,
     }
-    bundles = config.need("bundles")
-    folder = installed_bundle(bundles, settings.light.bundle, "light.bundle")
-    _check_named_settings(settings, bundles)
+    check_light_settings(settings, config.need("bundles"))
+    folder = installed_bundle(config.need("bundles"), settings.light.bundle, "light.bundle")
     light = BundleDefinition(folder, values, also_allowed=config.bundle_classes, sender="the run's light network")
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
     return FederationPlan(settings, facts, counts, light, generator, config.light_weights, config.teacher)
 
 
-def _check_named_settings(settings: Settings, bundles: Path) -> None:
-    """Check what `light_settings` say of a bundle by its name, whether the run trains that bundle or not."""
+def check_light_settings(settings: Settings, bundles: Path) -> None:
+    """Check every entry of `light_settings` against what its bundle declares, whether the run trains it or not.
+
+    Raises:
+        ConfigError: a bundle is not installed, or does not declare that setting or that value.
+    """
     for key, value in settings.light_settings.items():
         bundle, named, name = key.partition("/")
-        if named:
-            metadata = installed_bundle(bundles, bundle, f"light_settings.{key}") / METADATA
-            check_settings(declared_settings(read_config(metadata), metadata), {name: value}, f"light_settings.{key}")
+        where = f"light_settings.{key}"
+        folder = installed_bundle(bundles, bundle if named else settings.light.bundle, where)
+        declared = declared_settings(read_config(folder / METADATA), folder / METADATA)
+        check_settings(declared, {name if named else key: value}, where)
