@@ -108,6 +108,19 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
     return PartyConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
 
 
+def accepted_classes(local: Path | None) -> tuple[str, ...]:
+    """Return ``bundle_classes`` of the ``dsfedmed.yaml`` in ``local``, for commands that open bundles; none for None.
+
+    Raises:
+        ConfigError: there is no such file, or it is not usable.
+    """
+    if local is None:
+        return ()
+    if not (local / FILE_NAME).is_file():
+        raise ConfigError(local / FILE_NAME, "no such file", f"Give the folder that holds {FILE_NAME}")
+    return load_party_config(local, "site").bundle_classes
+
+
 def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     known = {field.name: field.type for field in fields(PartyConfig)}
     if key not in known:
