@@ -36,7 +36,7 @@ def test_every_changed_value_survives_json() -> None:
             "seed": 5,
             "unseen": ["site_d"],
             "light": {"precision": "fp32", "keep_optimizer": False},
-            "light_overrides": {"network_def::channels": [8, 16]},
+            "light_settings": {"channels": [8, 16]},
             "generator_model": {"block_out_channels": [16, 32]},
             "teacher": {"epochs": 3},
             "distillation": {"rule": "softmax", "lam": 0.25},
@@ -75,6 +75,8 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"roundz": 3}, r"mine\.yaml\.roundz: unknown key\. Did you mean 'rounds'"),
         ({"schedule": {"epoch": 3}}, r"mine\.yaml\.schedule\.epoch: unknown key\. Did you mean 'epochs'"),
         ({"light": {"qqqqqqq": 1}}, r"mine\.yaml\.light\.qqqqqqq: unknown key\. Valid keys are bundle, batch_size"),
+        ({"light_overrides": {}}, r"mine\.yaml\.light_overrides: renamed to `light_settings` in 0\.4"),
+        ({"light": {"bundle": "../x"}}, r"mine\.yaml\.light\.bundle: '\.\./x' is no bundle's name"),
         ({"rounds": "3"}, r"mine\.yaml\.rounds: '3' is not a whole number"),
         ({"rounds": True}, r"mine\.yaml\.rounds: True is not a whole number"),
         ({"rounds": 2.5}, r"mine\.yaml\.rounds: 2\.5 is not a whole number"),
@@ -112,7 +114,7 @@ def test_unseen_is_a_list_of_names(unseen: object) -> None:
         Settings.from_dict({"unseen": unseen})
 
 
-@pytest.mark.parametrize("key", ["light_overrides", "generator_model"])
+@pytest.mark.parametrize("key", ["light_settings", "generator_model"])
 def test_free_sections_are_sections_too(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"{key}: is not a section"):
         Settings.from_dict({key: 3})
@@ -157,18 +159,18 @@ def test_sizes_that_fail_hours_later_are_refused_at_once(values: dict[str, Any])
         ({"timeouts": {"straggler_grace_s": -1}}, r"timeouts\.straggler_grace_s: -1 is below 0"),
         ({"timeouts": {"returning_grace_s": -1}}, r"timeouts\.returning_grace_s: -1 is below 0"),
         ({"synthetic": {"max_veto_share": 1.5}}, r"synthetic\.max_veto_share: 1\.5 is not in"),
-        ({"light_overrides": {"learning_rate": NAN}}, r"light_overrides\.learning_rate: nan is not finite"),
-        ({"light_overrides": {"sizes": [1.0, [INF]]}}, r"light_overrides\.sizes: .*inf.* is not finite"),
+        ({"light_settings": {"learning_rate": NAN}}, r"light_settings\.learning_rate: nan is not finite"),
+        ({"light_settings": {"sizes": [1.0, [INF]]}}, r"light_settings\.sizes: .*inf.* is not finite"),
         ({"method": {"rate_factor": INF}}, r"method\.rate_factor: inf is not finite"),
         ({"generator_model": {"sampler_steps": 0}}, r"generator_model\.sampler_steps: 0 is not usable"),
         ({"generator_model": {"branch_learning_rate": -1.0}}, r"generator_model\.branch_learning_rate: -1\.0 is not"),
         ({"generator_model": {"samplr": "ddim"}}, r"generator_model\.samplr: unknown key\. Did you mean 'sampler'"),
         ({"generator_model": {"unshuffle": 32}}, r"generator_model\.image_size: 64 is not usable\. Give a multiple of"),
-        ({"light": {"bundle": "../../secrets"}}, r"light\.bundle: '\.\./\.\./secrets' is not a plain name"),
-        ({"light": {"bundle": ".hidden"}}, r"light\.bundle: '\.hidden' is not a plain name"),
-        ({"light": {"bundle": "a/b"}}, r"light\.bundle: 'a/b' is not a plain name"),
-        ({"light": {"bundle": ""}}, r"light\.bundle: '' is not a plain name"),
-        ({"light": {"bundle": "unet\n"}}, r"light\.bundle: 'unet\\n' is not a plain name"),
+        ({"light": {"bundle": "../../secrets"}}, r"light\.bundle: '\.\./\.\./secrets' is no bundle's name"),
+        ({"light": {"bundle": ".hidden"}}, r"light\.bundle: '\.hidden' is no bundle's name"),
+        ({"light": {"bundle": "a/b"}}, r"light\.bundle: 'a/b' is no bundle's name"),
+        ({"light": {"bundle": ""}}, r"light\.bundle: '' is no bundle's name"),
+        ({"light": {"bundle": "unet\n"}}, r"light\.bundle: 'unet\\n' is no bundle's name"),
     ],
 )
 def test_numbers_and_names_out_of_their_range_are_refused_before_the_start(

@@ -22,7 +22,7 @@ SETTINGS = {
     "schedule.every": "schedule.interval_rounds",
     "schedule.at": "schedule.distil_at",
     "generator_model.foundation": "generator_model.base",
-    # "light_overrides": "light_settings",  (enable where `Settings` has that field)
+    "light_overrides": "light_settings",
 }
 """Dotted keys of settings, old to new; a section that is renamed stands here with its keys."""
 

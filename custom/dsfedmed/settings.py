@@ -15,10 +15,12 @@ from typing import Any, Literal
 import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
+from dsfedmed.bundles.installed import require_bundle_name
+from dsfedmed.bundles.setting_values import SettingValue
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.promptless_sam.variants import check_size
-from dsfedmed.options import dotted, read_options, require, require_plain_name
+from dsfedmed.options import dotted, read_options, require
 from dsfedmed.renamed import refuse_renamed
 from dsfedmed.settings_checks import check_numbers
 from dsfedmed.training.distillation.config import ServerDistillationConfig
@@ -186,8 +188,8 @@ class Settings:
         min_sites: source sites without which a stage does not go on.
         unseen: sites held out until the end.
         light: the light network and its local training.
-        light_overrides: values laid over its bundle, by configuration id (`network_def::channels`); with a bundle's
-            name before it (`light_unet_segmentation/learning_rate`) for that bundle only, unless a plain key speaks.
+        light_settings: values of what its bundle declares, by name (`learning_rate`); with a bundle's name before it
+            (`light_unet_segmentation/learning_rate`) for that bundle only, unless a plain key speaks.
         generator: how the generator is fitted.
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
@@ -210,7 +212,7 @@ class Settings:
     min_sites: int = 2
     unseen: tuple[str, ...] = ()
     light: LightSettings = field(default_factory=LightSettings)
-    light_overrides: dict[str, Any] = field(default_factory=dict)
+    light_settings: dict[str, SettingValue] = field(default_factory=dict)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     generator_model: dict[str, Any] = field(default_factory=dict)
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
@@ -255,7 +257,7 @@ class Settings:
     def check(self, where: str) -> None:
         """Raise ``ConfigError`` naming the first value that cannot be."""
         check_numbers(dict(dotted(self.to_dict())), where)
-        require_plain_name(f"{where}.light.bundle", self.light.bundle)
+        require_bundle_name(self.light.bundle, f"{where}.light.bundle")
         check_size(self.teacher_variant, self.teacher_size)
         GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
 
@@ -265,11 +267,11 @@ class Settings:
         return self.teacher_image_size or self.image_size
 
     @property
-    def light_values(self) -> dict[str, Any]:
-        """``light_overrides`` as they hold for ``light.bundle``, by configuration id."""
+    def light_values(self) -> dict[str, SettingValue]:
+        """``light_settings`` as they hold for ``light.bundle``, by name."""
         mine = f"{self.light.bundle}/"
-        own = {key.removeprefix(mine): value for key, value in self.light_overrides.items() if key.startswith(mine)}
-        return own | {key: value for key, value in self.light_overrides.items() if "/" not in key}
+        own = {key.removeprefix(mine): value for key, value in self.light_settings.items() if key.startswith(mine)}
+        return own | {key: value for key, value in self.light_settings.items() if "/" not in key}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like nested values that `from_dict` takes back."""

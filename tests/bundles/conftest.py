@@ -14,15 +14,15 @@ from tests.data.conftest import write_image
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if (path / "configs" / "train.json").is_file())
-# Sizes that a laptop trains in a second; a bundle that is not named here is tried at its own size.
+# Settings that a laptop trains in a second; a bundle that is not named here is tried at its own size.
 SMALL: dict[str, dict[str, Any]] = {
     "light_unet_segmentation": {"image_size": [32, 32]},
     "light_flexible_unet_segmentation": {"image_size": [64, 64]},
     "light_tinysam_segmentation": {"image_size": [64, 64], "in_channels": 1},
-    "promptless_sam_segmentation": {
-        "image_size": [32, 32], "in_channels": 1, "variant": "tiny", "start_weights": "", "tuning": "full",
-    },
-}  # fmt: skip
+    "promptless_sam_segmentation": {"image_size": [32, 32], "in_channels": 1, "variant": "tiny", "tuning": "full"},
+}
+# What no job sets, for whoever runs the bundle alone: a random start.
+ALONE: dict[str, dict[str, Any]] = {"promptless_sam_segmentation": {"start_weights": ""}}
 
 
 def blocks(seed: int, classes: int, colour: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.evaluation.protocol import ForwardPass, evaluate
 from dsfedmed.networks.checkpoints import load_weights
-from tests.bundles.conftest import ROOT, SMALL, blocks
+from tests.bundles.conftest import ALONE, ROOT, SMALL, blocks
 from tests.data.conftest import write_image
 
 
@@ -33,7 +33,7 @@ def workflow(bundle: Path, names: list[str], kind: str, **settings: object) -> C
         logging_file=str(bundle / "configs" / "logging.conf"),
         workflow_type=kind,
         bundle_root=str(bundle),
-        **{**SMALL.get(bundle.name, {}), **settings},
+        **{**SMALL.get(bundle.name, {}), **ALONE.get(bundle.name, {}), **settings},
     )
 
 
@@ -118,7 +118,7 @@ def test_inference_without_weights_says_what_is_missing(bundle: Path, site: Path
 def test_the_command_line_from_another_folder(bundle: Path, site: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(bundle / "configs/train.json")]
     settings = {"bundle_root": bundle, "dataset_dir": site, "ckpt_dir": tmp_path / "models", "epochs": 1,
-                **SMALL.get(bundle.name, {})}  # fmt: skip
+                **SMALL.get(bundle.name, {}), **ALONE.get(bundle.name, {})}  # fmt: skip
     command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "custom"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -15,7 +15,8 @@ from monai.bundle import ckpt_export, onnx_export, verify_metadata, verify_net_i
 from torch import Tensor
 
 from dsfedmed.bundles.checks import check_bundle, schema_path
-from dsfedmed.bundles.definition import CONFIGS, BundleDefinition
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.documents import CONFIGS
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.exchange.tensors import specs_of
 from dsfedmed.federated.party.config import PartyConfig

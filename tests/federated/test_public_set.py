@@ -138,7 +138,7 @@ def test_own_bundles(plan: FederationPlan) -> None:
     specs = site_network_specs(plan, named, ["site_a", "site_b"])
     assert specs["site_a"]["bundle"] == "light_flexible_unet_segmentation"
     assert specs["site_b"]["bundle"] == plan.light_spec["bundle"]
-    assert specs["site_a"]["overrides"]["image_size"] == [32, 32]
+    assert specs["site_a"]["settings"]["image_size"] == [32, 32]
     with pytest.raises(ConfigError, match="site_z"):
         site_network_specs(plan, SamFedConfig(site_bundles={"site_z": "light_unet_segmentation"}), ["site_a"])
     with pytest.raises(ConfigError):

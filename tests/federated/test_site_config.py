@@ -38,6 +38,12 @@ def test_the_run_s_key_stands_in_its_paths(tmp_path: Path) -> None:
     assert config.memory_gib == 7.5
 
 
+def test_a_party_names_the_classes_it_accepts_beyond_the_list(tmp_path: Path) -> None:
+    assert PartyConfig().bundle_classes == ()
+    config = _load(tmp_path, "bundle_classes: [monai.losses.FocalLoss, hospital_net.Net]\n")
+    assert config.bundle_classes == ("monai.losses.FocalLoss", "hospital_net.Net")
+
+
 def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = _load(tmp_path, "data: ~/images\nteacher:\n")
@@ -48,12 +54,15 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dta: /images\n", r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: bundles, data, device"),
+        ("dta: /images\n", r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: bundle_classes, bundles, data, device"),
         ("threads: two\n", r"`threads` must be a whole number from 1, found 'two'"),
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),
         ("workers: -1\n", r"`workers` must be a whole number from 0, found -1"),
         ("progress_s: -1\n", r"`progress_s` must be a whole number from 0, found -1"),
+        ("bundle_classes: torch.nn.ReLU\n", r"`bundle_classes` must be a list of dotted names, found 'torch.nn.ReLU'"),
+        ("bundle_classes: [torch.nn., 3]\n", r"`bundle_classes` must be a list of dotted names"),
+        ("bundle_classes: ['torch.*']\n", r"`bundle_classes` must be a list of dotted names"),
         ("memory_gib: 0\n", r"`memory_gib` must be a number above 0, found 0"),
         ("memory_gib: true\n", r"`memory_gib` must be a number above 0, found True"),
         ("device: 0\n", r"`device` must be a str, found 0"),

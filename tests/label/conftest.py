@@ -19,10 +19,12 @@ import pytest
 import requests
 from monai.bundle import run as bundle_run
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.release import write_release
+from dsfedmed.bundles.settings import values_by_id
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.networks.checkpoints import read_state
-from dsfedmed.networks.personal_sam import personal_definition
+from dsfedmed.networks.personal_sam import personal_settings
 from tests.bundles.conftest import ROOT, blocks, write_site
 from tests.data.conftest import write_image
 
@@ -30,15 +32,15 @@ ENVIRONMENT = ROOT / ".venv-label"
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
 SIZE = [32, 32]
 SMALL_SAM: dict[str, Any] = {
-    "image_size": [32, 32], "variant": "tiny", "start_weights": "", "tuning": "full", "learning_rate": 0.01,
+    "image_size": [32, 32], "variant": "tiny", "tuning": "full", "learning_rate": 0.01,
 }  # fmt: skip
-EXPERTS = personal_definition({"rank": 4, "alpha": 4.0, "layers": ["qkv", "lin1"]}, experts=2, top_k=1)
+EXPERTS = personal_settings({"rank": 4, "alpha": 4.0, "layers": ["qkv", "lin1"]}, experts=2, top_k=1)
 # The other bundles, small, and trained only so far that a mask has something in it; by the name of the release.
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "light_flexible_unet": ("light_flexible_unet_segmentation", {"image_size": [64, 64]}),
     "light_tinysam": ("light_tinysam_segmentation", {"image_size": [64, 64], "learning_rate": 0.001}),
     "promptless_sam": ("promptless_sam_segmentation", SMALL_SAM),
-    "personal_sam": ("promptless_sam_segmentation", {**SMALL_SAM, "network_def": EXPERTS}),
+    "personal_sam": ("promptless_sam_segmentation", {**SMALL_SAM, **EXPERTS}),
 }
 START_SECONDS = 400
 
@@ -62,12 +64,16 @@ def make_release(
 ) -> Path:
     """Train a network for a few epochs on a small site and write its release."""
     sizes = {"image_size": SIZE, **sizes}
-    overrides = {**sizes, "in_channels": channels, "num_classes": len(names)}
+    settings = {**sizes, "in_channels": channels, "num_classes": len(names)}
     if bundle == BUNDLE:
-        overrides["learning_rate"] = 0.01
+        settings["learning_rate"] = 0.01
+    definition = BundleDefinition(bundle, settings)
+    given = values_by_id(definition.declared, definition.settings)
+    if "variant" in settings:
+        given["start_weights"] = ""  # from a random start
     bundle_run(
         config_file=str(bundle / "configs/train.json"), bundle_root=str(bundle), dataset_dir=str(site),
-        ckpt_dir=str(folder / "models"), epochs=12, batch_size=4, val_interval=4, device="cpu", **overrides,
+        ckpt_dir=str(folder / "models"), epochs=12, batch_size=4, val_interval=4, device="cpu", **given,
     )  # fmt: skip
     state = read_state(folder / "models/model.pt")
     facts = FederationFacts(channels, len(names), names, True)

@@ -210,7 +210,7 @@ def test_a_browser_draws_the_mask(server: Server) -> None:
 
 def test_weights_that_are_wrong_or_gone_never_give_a_mask(server: Server) -> None:
     served = server.workspace / "model" / GREY / "models" / "model.pt"
-    other = BundleDefinition(server.releases[GREY], {"network_def::channels": [4, 8, 8, 8]}).network(seed=0)
+    other = BundleDefinition(server.releases[GREY], {"channels": [4, 8, 8, 8]}).network(seed=0)
     save_weights(other.state_dict(), served)
     ask = f"/infer/{GREY}?image=grey0&output=image"
     assert "does not fit the bundle's network" in refusal(server.ask("POST", ask, data=CPU), 500)

@@ -10,7 +10,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.errors import ConfigError
 from dsfedmed.networks.local_experts import EXPERTS, personal_branch
 from dsfedmed.networks.lora import add_lora
-from dsfedmed.networks.personal_sam import build_personal_sam, personal_definition
+from dsfedmed.networks.personal_sam import build_personal_sam, personal_settings
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from tests.federated.tiny import BUNDLES
 
@@ -38,9 +38,9 @@ def test_it_takes_a_trained_branchs_weights_and_answers_as_it_does() -> None:
 
 
 def test_in_the_bundle_of_the_promptless_sam_it_is_the_same_network() -> None:
-    node = personal_definition(FORM, experts=2, top_k=1)
-    overrides = {"variant": "tiny", "image_size": [32, 32], "num_classes": 2, "network_def": node}
-    network = BundleDefinition(BUNDLES / "promptless_sam_segmentation", overrides).network()
+    form = personal_settings(FORM, experts=2, top_k=1)
+    settings = {"variant": "tiny", "image_size": [32, 32], "num_classes": 2, **form}
+    network = BundleDefinition(BUNDLES / "promptless_sam_segmentation", settings).network()
     assert network.state_dict().keys() == trained().state_dict().keys()
     assert [name for name in network.state_dict() if EXPERTS in name]
 

@@ -3,7 +3,8 @@
 
 What MONAI's own commands ask (metadata schema, network input and output, workflow properties) and what they leave
 out: that train and inference build one network, that the output has the stated size, that the metadata fit the
-configuration, that weights belong to the network, and that nothing in the folder is code.
+configuration, that weights belong to the network, that what jobs may set is there, and that nothing in the folder is
+code. A bundle that breaks the rules is not opened, so that nothing of it runs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import importlib.resources
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,15 @@ from monai.bundle import ConfigParser
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
 from monai.utils import BundleProperty, BundlePropertyConfig
 
-from dsfedmed.bundles.definition import CONFIGS, BundleDefinition, read_config
-from dsfedmed.bundles.rules import check_document
+from dsfedmed.bundles.definition import BundleDefinition, lay_values
+from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
+from dsfedmed.bundles.layout import layout_complaints, logging_complaints
+from dsfedmed.bundles.settings import RUN_SETTINGS, declared_settings, schema
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.networks.checkpoints import load_weights
 
-TRAIN, INFERENCE, EVALUATE, METADATA = CONFIGS
-FILES = ("LICENSE", *CONFIGS, "configs/logging.conf", "docs/README.md", "docs/data_license.txt")
 WEIGHTS = "models/model.pt"
-SETTINGS = ("network_def", "image_size", "in_channels", "num_classes", "nested", "inferer")
+SHARED = ("network_def", "networks", "image_size", "in_channels", "num_classes", "nested", "inferer")
 CARD = ("# Model overview", "## Data", "## Training configuration", "### Input", "### Output", "## Performance",
         "## MONAI Bundle Commands", "# References", "# License")  # fmt: skip
 WORKFLOWS: dict[str, tuple[list[str], Any]] = {
@@ -38,10 +40,9 @@ WORKFLOWS: dict[str, tuple[list[str], Any]] = {
     "evaluate": ([TRAIN, EVALUATE], TrainProperties),
     "inference": ([INFERENCE], InferProperties),
 }
-FOR_TRAINING = ("metadata fits the configuration", "one network")
+FOR_TRAINING = ("settings", "metadata fits the configuration", "one network")
 """Checks that a bundle without train.json (one that only samples, such as the generator's) has nothing to show for."""
 ABSOLUTE = re.compile(r'"/(?!/)\w|[A-Za-z]:\\\\|/home/|/Users/|/root/')
-CODE = (".py", ".pyc", ".so", ".sh")
 
 
 @dataclass(frozen=True)
@@ -57,46 +58,48 @@ def schema_path() -> Path:
     return Path(str(importlib.resources.files("dsfedmed.bundles") / "metadata.schema.json"))
 
 
-def check_bundle(folder: Path | str, *, weights: bool = False) -> list[CheckResult]:
+def check_bundle(folder: Path | str, *, weights: bool = False, also_allowed: Collection[str] = ()) -> list[CheckResult]:
     """Run every check on a bundle folder.
 
     Args:
         folder: the bundle.
         weights: complain when ``models/model.pt`` is missing (a release, or a bundle to serve).
+        also_allowed: classes and functions that the party accepts beyond `dsfedmed.bundles.allowed_classes`.
 
     Returns:
-        One entry per check, in order. Where files are missing or unreadable the checks behind them are left out.
+        One entry per check, in order. Where files are missing or break the rules, the checks that would open the
+        bundle are left out.
     """
     root = Path(folder)
-    results = [CheckResult("layout", tuple(_layout(root)))]
+    results = [CheckResult("layout", tuple(layout_complaints(root)))]
     if results[0].complaints:
         return results
-    sampling = not (root / TRAIN).is_file()
+    results.append(CheckResult("rules", _complaints(partial(_rules, also_allowed=also_allowed), root)))
+    if results[1].complaints:
+        return results
     checks: dict[str, Callable[[Path], Iterator[str]]] = {
-        "rules": _rules,
         "metadata": _metadata,
-        "metadata fits the configuration": _metadata_fits,
+        "settings": _settings,
+        "metadata fits the configuration": partial(_metadata_fits, also_allowed=also_allowed),
         "one network": _one_network,
         "properties": _properties,
         "input and output": _input_output,
         "model card": _card,
     }
-    for name in FOR_TRAINING if sampling else ():
-        del checks[name]
-    for name, check in checks.items():
-        results.append(CheckResult(name, _complaints(check, root)))
+    if not (root / TRAIN).is_file():
+        checks = {name: check for name, check in checks.items() if name not in FOR_TRAINING}
     if weights or (root / WEIGHTS).is_file():
-        results.append(CheckResult("weights", _complaints(_weights, root)))
-    return results
+        checks["weights"] = _weights
+    return results + [CheckResult(name, _complaints(check, root)) for name, check in checks.items()]
 
 
-def require_bundle(folder: Path | str, *, weights: bool = False) -> None:
+def require_bundle(folder: Path | str, *, weights: bool = False, also_allowed: Collection[str] = ()) -> None:
     """Raise unless every check passes.
 
     Raises:
         ConfigError: naming the bundle, the first check that failed and its complaint.
     """
-    for result in check_bundle(folder, weights=weights):
+    for result in check_bundle(folder, weights=weights, also_allowed=also_allowed):
         if result.complaints:
             more = f" (and {len(result.complaints) - 1} more)" if len(result.complaints) > 1 else ""
             reason = f"{result.name}: {result.complaints[0]}{more}"
@@ -110,39 +113,35 @@ def _complaints(check: Callable[[Path], Iterator[str]], root: Path) -> tuple[str
         return (str(error),)
 
 
-def _layout(root: Path) -> Iterator[str]:
-    if not root.is_dir():
-        yield f"{root} is no folder"
-        return
-    sampling = not (root / TRAIN).is_file() and not (root / EVALUATE).is_file()
-    wanted = [name for name in FILES if not (sampling and name in (TRAIN, EVALUATE))]
-    yield from (f"{name} is missing" for name in wanted if not (root / name).is_file())
-    yield from (
-        f"{path.relative_to(root)} is code; a bundle for sites is configuration only"
-        for path in sorted(root.rglob("*"))
-        if path.suffix in CODE
-    )
-
-
-def _rules(root: Path) -> Iterator[str]:
-    for name in (name for name in CONFIGS if (root / name).is_file()):
-        document = read_config(root / name)
-        check_document(document, root / name)
+def _rules(root: Path, also_allowed: Collection[str]) -> Iterator[str]:
+    yield from logging_complaints(root)
+    for name, document in check_documents(root, also_allowed).items():
         if ABSOLUTE.search(json.dumps(document)):
             yield f"{name} holds an absolute path"
 
 
 def _metadata(root: Path) -> Iterator[str]:
     metadata = read_config(root / METADATA)
-    schema = json.loads(schema_path().read_text(encoding="utf-8"))
-    for error in jsonschema.Draft201909Validator(schema).iter_errors(metadata):
+    for error in jsonschema.Draft201909Validator(schema()).iter_errors(metadata):
         yield f"{'.'.join(str(part) for part in error.absolute_path) or 'top level'}: {error.message}"
     if metadata.get("version") not in metadata.get("changelog", {}):
         yield f"version {metadata.get('version')} has no changelog entry"
 
 
-def _metadata_fits(root: Path) -> Iterator[str]:
-    definition = BundleDefinition(root)
+def _settings(root: Path) -> Iterator[str]:
+    """Complain about run settings that are not declared, and about declared ones that set nothing there is."""
+    declared = declared_settings(read_config(root / METADATA), METADATA)
+    train, inference = read_config(root / TRAIN), read_config(root / INFERENCE)
+    yield from (f"'{name}' is not declared in {METADATA}" for name in RUN_SETTINGS if name not in declared)
+    for setting in declared.values():
+        ids = [*setting.sets, *(f"{setting.blocks}::{choice}" for choice in setting.choices if setting.blocks)]
+        lay_values(train, dict.fromkeys(ids), root / TRAIN)
+        shared = [key for key in ids if key.split("::")[0] in inference]
+        lay_values(inference, dict.fromkeys(shared), root / INFERENCE)
+
+
+def _metadata_fits(root: Path, also_allowed: Collection[str]) -> Iterator[str]:
+    definition = BundleDefinition(root, also_allowed=also_allowed)
     data_format = read_config(root / METADATA)["network_data_format"]
     image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
     classes = definition.num_classes
@@ -162,7 +161,7 @@ def _metadata_fits(root: Path) -> Iterator[str]:
 
 def _one_network(root: Path) -> Iterator[str]:
     train, inference = read_config(root / TRAIN), read_config(root / INFERENCE)
-    yield from (f"{key} differs between train.json and inference.json" for key in SETTINGS
+    yield from (f"{key} differs between train.json and inference.json" for key in SHARED
                 if train.get(key) != inference.get(key))  # fmt: skip
 
 

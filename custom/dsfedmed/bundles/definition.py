@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A MONAI bundle as the one definition of a light network: network, loss, optimiser, transforms and inferer.
 
-``BundleDefinition`` reads ``configs/train.json`` of a bundle folder, lays a run's overrides over it and builds single
+``BundleDefinition`` checks a bundle folder, lays a run's settings over its ``configs/train.json`` and builds single
 parts of it. Sites and server build the same parts from the same files; ``sha256`` says whether they do.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,31 +18,39 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from dsfedmed.bundles.rules import check_document
+from dsfedmed.bundles.documents import CONFIGS, METADATA, TRAIN, check_documents, read_config
+from dsfedmed.bundles.settings import check_settings, declared_settings, values_by_id
 from dsfedmed.errors import ConfigError, DSFedMedError
-
-TRAIN = "configs/train.json"
-CONFIGS = (TRAIN, "configs/inference.json", "configs/evaluate.json", "configs/metadata.json")
 
 
 class BundleDefinition:
     """The parts that a bundle folder defines.
 
     Args:
-        folder: the bundle, with ``configs/train.json``.
-        overrides: values by configuration id ("num_classes", "image_size", "network_def::channels"...); the id must
-            exist in the bundle.
+        folder: the bundle, with ``configs/train.json`` and ``configs/metadata.json``.
+        settings: values by the names that the metadata declare ("num_classes", "learning_rate").
+        also_allowed: classes and functions that the party accepts beyond `dsfedmed.bundles.allowed_classes`.
+        sender: who says the settings, for errors; "": the bundle's folder is named.
 
     Raises:
-        ConfigError: no or unreadable configuration, an override of an unknown id, or a target or an expression that
-            ``bundle_rules`` does not allow.
+        ConfigError: no or unreadable configuration, one that `dsfedmed.bundles.rules` do not allow, or a setting that
+            is not declared or out of its range.
     """
 
-    def __init__(self, folder: Path | str, overrides: Mapping[str, Any] | None = None) -> None:
-        self.folder = Path(folder)
-        self.overrides = dict(overrides or {})
-        self.document = apply_overrides(read_config(self.folder / TRAIN), self.overrides, self.folder / TRAIN)
-        check_document(self.document, self.folder / TRAIN)
+    def __init__(
+        self,
+        folder: Path | str,
+        settings: Mapping[str, object] | None = None,
+        *,
+        also_allowed: Collection[str] = (),
+        sender: str = "",
+    ) -> None:
+        self.folder, self.also_allowed = Path(folder), tuple(also_allowed)
+        document = check_documents(self.folder, self.also_allowed)[TRAIN]
+        self.declared = declared_settings(read_config(self.folder / METADATA), self.folder / METADATA)
+        self.settings = check_settings(self.declared, settings or {}, sender or f"settings of {self.folder.name}")
+        laid = values_by_id(self.declared, self.settings)
+        self.document = lay_values(document, laid, self.folder / TRAIN)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -67,13 +75,13 @@ class BundleDefinition:
 
     @property
     def sha256(self) -> str:
-        """Hash of the configuration files, byte by byte, and of the overrides."""
+        """Hash of the configuration files, byte by byte, and of the settings."""
         digest = hashlib.sha256()
         for name in CONFIGS:
             path = self.folder / name
             content = path.read_bytes() if path.is_file() else b""
             digest.update(f"{name}:{len(content)}:".encode() + content)
-        digest.update(json.dumps(self.overrides, sort_keys=True).encode())
+        digest.update(json.dumps(self.settings, sort_keys=True).encode())
         return digest.hexdigest()
 
     def network(self, seed: int | None = None) -> nn.Module:
@@ -130,7 +138,7 @@ class BundleDefinition:
             if isinstance(cause, DSFedMedError):
                 raise cause from error
             raise ConfigError(
-                self.folder / TRAIN, f"'{key}' cannot be built ({cause})", "Correct the bundle or the overrides."
+                self.folder / TRAIN, f"'{key}' cannot be built ({cause})", "Correct the bundle or the settings."
             ) from error
 
     @staticmethod
@@ -138,31 +146,14 @@ class BundleDefinition:
         return ConfigParser(copy.deepcopy(document))
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read one JSON configuration.
-
-    Raises:
-        ConfigError: missing or no JSON object.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(path, f"cannot be read ({error.strerror})", "Point to a MONAI bundle's folder.") from error
-    except ValueError as error:
-        raise ConfigError(path, f"is not JSON ({error})", "Correct the file.") from error
-    if not isinstance(document, dict):
-        raise ConfigError(path, "is no JSON object", "Correct the file.")
-    return document
-
-
-def apply_overrides(document: dict[str, Any], overrides: Mapping[str, Any], where: object) -> dict[str, Any]:
+def lay_values(document: dict[str, Any], values: Mapping[str, object], where: object) -> dict[str, Any]:
     """Return a copy of a configuration with the values of existing ids replaced.
 
     Raises:
-        ConfigError: an id that the configuration does not have.
+        ConfigError: an id that the configuration does not have, so that the bundle contradicts itself.
     """
     result: dict[str, Any] = copy.deepcopy(document)
-    for key, value in overrides.items():
+    for key, value in values.items():
         node: Any = result
         *parents, last = key.split("::")
         for name in parents:
@@ -172,8 +163,8 @@ def apply_overrides(document: dict[str, Any], overrides: Mapping[str, Any], wher
         elif isinstance(node, dict) and last in node:
             node[last] = value
         else:
-            known = ", ".join(k for k in document if not isinstance(document[k], (dict, list)))
-            raise ConfigError(where, f"unknown override '{key}'", f"Simple settings there are {known}.")
+            fix = "Correct `sets` in the bundle's metadata."
+            raise ConfigError(where, f"has no '{key}', which a setting is declared to set", fix)
     return result
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsfedmed.bundles.definition import TRAIN, BundleDefinition, apply_overrides, read_config
+from dsfedmed.bundles.definition import BundleDefinition, lay_values
+from dsfedmed.bundles.documents import INFERENCE, METADATA, TRAIN, read_config
+from dsfedmed.bundles.settings import values_by_id
 from dsfedmed.errors import CheckpointError, ConfigError, DSFedMedError, StoreError
 from dsfedmed.networks.checkpoints import load_state, save_weights
 from dsfedmed.version import VERSION
 
-INFERENCE = "configs/inference.json"
-METADATA = "configs/metadata.json"
 CARD = "docs/README.md"
 WEIGHTS = "models/model.pt"
 
@@ -50,10 +50,11 @@ def write_release(
     bundle_folder: Path | str,
     out: Path | str,
     state_dict: Mapping[str, Tensor],
-    overrides: Mapping[str, Any],
+    settings: Mapping[str, object],
     facts: Agreement,
     metrics: Mapping[str, Mapping[str, float]],
     *,
+    also_allowed: Collection[str] = (),
     version: str = "1.0.0",
     note: str = "weights of a DSFedMed federation",
 ) -> Path:
@@ -63,9 +64,10 @@ def write_release(
         bundle_folder: the bundle that the run was made with.
         out: folder to write.
         state_dict: weights of the bundle's network.
-        overrides: the run's overrides by configuration id; they become the release's defaults.
-        facts: channels, classes and names, filled in where ``overrides`` does not say.
+        settings: the run's settings, as the bundle declares them; they become the release's defaults.
+        facts: channels, classes and names, filled in where ``settings`` do not say.
         metrics: rows of the model card's table, as {"seen sites": {"dice": 0.79, "hd95": 5.1}, ...}.
+        also_allowed: classes and functions that the party accepts beyond `dsfedmed.bundles.allowed_classes`.
         version: the release's version in the metadata.
         note: its changelog entry.
 
@@ -73,13 +75,12 @@ def write_release(
         ``out``.
 
     Raises:
-        ConfigError: the bundle or an override is not usable, or contradicts ``facts``.
+        ConfigError: the bundle or a setting is not usable, or contradicts ``facts``.
         CheckpointError: the weights do not belong to the network or are not finite.
         StoreError: the folder cannot be written.
     """
     bundle, target = Path(bundle_folder), Path(out)
-    settings = _settings(overrides, facts)
-    definition = BundleDefinition(bundle, settings)
+    definition = BundleDefinition(bundle, _settings(settings, facts), also_allowed=also_allowed)
     load_state(definition.network(), state_dict, "release weights")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -87,7 +88,7 @@ def write_release(
         shutil.copytree(
             bundle, partial, ignore=shutil.ignore_patterns("__pycache__", "models", "eval", "output", "large_files.yml")
         )
-        _write_configs(partial, definition, settings, facts, metrics, version, note)
+        _write_configs(partial, definition, facts, metrics, version, note)
         save_weights(state_dict, partial / WEIGHTS)
         _write_card(partial / CARD, definition, facts, metrics)
         _replace(partial, target)
@@ -101,23 +102,22 @@ def write_release(
     return target
 
 
-def _settings(overrides: Mapping[str, Any], facts: Agreement) -> dict[str, Any]:
+def _settings(settings: Mapping[str, object], facts: Agreement) -> dict[str, object]:
     if len(facts.label_names) != facts.num_classes:
         raise ConfigError("release", "class names and classes differ in number", "Name every foreground class.")
     for key, agreed in (("num_classes", facts.num_classes), ("nested", facts.nested)):
-        if key in overrides and overrides[key] != agreed:
+        if key in settings and settings[key] != agreed:
             raise ConfigError(
-                "release", f"{key} is {overrides[key]} in the run and {agreed} at the sites", "Release the run's own."
+                "release", f"{key} is {settings[key]} in the run and {agreed} at the sites", "Release the run's own."
             )
     names = {"0": "background", **{str(k + 1): name for k, name in enumerate(facts.label_names)}}
     filled = {"in_channels": facts.channels, "num_classes": facts.num_classes, "nested": facts.nested}
-    return {**filled, **dict(overrides), "channel_def": names}
+    return {**filled, **settings, "channel_def": names}
 
 
 def _write_configs(
     folder: Path,
     definition: BundleDefinition,
-    settings: Mapping[str, Any],
     facts: Agreement,
     metrics: Mapping[str, Mapping[str, float]],
     version: str,
@@ -125,8 +125,9 @@ def _write_configs(
 ) -> None:
     _write_json(folder / TRAIN, definition.document)
     inference = read_config(folder / INFERENCE)
-    shared = {key: value for key, value in settings.items() if key.split("::")[0] in inference}
-    _write_json(folder / INFERENCE, apply_overrides(inference, shared, folder / INFERENCE))
+    laid = values_by_id(definition.declared, definition.settings)
+    shared = {key: value for key, value in laid.items() if key.split("::")[0] in inference}
+    _write_json(folder / INFERENCE, lay_values(inference, shared, folder / INFERENCE))
     metadata = read_config(folder / METADATA)
     metadata["version"] = version
     metadata["changelog"] = {version: note, **metadata.get("changelog", {})}
@@ -144,7 +145,7 @@ def _write_configs(
     image["channel_def"] = {str(k): name for k, name in enumerate(("red", "green", "blue"))}
     if definition.in_channels == 1:
         image["channel_def"] = {"0": "image"}
-    prediction["channel_def"] = settings["channel_def"]
+    prediction["channel_def"] = definition.settings["channel_def"]
     _write_json(folder / METADATA, metadata)
 
 

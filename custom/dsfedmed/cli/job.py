@@ -12,6 +12,7 @@ from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.federated.server.plan import check_light_settings
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
 from dsfedmed.flare.recipe import export_job
 from dsfedmed.flare.simulation import simulate
@@ -79,6 +80,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     require_run_of_this_version(args.out)
     workflow_of(method, settings)  # a wrong option of the method is said before any image is read
+    check_light_settings(settings, bundles)
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
     layout = SimulatedSites(

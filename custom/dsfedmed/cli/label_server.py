@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.config import accepted_classes
 from dsfedmed.label.command import ENVIRONMENT, python_of, server_command, server_environment
 from dsfedmed.label.workspace import prepare
 
@@ -28,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="go on with the models trained in the workspace")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
+    parser.add_argument(
+        "--local", type=Path, metavar="DIR", help="folder of the party's dsfedmed.yaml, whose bundle_classes count, too"
+    )
     parser.add_argument("--environment", type=Path, default=ENVIRONMENT, metavar="DIR", help="(%(default)s)")
 
 
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.studies.is_dir():
         raise ConfigError(args.studies, "no such folder", "Give a folder of images.")
     app = args.workspace.resolve()
-    models = prepare(args.bundles, app, keep=args.keep)
+    models = prepare(args.bundles, app, keep=args.keep, also_allowed=accepted_classes(args.local))
     command = server_command(python, app, args.studies.resolve(), models, args.host, args.port)
     print(f"serving {', '.join(models)} on http://{args.host}:{args.port} (page: /viewer)", flush=True)
     try:

@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
     report = load_weights(network, args.checkpoint, "--checkpoint", allow_head_change=True, allow_resize=True)
     print(report.summary())
     facts = FederationFacts(CHANNELS, len(args.classes), tuple(args.classes), not args.separate)
-    overrides = {"variant": args.variant, "image_size": [args.image_size, args.image_size]}
+    settings = {"variant": args.variant, "image_size": [args.image_size, args.image_size]}
     note = f"weights of {origin}; the class head is untrained"
-    write_release(args.bundle, args.out, network.state_dict(), overrides, facts, {}, note=note)
+    write_release(args.bundle, args.out, network.state_dict(), settings, facts, {}, note=note)
     require_bundle(args.out, weights=True)
     print(args.out)
     return 0

@@ -17,8 +17,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.bundles.checks import INFERENCE, METADATA, WEIGHTS, require_bundle
-from dsfedmed.bundles.definition import read_config
+from dsfedmed.bundles.checks import WEIGHTS, require_bundle
+from dsfedmed.bundles.documents import INFERENCE, METADATA, read_config
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun

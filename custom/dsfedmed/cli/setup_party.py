@@ -29,6 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
                         help="folders laid over the kit's local/, the last on top")  # fmt: skip
     parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
+    parser.add_argument("--bundle-classes", nargs="+", metavar="CLASS",
+                        help="what bundles may name beyond the package's own list, as exact dotted names")  # fmt: skip
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         copy_policies(folder, args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
     common = {"bundles": args.bundles, "teacher": args.teacher, "generator": args.generator, "device": args.device}
-    configure_party(args.kit, {**values, **common})
+    configure_party(args.kit, {**values, **common, "bundle_classes": args.bundle_classes})
     load_party_config(args.kit / "local", args.kit.name)
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")
     if not is_server:

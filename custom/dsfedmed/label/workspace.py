@@ -7,7 +7,7 @@ Copies, because ``/train`` overwrites ``models/model.pt``: a run's release and t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dsfedmed.bundles.checks import WEIGHTS, require_bundle
@@ -22,6 +22,7 @@ from dsfedmed.label.app import LabelApp
 __all__ = ["LabelApp"]
 '''
 SUFFIX = "_segmentation"
+LEFT_OUT = ("__pycache__", "eval", "output", "*.ts", "*.onnx")
 
 
 def model_name(bundle: Path) -> str:
@@ -35,13 +36,16 @@ def model_name(bundle: Path) -> str:
     return f"{folder.parent.name}_{folder.name}{SUFFIX}"
 
 
-def prepare(bundles: Sequence[Path], folder: Path, *, keep: bool = False) -> list[str]:
+def prepare(
+    bundles: Sequence[Path], folder: Path, *, keep: bool = False, also_allowed: Collection[str] = ()
+) -> list[str]:
     """Write the app folder and return the names of its models.
 
     Args:
         bundles: bundle folders with weights (a run's ``release/``, or a bundle after training).
         folder: the app folder; made where it is not there.
         keep: go on with the models that lie there already (trained further by annotators) instead of fresh copies.
+        also_allowed: classes and functions that the party accepts beyond `dsfedmed.bundles.allowed_classes`.
 
     Raises:
         ConfigError: no bundle, one that fails a check or has no weights of its own network, or two of one name.
@@ -55,10 +59,10 @@ def prepare(bundles: Sequence[Path], folder: Path, *, keep: bool = False) -> lis
     for bundle, name in zip(bundles, names, strict=True):
         target = folder / "model" / name
         if keep and (target / WEIGHTS).is_file():
-            require_bundle(target, weights=True)
+            require_bundle(target, weights=True, also_allowed=also_allowed)
             continue
-        require_bundle(bundle, weights=True)
+        require_bundle(bundle, weights=True, also_allowed=also_allowed)
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(bundle, target, ignore=shutil.ignore_patterns("__pycache__", "eval", "output"))
+        shutil.copytree(bundle, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
     write_text(folder / "main.py", MAIN)
     return names

@@ -14,8 +14,6 @@ from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.networks.lora import add_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 
-TARGET = "dsfedmed.networks.personal_sam.build_personal_sam"
-
 
 def build_personal_sam(
     variant: str,
@@ -51,21 +49,12 @@ def build_personal_sam(
     return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
 
 
-def personal_definition(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:
-    """Return the node ``network_def`` of such a network in the bundle of the promptless SAM.
+def personal_settings(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:
+    """Return the settings that make the bundle of the promptless SAM hold such a network.
 
     Args:
         low_rank: rank, alpha and layers of the updates.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
     """
-    return {
-        "_target_": TARGET,
-        "variant": "@variant",
-        "image_size": "$@image_size[0]",
-        "num_classes": "@num_classes",
-        **low_rank,
-        "experts": experts,
-        "top_k": top_k,
-        "normalise": False,
-    }
+    return {"network": "personal", **low_rank, "experts": experts, "top_k": top_k}

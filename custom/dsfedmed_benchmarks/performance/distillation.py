@@ -158,8 +158,8 @@ def measure(way: Way, options: Options, pool: TensorPool, epochs: int) -> Cost:
 
 def light_network(folder: Path, scale: Scale, seed: int) -> nn.Module:
     """Build the bundle's network at the scale's image size and channels."""
-    overrides = {"image_size": [scale.image_size] * 2, "in_channels": scale.channels}
-    return BundleDefinition(folder, overrides).network(derive_seed(seed, "light"))
+    settings = {"image_size": [scale.image_size] * 2, "in_channels": scale.channels}
+    return BundleDefinition(folder, settings).network(derive_seed(seed, "light"))
 
 
 def random_pool(samples: int, size: int, channels: int, seed: int) -> TensorPool:

@@ -120,8 +120,7 @@ class Federation:
     def open(cls, options: Training) -> Federation:
         """Read the sites' images at the network's size."""
         size = options.image_size
-        overrides: dict[str, Any] = {"image_size": [size, size]}
-        bundle = BundleDefinition(options.bundles / options.bundle, overrides)
+        bundle = BundleDefinition(options.bundles / options.bundle, {"image_size": [size, size]})
         lists = {name: load_datalist(options.sites / name) for name in options.names}
         parts = [
             {name: load_part(found, part, bundle.preprocessing()) for name, found in lists.items()}

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from dsfedmed.bundles.allowed_classes import DOTTED
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import require
 
@@ -30,6 +31,8 @@ class PartyConfig:
         output: folder for what the site keeps: caches, pictures of its own cases. It outlives jobs, so that a run that
             is interrupted goes on; the default is a folder of the job itself, which does not.
         bundles: folder that holds the network bundles.
+        bundle_classes: classes and functions that a bundle may name here beyond `dsfedmed.bundles.allowed_classes`, as
+            exact dotted names. They run on this machine.
         device: torch device of the heavy work.
         threads: CPU threads of a site's heavy work.
         workers: processes that augment training images ahead of the light network, worth it beside a GPU; with 0 it is
@@ -54,6 +57,7 @@ class PartyConfig:
     data: Path | None = None
     output: Path | None = None
     bundles: Path | None = None
+    bundle_classes: tuple[str, ...] = ()
     device: str = "cpu"
     threads: int = 1
     workers: int = 0
@@ -104,6 +108,19 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
     return PartyConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
 
 
+def accepted_classes(local: Path | None) -> tuple[str, ...]:
+    """Return ``bundle_classes`` of the ``dsfedmed.yaml`` in ``local``, for commands that open bundles; none for None.
+
+    Raises:
+        ConfigError: there is no such file, or it is not usable.
+    """
+    if local is None:
+        return ()
+    if not (local / FILE_NAME).is_file():
+        raise ConfigError(local / FILE_NAME, "no such file", f"Give the folder that holds {FILE_NAME}")
+    return load_party_config(local, "site").bundle_classes
+
+
 def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     known = {field.name: field.type for field in fields(PartyConfig)}
     if key not in known:
@@ -114,6 +131,10 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         for word, meaning in words.items():
             value = value if value is None else value.replace(word, meaning)
         return None if value is None else Path(value).expanduser()
+    if key == "bundle_classes":
+        named = isinstance(value, list) and all(isinstance(name, str) and DOTTED.fullmatch(name) for name in value)
+        require(named, str(path), f"`{key}` must be a list of dotted names, found {value!r}", "Correct the file")
+        return tuple(value)
     if key == "memory_gib":
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")

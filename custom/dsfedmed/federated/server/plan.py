@@ -10,8 +10,10 @@ from pathlib import Path
 from torch import nn
 
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.documents import METADATA, read_config
+from dsfedmed.bundles.installed import installed_bundle
+from dsfedmed.bundles.settings import check_settings, declared_settings
 from dsfedmed.data.facts import FederationFacts
-from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.wire.specs import BundleSpec, LowRankSpec, RoundFacts, RunFacts, TeacherInit, TeacherSpec
@@ -50,18 +52,19 @@ class FederationPlan:
     def light_spec(self) -> BundleSpec:
         """The light network as requests name it."""
         bundle = self.light_bundle
-        return BundleSpec(bundle.folder.name, bundle.overrides, bundle.sha256)
+        return BundleSpec(bundle.folder.name, bundle.settings, bundle.sha256)
 
     def spec_of(self, bundle: str) -> BundleSpec:
-        """Return another light bundle as requests name it, at the run's sizes, without the run's own settings for it.
+        """Return another light bundle as requests name it, at the run's sizes, without the run's `light_settings`.
 
         Raises:
             ConfigError: there is no such bundle.
         """
-        run = self.settings.light_values
-        own = {key: value for key, value in self.light_bundle.overrides.items() if key not in run}
-        found = BundleDefinition(self.light_bundle.folder.parent / bundle, own)
-        return BundleSpec(bundle, own, found.sha256)
+        run, light = self.settings.light_values, self.light_bundle
+        own = {key: value for key, value in light.settings.items() if key not in run}
+        folder = installed_bundle(light.folder.parent, bundle)
+        found = BundleDefinition(folder, own, also_allowed=light.also_allowed)
+        return BundleSpec(bundle, found.settings, found.sha256)
 
     @property
     def common(self) -> RunFacts:
@@ -127,7 +130,7 @@ def make_plan(
     """
     size = settings.image_size
     names = {str(index): name for index, name in enumerate(facts.label_names)}
-    overrides = {
+    values = {
         "image_size": [size, size],
         "in_channels": facts.channels,
         "num_classes": facts.num_classes,
@@ -135,12 +138,23 @@ def make_plan(
         "channel_def": names,
         **settings.light_values,
     }
-    folder: Path = config.need("bundles") / settings.light.bundle
-    for key in settings.light_overrides:
-        if "/" in key and not (folder.parent / key.rpartition("/")[0]).is_dir():
-            raise ConfigError(f"light_overrides.{key}", "names no light bundle", f"Look into {folder.parent}")
+    check_light_settings(settings, config.need("bundles"))
+    folder = installed_bundle(config.need("bundles"), settings.light.bundle, "light.bundle")
+    light = BundleDefinition(folder, values, also_allowed=config.bundle_classes, sender="the run's light network")
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
-    return FederationPlan(
-        settings, facts, counts, BundleDefinition(folder, overrides), generator, config.light_weights, config.teacher
-    )
+    return FederationPlan(settings, facts, counts, light, generator, config.light_weights, config.teacher)
+
+
+def check_light_settings(settings: Settings, bundles: Path) -> None:
+    """Check every entry of `light_settings` against what its bundle declares, whether the run trains it or not.
+
+    Raises:
+        ConfigError: a bundle is not installed, or does not declare that setting or that value.
+    """
+    for key, value in settings.light_settings.items():
+        bundle, named, name = key.partition("/")
+        where = f"light_settings.{key}"
+        folder = installed_bundle(bundles, bundle if named else settings.light.bundle, where)
+        declared = declared_settings(read_config(folder / METADATA), folder / METADATA)
+        check_settings(declared, {name if named else key: value}, where)

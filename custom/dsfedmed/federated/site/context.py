@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.installed import installed_bundle
 from dsfedmed.data.arrays import SiteArrays, load_images, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
@@ -54,11 +55,14 @@ class SiteContext:
         """Return the installed bundle that a request speaks of.
 
         Raises:
-            ConfigError: the site's copy is not the one the server announced, or a setting is not allowed.
+            ConfigError: no such bundle is installed, a setting is not declared, or the site's copy is not the one the
+                server announced.
         """
         key = _key(spec)
         if key not in self._bundles:
-            bundle = BundleDefinition(self.config.need("bundles") / spec.bundle, spec.settings)
+            folder = installed_bundle(self.config.need("bundles"), spec.bundle, "the server's request")
+            allowed = self.config.bundle_classes
+            bundle = BundleDefinition(folder, spec.settings, also_allowed=allowed, sender="the server's request")
             if bundle.sha256 != spec.sha256:
                 reason = f"its bundle {spec.bundle} differs from the server's"
                 raise ConfigError(self.name, reason, "Install the same release of the bundle")

@@ -128,7 +128,7 @@ def _read_union(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any
     raise reasons[-1] if reasons else _Refused(f"{where} = {shortened(value)}")
 
 
-def _read_sequence(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any, ...]) -> tuple[Any, ...]:
+def _read_sequence(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any, ...]) -> Any:
     arguments = typing.get_args(hint)
     if not isinstance(value, (list, tuple)) or depth > DEEPEST:
         raise _Refused(f"{where} = {shortened(value)}, which is no list")
@@ -137,7 +137,8 @@ def _read_sequence(hint: Any, value: Any, where: str, depth: int, limits: tuple[
             raise _Refused(f"{where} with {len(value)} entries instead of {len(arguments)}")
         return tuple(_read(kind, entry, where, depth + 1) for kind, entry in zip(arguments, value, strict=True))
     _check(limits or (DEFAULTS[tuple],), len(value), where)
-    return tuple(_read(arguments[0], entry, where, depth + 1) for entry in value)
+    entries = [_read(arguments[0], entry, where, depth + 1) for entry in value]
+    return entries if typing.get_origin(hint) is list else tuple(entries)
 
 
 def _read_mapping(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any, ...]) -> dict[Any, Any]:

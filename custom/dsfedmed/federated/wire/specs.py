@@ -33,9 +33,9 @@ Autocast: TypeAlias = Literal["off", "bfloat16", "float16"]
 BundleName: TypeAlias = Annotated[str, Matches(r"[a-z0-9][a-z0-9_]{0,63}")]
 SettingName: TypeAlias = Annotated[str, Matches(r"[a-z][a-z0-9_]{0,63}")]
 SettingText: TypeAlias = Annotated[str, Length(200)]
-_Numbers: TypeAlias = tuple[int, ...] | tuple[float, ...]
-_Texts: TypeAlias = tuple[SettingText, ...] | dict[SettingText, SettingText]
-SettingValue: TypeAlias = bool | int | float | SettingText | _Numbers | _Texts
+_Entries: TypeAlias = Annotated[list[int | float | SettingText], Length(1000)]
+_Names: TypeAlias = Annotated[dict[SettingText, SettingText], Length(1000)]
+SettingValue: TypeAlias = bool | int | float | SettingText | _Entries | _Names
 """A bundle's declared setting; the bundle's own metadata say which type and range each has."""
 
 

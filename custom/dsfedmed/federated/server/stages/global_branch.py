@@ -52,14 +52,15 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
     network = _global_network(run, plan)
     network.load_state_dict(weights, strict=False)
     size = plan.settings.teacher_size
-    overrides = {
+    settings = {
         "image_size": [size, size],
         "variant": plan.settings.teacher_variant,
         "in_channels": plan.facts.channels,
         "num_classes": plan.facts.num_classes,
         "nested": plan.facts.nested,
     }
-    bundle = BundleDefinition(run.config.need("bundles") / BUNDLE, overrides)
+    allowed = run.config.bundle_classes
+    bundle = BundleDefinition(run.config.need("bundles") / BUNDLE, settings, also_allowed=allowed)
     release_bundle(run, plan, bundle, dict(merge_lora(network).state_dict()), "pfedsam_global")
 
 

@@ -31,7 +31,10 @@ def release_bundle(
     with run.stage("release"):
         metrics = _metrics(build_report(run.folder)["methods"][scored])
         note = f"weights of a {display_name(run.METHOD)} federation"
-        write_release(bundle.folder, run.folder / FOLDER, weights, bundle.overrides, plan.facts, metrics, note=note)
+        write_release(
+            bundle.folder, run.folder / FOLDER, weights, bundle.settings, plan.facts, metrics,
+            also_allowed=bundle.also_allowed, note=note,
+        )  # fmt: skip
         run.store.put("release", {})
 
 

@@ -18,7 +18,7 @@ from dsfedmed.federated.site.tasks.networks import NetworkSpecs, required_init
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_object
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
-from dsfedmed.networks.personal_sam import personal_definition
+from dsfedmed.networks.personal_sam import personal_settings
 from dsfedmed.networks.promptless_sam import BUNDLE
 from dsfedmed.reporting.summary import stratum
 
@@ -56,18 +56,19 @@ def release_personal(
     form = required_init(NetworkSpecs(common.light, teacher, body.teacher_init)).low_rank
     channels = site.bundle(common.light).in_channels
     facts = FederationFacts(channels, common.num_classes, site.datalist.label_names, common.nested)
-    overrides = {
+    settings = {
         "image_size": [teacher.image_size] * 2,
         "variant": teacher.variant,
-        "network_def": personal_definition(to_object(form), config.experts, config.top_k),
+        **personal_settings(to_object(form), config.experts, config.top_k),
     }
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     return write_release(
         site.config.need("bundles") / BUNDLE,
         site.folder / FOLDER,
         {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()},
-        overrides,
+        settings,
         facts,
         {"own site": scores},
+        also_allowed=site.config.bundle_classes,
         note="a site's personal branch of a pFedSAM federation",
     )

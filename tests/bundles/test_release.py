@@ -24,23 +24,24 @@ from dsfedmed.networks.checkpoints import load_weights
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
 FACTS = FederationFacts(channels=3, num_classes=2, label_names=("cell", "nucleus"), nested=True)
-OVERRIDES = {"image_size": [32, 32], "network_def::channels": [4, 8, 8, 8]}
+SETTINGS = {"image_size": [32, 32], "channels": [4, 8, 8, 8], "loss": "bce"}
 METRICS = {"seen sites": {"dice": 0.8125, "hd95": 4.0}, "unseen site": {"dice": 0.7}}
 
 
 def state(seed: int = 0) -> dict[str, torch.Tensor]:
-    definition = BundleDefinition(BUNDLE, {**OVERRIDES, "num_classes": 2, "in_channels": 3})
+    definition = BundleDefinition(BUNDLE, {**SETTINGS, "num_classes": 2, "in_channels": 3})
     return definition.network(seed=seed).state_dict()
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_release(BUNDLE, tmp_path_factory.mktemp("run") / "release", state(), OVERRIDES, FACTS, METRICS)
+    return write_release(BUNDLE, tmp_path_factory.mktemp("run") / "release", state(), SETTINGS, FACTS, METRICS)
 
 
-def test_release_needs_no_overrides(release: Path) -> None:
+def test_release_needs_no_settings(release: Path) -> None:
     definition = BundleDefinition(release)
     assert (definition.in_channels, definition.num_classes, definition.image_size) == (3, 2, (32, 32))
+    assert type(definition.loss()).__name__ == "BCEWithLogitsLoss"
     report = load_weights(definition.network(), release / "models" / "model.pt")
     assert not report.missing
     plain = torch.load(release / "models" / "model.pt", weights_only=True)
@@ -77,23 +78,23 @@ def test_metadata_and_card_say_what_was_measured(release: Path) -> None:
 
 
 def test_a_newer_release_replaces_the_older_whole(tmp_path: Path) -> None:
-    write_release(BUNDLE, tmp_path / "release", state(0), OVERRIDES, FACTS, METRICS)
+    write_release(BUNDLE, tmp_path / "release", state(0), SETTINGS, FACTS, METRICS)
     (tmp_path / "release" / "old").write_text("")
-    write_release(BUNDLE, tmp_path / "release", state(1), OVERRIDES, FACTS, METRICS)
+    write_release(BUNDLE, tmp_path / "release", state(1), SETTINGS, FACTS, METRICS)
     assert [p.name for p in tmp_path.iterdir()] == ["release"]
     assert not (tmp_path / "release" / "old").exists()
 
 
 def test_wrong_weights_and_contradictions_leave_the_old_release(tmp_path: Path) -> None:
-    out = write_release(BUNDLE, tmp_path / "release", state(), OVERRIDES, FACTS, METRICS)
+    out = write_release(BUNDLE, tmp_path / "release", state(), SETTINGS, FACTS, METRICS)
     broken = state()
     next(iter(broken.values()))[0] = float("nan")
     with pytest.raises(CheckpointError, match="not finite"):
-        write_release(BUNDLE, out, broken, OVERRIDES, FACTS, METRICS)
+        write_release(BUNDLE, out, broken, SETTINGS, FACTS, METRICS)
     with pytest.raises(CheckpointError, match="another architecture"):
-        write_release(BUNDLE, out, {"x": torch.ones(1)}, OVERRIDES, FACTS, METRICS)
+        write_release(BUNDLE, out, {"x": torch.ones(1)}, SETTINGS, FACTS, METRICS)
     with pytest.raises(ConfigError, match="num_classes is 1 in the run and 2 at the sites"):
-        write_release(BUNDLE, out, state(), {**OVERRIDES, "num_classes": 1}, FACTS, METRICS)
+        write_release(BUNDLE, out, state(), {**SETTINGS, "num_classes": 1}, FACTS, METRICS)
     assert load_weights(BundleDefinition(out).network(), out / "models" / "model.pt").loaded
     assert [p.name for p in tmp_path.iterdir()] == ["release"]
 
