@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 from dsfedmed.errors import ConfigError
-
-if TYPE_CHECKING:
-    from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.config_fields import GeneratorFields
 
 CHOICES = {
     "base": ("embedded", "stable_diffusion"),
@@ -41,7 +38,7 @@ def _require(condition: bool, name: str, value: object, fix: str) -> None:
         raise ConfigError(f"generator.{name}", f"{value!r} is not usable", fix)
 
 
-def check_ranges(config: GeneratorConfig) -> None:
+def check_ranges(config: GeneratorFields) -> None:
     """Check each field on its own: kind first, so that a string from a file is named and not compared."""
     for field in dataclasses.fields(config):
         value, kind = getattr(config, field.name), type(field.default)
@@ -73,7 +70,7 @@ def check_ranges(config: GeneratorConfig) -> None:
     _require(few_enough, "sampler_steps", config.sampler_steps, "Give at most train_timesteps.")
 
 
-def check_shapes(config: GeneratorConfig) -> None:
+def check_shapes(config: GeneratorFields) -> None:
     """Check the fields of the embedded networks against each other."""
     levels = config.block_out_channels
     _require(len(levels) > 0 and min(levels) > 0, "block_out_channels", levels, "Give one positive number per level.")
