@@ -14,7 +14,7 @@ from dsfedmed.options import read_options
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig(GeneratorFields):
-    """One generator, wholly described and checked; its attributes are those of `GeneratorFields`.
+    """One generator, wholly described and checked.
 
     Raises:
         ConfigError: a value is out of range or two values do not fit together.

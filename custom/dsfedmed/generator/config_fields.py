@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hyper-parameters of a generator, by name; `GeneratorConfig` checks them."""
+"""The hyper-parameters of the generator: what each is, its unit and its default."""
 
 from __future__ import annotations
 
