@@ -5,11 +5,9 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 
 from dsfedmed.generator import (
     GeneratorConfig,
-    PixelUnshuffle,
     build_base,
     build_branch,
     embedded_base,
@@ -24,13 +22,6 @@ def parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_codec_by_hand() -> None:
-    latents = PixelUnshuffle(2, mean=0.5, deviation=0.25).encode(torch.tensor([[[[0.0, 0.25], [0.5, 1.0]]]]))
-    torch.testing.assert_close(latents.flatten(), torch.tensor([-2.0, -1.0, 0.0, 2.0]))
-    assert latents.shape == (1, 4, 1, 1)
-    assert PixelUnshuffle(2, 0.25, 0.25).limit == 3.0
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_codec_round_trip(channels: int) -> None:
     config = GeneratorConfig(channels=channels)
@@ -38,17 +29,6 @@ def test_codec_round_trip(channels: int) -> None:
     latents = to_latent(images, config)
     assert latents.shape == (2, config.latent_channels, 16, 16)
     torch.testing.assert_close(from_latent(latents, config), images)
-
-
-def test_unfitted_branch_leaves_the_prediction_unchanged(tiny: GeneratorConfig, squares: tuple[Tensor, Tensor]) -> None:
-    generator_base = embedded_base(build_base(tiny), tiny)
-    branch = build_branch(generator_base, tiny)
-    latents, timesteps = to_latent(squares[0][:3], tiny), torch.tensor([0, 500, 999])
-    with torch.inference_mode():
-        plain = predict(generator_base, None, latents, timesteps)
-        steered = predict(generator_base, branch, latents, timesteps, squares[1][:3])
-    assert plain.shape == latents.shape
-    assert torch.equal(plain, steered)
 
 
 def test_weights_derive_from_the_seed_and_leave_the_global_generator_alone(tiny: GeneratorConfig) -> None:

@@ -12,7 +12,6 @@ from torch import nn
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.networks.promptless_sam.network import PIXEL_MEAN, PIXEL_STD, PromptlessSam, build_promptless_sam
-from dsfedmed.networks.promptless_sam.variants import VARIANTS
 
 
 def count(module: nn.Module) -> int:
@@ -175,7 +174,3 @@ def test_settings_that_make_no_network_are_refused(variant: str, size: int, clas
 def test_images_with_other_channels_are_refused(tiny: PromptlessSam) -> None:
     with pytest.raises(ValueError, match="1 or 3"):
         tiny(torch.rand(1, 2, 32, 32))
-
-
-def test_variants_name_their_scale() -> None:
-    assert {"vit_b", "vit_l", "vit_h", "small", "tiny"} <= set(VARIANTS)

@@ -120,16 +120,6 @@ def test_a_checkpoint_of_another_width_is_refused_and_changes_nothing(state: dic
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_its_own_file_loads_too_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    source, target = TinySam(64, num_classes=2), TinySam(64, num_classes=3)
-    torch.save(source.state_dict(), tmp_path / "own.pth")
-    report = load_light_weights(target, tmp_path / "own.pth")
-    assert set(report.dropped) == {"mask_decoder.seg1.weight", "mask_decoder.seg1.bias"}
-    assert torch.equal(source.mask_decoder.mask_tokens.weight, target.mask_decoder.mask_tokens.weight)
-    with pytest.raises(CheckpointError, match=r"light_weights: .*none\.pt: no such file; a weights file was expected"):
-        load_light_weights(target, tmp_path / "none.pt")
-
-
 def test_reference_keys_do_not_open_another_network(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="another architecture"):
         load_light_weights(torch.nn.Linear(2, 2), checkpoint)

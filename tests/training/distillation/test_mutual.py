@@ -13,7 +13,7 @@ import torch
 
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.algorithms.losses import bce_per_sample, symmetric_kl_per_sample
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import DSFedMedError
 from dsfedmed.training.distillation.config import ServerDistillationConfig
 from dsfedmed.training.distillation.embeddings import open_embeddings
 from dsfedmed.training.distillation.mutual import MutualDistiller
@@ -228,19 +228,3 @@ def test_a_float16_overflow_leaves_the_step_out_and_is_counted(
     assert record.overflows == record.steps == 3
     assert scaled.scaler.get_scale() == 2.0**123
     assert moved(before, light) == set()
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"batchsize": 4}, "Did you mean 'batch_size'"),
-        ({"learn": "neither"}, "Use one of both, teacher, student"),
-        ({"batch_size": 0}, "server_distillation.batch_size"),
-        ({"grid": "sam"}, "Use one of teacher, student"),
-        ({"autocast": "half"}, "Use one of off, bfloat16, float16"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(values: dict[str, object], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        ServerDistillationConfig.from_dict(values)
-    assert ServerDistillationConfig.from_dict(SERVER.to_dict()) == SERVER

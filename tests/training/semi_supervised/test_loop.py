@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
-from dsfedmed.data.strong_augmentation import strong_view
-from dsfedmed.errors import ConfigError, DataError, DSFedMedError
-from dsfedmed.training.semi_supervised.config import SamFedConfig
+from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.training.semi_supervised.loop import (
     Passes,
     PublicSource,
@@ -124,38 +120,3 @@ def test_bad_input_is_refused() -> None:
         run(network(), own=UnlabelledSource(images, masks[:2]))
     with pytest.raises(DSFedMedError, match="the loss is"):
         run(network(), rate=1e30, epochs=10)
-
-
-def test_the_strong_view_changes_intensity_in_place_and_repeats() -> None:
-    images, masks = squares(6, 3)
-    first, again, other = strong_view(images, 1), strong_view(images, 1), strong_view(images, 2)
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert not torch.equal(first, images)
-    assert float(first.min()) >= 0
-    assert float(first.max()) <= 1
-    inside, outside = (first * masks).sum() / masks.sum(), (first * (1 - masks)).sum() / (1 - masks).sum()
-    assert float(inside) > float(outside) + 0.1, "what was bright is still there"
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"threshold": 1.5}, "threshold"),
-        ({"rule": "majority"}, "majority"),
-        ({"public_epochs": 0}, "public_epochs"),
-        ({"rate_factor": 0}, "rate_factor"),
-        ({"site_bundles": ["a"]}, "site_bundles"),
-        ({"site_bundles": {"a": "../b"}}, r"site_bundles\.a: '\.\./b' is not a plain name"),
-        ({"soft_wieght": 1}, "soft_weight"),
-    ],
-)
-def test_bad_options_are_named(values: dict[str, object], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        SamFedConfig.from_dict(values)
-
-
-def test_options_go_into_the_rule() -> None:
-    config = SamFedConfig.from_dict({"rule": "agreement_only", "threshold": 0.7, "site_bundles": {"a": "b"}})
-    assert config.agreement == replace(AgreementConfig(), rule="agreement_only", threshold=0.7)
-    assert config.site_bundles == {"a": "b"}

@@ -106,33 +106,6 @@ def test_dice_of_the_pool_by_hand() -> None:
     assert pool_dice(Copy(), TensorPool(images, labels), nested=True, batch_size=2) == pytest.approx((0.5 + 0 + 1) / 3)
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"epoch": 3}, "Did you mean 'epochs'"),
-        ({"epochs": 0}, "teacher.epochs"),
-        ({"epochs": 2.5}, "not a whole number"),
-        ({"tune": "encoder"}, "Use one of decoder, lora, full"),
-        ({"dice_weight": -1}, "teacher.dice_weight"),
-        ({"flips": "yes"}, "not true or false"),
-        ({"autocast": "half"}, "Use one of off, bfloat16, float16"),
-        ({"bfloat16": True}, "teacher.bfloat16: unknown key"),
-        ({"lora_targets": "qkv, key"}, "teacher.lora_targets: 'key'.*qkv, proj, lin1, lin2"),
-        ({"lora_rank": 0}, "teacher.lora_rank"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(values: dict[str, object], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        TeacherConfig.from_dict(values)
-    assert TeacherConfig.from_dict(TeacherConfig().to_dict()) == TeacherConfig()
-
-
-def test_yamls_bare_off_is_the_word() -> None:
-    assert TeacherConfig.from_dict({"autocast": False}).autocast == "off"
-    with pytest.raises(ConfigError, match="'True' is not a choice"):
-        TeacherConfig.from_dict({"autocast": True})
-
-
 def sam_after(config: TeacherConfig, seed: int = 1) -> tuple[PromptlessSam, list[TeacherEpoch]]:
     """Adapt a tiny promptless SAM to 16 squares; return it and its history."""
     network = build_promptless_sam("tiny", SIZE, 1, seed=2)

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.demo.public import KINDS, make_public_shapes
 from dsfedmed.data.demo.sites import DEVICES, SITES, draw_scan, make_demo_sites
 from dsfedmed.data.facts import merge_facts, site_facts
 from dsfedmed.errors import DataError
@@ -69,20 +66,3 @@ def test_the_unseen_device_lies_outside_the_others() -> None:
 def test_impossible_sites_are_refused(tmp_path: Path, arguments: dict[str, object]) -> None:
     with pytest.raises(DataError):
         make_demo_sites(tmp_path, **arguments)  # type: ignore[arg-type]
-
-
-def test_public_shapes_are_labelled_folders_in_grey_and_colour(tmp_path: Path) -> None:
-    folders = make_public_shapes(tmp_path, seed=1, count=31)
-    assert [folder.name for folder in folders] == list(KINDS)
-    datalists = [load_datalist(folder) for folder in folders]
-    assert sum(len(items) for datalist in datalists for items in datalist.parts.values()) == 31
-    modes = set()
-    for folder in folders:
-        assert all(finding.level == "warning" for finding in check_site(folder))  # no test part
-        modes |= {Image.open(path).mode for path in (folder / "images").iterdir()}
-        for path in (folder / "labels").iterdir():
-            assert 0.005 < np.asarray(Image.open(path)).mean() < 0.6
-        assert json.loads((folder / "datalist.json").read_text())["labels"] == {"0": "background", "1": "object"}
-    assert modes == {"L", "RGB"}
-    with pytest.raises(DataError, match="too few"):
-        make_public_shapes(tmp_path, count=3)
