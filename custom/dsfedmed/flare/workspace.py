@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from dsfedmed.store.files import write_json
 PACKAGE_PREFIX = "dsfedmed."
 
 
-def prepare_workspace(workspace: Path, layout: SimulatedSites) -> None:
+def prepare_workspace(workspace: Path, layout: SimulatedSites, also_allowed: Sequence[str] = ()) -> None:
     """Write ``local/`` of a simulator workspace; NVFlare copies it to every simulated site.
 
     It holds the class allow-list (NVFlare's own classes and this package, no code from jobs), the site configuration
     and a log configuration that leaves the console to the progress lines; full logs go to each site's ``log.txt``.
+    ``also_allowed`` are further class prefixes, for components that are no part of the product.
     """
     local = workspace / "local"
-    allowed = [*DEFAULT_CLASS_ALLOW_LIST, PACKAGE_PREFIX]
+    allowed = [*DEFAULT_CLASS_ALLOW_LIST, PACKAGE_PREFIX, *also_allowed]
     write_json(local / "resources.json", {"format_version": 2, "class_allow_list": allowed})
     write_json(local / "log_config.json", _logging())
     write_party_config(local, layout)

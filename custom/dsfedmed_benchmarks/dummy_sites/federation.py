@@ -24,6 +24,7 @@ from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.dummy_sites import CLASS_PREFIX
 from dsfedmed_benchmarks.dummy_sites.random_site import RandomSite
 from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak, resident_mib
 
@@ -102,7 +103,7 @@ def simulate_random_updates(network: str, sites: int, rounds: int, out: Path) ->
     names = [f"site_{number:02d}" for number in range(1, sites + 1)]
     settings = Settings.from_dict({"min_sites": sites, "rounds": rounds})
     workspace = out / "nvflare" / JOB
-    prepare_workspace(workspace, SimulatedSites(out, out, out))
+    prepare_workspace(workspace, SimulatedSites(out, out, out), (CLASS_PREFIX,))
     environment = SimEnv(
         clients=names,
         num_threads=sites,

@@ -32,7 +32,7 @@ from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 PRESETS = Path("jobs/dsfedmed/presets")
 COLUMNS = ("stage", "federation (s)", "bare loops (s)", "ratio")
-COMPARED = "arm-dsfedmed"
+COMPARED = "training-dsfedmed"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from dsfedmed.generator.packing import unpack_label_maps
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json
+from dsfedmed_benchmarks.dummy_sites import CLASS_PREFIX
 from dsfedmed_benchmarks.dummy_sites.dummy_site import DECAY, STEP, DummySite
 from dsfedmed_benchmarks.dummy_sites.random_set import write_random_set
 from dsfedmed_benchmarks.measurement.process_memory import MIB
@@ -161,7 +162,7 @@ def simulate_wire(settings: Settings, options: WireOptions) -> dict[str, Any]:
     """Run the federation in NVFlare's simulator and return its record."""
     names = [f"site_{number}" for number in range(1, options.sites + 1)]
     workspace = options.work / "nvflare" / JOB
-    prepare_workspace(workspace, SimulatedSites(options.work, options.work, options.bundles))
+    prepare_workspace(workspace, SimulatedSites(options.work, options.work, options.bundles), (CLASS_PREFIX,))
     environment = SimEnv(
         clients=names,
         num_threads=len(names),

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.tasks.networks import trained_tensors
+from dsfedmed.flare.workspace import SimulatedSites, prepare_workspace
 from dsfedmed.networks.tiny_sam import TinySam
+from dsfedmed_benchmarks.dummy_sites import CLASS_PREFIX
 from dsfedmed_benchmarks.dummy_sites.federation import network_shapes, simulate_random_updates
 
 
@@ -20,6 +24,15 @@ def test_what_is_sent_of_tiny_sam_is_what_the_product_sends():
         network = TinySam(1024)
     assert shapes == shapes_of(trained_tensors(network))
     assert sum(math.prod(shape) for shape in shapes.values()) == 9_260_308
+
+
+def test_the_workspace_allows_this_package_only_where_asked(tmp_path: Path) -> None:
+    layout = SimulatedSites(tmp_path, tmp_path, tmp_path)
+    for name, more in (("product", ()), ("benchmark", (CLASS_PREFIX,))):
+        prepare_workspace(tmp_path / name, layout, more)
+        allowed = json.loads((tmp_path / name / "local" / "resources.json").read_text())["class_allow_list"]
+        assert (CLASS_PREFIX in allowed) == bool(more)
+        assert not any("dsfedmed_benchmarks.performance".startswith(prefix) for prefix in allowed) or more
 
 
 @pytest.mark.federation
