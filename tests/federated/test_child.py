@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from dsfedmed.federated.site.child import ChildProcess, read_message, write_message
 
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import DSFedMedError, StoreError
 from dsfedmed.federated.site import child as module
-from dsfedmed.federated.site.child import ChildProcess, read_message, write_message
 from dsfedmed.federated.wire.message import Message
 
 STAND_IN = """

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from dsfedmed.flare.privacy.statement import stated
 
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import clip_to_norm, global_norm
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.flare.privacy.gaussian import GaussianMechanism
-from dsfedmed.flare.privacy.statement import stated
 from tests.federated.privacy.conftest import Hospital, content, reason, reply, update
 
 
