@@ -16,6 +16,7 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.ledger import ByteLedger
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.methods import workflow_of
+from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.federated.wire.specs import FileOffer, SetOffer
 from dsfedmed.federated.wire.transport import OnArrival, OnSiteProgress, Surroundings, Waiting
@@ -35,23 +36,17 @@ from dsfedmed.settings import Settings
 POLL_SECONDS = 0.05
 
 
-class FederatedController(ModelController):  # type: ignore[misc]
-    """NVFlare's controller of any method; to the method's workflow it is the transport.
+class WorkflowController(ModelController):  # type: ignore[misc]
+    """NVFlare's controller of one workflow, to which it is the transport; a subclass says which workflow.
 
     Args:
-        method: a key of `dsfedmed.methods.METHODS`.
-        configuration: the run's settings as nested mappings (see `dsfedmed.settings`). Both attributes keep what came,
-            since NVFlare's job export reads constructor arguments back from the attributes.
-
-    Raises:
-        ConfigError: an unknown method, or settings that are not allowed.
+        workflow: what it runs.
     """
 
-    def __init__(self, method: str, configuration: dict[str, Json]) -> None:
+    def __init__(self, workflow: FederatedWorkflow) -> None:
         separate_contexts()
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
-        self.method, self.configuration = method, configuration
-        self.workflow = workflow_of(method, Settings.from_dict(configuration))
+        self.workflow = workflow
         self._memory = MemoryReleaser()
         self._notifier = TaskNotifier()
         self._open = ExitStack()
@@ -74,7 +69,7 @@ class FederatedController(ModelController):  # type: ignore[misc]
         """Count what goes through NVFlare's cell, and receive the sites' progress."""
         attach(ledger, self.engine.get_cell())
         receive_progress(self.engine, on_progress)
-        self._open.enter_context(tensors_on_disk(self.engine, uploads_on_disk, self.method))
+        self._open.enter_context(tensors_on_disk(self.engine, uploads_on_disk, self.workflow.METHOD))
 
     def send(self, task: str, request: Message, sites: Sequence[str], receive: OnArrival, waiting: Waiting) -> None:
         """Broadcast, and wait for all sites, but no longer than the grace once there are enough.
@@ -144,3 +139,20 @@ class FederatedController(ModelController):  # type: ignore[misc]
             if self.abort_signal.triggered:
                 raise DSFedMedError(task, "the run was aborted", "Start it again to resume after the last stage")
             time.sleep(POLL_SECONDS)
+
+
+class FederatedController(WorkflowController):
+    """NVFlare's controller of any method.
+
+    Args:
+        method: a key of `dsfedmed.methods.METHODS`.
+        configuration: the run's settings as nested mappings (see `dsfedmed.settings`). Both attributes keep what came,
+            since NVFlare's job export reads constructor arguments back from the attributes.
+
+    Raises:
+        ConfigError: an unknown method, or settings that are not allowed.
+    """
+
+    def __init__(self, method: str, configuration: dict[str, Json]) -> None:
+        super().__init__(workflow_of(method, Settings.from_dict(configuration)))
+        self.method, self.configuration = method, configuration

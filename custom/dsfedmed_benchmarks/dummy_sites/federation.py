@@ -4,32 +4,29 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from nvflare.job_config.api import FedJob
-from nvflare.recipe.sim_env import SimEnv
 from torch import Tensor
 
-from dsfedmed.errors import DSFedMedError
+from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.averaging import federated_average
-from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.flare.task_signal import TaskSignal
-from dsfedmed.flare.workspace import prepare_workspace
+from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.flare.controller import WorkflowController
+from dsfedmed.json_types import Json
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
-from dsfedmed.store.files import read_json
-from dsfedmed_benchmarks.dummy_sites import CLASS_PREFIX
-from dsfedmed_benchmarks.dummy_sites.random_site import RandomSite
+from dsfedmed_benchmarks.dummy_sites.random_site import RANDOM, RandomReply, RandomRequest, RandomSite
+from dsfedmed_benchmarks.dummy_sites.simulation import DummyFederation, simulate
 from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak, resident_mib
 
 JOB = "random_updates"
-TASK = "dsf_random"
 TRANSFER_S = 2.0
 """Allowed for the way down; then, when they have drawn their updates, all sites answer at once."""
 
@@ -38,14 +35,14 @@ class RandomUpdates(FederatedWorkflow):
     """Rounds of weights down, updates up and their weighted mean, with the server's memory noted.
 
     Args:
-        configuration: settings; only ``min_sites``, ``rounds`` and ``timeouts`` matter.
+        settings: only ``min_sites``, ``rounds`` and ``timeouts`` matter.
         network: whose tensors travel, a key of `NETWORKS`.
     """
 
     METHOD = JOB
 
-    def __init__(self, configuration: dict[str, Any], network: str) -> None:
-        super().__init__(configuration)
+    def __init__(self, settings: Settings, network: str) -> None:
+        super().__init__(settings)
         self.network = network
 
     @classmethod
@@ -64,17 +61,35 @@ class RandomUpdates(FederatedWorkflow):
             for number in range(1, self.settings.rounds + 1):
                 reset_peak()
                 started = time.time()
-                info = {"round": number, "not_before": started + pause}
-                request = Message(info, pack(weights, "fp16"))
-                weights, replies = federated_average(self, TASK, request, weights, counts, ("drawn_s",))
+                request = Envelope(RandomRequest(number, started + pause), pack(weights, "fp16"))
+                check = partial(_check_round, number)
+                weights, replies = federated_average(self, RANDOM, request, weights, counts, check)
                 seconds = time.time() - started
                 rounds.append({"seconds": seconds, "waited": pause, "peak_mib": peak_mib(), "end_mib": resident_mib()})
-                pause = max(float(reply.info["drawn_s"]) for reply in replies.values()) + TRANSFER_S
+                pause = max(reply.body.drawn_s for reply in replies.values()) + TRANSFER_S
                 self.record.put(memory={**self.record.data["memory"], "rounds": rounds})
 
     def _close(self, verdict: str) -> None:
         """Give the verdict; there is nothing to report on."""
         self.record.finish(verdict)
+
+
+class RandomUpdatesController(WorkflowController):
+    """NVFlare's controller of `RandomUpdates`.
+
+    Args:
+        configuration: its settings as nested mappings.
+        network: as there. Both attributes keep what came, for NVFlare's job export.
+    """
+
+    def __init__(self, configuration: dict[str, Json], network: str) -> None:
+        super().__init__(RandomUpdates(Settings.from_dict(configuration), network))
+        self.configuration, self.network = configuration, network
+
+
+def _check_round(number: int, site: str, reply: RandomReply) -> None:
+    if reply.round != number:
+        raise PayloadError(site, f"answered round {reply.round} instead of {number}", SAME_VERSION)
 
 
 def tiny_sam() -> TinySam:
@@ -102,21 +117,6 @@ def simulate_random_updates(network: str, sites: int, rounds: int, out: Path) ->
     """
     names = [f"site_{number:02d}" for number in range(1, sites + 1)]
     settings = Settings.from_dict({"min_sites": sites, "rounds": rounds})
-    workspace = out / "nvflare" / JOB
-    prepare_workspace(workspace, SimulatedSites(out, out, out), (CLASS_PREFIX,))
-    environment = SimEnv(
-        clients=names,
-        num_threads=sites,
-        workspace_root=str(workspace.parent.resolve()),
-        log_config=str((workspace / "local" / "log_config.json").resolve()),
-    )
-    job = FedJob(name=JOB, min_clients=sites)
-    job.to_server(RandomUpdates(settings.to_dict(), network), id=JOB)
-    job.to_clients(RandomSite(), tasks=[TASK])
-    job.to_clients(TaskSignal(), id="bell")
-    job.set_app_packages(["dsfedmed", "dsfedmed_benchmarks"])
-    environment.deploy(job)
-    record: dict[str, Any] = read_json(out / FILE_NAME)
-    if record["verdict"] != "complete":
-        raise DSFedMedError(out, f"the federation ended with {record['verdict']}", "Read the log files there")
-    return record
+    controller = RandomUpdatesController(settings.to_dict(), network)
+    federation = DummyFederation(controller, RandomSite(), [RANDOM.name])
+    return simulate(federation, names, SimulatedSites(out, out, out))

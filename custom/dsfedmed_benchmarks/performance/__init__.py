@@ -11,7 +11,7 @@ BENCHMARKS = {
     "inference": "light networks against SAM ViT-B, per image",
     "sampling": "generated images per second, by sampler and steps",
     "samplers": "sampler steps against time and downstream Dice",
-    "overhead": "wall time of a federation over the bare loops",
+    "overhead": "wall time of a federation through NVFlare over the local transport",
     "memory": "server peak memory by number of sites",
     "wire": "bytes per site at the paper's scale",
     "int8_dice": "Dice lost to the number format of the wire",

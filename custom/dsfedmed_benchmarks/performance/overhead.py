@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wall time of a federation through NVFlare over the bare loops that do the same steps.
+"""Wall time of a federation through NVFlare over the same federation through the local transport.
 
-Both ways run the whole workflow on the same site folders with the same settings and seed, first the federation in
-NVFlare's simulator, then the local transport, each in a fresh process and with one process per
-site. They end with the same weights to the last bit, which is checked, so the ratio compares the same work. Both write
-the stage store, the record and the report; what only the federation does is in its time: processes of NVFlare, message
-queue, digests, wire formats, kept replies, the byte ledger.
+Both ways run the whole workflow on the same site folders with the same settings and seed, first in NVFlare's simulator,
+then by `dsfedmed.federated.local`, each in a fresh process and with one worker process per site. They end with the same
+weights to the last bit, which is checked, so the ratio compares the same work. Sites and server are the same code in
+both, with the stage store, record, report, wire formats and kept replies; and messages go to a worker and back through
+files. What NVFlare alone does is in its time: its own processes, the cell with its serialisation and the hashes of
+tensors, the task queue, the filters, the file streaming and the tracking. Locally a message is handed over in memory,
+and an offered file is copied.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 import torch
 
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.federated.local.transport import BareDSFedMed
+from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.flare.simulation import simulate
 from dsfedmed.flare.workspace import prepare_workspace
@@ -31,8 +33,12 @@ from dsfedmed_benchmarks.measurement.process_time import CpuClock
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 PRESETS = Path("jobs/dsfedmed/presets")
-COLUMNS = ("stage", "federation (s)", "bare loops (s)", "ratio")
-COMPARED = "training-dsfedmed"
+METHOD = "dsfedmed"
+COLUMNS = ("stage", "NVFlare (s)", "local transport (s)", "ratio")
+COMPARED = f"training-{METHOD}"
+"""Entry of the stage store with the light network's weights."""
+NVFLARE, LOCAL = "nvflare", "local"
+"""Names of the two run folders."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +94,19 @@ def run(options: OverheadOptions) -> Benchmark:
     settings = settings_of(options)
     names = site_names(options.sites)
     _empty(options.work)
-    federation = measure(_federation, settings, names, _layout(options, "federation"))
-    bare = measure(_bare, settings, names, _layout(options, "bare"))
-    require_equal_weights(options.work / "federation", options.work / "bare")
+    nvflare = measure(_through_nvflare, settings, _layout(options, NVFLARE))
+    local = measure(_locally, settings, _layout(options, LOCAL))
+    require_equal_weights(options.work / NVFLARE, options.work / LOCAL)
     notes = (
         f"Preset {settings.preset}, seed {settings.seed}, {len(names)} sites, one of them unseen"
         + (f"; {', '.join(options.set)}." if options.set else "."),
-        "Bare loops: one plain process per site, pipes, no NVFlare; same threads, same store, record and report.",
+        "NVFlare: its simulator. Local transport: no cell, no task queue, no filter, no file streaming. In both, one "
+        "worker process per site, messages to and from it through files, same threads, same store, record and report.",
         "Both ended with the same weights to the last bit.",
         "The last two rows include the start and the end of all processes.",
     )
-    title = "Wall time of a federation over the bare loops"
-    return Benchmark("overhead", title, COLUMNS, rows_of(federation, bare), notes, environment())
+    title = "Wall time of a federation through NVFlare over the local transport"
+    return Benchmark("overhead", title, COLUMNS, rows_of(nvflare, local), notes, environment())
 
 
 def settings_of(options: OverheadOptions) -> Settings:
@@ -113,13 +120,10 @@ def settings_of(options: OverheadOptions) -> Settings:
 
 
 def measure(
-    way: Callable[[dict[str, Any], list[str], SimulatedSites], None],
-    settings: Settings,
-    names: list[str],
-    layout: SimulatedSites,
+    way: Callable[[dict[str, Any], SimulatedSites], None], settings: Settings, layout: SimulatedSites
 ) -> Timing:
     """Run one way in a fresh process and return its times."""
-    process = multiprocessing.get_context("spawn").Process(target=way, args=(settings.to_dict(), names, layout))
+    process = multiprocessing.get_context("spawn").Process(target=way, args=(settings.to_dict(), layout))
     started = time.monotonic()
     process.start()
     clock = CpuClock(int(process.pid or 0))
@@ -132,12 +136,12 @@ def measure(
     return Timing({stage["name"]: float(stage["seconds"]) for stage in read_json(record_file)["stages"]}, whole, cpu)
 
 
-def rows_of(federation: Timing, bare: Timing) -> Sequence[Sequence[Cell]]:
+def rows_of(nvflare: Timing, local: Timing) -> Sequence[Sequence[Cell]]:
     """Return a row a stage, then all stages together, the whole commands, and their CPU time."""
-    pairs = [(name, federation.stages[name], bare.stages[name]) for name in federation.stages]
-    pairs += [("all stages", federation.work, bare.work), ("whole command", federation.whole, bare.whole)]
-    pairs += [("CPU time of all processes", federation.cpu, bare.cpu)]
-    return [[name, ours, theirs, ours / theirs if theirs else None] for name, ours, theirs in pairs]
+    pairs = [(name, nvflare.stages[name], local.stages[name]) for name in nvflare.stages]
+    pairs += [("all stages", nvflare.work, local.work), ("whole command", nvflare.whole, local.whole)]
+    pairs += [("CPU time of all processes", nvflare.cpu, local.cpu)]
+    return [[name, one, other, one / other if other else None] for name, one, other in pairs]
 
 
 def require_equal_weights(one: Path, other: Path) -> None:
@@ -162,19 +166,18 @@ def _layout(options: OverheadOptions, way: str) -> SimulatedSites:
     return SimulatedSites(options.sites, options.work / way, options.bundles, options.teacher)
 
 
-def _federation(settings: dict[str, Any], names: list[str], layout: SimulatedSites) -> None:
-    prepare_workspace(layout.run / "nvflare" / "dsfedmed", layout)
-    if simulate(Settings.from_dict(settings), names, layout.run) != 0:
+def _through_nvflare(settings: dict[str, Any], layout: SimulatedSites) -> None:
+    prepare_workspace(layout.run / "nvflare" / METHOD, layout)
+    if simulate(Settings.from_dict(settings), site_names(layout.sites), layout.run, METHOD) != 0:
         raise SystemExit(1)
 
 
-def _bare(settings: dict[str, Any], names: list[str], layout: SimulatedSites) -> None:
-    prepare_workspace(layout.run / "bare", layout)
-    BareDSFedMed(settings, layout.run / "bare" / "local", names).run()
+def _locally(settings: dict[str, Any], layout: SimulatedSites) -> None:
+    simulate_locally(METHOD, Settings.from_dict(settings), layout, processes=True)
 
 
 def _empty(folder: Path) -> None:
-    known = {"federation", "bare"}
+    known = {NVFLARE, LOCAL}
     if folder.exists():
         strange = sorted(path.name for path in folder.iterdir() if path.name not in known)
         if strange:

@@ -21,15 +21,20 @@ from nvflare.apis.fl_context import FLContext
 from torch import Tensor
 
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
-from dsfedmed.federated.wire.message import Message, to_shareable
+from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.wire.message import Envelope, reply_message
+from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.federated.wire.tasks import TRAIN
+from dsfedmed.flare.codec import to_shareable
 from dsfedmed.flare.privacy.egress_guard import EgressGuard
 from dsfedmed.flare.privacy.gaussian import SENSITIVITY
 from dsfedmed.options import require
 from dsfedmed_benchmarks.measurement.clock import timed
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, Weights, WireFormat
+from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, WireFormat
 
 DELTA = 1e-5
 COLUMNS = ("filter", "clip", "noise multiplier", f"epsilon at {DELTA:g}", "up (KiB)", "seconds an update", "Dice (%)",
@@ -149,15 +154,23 @@ def _seconds(form: Filtered, update: Weights) -> float | None:
 
 
 def _guard_seconds(update: Weights, work: Path) -> float:
-    """Return the seconds in which the guard lets an update pass."""
-    reply, guard, context = to_shareable(Message({"round": 1}, update, True)), EgressGuard(), FLContext()
+    """Return the seconds in which the guard lets an update pass.
+
+    Raises:
+        DSFedMedError: it does not let it pass.
+    """
+    reply = to_shareable(reply_message(Envelope(TrainReply(1, 0.5, loss=0.1, steps=1), update, True)))
+    guard, context = EgressGuard(), FLContext()
     workspace = SimpleNamespace(get_site_config_dir=lambda: str(work), get_run_dir=lambda _: str(work))
     engine: Any = SimpleNamespace(get_workspace=lambda: workspace)
     for key, value in (
         (ReservedKey.ENGINE, engine),
         (ReservedKey.IDENTITY_NAME, "site"),
-        (FLContextKey.TASK_NAME, "dsf_train"),
+        (FLContextKey.TASK_NAME, TRAIN.name),
     ):
         context.set_prop(key, value, private=True, sticky=False)
     cpu = torch.device("cpu")
-    return min(timed(lambda: guard.process(reply, context), cpu)[1].wall for _ in range(REPEATS))
+    passes = [timed(lambda: guard.process(reply, context), cpu) for _ in range(REPEATS)]
+    if any(out is not reply for out, _ in passes):
+        raise DSFedMedError("egress guard", "refused the update that was to pass it", "This is an error of dsfedmed")
+    return min(spent.wall for _, spent in passes)

@@ -16,39 +16,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nvflare.job_config.api import FedJob
-from nvflare.job_config.defs import FilterType
-from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.data.facts import FederationFacts
-from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import TensorSpec, check_tensors
 from dsfedmed.exchange.updates import Shapes, shapes_of, uncoded_size
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
-from dsfedmed.federated.server.run_record import FILE_NAME
-from dsfedmed.federated.server.stages.rounds import light_training, start_weights
+from dsfedmed.federated.server.stages.rounds import light_training
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER, audit
-from dsfedmed.federated.server.training_run import TrainingState, train_round, validate_training
+from dsfedmed.federated.server.training_run import train_round, validate_training
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.flare.filters import PackUpdates
-from dsfedmed.flare.recipe import TASKS, UPDATE_TASKS
-from dsfedmed.flare.task_signal import TaskSignal
-from dsfedmed.flare.workspace import prepare_workspace
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.generator import BranchReply, BranchRequest, MasksReply, MasksRequest
+from dsfedmed.federated.wire.tasks import BRANCH, MASKS
+from dsfedmed.flare.controller import WorkflowController
+from dsfedmed.flare.recipe import TASK_PATTERN, update_tasks
 from dsfedmed.generator.packing import unpack_label_maps
+from dsfedmed.json_types import Json
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, read_run
-from dsfedmed.store.files import read_json
-from dsfedmed_benchmarks.dummy_sites import CLASS_PREFIX
 from dsfedmed_benchmarks.dummy_sites.dummy_site import DECAY, STEP, DummySite
 from dsfedmed_benchmarks.dummy_sites.random_set import write_random_set
+from dsfedmed_benchmarks.dummy_sites.simulation import DummyFederation, simulate
 from dsfedmed_benchmarks.measurement.process_memory import MIB
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed_benchmarks.paper_scale.shapes import branch_shapes
 
 JOB = "wire"
 FACTS = FederationFacts(3, 1, ("lesion",), True)
+NO_GENERATOR_BASE = "0" * 64
+"""In place of the hash of a Stable Diffusion folder, which no dummy site has."""
 PAPER_ROUNDS = 100
 FEDSAM_MIB, PAPER_MIB = 71_538.0, 8_920.0
 """Per site over 100 rounds: FedSAM (2 x 100 x 357.68) and DSFedMed as the paper has them."""
@@ -101,7 +99,7 @@ class Wire(FederatedWorkflow):
             sizes = settings.image_size, FACTS.channels, shard_size
             manifest = write_random_set(self.folder / FOLDER, self.sources, per_site, *sizes)
         audit(self, plan, manifest)
-        state = TrainingState(start_weights(plan))
+        state = TrainingState(plan.start_weights())
         self.record.put(shapes={name: list(shape) for name, shape in shapes_of(state.weights).items()})
         with self.stage("rounds"):
             for number in range(1, settings.rounds + 1):
@@ -111,21 +109,20 @@ class Wire(FederatedWorkflow):
             self._distil(plan, state)
 
     def _branches(self, plan: FederationPlan) -> None:
-        shapes = branch_shapes(plan.generator)
-        specs = {name: TensorSpec(shape) for name, shape in shapes.items()}
+        specs = {name: TensorSpec(shape) for name, shape in branch_shapes(plan.generator).items()}
         size, count = self.settings.image_size, self.settings.synthetic.per_site
 
-        def take_branch(site: str, reply: Message) -> None:
+        def take_branch(site: str, reply: Envelope[BranchReply]) -> None:
             check_tensors(reply.tensors, specs, site)
 
-        def take_masks(site: str, reply: Message) -> None:
+        def take_masks(site: str, reply: Envelope[MasksReply]) -> None:
             unpack_label_maps(reply.tensors, FACTS.num_classes, size, site)
 
         with self.stage("fit branches"):
-            info = {**plan.common, "generator": plan.generator.to_dict()}
-            self.ask("dsf_branch", Message({**info, "shapes": shapes}), on_reply=take_branch)
-            request = Message({**plan.common, "count": count, "image_size": size})
-            self.ask("dsf_masks", request, on_reply=take_masks)
+            base = None if plan.generator.is_embedded else NO_GENERATOR_BASE
+            asked = BranchRequest(plan.common, plan.generator, base, self.settings.generator.branch_steps)
+            self.ask(BRANCH, Envelope(asked), on_reply=take_branch)
+            self.ask(MASKS, Envelope(MasksRequest(plan.common, count)), on_reply=take_masks)
 
     def _distil(self, plan: FederationPlan, state: TrainingState) -> None:
         """Move the weights as an epoch of distillation at the server would, and let the sites validate them."""
@@ -140,6 +137,18 @@ class Wire(FederatedWorkflow):
     def _close(self, verdict: str) -> None:
         """Give the verdict; there is no result to report on."""
         self.record.finish(verdict)
+
+
+class WireController(WorkflowController):
+    """NVFlare's controller of `Wire`.
+
+    Args:
+        configuration: the run's settings as nested mappings, kept for NVFlare's job export.
+    """
+
+    def __init__(self, configuration: dict[str, Json]) -> None:
+        super().__init__(Wire(Settings.from_dict(configuration)))
+        self.configuration = configuration
 
 
 def run(options: WireOptions) -> Benchmark:
@@ -161,25 +170,8 @@ def run(options: WireOptions) -> Benchmark:
 def simulate_wire(settings: Settings, options: WireOptions) -> dict[str, Any]:
     """Run the federation in NVFlare's simulator and return its record."""
     names = [f"site_{number}" for number in range(1, options.sites + 1)]
-    workspace = options.work / "nvflare" / JOB
-    prepare_workspace(workspace, SimulatedSites(options.work, options.work, options.bundles), (CLASS_PREFIX,))
-    environment = SimEnv(
-        clients=names,
-        num_threads=len(names),
-        workspace_root=str(workspace.parent.resolve()),
-        log_config=str((workspace / "local" / "log_config.json").resolve()),
-    )
-    job = FedJob(name=JOB, min_clients=len(names))
-    job.to_server(Wire(settings.to_dict()), id=JOB)
-    job.to_clients(DummySite(), tasks=TASKS)
-    job.to_clients(PackUpdates(), tasks=UPDATE_TASKS, filter_type=FilterType.TASK_RESULT)
-    job.to_clients(TaskSignal(), id="bell")
-    job.set_app_packages(["dsfedmed", "dsfedmed_benchmarks"])
-    environment.deploy(job)
-    record: dict[str, Any] = read_json(options.work / FILE_NAME)
-    if record["verdict"] != "complete":
-        raise DSFedMedError(options.work, f"the federation ended with {record['verdict']}", "Read the log files there")
-    return record
+    federation = DummyFederation(WireController(settings.to_dict()), DummySite(), TASK_PATTERN, update_tasks())
+    return simulate(federation, names, SimulatedSites(options.work, options.work, options.bundles))
 
 
 def rows_of(entries: list[dict[str, Any]], sites: list[str], rounds: int) -> list[list[Cell]]:

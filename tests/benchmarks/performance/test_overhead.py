@@ -1,74 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bare loops do what the federation does, and the table compares the two honestly."""
+"""Both ways do the same work to the last bit, and the table compares the two honestly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save
 
-from dsfedmed.errors import ConfigError, DataError, DSFedMedError, PayloadError
-from dsfedmed.federated.local.transport import answer, send_message, take_message
-from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.store.files import read_json
 from dsfedmed.store.stage_store import StageStore
 from dsfedmed_benchmarks.performance.overhead import (
     OverheadOptions,
     Timing,
+    final_weights,
     require_equal_weights,
     rows_of,
     run,
     settings_of,
 )
-from tests.federated.conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[3]
 PRESET = str(ROOT / "jobs" / "dsfedmed" / "presets" / "smoke.yaml")
-
-
-@pytest.fixture
-def pipes() -> Iterator[tuple[Connection, Connection]]:
-    ours, theirs = Pipe()
-    yield ours, theirs
-    ours.close()
-    theirs.close()
-
-
-def test_a_message_comes_through_a_pipe_whole(pipes):
-    weights = {"w": torch.arange(6.0).reshape(2, 3).T, "n": torch.tensor([3], dtype=torch.int64)}
-    send_message(pipes[0], Message({"round": 1}, weights, True))
-    found = take_message(pipes[1])
-    assert found.info == {"round": 1}
-    assert found.is_difference
-    assert torch.equal(found.tensors["w"], weights["w"])
-    assert torch.equal(found.tensors["n"], weights["n"])
-
-
-def test_a_closed_pipe_is_the_end_and_noise_is_refused(pipes):
-    for head, tensors in ((b"noise", save({})), (b"{}", save({})), (b'{"info": {}, "is_difference": false}', b"noise")):
-        pipes[0].send_bytes(head)
-        pipes[0].send_bytes(tensors)
-        with pytest.raises(PayloadError, match="no message"):
-            take_message(pipes[1])
-    pipes[0].close()
-    with pytest.raises(EOFError):
-        take_message(pipes[1])
-
-
-def test_an_error_of_a_task_is_the_reply(tmp_path, monkeypatch):
-    def fails(site: SiteContext, request: Message) -> Message:
-        raise DataError("/home/someone/scan.png", "is damaged", "Fix it")
-
-    monkeypatch.setitem(__import__("dsfedmed.federated.local.transport", fromlist=["TASKS"]).TASKS, "dsf_facts", fails)
-    site = SiteContext("site_a", PartyConfig(output=tmp_path), tmp_path)
-    shown = answer(site, "dsf_facts", Message()).info["error"]
-    assert shown["where"] == "site_a"
-    assert "scan" not in str(shown)
+ALONE = tuple(f"compare.{name}=false" for name in ("fedavg", "equal_steps", "local", "teacher"))
 
 
 def test_rows_end_with_all_stages_and_the_whole_command():
@@ -105,3 +61,19 @@ def test_a_folder_with_other_things_in_it_is_not_emptied(tmp_path):
     with pytest.raises(ConfigError, match=r"thesis\.txt"):
         run(OverheadOptions(sites, "site_d", PRESET, work=work))
     assert (work / "thesis.txt").exists()
+
+
+@pytest.mark.federation
+def test_through_nvflare_and_locally_the_same_bits_come_out_and_every_stage_has_its_times(tmp_path):
+    """Generators, audit, teacher, distillation, soft labels and rounds come before the weights that are compared."""
+    make_demo_sites(tmp_path / "sites", seed=0, training=12, validation=12, test=6)
+    options = OverheadOptions(
+        tmp_path / "sites", "site_d", PRESET, ALONE, bundles=ROOT / "bundles", work=tmp_path / "work"
+    )
+    table = run(options)
+    assert table.columns == ("stage", "NVFlare (s)", "local transport (s)", "ratio")
+    stages = [entry["name"] for entry in read_json(tmp_path / "work" / "local" / "record.json")["stages"]]
+    assert [row[0] for row in table.rows[:-3]] == stages
+    assert {"fit branches", "audit", "rounds", "evaluate", "release"} <= set(stages)
+    assert all(row[1] > 0 and row[2] > 0 for row in table.rows[-3:])
+    assert any(name.startswith("best/") for name in final_weights(tmp_path / "work" / "nvflare"))

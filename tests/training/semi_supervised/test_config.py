@@ -20,6 +20,7 @@ from dsfedmed.training.semi_supervised.config import SamFedConfig
         ({"public_epochs": 0}, "public_epochs"),
         ({"rate_factor": 0}, "rate_factor"),
         ({"site_bundles": ["a"]}, "site_bundles"),
+        ({"site_bundles": {"a": "../b"}}, r"site_bundles\.a: .\.\./b. is not a plain name"),
         ({"soft_wieght": 1}, "soft_weight"),
     ],
 )
