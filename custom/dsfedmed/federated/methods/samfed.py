@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.tensors import Weights
@@ -99,8 +98,8 @@ class SamFed(FederatedWorkflow):
             since = state.round
             while state.round < total:
                 active = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
-                request = partial(_request, public=public.manifest, config=config, active=active, networks=networks)
-                spec = replace(spec, sites=sent.ready(), request=request)
+                asked = RoundRequest(public.manifest, config, active, networks)
+                spec = replace(spec, sites=sent.ready(), request=asked)
                 state = fusion.round(spec, state) if fusion else train_round(self, plan, spec, state)
                 report(self, spec, state, total, since)
             validate_training(self, plan, spec, state)
@@ -115,19 +114,27 @@ class SamFed(FederatedWorkflow):
         return state
 
 
-def _request(
-    plan: FederationPlan,
-    spec: TrainingSpec,
-    facts: RoundFacts,
-    synthetic: SoftLabelChoice | None,
-    *,
-    public: Manifest,
-    config: SamFedConfig,
-    active: bool,
-    networks: dict[str, BundleSpec],
-) -> AgreeRequest | FuseRequest:
-    """Return a round's request: of one network for all sites, or of each site's own."""
-    del spec, synthetic
-    if networks:
-        return FuseRequest(plan.common, facts, public, config, active, networks)
-    return AgreeRequest(plan.common, facts, public, config, active)
+@dataclass(frozen=True)
+class RoundRequest:
+    """Makes a round's request.
+
+    Attributes:
+        public: the public set.
+        config: the method's options.
+        active: whether SAM's labels count in this round.
+        networks: each site's own bundle; empty for one network at all sites.
+    """
+
+    public: Manifest
+    config: SamFedConfig
+    active: bool
+    networks: dict[str, BundleSpec]
+
+    def __call__(
+        self, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
+    ) -> AgreeRequest | FuseRequest:
+        """Return the request: of one network for all sites, or of each site's own."""
+        del spec, synthetic
+        if self.networks:
+            return FuseRequest(plan.common, facts, self.public, self.config, self.active, self.networks)
+        return AgreeRequest(plan.common, facts, self.public, self.config, self.active)

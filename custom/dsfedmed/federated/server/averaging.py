@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -35,9 +35,8 @@ def federated_average(
     counts: Mapping[str, int],
     check: Callable[[str, ReplyT], None],
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
-    sites: Sequence[str] | None = None,
 ) -> tuple[Weights, dict[str, Envelope[ReplyT]]]:
-    """Send a task to sites (the source sites by default) and add the weighted mean of their differences to ``weights``.
+    """Send a task to the sites of ``counts`` and add the weighted mean of their differences to ``weights``.
 
     Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
     and the round goes on without it. ``counts`` are the sites' declared training images, ``check`` raises for a reply
@@ -52,5 +51,5 @@ def federated_average(
         check(site, reply.body)
         mean.add(site, unpack_update(reply, weights, site), counts[site])
 
-    replies = run.ask(task, request, sites=sites, on_reply=receive)
+    replies = run.ask(task, request, sites=list(counts), on_reply=receive)
     return add(weights, mean.result()), replies

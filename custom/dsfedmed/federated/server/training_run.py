@@ -82,11 +82,12 @@ def train_round(
 ) -> TrainingState:
     """One round: the sites validate the global weights, train on, and their updates are averaged."""
     facts = plan.round_facts(spec.name, state.round + 1)
+    counts = plan.counts if spec.sites is None else {site: plan.counts[site] for site in spec.sites}
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
         body = spec.request(plan, spec, replace(facts, reference=sent.move), synthetic)
         check = reply_check(plan, spec, facts)
         weights, replies = federated_average(
-            run, spec.task, Envelope(body, sent.tensors), state.weights, plan.counts, check, spec.mean_of, spec.sites
+            run, spec.task, Envelope(body, sent.tensors), state.weights, counts, check, spec.mean_of
         )
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
     state.weights = weights
