@@ -9,7 +9,7 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
+from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, still_there, unlabelled_sites
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
@@ -63,12 +63,13 @@ class SamFed(FederatedWorkflow):
     def work(self) -> None:
         """Every stage of the paper, then the network of the public labels alone, then the release."""
         config = SamFedConfig.from_dict(self.settings.method)
+        asked = unlabelled_sites(self, config.label_site)
         plan = check_sites(self, NEEDED)
-        training = unlabelled_sites(self, config.label_site)
+        training = still_there(self, asked)
         public = load_public_set(self, plan)
         start, spent = start_global(self, plan, public, config.public_epochs)
         teacher = tune_teacher(self, plan, public)
-        own = site_network_specs(plan, config, training)
+        own = site_network_specs(plan, config, asked)
         state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
         ours = ScoredModel(state.best, "site_specific" if own else "light", site_networks=own)

@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
-from dsfedmed.exchange.compression import add
+from dsfedmed.exchange.compression import add, require_fits
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.uplink import unpack_update
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -46,10 +46,14 @@ def federated_average(
         The new weights, and the replies without their tensors.
     """
     mean = mean_of(weights)
+    precision = run.settings.light.precision
 
     def receive(site: str, reply: Envelope[ReplyT]) -> None:
         check(site, reply.body)
-        mean.add(site, unpack_update(reply, weights, site), counts[site])
+        update = unpack_update(reply, weights, site)
+        # A site's own weights must fit the wire, and so does their mean, which is sent in the next round.
+        require_fits(((name, tensor + update[name]) for name, tensor in weights.items()), precision, site)
+        mean.add(site, update, counts[site])
 
     replies = run.ask(task, request, sites=list(counts), on_reply=receive)
     return add(weights, mean.result()), replies

@@ -49,7 +49,7 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
     try:
         for stage in kept:
             _copy_entries(source / "store", out / "store", stage, TEACHER_START if changed else "")
-        _copy_set(source, out, config["sites"], kept)
+        _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
     except OSError as error:
         fix = "Free space or fix that run, and start the same command again"
         raise StoreError(source, f"cannot be taken over ({error})", fix) from error

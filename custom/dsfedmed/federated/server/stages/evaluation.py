@@ -16,7 +16,7 @@ from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
-from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
@@ -121,7 +121,7 @@ def _require_scores(
     classes = plan.facts.num_classes
     if any(len(scores.dice) != classes for found in reply.cases.values() for scores in found):
         raise PayloadError(site, f"sent scores of another number of classes than {classes}", SAME_VERSION)
-    if set(reply.legacy) - names:
+    if (set(reply.legacy) | set(reply.site_specific) | set(reply.unreleased)) - names:
         raise PayloadError(site, "sent scores of networks that were not asked for", SAME_VERSION)
 
 
@@ -149,7 +149,7 @@ def _record_unreleased(run: FederatedWorkflow, replies: dict[str, EvaluateReply]
     """Record a site that could not write the bundle of its own network; its scores count all the same."""
     for site, reply in replies.items():
         for name, error in reply.unreleased.items():
-            text = f"no bundle of its own network for {name}: {error.reason}. {error.fix}"
+            text = printable(f"no bundle of its own network for {name}: {error.reason}. {error.fix}")
             run.record.event("missing", text, run.ledger.stage, None, site)
 
 
