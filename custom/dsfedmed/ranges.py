@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -48,9 +49,17 @@ class Length:
         return "" if size <= self.most else f"{size} entries are more than {self.most}"
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlevel = 3
+
+
 def shortened(value: object) -> str:
-    """Return a value as an error may show it."""
-    text = repr(value)
+    """Return a value as an error may show it, however large or deep it is."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = f"a {type(value).__name__} of many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -67,6 +76,9 @@ Fraction: TypeAlias = Annotated[float, Between(0, 1)]
 """Dice, IoU, a share, a probability."""
 Real: TypeAlias = Annotated[float, Between(-1e30, 1e30)]
 """A finite number, such as a loss."""
+DISTANCES = Between(-0.01, 2.01)
+Distance: TypeAlias = Annotated[float, DISTANCES]
+"""1 less a correlation, rounding included."""
 Nonnegative: TypeAlias = Annotated[float, Between(0, 1e30)]
 Index: TypeAlias = Annotated[int, Between(0, 2**31 - 1)]
 Name: TypeAlias = Annotated[str, Matches(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")]

@@ -75,8 +75,9 @@ class SyntheticSettings:
         shard_size: pairs in one file.
         audit_quantile: a synthetic image nearer to a training image than this quantile of the site's own held-out
             images is vetoed.
-        max_veto_share: a site that vetoes more than this share of its own branch's images stops the run, for then
-            its branch repeats its training images.
+        max_veto_share: a site that vetoes more than this share of its own branch's images has none of them in the set,
+            for then its branch repeats its training images; one that vetoes more than this share of the others' images
+            is not heeded there, and trains without the set. Neither stops the run while ``min_sites`` take the set.
     """
 
     per_site: int = 450

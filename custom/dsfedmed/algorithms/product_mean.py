@@ -22,7 +22,10 @@ import torch
 from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.errors import PayloadError
 
+LARGEST_NORM = 1e9
+"""Of a product; the entries of its factors are at most the root of it, which half precision can hold."""
 DOWN, UP = ".lora_A.default.weight", ".lora_B.default.weight"
 
 
@@ -75,11 +78,16 @@ class ProductMean:
 
     def add(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
         """Add one site's difference, as `WeightedMean.add`; a refused one changes nothing."""
-        self._differences.add(name, tensors, weight)
+        self._differences.check(name, tensors, weight)
         moved = {key: self._start[key] + tensors[key].double() for key in self._factors}
         if self._layers:
             products = {layer: moved[layer + UP].flatten(1) @ moved[layer + DOWN].flatten(1) for layer in self._layers}
+            for layer, product in products.items():
+                if not float(product.norm()) < LARGEST_NORM:
+                    fix = "Lower the site's learning rate or look at its images"
+                    raise PayloadError(name, f"{layer} has a product too large for its factors to be sent", fix)
             self._products.add(name, products, weight)
+        self._differences.add(name, tensors, weight)
 
     def result(self) -> dict[str, Tensor]:
         """Return the differences to the common start."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import FILE_NAME, load_party_config
 from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
+from dsfedmed.json_types import Json
 
 NAME = "setup-party"
 HELP = "set up the startup kit of a site or server"
@@ -69,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _server_values(args: argparse.Namespace) -> dict[str, object]:
+def _server_values(args: argparse.Namespace) -> dict[str, Path | Json]:
     _need(args, "run_folder", "--run")
     own = {"run": args.run_folder, "light_weights": args.light_weights, "public": args.public}
     return {**own, "server_threads": args.threads}
 
 
-def _site_values(args: argparse.Namespace) -> dict[str, object]:
+def _site_values(args: argparse.Namespace) -> dict[str, Path | Json]:
     _need(args, "data", "--data")
     _need(args, "output", "--output")
     work = {"threads": args.threads, "workers": args.workers, "memory_gib": args.memory_gib}

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -110,6 +110,19 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
     )
 
 
+def agreement(facts: Mapping[str, SiteFacts]) -> tuple[FederationFacts, dict[str, DataError]]:
+    """Return what more than half of the sites agree on, and of every other site how it differs.
+
+    Raises:
+        DataError: no such majority, as with two sites that differ; as `merge_facts`.
+    """
+    told = {site: _agreed_part(found) for site, found in facts.items()}
+    most, count = Counter(told.values()).most_common(1)[0] if told else (None, 0)
+    if most is None or 2 * count <= len(told):
+        return merge_facts(facts), {}
+    return most, {site: _difference(site, found, most) for site, found in told.items() if found != most}
+
+
 def merge_facts(facts: Mapping[str, SiteFacts]) -> FederationFacts:
     """Return what the sites agree on.
 
@@ -118,15 +131,14 @@ def merge_facts(facts: Mapping[str, SiteFacts]) -> FederationFacts:
     """
     if not facts:
         raise DataError("federation", "no site has reported", "Start the sites.")
-    agreed: dict[str, Any] = {}
-    for name in ("channels", "num_classes", "label_names", "nested"):
-        values = {site: getattr(found, name) for site, found in facts.items()}
-        agreed[name] = Counter(values.values()).most_common(1)[0][0]
-        for site, value in values.items():
-            if value != agreed[name]:
-                reason = f"its {name} is {value!r} where the others have {agreed[name]!r}"
-                raise DataError(site, reason, "Correct its datalist.json or leave the site out.")
-    return FederationFacts(**agreed)
+    told = {site: _agreed_part(found) for site, found in facts.items()}
+    values = {field.name: [getattr(found, field.name) for found in told.values()] for field in fields(FederationFacts)}
+    agreed = FederationFacts(**{name: Counter(entries).most_common(1)[0][0] for name, entries in values.items()})
+    for field in fields(FederationFacts):
+        for site, found in told.items():
+            if getattr(found, field.name) != getattr(agreed, field.name):
+                raise _difference(site, found, agreed)
+    return agreed
 
 
 def versions() -> dict[str, str]:
@@ -138,6 +150,20 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _agreed_part(facts: SiteFacts) -> FederationFacts:
+    return FederationFacts(facts.channels, facts.num_classes, facts.label_names, facts.nested)
+
+
+def _difference(site: str, found: FederationFacts, agreed: FederationFacts) -> DataError:
+    """Return the error that says in which way a site differs first."""
+    for field in fields(FederationFacts):
+        own, others = getattr(found, field.name), getattr(agreed, field.name)
+        if own != others:
+            reason = f"its {field.name} is {own!r} where the others have {others!r}"
+            return DataError(site, reason, "Correct its datalist.json or leave the site out.")
+    raise ValueError("the site does not differ")
 
 
 def _values(datalist: SiteDatalist, item: Item) -> set[int]:

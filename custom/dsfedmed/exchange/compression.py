@@ -7,7 +7,7 @@ received, so rounding on the way down never enters an update.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -33,6 +33,12 @@ def pack(tensors: Mapping[str, Tensor], precision: str, where: str = "wire") -> 
         if not bool(torch.isfinite(tensor).all()):
             raise PayloadError(where, f"{name} does not fit {precision} or is not finite", "Use precision fp32")
     return packed
+
+
+def require_fits(tensors: Iterable[tuple[str, Tensor]], precision: str, where: str) -> None:
+    """Raise PayloadError, naming ``where``, unless `pack` will take these tensors; one of them in memory at a time."""
+    for name, tensor in tensors:
+        pack({name: tensor}, precision, where)
 
 
 def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
+from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, still_there, unlabelled_sites
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
@@ -64,12 +63,13 @@ class SamFed(FederatedWorkflow):
     def work(self) -> None:
         """Every stage of the paper, then the network of the public labels alone, then the release."""
         config = SamFedConfig.from_dict(self.settings.method)
+        asked = unlabelled_sites(self, config.label_site)
         plan = check_sites(self, NEEDED)
-        training = unlabelled_sites(self, config.label_site)
+        training = still_there(self, asked)
         public = load_public_set(self, plan)
         start, spent = start_global(self, plan, public, config.public_epochs)
         teacher = tune_teacher(self, plan, public)
-        own = site_network_specs(plan, config, training)
+        own = site_network_specs(plan, config, asked)
         state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
         ours = ScoredModel(state.best, "site_specific" if own else "light", site_networks=own)
@@ -99,8 +99,8 @@ class SamFed(FederatedWorkflow):
             since = state.round
             while state.round < total:
                 active = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
-                request = partial(_request, public=public.manifest, config=config, active=active, networks=networks)
-                spec = replace(spec, sites=sent.ready(), request=request)
+                asked = RoundRequest(public.manifest, config, active, networks)
+                spec = replace(spec, sites=sent.ready(), request=asked)
                 state = fusion.round(spec, state) if fusion else train_round(self, plan, spec, state)
                 report(self, spec, state, total, since)
             validate_training(self, plan, spec, state)
@@ -115,19 +115,27 @@ class SamFed(FederatedWorkflow):
         return state
 
 
-def _request(
-    plan: FederationPlan,
-    spec: TrainingSpec,
-    facts: RoundFacts,
-    synthetic: SoftLabelChoice | None,
-    *,
-    public: Manifest,
-    config: SamFedConfig,
-    active: bool,
-    networks: dict[str, BundleSpec],
-) -> AgreeRequest | FuseRequest:
-    """Return a round's request: of one network for all sites, or of each site's own."""
-    del spec, synthetic
-    if networks:
-        return FuseRequest(plan.common, facts, public, config, active, networks)
-    return AgreeRequest(plan.common, facts, public, config, active)
+@dataclass(frozen=True)
+class RoundRequest:
+    """Makes a round's request.
+
+    Attributes:
+        public: the public set.
+        config: the method's options.
+        active: whether SAM's labels count in this round.
+        networks: each site's own bundle; empty for one network at all sites.
+    """
+
+    public: Manifest
+    config: SamFedConfig
+    active: bool
+    networks: dict[str, BundleSpec]
+
+    def __call__(
+        self, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
+    ) -> AgreeRequest | FuseRequest:
+        """Return the request: of one network for all sites, or of each site's own."""
+        del spec, synthetic
+        if self.networks:
+            return FuseRequest(plan.common, facts, self.public, self.config, self.active, self.networks)
+        return AgreeRequest(plan.common, facts, self.public, self.config, self.active)

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from torch import Tensor
 
 from dsfedmed.algorithms.aggregation import WeightedMean
-from dsfedmed.exchange.compression import add
+from dsfedmed.exchange.compression import add, require_fits
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.uplink import unpack_update
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -35,9 +35,8 @@ def federated_average(
     counts: Mapping[str, int],
     check: Callable[[str, ReplyT], None],
     mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean,
-    sites: Sequence[str] | None = None,
 ) -> tuple[Weights, dict[str, Envelope[ReplyT]]]:
-    """Send a task to sites (the source sites by default) and add the weighted mean of their differences to ``weights``.
+    """Send a task to the sites of ``counts`` and add the weighted mean of their differences to ``weights``.
 
     Each update is unpacked and checked whole before anything of it is added; a bad one is refused with its site named
     and the round goes on without it. ``counts`` are the sites' declared training images, ``check`` raises for a reply
@@ -47,10 +46,14 @@ def federated_average(
         The new weights, and the replies without their tensors.
     """
     mean = mean_of(weights)
+    precision = run.settings.light.precision
 
     def receive(site: str, reply: Envelope[ReplyT]) -> None:
         check(site, reply.body)
-        mean.add(site, unpack_update(reply, weights, site), counts[site])
+        update = unpack_update(reply, weights, site)
+        # A site's own weights must fit the wire, and so does their mean, which is sent in the next round.
+        require_fits(((name, tensor + update[name]) for name, tensor in weights.items()), precision, site)
+        mean.add(site, update, counts[site])
 
-    replies = run.ask(task, request, sites=sites, on_reply=receive)
+    replies = run.ask(task, request, sites=list(counts), on_reply=receive)
     return add(weights, mean.result()), replies

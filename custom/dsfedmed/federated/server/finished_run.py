@@ -55,8 +55,9 @@ class FinishedRun:
         require_run_of_this_version(folder)
         config = read_json(folder / "store" / "config.json")["config"]
         settings = Settings.from_dict(config["settings"])
-        sources = tuple(config["sites"])
-        told = {site: SiteFacts.from_dict(read_json(folder / "record.json")["facts"][site]) for site in sources}
+        facts = read_json(folder / "record.json")["facts"]
+        sources = tuple(site for site in config["sites"] if site in facts)  # others were left out of the run
+        told = {site: SiteFacts.from_dict(facts[site]) for site in sources}
         counts = {site: facts.counts["training"] for site, facts in told.items()}
         plan = make_plan(settings, party, merge_facts(told), counts)
         return cls(StageStore(folder / "store", config), plan, sources, sites, party)

@@ -8,7 +8,6 @@ the new run would make itself: every draw has a seed of its own (see tests/feder
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,11 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
     try:
         for stage in kept:
             _copy_entries(source / "store", out / "store", stage, TEACHER_START if changed else "")
-        _copy_set(source, out, config["sites"], kept)
+        _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
     except OSError as error:
         fix = "Free space or fix that run, and start the same command again"
         raise StoreError(source, f"cannot be taken over ({error})", fix) from error
-    write_json(out / RECORD, _record_of(read_json(source / RECORD), kept))
+    write_json(out / RECORD, _record_of(source, kept))
     return kept
 
 
@@ -101,8 +100,9 @@ def _copy_set(source: Path, out: Path, sites: list[str], kept: tuple[str, ...]) 
         shutil.copytree(source / folder, out / folder, dirs_exist_ok=True)
 
 
-def _record_of(record: Mapping[str, Any], kept: tuple[str, ...]) -> dict[str, Any]:
+def _record_of(source: Path, kept: tuple[str, ...]) -> dict[str, Any]:
     """Return the beginning of the new run's record: times, bytes and events of the stages, and what was chosen."""
+    record = read_json(source / RECORD)
     names = {*kept, EQUAL_STEPS} if FEDAVG in kept else set(kept)
     methods = {stage.removeprefix("compare ") for stage in kept} | ({"fedavg_equal_steps"} if FEDAVG in kept else set())
     by_method = ("curves", "selected", "budgets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -82,11 +83,12 @@ def train_round(
 ) -> TrainingState:
     """One round: the sites validate the global weights, train on, and their updates are averaged."""
     facts = plan.round_facts(spec.name, state.round + 1)
+    counts = plan.counts if spec.sites is None else {site: plan.counts[site] for site in spec.sites}
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
         body = spec.request(plan, spec, replace(facts, reference=sent.move), synthetic)
         check = reply_check(plan, spec, facts)
         weights, replies = federated_average(
-            run, spec.task, Envelope(body, sent.tensors), state.weights, plan.counts, check, spec.mean_of, spec.sites
+            run, spec.task, Envelope(body, sent.tensors), state.weights, counts, check, spec.mean_of
         )
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
     state.weights = weights
@@ -117,11 +119,8 @@ def reply_check(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts) -> 
 
 
 def most_steps(images: int, facts: RoundFacts) -> int:
-    """Return the most gradient steps that a round can take: two branches, a synthetic step beside each real one.
-
-    A public set may be larger than the site's images, and its passes count, so a generous constant is added.
-    """
-    return 4 * facts.epochs * (images // facts.batch_size + 1) + 10_000 * facts.epochs
+    """Return the most gradient steps that a round can take: two branches, a synthetic step beside each real one."""
+    return 4 * facts.epochs * (images // facts.batch_size + 1)
 
 
 def validate_training(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState) -> float:
@@ -131,15 +130,16 @@ def validate_training(run: FederatedWorkflow, plan: FederationPlan, spec: Traini
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
         if spec.validate is None:
             body = spec.request(plan, spec, replace(facts, reference=sent.move), None)
-            replies = run.ask(spec.task, Envelope(body, sent.tensors), sites=spec.sites, on_reply=_require_validation)
+            request, check = Envelope(body, sent.tensors), partial(_require_validation, facts.round)
+            replies = run.ask(spec.task, request, sites=spec.sites, on_reply=check)
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
     checkpoint(run, spec, state)
     return dice
 
 
-def _require_validation(site: str, reply: Envelope[TrainReply]) -> None:
-    if reply.body.validation is None:
-        raise PayloadError(site, "sent no validation", SAME_VERSION)
+def _require_validation(number: int, site: str, reply: Envelope[TrainReply]) -> None:
+    if reply.body.validation is None or reply.body.round != number:
+        raise PayloadError(site, f"sent no validation of round {number}", SAME_VERSION)
 
 
 def end_with_average(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
@@ -13,6 +13,15 @@ from dsfedmed.federated.wire.requests.training import TrainReply
 
 TENSORS = ("weights", "best", "reference", "optimizer", "average")
 """Parts of a training run's state that are tensors."""
+
+
+class CurveEntry(TypedDict):
+    """A round of the curve: its number, the steps so far, and Dice and loss by site (or validation set)."""
+
+    round: int
+    local_steps: int
+    validation: dict[str, float]
+    loss: dict[str, float]
 
 
 @dataclass
@@ -43,7 +52,7 @@ class TrainingState:
     best_round: int = 0
     best_steps: int = 0
     best_dice: float = -1.0
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[CurveEntry] = field(default_factory=list)
     reference: Reference = field(default_factory=Reference)
     optimizer: Weights = field(default_factory=dict)
     average: Weights = field(default_factory=dict)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult, StageStore
 
+LOGGER = logging.getLogger("dsfedmed.server")
 FOLDER = "dsfedmed"
 """Run folder within the transport's scratch folder, where the server's configuration names none."""
 OnReply = Callable[[str, Envelope[ReplyT]], None]
@@ -115,7 +117,11 @@ class FederatedWorkflow(ABC):
                 if on_reply:
                     on_reply(site, reply)
             except DSFedMedError as error:
-                failures[site] = f"{error.reason}. {error.fix}"
+                failures[site] = printable(f"{error.reason}. {error.fix}")
+                return
+            except Exception as error:  # whatever a reply makes a library raise costs its site the task, never the run
+                LOGGER.exception("the reply of %s to %s", site, task.name)
+                failures[site] = f"its reply cannot be used ({type(error).__name__}). See the server's log"
                 return
             if reply.header.privacy is not None:
                 self.record.add("privacy", **{site: to_object(reply.header.privacy)})
@@ -124,7 +130,8 @@ class FederatedWorkflow(ABC):
 
         self.progress.task(task.name, targets)
         grace = self._grace(targets)
-        waiting = Waiting(self.settings.timeouts.task_s, grace, lambda: len(replies) >= needed)
+        enough = len(targets) if task.waits_for_all else needed
+        waiting = Waiting(self.settings.timeouts.task_s, grace, lambda: len(replies) >= enough)
         self.transport.send(task.name, request_message(request), targets, receive, waiting)
         self._note_absence(task.name, _round_of(request.body), targets, set(replies), failures)
         self._record_bytes()
@@ -202,6 +209,11 @@ class FederatedWorkflow(ABC):
             elif site in self.absent:
                 self.record.event("returned", f"answered {task} again", stage, number, site)
         self.absent = (self.absent - set(targets)) | {site for site in targets if site not in answered}
+
+
+def printable(text: str) -> str:
+    """Return what a site said as one line of a console, a log and a report can show it."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _round_of(body: object) -> int | None:

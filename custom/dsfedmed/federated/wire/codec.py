@@ -156,9 +156,20 @@ def _read_plain(hint: Any, value: Any, where: str, limits: tuple[Any, ...]) -> A
         value = float(value)
     if hint not in (bool, int, float, str) or type(value) is not hint:
         raise _Refused(f"{where} = {shortened(value)}, which is no {getattr(hint, '__name__', hint)}")
+    if hint is str and not _is_text(value):
+        raise _Refused(f"{where} = {shortened(value)}, which no file can hold")
     if hint is not bool:
         _check(limits or (DEFAULTS[hint],), value, where)
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Tell a string that has an UTF-8 form; JSON can also say one that has not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(limits: tuple[Any, ...], value: Any, where: str) -> None:

@@ -26,6 +26,7 @@ class Task(Generic[RequestT, ReplyT]):
         sends: what its tensors are.
         carries_update: whether they are a difference that is packed for the wire after the hospital's filters.
         cached: whether a request that comes a second time is answered from disk.
+        waits_for_all: whether the server waits for every site, and not only for the grace once there are enough.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task(Generic[RequestT, ReplyT]):
     sends: Sends
     carries_update: bool = False
     cached: bool = True
+    waits_for_all: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Return the site's function, called with the site's context and the request's envelope."""

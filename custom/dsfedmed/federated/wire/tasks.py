@@ -35,8 +35,11 @@ from dsfedmed.federated.wire.requests.training import (
 from dsfedmed.federated.wire.task import Task
 
 _SITE = "dsfedmed.federated.site.tasks"
-# Facts report on what the site has now, so that an earlier reply is never given again.
-FACTS = Task("dsf_facts", FactsRequest, FactsReply, f"{_SITE}.facts:report_facts", "facts", cached=False)
+# Facts report on what the site has now, so that an earlier reply is never given again. A site without facts is left
+# out of the whole run, so that a slow one is waited for.
+FACTS = Task(
+    "dsf_facts", FactsRequest, FactsReply, f"{_SITE}.facts:report_facts", "facts", cached=False, waits_for_all=True
+)
 BASE = Task("dsf_base", BaseRequest, BaseReply, f"{_SITE}.generator:train_base", "update")
 BRANCH = Task("dsf_branch", BranchRequest, BranchReply, f"{_SITE}.generator:fit_site_branch", "branch")
 MASKS = Task("dsf_masks", MasksRequest, MasksReply, f"{_SITE}.generator:sample_masks", "masks")

@@ -14,6 +14,7 @@ import yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import FILE_NAME
 from dsfedmed.flare.workspace import PACKAGE_PREFIX
+from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_json, write_text
 
 RESOURCES = "resources.json"
@@ -59,11 +60,14 @@ def allow_package(kit: Path, storage: Path | None = None) -> None:
     for server in content.get("servers", []):
         server["heart_beat_timeout"] = HEARTBEAT_TIMEOUT_S
     if storage is not None:
-        _move_storage(content, storage)
+        content["snapshot_persistor"]["args"]["storage"]["args"]["root_dir"] = str(storage / "snapshots")
+        for component in content["components"]:
+            if component["id"] == "job_manager":
+                component["args"]["uri_root"] = str(storage / "jobs")
     write_json(local / RESOURCES, content)
 
 
-def configure_party(kit: Path, values: Mapping[str, Any]) -> None:
+def configure_party(kit: Path, values: Mapping[str, Path | Json]) -> None:
     """Write the party's ``dsfedmed.yaml``; paths in ``values`` are written absolute."""
     ready = {key: _plain(value) for key, value in values.items() if value is not None}
     write_text(kit / "local" / FILE_NAME, yaml.safe_dump(ready, sort_keys=False))
@@ -74,14 +78,5 @@ def copy_policies(source: Path, kit: Path) -> None:
     shutil.copytree(source, kit / "local", dirs_exist_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Path | Json) -> Json:
     return str(value.expanduser().resolve()) if isinstance(value, Path) else value
-
-
-def _move_storage(content: dict[str, Any], storage: Path) -> None:
-    """Set the two folders of a server's resources file."""
-    snapshots = content["snapshot_persistor"]["args"]["storage"]["args"]
-    snapshots["root_dir"] = str(storage / "snapshots")
-    for component in content["components"]:
-        if component["id"] == "job_manager":
-            component["args"]["uri_root"] = str(storage / "jobs")

@@ -15,6 +15,7 @@ from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.kits import allow_package, configure_party
 from dsfedmed.flare.deployment.parties import stop_party
+from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_text
 
 PROJECT = "dsfedmed_poc"
@@ -144,7 +145,7 @@ def poc_project(sites: list[str], port: int) -> dict[str, Any]:
     }
 
 
-def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Any]:
+def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Path | Json]:
     return {
         "run": work / SERVER / "{run}",
         "bundles": layout.bundles,
@@ -157,7 +158,7 @@ def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Any]:
     }
 
 
-def _site_values(work: Path, layout: SimulatedSites, name: str) -> dict[str, Any]:
+def _site_values(work: Path, layout: SimulatedSites, name: str) -> dict[str, Path | Json]:
     return {
         "data": layout.sites / name,
         "output": work / "sites" / name / "{run}",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import yaml
 
@@ -14,31 +14,47 @@ from dsfedmed.flare.deployment.command import NVFlareCommand
 PROVISION_S = 120
 
 
-def read_project(path: Path) -> dict[str, Any]:
+class Participant(TypedDict, total=False):
+    """What is read of one participant, and what is set for a server on this machine."""
+
+    name: str
+    type: str
+    default_host: str
+    fed_learn_port: int
+
+
+class Project(TypedDict):
+    """What is read of NVFlare's ``project.yml``; the file says more, which is kept as it is."""
+
+    name: str
+    participants: list[Participant]
+
+
+def read_project(path: Path) -> Project:
     """Read a project file.
 
     Raises:
         ConfigError: it cannot be read, or names no participants.
     """
     try:
-        project = yaml.safe_load(path.read_text(encoding="utf-8"))
+        project: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Give NVFlare's project.yml") from error
     if not isinstance(project, dict) or not isinstance(project.get("participants"), list):
         raise ConfigError(path, "names no participants", "Give NVFlare's project.yml")
-    return project
+    return cast(Project, project)
 
 
-def participants(project: dict[str, Any], kind: str) -> list[str]:
+def participants(project: Project, kind: str) -> list[str]:
     """Return the names of the participants of a kind: server, client or admin."""
     return [str(entry["name"]) for entry in project["participants"] if entry["type"] == kind]
 
 
-def on_this_machine(project: dict[str, Any], port: int) -> dict[str, Any]:
+def on_this_machine(project: Project, port: int) -> Project:
     """Return the project with its server on localhost at ``port``: the same participants, roles and certificates."""
-    moved = [
-        {**entry, "default_host": "localhost", "fed_learn_port": port} if entry["type"] == "server" else dict(entry)
-        for entry in project["participants"]
+    here: Participant = {"default_host": "localhost", "fed_learn_port": port}
+    moved: list[Participant] = [
+        {**entry, **here} if entry["type"] == "server" else {**entry} for entry in project["participants"]
     ]
     return {**project, "participants": moved}
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.public_set import FOLDER, PublicSet, teacher_kind
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
-from dsfedmed.federated.wire.requests.semi_supervised import LabelRequest
+from dsfedmed.federated.wire.requests.semi_supervised import LabelReply, LabelRequest
 from dsfedmed.federated.wire.tasks import LABEL
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.semi_supervised.config import SamFedConfig
@@ -30,6 +31,19 @@ def unlabelled_sites(run: FederatedWorkflow, label_site: str) -> list[str]:
         reason = f"{len(training)} sites are left without labels, and min_sites is {run.settings.min_sites}"
         raise ConfigError("method.label_site", reason, "Add sites, or lower min_sites")
     return training
+
+
+def still_there(run: FederatedWorkflow, sites: list[str]) -> list[str]:
+    """Return those of ``sites`` that the stage "check sites" has not left out.
+
+    Raises:
+        DSFedMedError: fewer than ``min_sites``.
+    """
+    left = [site for site in sites if site in run.sources]
+    if len(left) < run.settings.min_sites:
+        reason = f"{len(left)} sites are left to train, and min_sites is {run.settings.min_sites}"
+        raise DSFedMedError("check sites", reason, "Correct the sites that were left out, as the events say")
+    return left
 
 
 class TeacherBroadcast:
@@ -57,6 +71,12 @@ class TeacherBroadcast:
             self._done |= self._ask(missed, 0).keys()
         return tuple(site for site in self._sites if site in self._done)
 
+    def _check(self, site: str, reply: Envelope[LabelReply]) -> None:
+        """Refuse a site that does not have the public set."""
+        found, due = reply.body.public, self._public.manifest.count
+        if found != due:
+            raise PayloadError(site, f"has {found} public images of {due}", SAME_VERSION)
+
     def _first(self) -> StageResult:
         return StageResult({"sites": self._ask(self._sites, None)}, {})
 
@@ -68,5 +88,5 @@ class TeacherBroadcast:
             init = plan.teacher_init if kind == "low_rank" else None
             body = LabelRequest(plan.common, offer, kind, plan.teacher_spec, init, self._config)
             request = Envelope(body, pack(self._teacher, "fp16"))
-            replies = self._run.ask(LABEL, request, sites=sites, at_least=at_least)
+            replies = self._run.ask(LABEL, request, sites=sites, on_reply=self._check, at_least=at_least)
         return {site: reply.body.confidence for site, reply in replies.items()}

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage "check sites": what the sites hold, and whether it goes together."""
+"""Stage "check sites": what the sites hold, and whether it goes together.
+
+A site whose facts do not go together with those of the majority is left out of the run, and a record's event says why.
+One site can therefore not stop a federation; too few that are left can.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
-from dsfedmed.data.facts import merge_facts
+from dsfedmed.data.facts import SiteFacts, agreement
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
@@ -19,32 +24,73 @@ from dsfedmed.networks.trained_tensors import trained_tensors
 LIGHT_START, TEACHER_START = "light start", "teacher start"
 
 
+@dataclass(frozen=True)
+class StartWeights:
+    """Where a network's weights come from, in words, and their hash; None for a random start of the teacher."""
+
+    origin: str
+    sha256: str | None
+
+
 def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "validation", "test")) -> FederationPlan:
-    """Ask every site, seen and unseen, for its facts; a mismatch stops the run with the site named.
+    """Ask every site, seen and unseen, for its facts, and go on with those that hold what the majority holds.
 
     Args:
-        run: the workflow.
+        run: the workflow; its ``sources`` and ``unseen`` are those that stay.
         needed: parts that every source site must have.
+
+    Raises:
+        DataError: naming the site that does not fit, where there is no majority, or where fewer than ``min_sites``
+            source sites would stay; or a site set as unseen has not joined.
     """
     with run.stage("check sites"):
         everyone = run.sources + run.unseen
         absent = set(run.settings.unseen) - set(run.unseen)
         if absent:
             raise DataError(", ".join(sorted(absent)), "is set as unseen but has not joined", "Start that site first")
-        replies = run.ask(FACTS, Envelope(FactsRequest()), sites=everyone, at_least=len(everyone))
+        replies = run.ask(FACTS, Envelope(FactsRequest()), sites=everyone)
         facts = {site: reply.body.facts for site, reply in replies.items()}
-        agreed = merge_facts(facts)
-        for site in run.sources:
-            lacking = [part for part in needed if not facts[site].counts.get(part)]
-            if lacking:
-                fix = f"Give every source site {', '.join(needed)} images"
-                raise DataError(site, f"has no {' and no '.join(lacking)} images", fix)
-        run.record.put(facts={s: f.to_dict() for s, f in facts.items()}, label_names=list(agreed.label_names))
+        agreed, misfits = agreement(facts)
+        fix = "Look into its log; a run that is started again asks it again"
+        silent = {site: DataError(site, "has sent no facts", fix) for site in everyone if site not in facts}
+        _leave_out(run, silent | _lacking(run, facts, needed) | misfits)
+        present = {site: facts[site] for site in run.sources + run.unseen}
+        run.record.put(
+            sites=run.sources, unseen=run.unseen, label_names=list(agreed.label_names),
+            facts={site: found.to_dict() for site, found in present.items()},
+        )  # fmt: skip
         counts = {site: facts[site].counts["training"] for site in run.sources}
         run.progress.say(", ".join(f"{site} {count}" for site, count in counts.items()) + " training images")
         plan = make_plan(run.settings, run.config, agreed, counts)
         _fix_starts(run, plan)
         return plan
+
+
+def _lacking(run: FederatedWorkflow, facts: Mapping[str, SiteFacts], needed: tuple[str, ...]) -> dict[str, DataError]:
+    """Return the source sites that lack a part, each with the error that says which."""
+    found = {}
+    for site in run.sources:
+        lacking = [part for part in needed if site in facts and not facts[site].counts.get(part)]
+        if lacking:
+            fix = f"Give every source site {', '.join(needed)} images"
+            found[site] = DataError(site, f"has no {' and no '.join(lacking)} images", fix)
+    return found
+
+
+def _leave_out(run: FederatedWorkflow, problems: Mapping[str, DataError]) -> None:
+    """Go on without these sites, and record why.
+
+    Raises:
+        DataError: the first of them, where fewer than ``min_sites`` source sites would be left.
+    """
+    left = [site for site in run.sources if site not in problems]
+    if len(left) < min(run.settings.min_sites, len(run.sources)):
+        raise next(problems[site] for site in run.sources if site in problems)
+    for site, error in problems.items():
+        text = f"it {error.reason}" if error.reason.startswith("has ") else error.reason
+        run.record.event("left out", f"{text}. {error.fix}", run.ledger.stage, None, site)
+        run.progress.say(f"the run goes on without {site}: {text}")
+    run.sources, run.unseen = left, [site for site in run.unseen if site not in problems]
 
 
 def require_auditors(run: FederatedWorkflow) -> None:
@@ -73,23 +119,23 @@ def _fix_starts(run: FederatedWorkflow, plan: FederationPlan) -> None:
             since the run began: methods that start from different weights cannot be compared.
     """
     network, origin = plan.start_light()
-    light = {"origin": origin, "sha256": digest(trained_tensors(network))}
+    light = StartWeights(origin, digest(trained_tensors(network)))
     given = plan.teacher is not None and plan.teacher.is_file()  # a missing one is told of where it is needed
-    teacher = {
-        "origin": "the file `teacher`" if given else "random start: no `teacher` file is set for the server",
-        "sha256": plan.teacher_init.sha256 if given else None,
-    }
+    teacher = StartWeights(
+        "the file `teacher`" if given else "random start: no `teacher` file is set for the server",
+        plan.teacher_init.sha256 if given else None,
+    )
     _fix(run, LIGHT_START, light, "light_weights")
     _fix(run, TEACHER_START, teacher, "teacher")
-    run.record.put(light=light, teacher_weights=teacher)
+    run.record.put(light=asdict(light), teacher_weights=asdict(teacher))
     run.progress.say(f"light network: {origin}")
 
 
-def _fix(run: FederatedWorkflow, name: str, start: dict[str, Any], setting: str) -> None:
+def _fix(run: FederatedWorkflow, name: str, start: StartWeights, setting: str) -> None:
     """Keep where a network starts; refuse another start for a resumed run."""
     if not run.store.has(name):
-        run.store.put(name, start)
+        run.store.put(name, asdict(start))
     known = run.store.get(name).info
-    if known["sha256"] != start["sha256"]:
+    if known["sha256"] != start.sha256:
         fix = "Give the file that the run began with, or begin anew in another run folder"
         raise CheckpointError(setting, f"the run began otherwise ({known['origin']})", fix)

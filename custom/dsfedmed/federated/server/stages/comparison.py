@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dsfedmed.exchange.compression import pack, unpack
+from dsfedmed.errors import PayloadError
+from dsfedmed.exchange.compression import pack, require_fits, unpack
 from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of, under
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
@@ -12,6 +13,7 @@ from dsfedmed.federated.server.stages.teacher import start_teacher
 from dsfedmed.federated.server.training_run import TrainingSpec, record_choice, resume_or_start, train_until
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest
@@ -107,12 +109,16 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
         specs = specs_of(start)
         networks: Weights = {}
 
-        def take(site: str, reply: Envelope[LocalReply]) -> None:
-            weights = unpack(check_tensors(reply.tensors, specs, site))
-            networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
-
         settings = run.settings
         epochs = settings.rounds * settings.light.epochs_per_round
+
+        def take(site: str, reply: Envelope[LocalReply]) -> None:
+            if reply.body.epoch > epochs:
+                raise PayloadError(site, f"claims its best epoch was {reply.body.epoch} of {epochs}", SAME_VERSION)
+            weights = unpack(check_tensors(reply.tensors, specs, site))
+            require_fits(weights.items(), settings.light.precision, site)  # it is sent to be scored
+            networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
+
         body = LocalRequest(plan.common, epochs, settings.light.batch_size)
         packed = {f"{WEIGHTS}{n}": t for n, t in pack(start, settings.light.precision).items()}
         replies = run.ask(LOCAL, Envelope(body, packed), on_reply=take)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
+from dsfedmed.json_types import JsonObject
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.distillation.embeddings import open_embeddings
@@ -156,7 +157,7 @@ class Distillation:
         self.run.track("distillation/disagreement", record.pool_disagreement, self.distiller.epoch)
         self.run.track("distillation/teacher_loss", record.pool_teacher_loss, self.distiller.epoch)
 
-    def _save(self, entries: list[dict[str, Any]]) -> None:
+    def _save(self, entries: list[JsonObject]) -> None:
         known = self.run.record.data["learnability"]
         self.run.record.put(learnability=known + entries)
         soft = self.soft_labels
@@ -187,7 +188,7 @@ class Distillation:
         self.run.record.put(learnability=state.info["learnability"])
 
 
-def _entry(round_number: int, record: DistillationRecord) -> dict[str, Any]:
+def _entry(round_number: int, record: DistillationRecord) -> JsonObject:
     return {
         "round": round_number,
         "scores": {

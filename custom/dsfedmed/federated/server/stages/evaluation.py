@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
-from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
@@ -24,7 +24,21 @@ from dsfedmed.federated.wire.tasks import EVALUATE
 from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.store.stage_store import StageResult
 
-Cases = dict[str, dict[str, list[dict[str, Any]]]]
+
+class _Scores(TypedDict):
+    dice: list[float]
+    iou: list[float]
+    hd95: list[float]
+
+
+class CaseEntry(_Scores, total=False):
+    """One test image's scores as the record keeps them; an image that is its own case has no ``case``."""
+
+    case: int
+
+
+Cases = dict[str, dict[str, list[CaseEntry]]]
+"""Entries by name of the network and site."""
 
 
 def evaluate(
@@ -107,14 +121,16 @@ def _require_scores(
     classes = plan.facts.num_classes
     if any(len(scores.dice) != classes for found in reply.cases.values() for scores in found):
         raise PayloadError(site, f"sent scores of another number of classes than {classes}", SAME_VERSION)
-    if set(reply.legacy) - names:
+    if (set(reply.legacy) | set(reply.site_specific) | set(reply.unreleased)) - names:
         raise PayloadError(site, "sent scores of networks that were not asked for", SAME_VERSION)
 
 
-def _case(scores: CaseScores) -> dict[str, Any]:
-    """Return the scores as the record keeps them; an image that is its own case has no number."""
-    kept: dict[str, Any] = {"dice": list(scores.dice), "iou": list(scores.iou), "hd95": list(scores.hd95)}
-    return kept if scores.case is None else {**kept, "case": scores.case}
+def _case(scores: CaseScores) -> CaseEntry:
+    """Return the scores as the record keeps them."""
+    kept: CaseEntry = {"dice": list(scores.dice), "iou": list(scores.iou), "hd95": list(scores.hd95)}
+    if scores.case is not None:
+        kept["case"] = scores.case
+    return kept
 
 
 def _record_missing_site_networks(
@@ -133,11 +149,11 @@ def _record_unreleased(run: FederatedWorkflow, replies: dict[str, EvaluateReply]
     """Record a site that could not write the bundle of its own network; its scores count all the same."""
     for site, reply in replies.items():
         for name, error in reply.unreleased.items():
-            text = f"no bundle of its own network for {name}: {error.reason}. {error.fix}"
+            text = printable(f"no bundle of its own network for {name}: {error.reason}. {error.fix}")
             run.record.event("missing", text, run.ledger.stage, None, site)
 
 
-def _local(run: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, Any]]]:
+def _local(run: FederatedWorkflow, compared: Cases) -> dict[str, list[CaseEntry]]:
     """A site's own network on its own test; at an unseen site, each case's mean over the sites' networks."""
     local = {site: compared[f"local@{site}"][site] for site in run.sources if site in compared.get(f"local@{site}", {})}
     for site in run.unseen:
@@ -147,11 +163,18 @@ def _local(run: FederatedWorkflow, compared: Cases) -> dict[str, list[dict[str, 
     return local
 
 
-def _mean_case(cases: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-    mean: dict[str, Any] = dict(cases[0])
-    for key in ("dice", "iou", "hd95"):
-        mean[key] = [sum(values) / len(values) for values in zip(*(case[key] for case in cases), strict=True)]
-    return mean
+def _mean_case(cases: tuple[CaseEntry, ...]) -> CaseEntry:
+    return {
+        **cases[0],
+        "dice": _mean([case["dice"] for case in cases]),
+        "iou": _mean([case["iou"] for case in cases]),
+        "hd95": _mean([case["hd95"] for case in cases]),
+    }
+
+
+def _mean(scores: list[list[float]]) -> list[float]:
+    """Return the mean of each class."""
+    return [sum(values) / len(values) for values in zip(*scores, strict=True)]
 
 
 def _parameters(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, int]:

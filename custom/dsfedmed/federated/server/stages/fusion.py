@@ -90,8 +90,10 @@ class Fusion:
             check(site, reply.body)
             if set(reply.tensors) != {"levels"}:
                 raise PayloadError(site, "sent no answers", SAME_VERSION)
-            classes = self.plan.facts.num_classes
-            received[site] = decode_soft(reply.tensors["levels"], len(self.images), classes, site)
+            answers = reply.tensors["levels"]
+            if answers.shape != levels.shape:
+                raise PayloadError(site, f"sent answers of another size ({tuple(answers.shape)})", SAME_VERSION)
+            received[site] = decode_soft(answers, len(self.images), self.plan.facts.num_classes, site)
 
         request = Envelope(spec.request(self.plan, spec, facts, None), {"levels": levels})
         replies = self.run.ask(spec.task, request, sites=spec.sites, on_reply=take)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.release import write_release
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.json_types import Json
 from dsfedmed.reporting.methods import display_name
 from dsfedmed.reporting.report import build_report
 
@@ -38,6 +39,6 @@ def release_bundle(
         run.store.put("release", {})
 
 
-def _metrics(results: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _metrics(results: Mapping[str, Json]) -> dict[str, dict[str, float]]:
     rows = {f"{kind} sites": {name: results.get(f"{kind}_{name}") for name in SCORES} for kind in ("seen", "unseen")}
-    return {row: {k: v for k, v in values.items() if v is not None} for row, values in rows.items()}
+    return {row: {k: v for k, v in values.items() if isinstance(v, (int, float))} for row, values in rows.items()}

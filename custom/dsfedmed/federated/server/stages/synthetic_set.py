@@ -21,6 +21,7 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.generator_base import load_generator_base
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
+from dsfedmed.federated.server.vetoes import Decision, decide
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
@@ -30,12 +31,14 @@ from dsfedmed.generator.networks.base import GeneratorBase
 from dsfedmed.generator.networks.branch import build_branch, load_branch_state
 from dsfedmed.generator.quality import usable
 from dsfedmed.generator.sample import sample
+from dsfedmed.ranges import DISTANCES
 from dsfedmed.reporting.pictures import contact_sheet
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
 
 FOLDER = "synthetic"
 SHEET_PAIRS = 24
+FEWER_STEPS = "Fit the branch for fewer steps, or add training images"
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class SealedSet:
         kept: their indices.
         sha256: of manifest and kept indices.
         auditors: the sites that audited it; None for all.
-        decliners: sites that audited it late and vetoed something it holds.
+        decliners: sites that vetoed something it holds: too much of the others' images, or too late.
     """
 
     pool: SyntheticSet
@@ -90,19 +93,17 @@ def audit(run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest) -> S
 
     def make() -> StageResult:
         verdicts = _ask_for_verdicts(run, plan, manifest, run.sources, run.settings.min_sites)
-        vetoes = {site: set(verdict.vetoed) for site, verdict in verdicts.items()}
-        _refuse_copies(run, manifest, vetoes)
-        vetoed = set().union(*vetoes.values())
-        kept = [index for index in range(manifest.count) if index not in vetoed]
+        decision = _decide(run, manifest, verdicts)
         results = {site: _result(verdict, manifest.count) for site, verdict in verdicts.items()}
-        return StageResult({"kept": kept, "sites": results}, {})
+        return StageResult({"kept": decision.kept, "sites": results, "declining": sorted(decision.declining)}, {})
 
     result = run.once("audit", make).info
     kept: list[int] = result["kept"]
+    declining = frozenset(result["declining"])
     pool = SyntheticSet.open(run.folder / FOLDER, manifest, kept)
     run.record.put(audit=result["sites"], synthetic=_inspect(run, manifest, pool))
     seal = hashlib.sha256(f"{manifest.sha256}:{kept}".encode()).hexdigest()
-    return SealedSet(pool, kept, seal, frozenset(result["sites"]))
+    return SealedSet(pool, kept, seal, frozenset(result["sites"]) - declining, declining)
 
 
 def late_audit(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, sites: list[str]) -> SealedSet:
@@ -177,24 +178,39 @@ def _verdict(site: str, reply: Envelope[AuditReply], manifest: Manifest) -> Verd
     vetoed, distances = reply.tensors.get("vetoed"), reply.tensors.get("distances")
     if vetoed is None or distances is None or vetoed.ndim != 1 or tuple(distances.shape) != (manifest.count,):
         raise PayloadError(site, "sent no verdict on the synthetic set", SAME_VERSION)
-    if vetoed.dtype != torch.int64 or not distances.is_floating_point():
+    if vetoed.dtype != torch.int64 or distances.dtype != torch.float32:
         raise PayloadError(site, "sent a verdict of other number types", SAME_VERSION)
-    indices = frozenset(int(index) for index in vetoed.tolist())
-    if any(not 0 <= index < manifest.count for index in indices) or not bool(torch.isfinite(distances).all()):
+    fits = len(vetoed) <= manifest.count and bool(((vetoed >= 0) & (vetoed < manifest.count)).all())
+    if not fits or not bool(((distances >= DISTANCES.least) & (distances <= DISTANCES.most)).all()):
         raise PayloadError(site, "sent a verdict that does not fit the synthetic set", SAME_VERSION)
-    return Verdict(indices, distances, reply.body.threshold)
+    return Verdict(frozenset(vetoed.tolist()), distances, reply.body.threshold)
 
 
-def _refuse_copies(run: FederatedWorkflow, manifest: Manifest, vetoes: dict[str, set[int]]) -> None:
-    limit = run.settings.synthetic.max_veto_share
-    for site, vetoed in vetoes.items():
-        own = {index for index, origin in enumerate(manifest.origin) if origin == site}
-        share = len(vetoed & own) / max(len(own), 1)
-        if vetoed:
-            run.record.event("vetoed", f"{len(vetoed)} of {manifest.count} synthetic images", "audit", None, site)
-        if share > limit:
-            fix = "Train its branch for fewer steps, or add training images"
-            raise DSFedMedError(site, f"{share:.0%} of its branch's images are too close to its training images", fix)
+def _decide(run: FederatedWorkflow, manifest: Manifest, verdicts: dict[str, Verdict]) -> Decision:
+    """Return which images stay, and record what each site vetoed and what became of it.
+
+    Raises:
+        DSFedMedError: no image stays, or fewer than ``min_sites`` sites take the set.
+    """
+    vetoes = {site: verdict.vetoed for site, verdict in verdicts.items()}
+    decision = decide(manifest.origin, vetoes, run.settings.synthetic.max_veto_share)
+    said = {site: f"{len(vetoed)} of {manifest.count} synthetic images" for site, vetoed in vetoes.items() if vetoed}
+    for site, text in said.items():
+        run.record.event("vetoed", text, "audit", None, site)
+    for site, share in decision.repeating.items():
+        text = f"{share:.0%} of its branch's images are too close to its training images; the set has none of them"
+        run.record.event("left out", f"{text}. {FEWER_STEPS}", "audit", None, site)
+        run.progress.say(f"{site}: {text}")
+    for site, share in decision.declining.items():
+        text = f"it vetoes {share:.0%} of the other sites' images, which stay in the set; it trains without the set"
+        run.record.event("declined", text, "audit", None, site)
+        run.progress.say(f"{site}: {text}")
+    heeded = len(verdicts) - len(decision.declining)
+    if not decision.kept or heeded < min(run.settings.min_sites, len(verdicts)):
+        reason = f"{len(decision.kept)} images stay, and {heeded} of {len(verdicts)} sites take them"
+        every = "; ".join(f"{site} vetoes {text}" for site, text in said.items())
+        raise DSFedMedError("audit", f"there is no synthetic set ({reason}: {every})", FEWER_STEPS)
+    return decision
 
 
 def _result(verdict: Verdict, candidates: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsfedmed.federated.wire.specs import RunFacts, SetOffer, SoftLabelChoice
-from dsfedmed.ranges import Fraction, Real, Round, Sha256
+from dsfedmed.ranges import Distance, Fraction, Round, Sha256
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AuditRequest:
 class AuditReply:
     """The distance below which an image is vetoed; indices and distances come as tensors."""
 
-    threshold: Real
+    threshold: Distance
 
 
 @dataclass(frozen=True)
