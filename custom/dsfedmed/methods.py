@@ -95,6 +95,14 @@ METHODS: dict[str, Method] = {
             "dsfedmed.training.personal:PersonalConfig",
             baselines={"equal_rounds": "fedsam"},
         ),
+        Method(
+            (ShownModel("fedbn", "FedBN", "light network, each site's own normalisation; unseen sites: the shared one",
+                        "#087f5b"),
+             ShownModel("fedbn_shared", "FedBN, shared layers", "light network, FedAvg but for the normalisation: as "
+                        "at the start", "#63e6be", ("rounds",))),
+            f"{_FLOWS}.fedbn:FedBN",
+            baselines={"equal_rounds": "fedavg"},
+        ),
     )
 }  # fmt: skip
 

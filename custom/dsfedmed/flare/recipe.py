@@ -20,6 +20,7 @@ from dsfedmed.flare.controller import FederatedController
 from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.filters import PackUpdates
 from dsfedmed.flare.task_signal import TaskSignal
+from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
 
 TASK_PATTERN = ["dsf_*"]
@@ -44,7 +45,7 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
         job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
         job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASK_PATTERN)
-        for task in update_tasks():  # one by one: NVFlare writes a list of tasks in no fixed order
+        for task in update_tasks(method):  # one by one: NVFlare writes a list of tasks in no fixed order
             job.to_clients(PackUpdates(), tasks=[task], filter_type=FilterType.TASK_RESULT)
         job.to_clients(TaskSignal(), id="task_signal")
         job.set_app_packages(["dsfedmed"])
@@ -67,9 +68,10 @@ def export_job(settings: Settings, folder: Path, name: str = "", gpus: int = 0, 
     return target
 
 
-def update_tasks() -> list[str]:
-    """Return the names of the tasks whose reply is packed for the wire, in the order of their entries."""
-    return [task.name for task in TASKS.values() if task.carries_update]
+def update_tasks(method: str = "dsfedmed") -> list[str]:
+    """Return the names of a method's tasks whose reply is packed for the wire, in the order of their entries."""
+    packed = METHODS[method].load().UPDATES
+    return [task.name for task in TASKS.values() if task in packed]
 
 
 def job_files(folder: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
-from dsfedmed.federated.server.training_run import record_choice, resume_or_start, train_until
+from dsfedmed.federated.server.training_run import train_all_rounds
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.wire.tasks import PERSONAL, TRAIN
 from dsfedmed.options import require
 from dsfedmed.settings import Settings
 from dsfedmed.training.personal import PersonalConfig
@@ -20,6 +21,7 @@ class PFedSam(FederatedWorkflow):
     """A global low-rank branch of SAM everywhere, and at every site a personal branch with experts that stays there."""
 
     METHOD = "pfedsam"
+    UPDATES = (PERSONAL, TRAIN)
 
     @classmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:
@@ -40,15 +42,10 @@ class PFedSam(FederatedWorkflow):
         plan = check_sites(self)
         if self.settings.compare.centralised:
             site_folders(self)
-        spec, rounds = global_training(self, config), self.settings.rounds
-        with self.stage("rounds"):
-            state = resume_or_start(self, spec, start_global(self, plan))
-            state = train_until(self, plan, spec, state, lambda now: now.round >= rounds, rounds)
-            record_choice(self, spec.name, state)
-            self.store.put("rounds", {})
+        state = train_all_rounds(self, plan, global_training(self, config), start_global(self, plan))
         others = compare(self, plan, state)
         branches = {
-            "pfedsam": ScoredModel(state.best, "personal", personal=config),
+            "pfedsam": ScoredModel(state.best, "low_rank", own=PERSONAL, personal=config),
             "pfedsam_global": ScoredModel(state.best, "low_rank"),
         }
         evaluate(self, plan, branches, others)

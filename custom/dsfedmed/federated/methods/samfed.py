@@ -48,6 +48,7 @@ class SamFed(FederatedWorkflow):
     """Labels at the server only, unlabelled images at the sites, and SAM as the teacher of every pixel."""
 
     METHOD = "samfed"
+    UPDATES = (AGREE,)
 
     @classmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ class SamFed(FederatedWorkflow):
         own = site_network_specs(plan, config, asked)
         state = self._rounds(plan, public, start, TeacherBroadcast(self, plan, public, teacher, training), own)
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
-        ours = ScoredModel(state.best, "site_specific" if own else "light", site_networks=own)
+        ours = ScoredModel(state.best, own=FUSE if own else None, site_networks=own)
         others = {"labels_only": ScoredModel(alone), "public_teacher": ScoredModel(teacher, teacher_kind(plan))}
         evaluate(self, plan, {"samfed": ours}, others)
         release(self, plan, state.best)

@@ -27,7 +27,7 @@ from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import TRAIN
 from dsfedmed.store.stage_store import StageResult
 
-FROZEN_TEACHER = ("adapted", "low_rank", "personal")
+FROZEN_TEACHER = ("adapted", "low_rank")
 """Kinds whose frozen part lies at every site and does not travel."""
 
 
@@ -165,6 +165,17 @@ def train_until(
         state = train_round(run, plan, spec, state)
         report(run, spec, state, rounds, since)
     validate_training(run, plan, spec, state)
+    return state
+
+
+def train_all_rounds(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, start: Weights) -> TrainingState:
+    """Stage "rounds" of a method whose rounds are all alike: resume or start, train, write down what was chosen."""
+    rounds = run.settings.rounds
+    with run.stage("rounds"):
+        state = resume_or_start(run, spec, start)
+        state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
+        record_choice(run, spec.name, state)
+        run.store.put("rounds", {})
     return state
 
 

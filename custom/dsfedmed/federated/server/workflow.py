@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from dsfedmed.federated.server.run_record import RunRecord
 from dsfedmed.federated.wire.codec import to_object
 from dsfedmed.federated.wire.message import Envelope, Message, open_reply, request_message
 from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
+from dsfedmed.federated.wire.tasks import TRAIN
 from dsfedmed.federated.wire.transport import Transport, Waiting
 from dsfedmed.options import require
 from dsfedmed.reporting.report import build_report
@@ -45,6 +47,8 @@ class FederatedWorkflow(ABC):
     METHOD: str
     GENERATES = False
     """Whether the method has a generator."""
+    UPDATES: tuple[Task[Any, Any], ...] = (TRAIN,)
+    """The tasks of the method, and of what it is compared with, whose reply is an update: its job packs them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -105,7 +109,10 @@ class FederatedWorkflow(ABC):
 
         Raises:
             DSFedMedError: fewer good replies than needed, with each site's reason; or the run was aborted.
+            ValueError: the task's update would not be packed, as ``UPDATES`` lacks it.
         """
+        if task.carries_update and task not in self.UPDATES:
+            raise ValueError(f"{type(self).__name__}.UPDATES lacks {task.name}: its job would not pack the update")
         targets = list(sites if sites is not None else self.sources)
         needed = min(at_least if at_least is not None else self.settings.min_sites, len(targets))
         replies: dict[str, Envelope[ReplyT]] = {}

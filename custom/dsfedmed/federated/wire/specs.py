@@ -25,9 +25,8 @@ from dsfedmed.ranges import (
     Token,
 )
 
-NetworkKind: TypeAlias = Literal["light", "teacher", "adapted", "low_rank", "personal", "site_specific"]
-"""Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates; a site's personal
-branch (at sites without one, the global "low_rank") or a site's own light network (elsewhere, the server's)."""
+NetworkKind: TypeAlias = Literal["light", "teacher", "adapted", "low_rank"]
+"""Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates."""
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Autocast: TypeAlias = Literal["off", "bfloat16", "float16"]
 BundleName: TypeAlias = Annotated[str, Matches(r"[a-z0-9][a-z0-9_]{0,63}")]

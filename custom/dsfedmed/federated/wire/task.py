@@ -27,6 +27,11 @@ class Task(Generic[RequestT, ReplyT]):
         carries_update: whether they are a difference that is packed for the wire after the hospital's filters.
         cached: whether a request that comes a second time is answered from disk.
         waits_for_all: whether the server waits for every site, and not only for the grace once there are enough.
+        own_network: "module:function" that returns the network which the site keeps of this task and scores in the
+            end, or None where it has none; empty for a task without. Called with the site's context, the request to
+            evaluate, and the network's name.
+        own_release: "module:function" that writes that network as a bundle into the site's own folder; empty for none.
+            Called with the same context and request, the network, and its scores.
     """
 
     name: str
@@ -37,8 +42,15 @@ class Task(Generic[RequestT, ReplyT]):
     carries_update: bool = False
     cached: bool = True
     waits_for_all: bool = False
+    own_network: str = ""
+    own_release: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Return the site's function, called with the site's context and the request's envelope."""
-        module, _, name = self.function.partition(":")
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return load_function(self.function)
+
+
+def load_function(path: str) -> Callable[..., Any]:
+    """Return the function that an entry names as "module:function"."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]

@@ -50,19 +50,28 @@ SOFT_LABELS = Task(
 TRAIN = Task("dsf_train", TrainRequest, TrainReply, f"{_SITE}.train:train", "update", carries_update=True)
 LOCAL = Task("dsf_local", LocalRequest, LocalReply, f"{_SITE}.train:train_alone", "network")
 PERSONAL = Task(
-    "dsf_personal", PersonalRequest, TrainReply, f"{_SITE}.personal:train_personal", "update", carries_update=True
-)
+    "dsf_personal", PersonalRequest, TrainReply, f"{_SITE}.personal:train_personal", "update", carries_update=True,
+    own_network=f"{_SITE}.personal:best_branch", own_release=f"{_SITE}.personal_release:release_personal",
+)  # fmt: skip
+LOCAL_LAYERS = Task(
+    "dsf_local_layers", TrainRequest, TrainReply, f"{_SITE}.local_layers:train_shared", "update", carries_update=True,
+    own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
 )
-FUSE = Task("dsf_fuse", FuseRequest, AgreeReply, f"{_SITE}.agreement:train_site_network", "answers")
+FUSE = Task(
+    "dsf_fuse", FuseRequest, AgreeReply, f"{_SITE}.agreement:train_site_network", "answers",
+    own_network=f"{_SITE}.agreement:site_network",
+)  # fmt: skip
 EVALUATE = Task("dsf_evaluate", EvaluateRequest, EvaluateReply, f"{_SITE}.evaluate:evaluate", "facts")
 
 TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
-        FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LABEL, AGREE, FUSE, EVALUATE,
+        FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, LABEL, AGREE, FUSE,
+        EVALUATE,
     )
 }  # fmt: skip
 

@@ -88,6 +88,7 @@ def _ask(
         plan.teacher_spec,
         plan.teacher_init if builds_on_teacher else None,
         {name: model.network for name, model in models.items()},
+        {name: model.own.name for name, model in models.items() if model.own},
         run.settings.legacy_eval,
         tuple(name for name in models if name in (run.METHOD, "fedavg")),
         next((model.personal for model in models.values() if model.personal), None),
@@ -139,7 +140,7 @@ def _record_missing_site_networks(
     """Record a source site that has no network of its own where the method gives every one its own."""
     for name, model in models.items():
         expected = list(model.site_networks) or run.sources
-        for site in expected if model.network in ("personal", "site_specific") else ():
+        for site in expected if model.own else ():
             if site in replies and name not in replies[site].site_specific:
                 text = f"it has no network of its own for {name}; the shared one was scored"
                 run.record.event("missing", text, run.ledger.stage, None, site)

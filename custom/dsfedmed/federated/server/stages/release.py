@@ -18,11 +18,14 @@ FOLDER = "release"
 SCORES = ("dice", "iou", "hd95")
 
 
-def release(run: FederatedWorkflow, plan: FederationPlan, weights: Weights) -> None:
-    """Write ``release/``, a bundle that `monai.bundle run` uses as it is, with its test metrics in the model card."""
+def release(run: FederatedWorkflow, plan: FederationPlan, weights: Weights, scored: str = "") -> None:
+    """Write ``release/``, a bundle that `monai.bundle run` uses as it is, with its test metrics in the model card.
+
+    They are those of the model ``scored``, the method's own by default.
+    """
     bundle = plan.light_bundle
     # What never travels (counters, parts that are not run) comes from the start network, so that the file is whole.
-    release_bundle(run, plan, bundle, {**plan.light_network().state_dict(), **weights}, run.METHOD)
+    release_bundle(run, plan, bundle, {**plan.light_network().state_dict(), **weights}, scored or run.METHOD)
 
 
 def release_bundle(

@@ -3,49 +3,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 from torch import Tensor, nn
 
 from dsfedmed.data.arrays import plain
 from dsfedmed.data.reading import LoadSiteImaged
+from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.tasks.agreement import site_network
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
-from dsfedmed.federated.site.tasks.personal import best_branch
-from dsfedmed.federated.site.tasks.personal_release import try_release
+from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
-from dsfedmed.federated.wire.specs import NetworkKind
+from dsfedmed.federated.wire.task import load_function
+from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
-
-SiteNetwork = Callable[[SiteContext, EvaluateRequest, str], nn.Module | None]
-SITE_NETWORKS: dict[str, SiteNetwork] = {"personal": best_branch, "site_specific": site_network}
-"""Kinds of which a source site has its own network, which never left the site; called with the network's name."""
-SHARED: dict[str, NetworkKind] = {"personal": "low_rank", "site_specific": "light"}
-"""What is scored at a site that has none: the network that came with the request."""
 
 
 def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[EvaluateReply]:
-    """Return per-case metrics of each network, without case names; pictures of the cases stay at the site."""
+    """Return per-case metrics of each network, without case names; pictures of the cases stay at the site.
+
+    Where the site has a network of its own for a name, that one is scored, and otherwise the one that was sent.
+    """
     body, common = request.body, request.body.common
     answer: dict[str, tuple[CaseScores, ...]] = {}
     legacy: dict[str, LegacyPair] = {}
     own: list[str] = []
     unreleased: dict[str, SiteError] = {}
-    for name, kind in body.networks.items():
-        found = SITE_NETWORKS[kind](site, body, name) if kind in SITE_NETWORKS else None
-        network = found or _sent_network(site, request, name)
+    for name in body.networks:
+        found = _own_network(site, body, name)
+        network = _sent_network(site, request, name) if found is None else found
         cases = _score(site, body, name, network)
         answer[name] = tuple(CaseScores(case.dice, case.iou, case.hd95, case.case) for case in cases)
         if found is not None:
             own.append(name)
-            if kind == "personal" and (failure := try_release(site, body, network, cases)):
+            if failure := _release_own(site, body, name, found, cases):
                 unreleased[name] = failure
         if body.legacy_eval:
             forward = ForwardPass(common.num_classes, device=site.config.device)
@@ -54,11 +51,39 @@ def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[
     return Envelope(EvaluateReply(answer, legacy, tuple(own), unreleased))
 
 
+def _own_network(site: SiteContext, body: EvaluateRequest, name: str) -> nn.Module | None:
+    """Return the network that the site keeps of a task and that never left it; None where there is none.
+
+    Raises:
+        PayloadError: the request names a task of which no site keeps a network.
+    """
+    if name not in body.own:
+        return None
+    task = task_named(body.own[name])
+    if not task.own_network:
+        raise PayloadError("server", f"asked for a site's own network of {task.name}, which leaves none", SAME_VERSION)
+    found: nn.Module | None = load_function(task.own_network)(site, body, name)
+    return found
+
+
+def _release_own(
+    site: SiteContext, body: EvaluateRequest, name: str, network: nn.Module, cases: list[CaseMetrics]
+) -> SiteError | None:
+    """Write the site's own network as a bundle; return what the server may know of a failure, which costs no score."""
+    task = task_named(body.own[name])
+    if not task.own_release:
+        return None
+    try:
+        load_function(task.own_release)(site, body, network, cases)
+    except DSFedMedError as error:
+        return site.public_error(error)
+    return None
+
+
 def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: str) -> nn.Module:
     body = request.body
     specs = NetworkSpecs(body.common.light, body.teacher, body.teacher_init)
-    kind = body.networks[name]
-    network = build(site, specs, SHARED.get(kind, kind))
+    network = build(site, specs, body.networks[name])
     load(network, under(request.tensors, f"{name}/"), site.config.device)
     return network
 

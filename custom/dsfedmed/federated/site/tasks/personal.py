@@ -8,7 +8,6 @@ of what is scored, by the site's own validation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
@@ -17,17 +16,17 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
+from dsfedmed.federated.site.round_files import before_round, best_weights, keep_best, keep_round
 from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build_low_rank, load, teacher_optimizer
 from dsfedmed.federated.site.tasks.train import round_header
-from dsfedmed.federated.wire.message import CACHED_ROUNDS, Envelope
+from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import PersonalRequest, TrainReply
 from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.store.files import inside, read_json, read_tensors, write_json, write_tensors
 from dsfedmed.training.light import LocalTraining
 from dsfedmed.training.personal import global_phase, local_phase, sync_personal
 from dsfedmed.training.task import Loss
@@ -77,19 +76,19 @@ def _both_phases(data: SiteData, body: PersonalRequest, shared: PromptlessSam, l
         mean = _mean_branch(data.site, body, own)
         _keep(data.site, body, MEAN, mean)
         own.load_state_dict(mean, strict=False)
-    _keep_best(data.site, body, own, validate(data, own))
+    facts = body.round
+    keep_best(data.site.folder / FOLDER, facts.training, facts.round, validate(data, own), copied_tensors(own))
     return mean_loss, steps
 
 
 def best_branch(site: SiteContext, body: EvaluateRequest, training: str) -> nn.Module | None:
     """Return the site's personal branch with the best validation, or None where the site never trained one."""
-    path = inside(_folder(site), f"{training}-best.safetensors")
-    config = body.personal
-    if config is None or not path.exists():
+    kept, config = best_weights(site.folder / FOLDER, training), body.personal
+    if config is None or not kept:
         return None
     shared = build_low_rank(site, NetworkSpecs(body.common.light, body.teacher, body.teacher_init))
     own = personal_branch(shared, config.experts, config.top_k, 0)
-    load(own, read_tensors(path), site.config.device)
+    load(own, kept, site.config.device)
     return own
 
 
@@ -123,25 +122,8 @@ def _mean_branch(site: SiteContext, body: PersonalRequest, own: nn.Module) -> We
 
 def _of_earlier_round(site: SiteContext, body: PersonalRequest, kind: str) -> Weights:
     """Return what was kept of the last round before this one; empty if there is none."""
-    number, stem = f"{body.round.round:04d}", f"{body.round.training}-{kind}"
-    files = sorted(path for path in _folder(site).glob(f"{stem}[0-9]*.safetensors") if path.stem < stem + number)
-    return read_tensors(files[-1]) if files else {}
+    return before_round(site.folder / FOLDER, f"{body.round.training}-{kind}", body.round.round)
 
 
 def _keep(site: SiteContext, body: PersonalRequest, kind: str, weights: Weights) -> None:
-    number, stem = body.round.round, f"{body.round.training}-{kind}"
-    write_tensors(inside(_folder(site), f"{stem}{number:04d}.safetensors"), weights)
-    inside(_folder(site), f"{stem}{number - CACHED_ROUNDS:04d}.safetensors").unlink(missing_ok=True)
-
-
-def _keep_best(site: SiteContext, body: PersonalRequest, own: nn.Module, dice: float) -> None:
-    """Keep the branch if the site's validation never was as good, with its round."""
-    path = inside(_folder(site), f"{body.round.training}-best.json")
-    if path.exists() and read_json(path)["validation_dice"] >= dice:
-        return
-    write_tensors(path.with_suffix(".safetensors"), copied_tensors(own))
-    write_json(path, {"round": body.round.round, "validation_dice": dice})
-
-
-def _folder(site: SiteContext) -> Path:
-    return site.folder / FOLDER
+    keep_round(site.folder / FOLDER, f"{body.round.training}-{kind}", body.round.round, weights)

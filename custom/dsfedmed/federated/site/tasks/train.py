@@ -37,13 +37,13 @@ def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainR
     dice = validate(data, network)
     if facts.epochs == 0:
         return Envelope(TrainReply(facts.round, dice))
-    summary = _fit_round(data, body, network)
+    summary = fit_round(data, body, network)
     reply = TrainReply(facts.round, dice, summary.mean_loss, summary.steps)
     update = difference(trained_tensors(network), start)
     return Envelope(reply, update, True, round_header(facts, reply, common.precision))
 
 
-def _fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:
+def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:
     """Train for the round's epochs, with the optimiser of the round before where the run keeps it."""
     site, facts, common = data.site, body.round, body.common
     if body.network == "light":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec
-from dsfedmed.ranges import Count, Fraction, Length, Nonnegative, ScoredName, SiteName
+from dsfedmed.ranges import Count, Fraction, Length, Name, Nonnegative, ScoredName, SiteName
 from dsfedmed.training.personal import PersonalConfig
 
 MAX_CLASSES = 255
@@ -23,6 +23,8 @@ class EvaluateRequest:
         teacher: the teacher's size.
         teacher_init: its frozen part, for networks built on it.
         networks: which network each name is.
+        own: names for which a site scores a network of its own where it has one, with the task that made it
+            (`dsfedmed.federated.wire.task.Task.own_network`).
         legacy_eval: also score by the authors' protocol.
         pictures: names whose cases are drawn into the site's own folder.
         personal: options of pFedSAM, where a personal branch is scored.
@@ -33,10 +35,16 @@ class EvaluateRequest:
     teacher: TeacherSpec
     teacher_init: TeacherInit | None
     networks: dict[ScoredName, NetworkKind]
+    own: dict[ScoredName, Name] = field(default_factory=dict)
     legacy_eval: bool = False
     pictures: tuple[ScoredName, ...] = ()
     personal: PersonalConfig | None = None
     site_networks: dict[SiteName, BundleSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` unless a site's own networks are among those that are scored."""
+        if not self.own.keys() <= self.networks.keys():
+            raise ValueError("own names a network that is not among networks")
 
 
 @dataclass(frozen=True)

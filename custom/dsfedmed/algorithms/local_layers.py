@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FedBN's division of a network (Li et al., ICLR 2021, arXiv 2102.07623): what stays at a site, and what is averaged.
+
+    scale, shift and statistics of normalisation layers:   w_k stays with site k
+    every other tensor:                                    w <- sum_k (n_k / n) w_k
+
+Deviations: the paper weights every site alike, 1 / K; here it is n_k / n, as in the FedAvg that it is compared with.
+The paper's networks have batch normalisation only; instance and group normalisation, which have scale and shift as
+well, count here too. Layer normalisation, which belongs to tokens and not to an image's look, is averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor, nn
+
+NORMALISATION = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+)
+
+
+def local_names(network: nn.Module) -> frozenset[str]:
+    """Return the names in the state dict that belong to normalisation layers, counters of batches among them.
+
+    A layer without scale, shift and statistics has none, so that a network may have normalisation and no such name.
+    """
+    layers = network.named_modules(remove_duplicate=False)
+    own = ((name, layer) for name, layer in layers if isinstance(layer, NORMALISATION))
+    return frozenset(f"{name}.{key}" if name else key for name, layer in own for key in layer.state_dict())
+
+
+def divide(tensors: Mapping[str, Tensor], local: Collection[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors that are averaged, and those that stay."""
+    shared = {name: tensor for name, tensor in tensors.items() if name not in local}
+    return shared, {name: tensor for name, tensor in tensors.items() if name in local}
