@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A site's context: replies given again, its own bundle, errors without file names; and one round of real training."""
+"""A site's context: replies given again, its own bundle and images, and errors without file names."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,143 +14,258 @@ import pytest
 import torch
 from torch import Tensor
 
+from dsfedmed.data.facts import site_facts
 from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError, PayloadError, StoreError
-from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.rounds import start_weights
-from dsfedmed.federated.site import child
 from dsfedmed.federated.site import context as site_module
-from dsfedmed.federated.site.context import CACHED_ROUNDS, SiteContext
-from dsfedmed.federated.site.tasks import TASKS, UNCACHED
-from dsfedmed.federated.site.tasks.train import local, train
-from dsfedmed.federated.wire.message import Message
-from dsfedmed.store.files import write_tensors
-from tests.federated.tiny import tiny_plan, tiny_settings
+from dsfedmed.federated.site.context import SiteContext, request_key
+from dsfedmed.federated.wire import message_files
+from dsfedmed.federated.wire.message import (
+    CACHED_ROUNDS,
+    Envelope,
+    Message,
+    SiteError,
+    open_reply,
+    reply_message,
+    request_message,
+)
+from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
+from dsfedmed.federated.wire.requests.generator import BranchReply, BranchRequest
+from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
+from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.tasks import BRANCH, FACTS, TRAIN
 
 
-@pytest.fixture(scope="module")
-def plan() -> FederationPlan:
-    return tiny_plan(tiny_settings())
+@dataclass(frozen=True)
+class Instead(Task[Any, Any]):
+    """A task done by a function of the test."""
+
+    do: Callable[..., Any] = print
+
+    def load(self) -> Callable[..., Any]:
+        return self.do
 
 
 class Counting:
-    """A task that counts its calls and answers with the count."""
+    """Does a site's tasks by counting its calls and answering with the count."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
+        known = {task.name: task for task in (TRAIN, BRANCH, FACTS)}
+        monkeypatch.setattr(site_module, "task_named", lambda name: self._instead(known[name]))
 
-    def __call__(self, _: SiteContext, request: Message) -> Message:
+    def _instead(self, task: Task[Any, Any]) -> Instead:
+        return Instead(**{field.name: getattr(task, field.name) for field in fields(task)}, do=self._do)
+
+    def _do(self, _: SiteContext, request: Envelope[Any]) -> Envelope[Any]:
         self.calls += 1
-        return Message({"call": self.calls}, {"w": torch.full((2,), float(self.calls))}, True)
+        tensors = {"w": torch.full((2,), float(self.calls))}
+        if isinstance(request.body, BranchRequest):
+            return Envelope(BranchReply(float(self.calls)), tensors)
+        return Envelope(TrainReply(request.body.round.round, steps=self.calls), tensors, True)
 
 
-def _round(number: int, **info: Any) -> Message:
-    return Message({"round": number, "arm": "dsfedmed", **info}, {"w": torch.tensor([1.0])})
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    return Counting(monkeypatch)
 
 
-def test_the_same_request_gets_the_same_reply_without_work(site: SiteContext) -> None:
-    task = Counting()
-    first = site.replay("dsf_train", _round(1), task)
-    again = SiteContext("site_a", site.config, site.folder).replay("dsf_train", _round(1), task)
-    assert task.calls == 1
+def train_message(
+    plan: FederationPlan, number: int, training: str = "dsfedmed", seed: int = 0, weights: Tensor | None = None
+) -> Message:
+    facts = plan.round_facts(training, number)
+    body = TrainRequest(replace(plan.common, seed=seed), facts, "light", plan.teacher_spec)
+    return request_message(Envelope(body, {"w": torch.tensor([1.0]) if weights is None else weights}))
+
+
+def branch_message(plan: FederationPlan, seed: int = 0) -> Message:
+    return request_message(Envelope(BranchRequest(replace(plan.common, seed=seed), plan.generator, None, 2)))
+
+
+def told(reply: Message) -> int:
+    """Return the count in a reply."""
+    body: Any = reply.info["body"]
+    return int(body["steps"] if "steps" in body else body["loss"])
+
+
+def test_the_same_request_gets_the_same_reply_without_work(
+    site: SiteContext, plan: FederationPlan, counting: Counting
+) -> None:
+    first = site.answer("dsf_train", train_message(plan, 1))
+    again = SiteContext("site_a", site.config, site.folder).answer("dsf_train", train_message(plan, 1))
+    assert counting.calls == 1
     assert again.info == first.info
     assert again.is_difference
     assert torch.equal(again.tensors["w"], first.tensors["w"])
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        _round(1, seed=1),
-        Message(_round(1).info, {"w": torch.tensor([1.5])}),
-        Message(_round(1).info, {"w": torch.tensor([1.0]).half()}),
-        Message(_round(1).info, {}),
-    ],
-)
-def test_a_changed_request_is_done_anew(site: SiteContext, changed: Message) -> None:
-    task = Counting()
-    site.replay("dsf_train", _round(1), task)
-    assert site.replay("dsf_train", changed, task).info["call"] == 2
-    assert site.replay("dsf_train", changed, task).info["call"] == 2
+CHANGES: dict[str, dict[str, Any]] = {
+    "another seed": {"seed": 1},
+    "another weight": {"weights": torch.tensor([1.5])},
+    "another number format": {"weights": torch.tensor([1.0]).half()},
+    "another shape": {"weights": torch.ones(1, 1)},
+}
 
 
-def test_a_changed_datalist_is_noticed_by_the_next_worker(site: SiteContext, images: Path, tmp_path: Path) -> None:
-    task = Counting()
-    site.replay("dsf_branch", Message({"seed": 0}), task)
+@pytest.mark.parametrize("change", [*CHANGES, "no weights"])
+def test_a_changed_request_is_done_again(
+    site: SiteContext, plan: FederationPlan, counting: Counting, change: str
+) -> None:
+    changed = train_message(plan, 1, **CHANGES.get(change, {}))
+    changed = replace(changed, tensors={}) if change == "no weights" else changed
+    site.answer("dsf_train", train_message(plan, 1))
+    assert told(site.answer("dsf_train", changed)) == 2
+    assert told(site.answer("dsf_train", changed)) == 2
+
+
+def test_a_changed_datalist_is_noticed_by_the_next_worker(
+    site: SiteContext, plan: FederationPlan, images: Path, tmp_path: Path, counting: Counting
+) -> None:
+    site.answer("dsf_branch", branch_message(plan))
     copy = tmp_path / "copy"
     shutil.copytree(images, copy)
     site_module._datalist.cache_clear()
     same = SiteContext("site_a", replace(site.config, data=copy), site.folder)
-    assert same.replay("dsf_branch", Message({"seed": 0}), task).info["call"] == 1
+    assert told(same.answer("dsf_branch", branch_message(plan))) == 1
     document = json.loads((copy / "datalist.json").read_text())
     document["training"].pop()
     (copy / "datalist.json").write_text(json.dumps(document))
     site_module._datalist.cache_clear()
     changed = SiteContext("site_a", replace(site.config, data=copy), site.folder)
-    assert changed.replay("dsf_branch", Message({"seed": 0}), task).info["call"] == 2
+    assert told(changed.answer("dsf_branch", branch_message(plan))) == 2
 
 
-def test_replies_of_old_rounds_are_forgotten_others_are_kept(site: SiteContext) -> None:
-    task = Counting()
-    site.replay("dsf_branch", Message({"seed": 0}), task)
+def test_replies_of_old_rounds_are_forgotten_others_are_kept(
+    site: SiteContext, plan: FederationPlan, counting: Counting
+) -> None:
+    site.answer("dsf_branch", branch_message(plan))
     for number in range(1, CACHED_ROUNDS + 3):
-        site.replay("dsf_train", _round(number), task)
-        site.replay("dsf_train", _round(number, arm="fedavg"), task)
+        for training in ("dsfedmed", "fedavg"):
+            site.answer("dsf_train", train_message(plan, number, training))
     kept = range(3, CACHED_ROUNDS + 3)
-    expected = {f"dsf_train-{arm}-{number:04d}" for number in kept for arm in ("dsfedmed", "fedavg")} | {"dsf_branch"}
+    expected = {f"dsf_train-{name}-{number:04d}" for number in kept for name in ("dsfedmed", "fedavg")} | {"dsf_branch"}
     assert {path.stem for path in (site.folder / "replies").iterdir()} == expected
-    calls = task.calls
-    site.replay("dsf_train", _round(CACHED_ROUNDS + 2), task)
-    site.replay("dsf_branch", Message({"seed": 0}), task)
-    assert task.calls == calls
+    calls = counting.calls
+    site.answer("dsf_train", train_message(plan, CACHED_ROUNDS + 2))
+    site.answer("dsf_branch", branch_message(plan))
+    assert counting.calls == calls
 
 
-def test_a_task_that_fails_leaves_no_reply(site: SiteContext) -> None:
-    def fail(_: SiteContext, __: Message) -> Message:
+def test_a_task_that_fails_leaves_no_reply(
+    site: SiteContext, plan: FederationPlan, counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: SiteContext, __: Envelope[Any]) -> Envelope[Any]:
         raise DataError("x", "y", "z")
 
-    with pytest.raises(DataError):
-        site.replay("dsf_train", _round(1), fail)
-    task = Counting()
-    assert site.replay("dsf_train", _round(1), task).info["call"] == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(counting, "_do", fail)
+        with pytest.raises(DataError):
+            site.answer("dsf_train", train_message(plan, 1))
+    assert told(site.answer("dsf_train", train_message(plan, 1))) == 1
 
 
 def test_a_crash_while_a_reply_is_written_never_mixes_two_replies(
-    site: SiteContext, monkeypatch: pytest.MonkeyPatch
+    site: SiteContext, plan: FederationPlan, counting: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the new tensors and the new facts, the old request must not get the new tensors."""
-    task = Counting()
-    site.replay("dsf_branch", Message({"seed": 0}), task)
+    site.answer("dsf_branch", branch_message(plan))
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(child, "write_json", crash)
-    with pytest.raises(KeyboardInterrupt):
-        site.replay("dsf_branch", Message({"seed": 1}), task)
-    monkeypatch.undo()
-    reply = site.replay("dsf_branch", Message({"seed": 0}), task)
-    assert reply.tensors["w"].tolist() == [float(reply.info["call"])] * 2
+    with monkeypatch.context() as patched:
+        patched.setattr(message_files, "write_json", crash)
+        with pytest.raises(KeyboardInterrupt):
+            site.answer("dsf_branch", branch_message(plan, seed=1))
+    reply = site.answer("dsf_branch", branch_message(plan))
+    assert reply.tensors["w"].tolist() == [float(told(reply))] * 2
 
 
-def test_facts_are_never_given_from_memory() -> None:
-    assert {"dsf_facts"} == UNCACHED
-    assert all(name.startswith("dsf_") and callable(task) for name, task in TASKS.items())
+def test_facts_are_never_given_from_memory(
+    site: SiteContext, counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They say what the site has now."""
+    said: list[str] = []
+
+    def report(asked: SiteContext, _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
+        said.append(asked.name)
+        return Envelope(FactsReply(site_facts(asked.datalist)))
+
+    monkeypatch.setattr(counting, "_do", report)
+    for _ in range(2):
+        site.answer("dsf_facts", request_message(Envelope(FactsRequest())))
+    assert said == ["site_a", "site_a"]
+    assert not (site.folder / "replies").exists()
+
+
+def test_an_unknown_task_is_refused(site: SiteContext) -> None:
+    with pytest.raises(PayloadError, match=r"server: asked for the unknown task 'dsf_shell'.*same version"):
+        site.answer("dsf_shell", Message())
+
+
+def test_a_request_of_another_task_is_refused_before_anything_is_done(
+    site: SiteContext, plan: FederationPlan, counting: Counting
+) -> None:
+    with pytest.raises(PayloadError, match="server: sent TrainRequest with the unknown key"):
+        site.answer("dsf_train", branch_message(plan))
+    with pytest.raises(PayloadError, match="server: sent a message of nothing"):
+        site.answer("dsf_train", Message())
+    assert counting.calls == 0
+    assert not (site.folder / "replies").exists()
+
+
+@pytest.mark.parametrize("training", ["../evil", "a/b", "", "a.b", ".hidden"])
+def test_a_training_run_whose_name_leads_elsewhere_is_refused(
+    site: SiteContext, plan: FederationPlan, counting: Counting, training: str
+) -> None:
+    """It becomes a part of file names: of replies, references, residuals, optimiser states."""
+    with pytest.raises(PayloadError, match=r"server: sent TrainRequest\.round\.training"):
+        site.answer("dsf_train", train_message(plan, 1, training))
+    assert counting.calls == 0
+
+
+def test_the_key_is_that_of_the_request_and_the_images(plan: FederationPlan) -> None:
+    key = request_key(train_message(plan, 1), "list")
+    assert key == request_key(train_message(plan, 1), "list")
+    others = [request_key(train_message(plan, 1), "other"), request_key(train_message(plan, 2), "list"),
+              request_key(train_message(plan, 1, weights=torch.tensor([2.0])), "list")]  # fmt: skip
+    assert len({key, *others}) == 4
+
+
+def test_a_reply_from_disk_is_opened_like_a_new_one(
+    site: SiteContext, plan: FederationPlan, counting: Counting
+) -> None:
+    first = site.answer("dsf_train", train_message(plan, 1))
+    again = site.answer("dsf_train", train_message(plan, 1))
+    opened = open_reply(TRAIN, again, "site_a")
+    assert opened.body == open_reply(TRAIN, first, "site_a").body == TrainReply(1, steps=1)
+    assert reply_message(opened).info == first.info
+
+
+def test_images_and_labels_are_read_once(site: SiteContext, plan: FederationPlan) -> None:
+    """A task that needs no labels reads none, so that a site without them can take part."""
+    training = site.arrays("training", plan.light_spec)
+    assert training.images.shape == (6, 1, 32, 32)
+    assert site.arrays("training", plan.light_spec) is training
+    images = site.images("training", plan.light_spec)
+    assert torch.equal(images, training.images)
+    assert site.images("training", plan.light_spec) is images
+    assert len(site.arrays("validation", plan.light_spec)) == 3
 
 
 @pytest.mark.parametrize("kind", [DataError, CheckpointError, StoreError, DSFedMedError])
 def test_file_names_stay_at_the_site(site: SiteContext, kind: type[DSFedMedError]) -> None:
     """Also in the reason: readers of image files often put the name there."""
     public = site.public_error(kind("/images/smith_john.png", "smith_john.png is truncated", "Fix smith_john.png"))
-    assert public["where"] == "site_a"
-    assert kind.__name__ in public["reason"]
-    assert "check-site" in public["fix"]
-    assert "smith" not in json.dumps(public)
+    assert public.where == "site_a"
+    assert kind.__name__ in public.reason
+    assert "check-site" in public.fix
+    assert "smith" not in str(public)
 
 
 @pytest.mark.parametrize("kind", [ConfigError, PayloadError])
 def test_errors_about_what_the_server_sent_are_told(site: SiteContext, kind: type[DSFedMedError]) -> None:
-    assert site.public_error(kind("/data", "why", "how")) == {"where": "site_a", "reason": "why", "fix": "how"}
+    assert site.public_error(kind("/data", "why", "how")) == SiteError("site_a", "why", "how")
 
 
 def test_another_bundle_than_the_server_s_is_refused(site: SiteContext, plan: FederationPlan) -> None:
@@ -157,106 +273,4 @@ def test_another_bundle_than_the_server_s_is_refused(site: SiteContext, plan: Fe
     with pytest.raises(
         ConfigError, match=r"site_a: its bundle light_unet_segmentation differs from the server's.*same release"
     ):
-        site.bundle({**plan.light_spec, "sha256": "0" * 64})
-
-
-def _request(plan: FederationPlan, weights: dict[str, Tensor], **changes: Any) -> Message:
-    info = {
-        **plan.common,
-        "arm": "dsfedmed",
-        "network": "light",
-        "round": 1,
-        "epochs": 1,
-        "batch_size": 4,
-        "keep_optimizer": True,
-        "synthetic": None,
-        **changes,
-    }
-    return Message(
-        info, {f"weights/{name}": tensor for name, tensor in pack(weights, plan.settings.light.precision).items()}
-    )
-
-
-def test_a_round_returns_a_finite_difference_and_replays_to_the_last_bit(
-    site: SiteContext, plan: FederationPlan, tmp_path: Path
-) -> None:
-    start = start_weights(plan)
-    reply = train(site, _request(plan, start))
-    assert reply.is_difference
-    assert reply.tensors.keys() == start.keys()
-    assert all(reply.tensors[name].shape == tensor.shape for name, tensor in start.items())
-    assert all(tensor.dtype == torch.float32 for tensor in reply.tensors.values()), "filters see plain differences"
-    assert reply.info["update"] == {"arm": "dsfedmed", "round": 1, "precision": "fp16"}
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in reply.tensors.values())
-    assert any(bool(tensor.abs().sum() > 0) for tensor in reply.tensors.values())
-    assert reply.info["weight"] == 6
-    assert reply.info["steps"] == 2, "6 images in batches of 4"
-    assert 0.0 <= reply.info["validation"] <= 1.0
-    torch.manual_seed(99)
-    twin = train(SiteContext("site_a", site.config, tmp_path / "elsewhere"), _request(plan, start))
-    assert twin.info == reply.info
-    assert all(torch.equal(twin.tensors[name], tensor) for name, tensor in reply.tensors.items())
-    other = train(SiteContext("site_b", site.config, tmp_path / "b"), _request(plan, start))
-    assert any(not torch.equal(other.tensors[name], tensor) for name, tensor in reply.tensors.items())
-
-
-def test_without_epochs_a_site_only_validates(site: SiteContext, plan: FederationPlan) -> None:
-    reply = train(site, _request(plan, start_weights(plan), epochs=0, round=7))
-    assert reply.tensors == {}
-    assert set(reply.info) == {"round", "validation"}
-    assert reply.info["round"] == 7
-    assert not (site.folder / "optimizer").exists()
-
-
-def test_the_optimiser_goes_on_over_rounds_unless_told_otherwise(
-    site: SiteContext, plan: FederationPlan, tmp_path: Path
-) -> None:
-    start = start_weights(plan)
-    train(site, _request(plan, start))
-    kept = train(site, _request(plan, start, round=2))
-    reset = train(
-        SiteContext("site_a", site.config, tmp_path / "reset"), _request(plan, start, round=2, keep_optimizer=False)
-    )
-    assert any(not torch.equal(kept.tensors[name], reset.tensors[name]) for name in kept.tensors)
-    assert not (tmp_path / "reset" / "optimizer").exists()
-    told = train(site, _request(plan, start, round=2, keep_optimizer=False))
-    assert all(torch.equal(told.tensors[name], reset.tensors[name]) for name in reset.tensors)
-
-
-def test_arms_do_not_share_an_optimiser_and_old_states_go(site: SiteContext, plan: FederationPlan) -> None:
-    start = start_weights(plan)
-    for name in ("dsfedmed-0001", "dsfedmed-0002", "fedavg-0001"):
-        write_tensors(site.folder / "optimizer" / f"{name}.safetensors", {"state.0.step": torch.tensor(1.0)})
-    train(site, _request(plan, start, round=CACHED_ROUNDS + 1))
-    names = {path.stem for path in (site.folder / "optimizer").iterdir()}
-    assert names == {"dsfedmed-0002", f"dsfedmed-{CACHED_ROUNDS + 1:04d}", "fedavg-0001"}
-
-
-@pytest.mark.parametrize("change", ["missing", "shape", "nan"])
-def test_weights_that_are_not_as_announced_are_refused(site: SiteContext, plan: FederationPlan, change: str) -> None:
-    request = _request(plan, start_weights(plan))
-    name = next(iter(request.tensors))
-    if change == "missing":
-        del request.tensors[name]
-    else:
-        request.tensors[name] = torch.zeros(1) if change == "shape" else request.tensors[name] * float("nan")
-    with pytest.raises(PayloadError, match="server: "):
-        train(site, request)
-
-
-def test_other_soft_labels_than_the_round_s_are_refused(site: SiteContext, plan: FederationPlan) -> None:
-    chosen = {"soft_labels": "0" * 64, "selected": [0], "supervised_weight": 1.0, "kl_weight": 1.0}
-    chosen["sites"] = ["site_a"]
-    with pytest.raises(PayloadError, match=r"site_a: holds other soft labels than the round uses"):
-        train(site, _request(plan, start_weights(plan), synthetic=chosen))
-
-
-def test_a_site_alone_returns_the_weights_of_its_best_epoch(site: SiteContext, plan: FederationPlan) -> None:
-    start = start_weights(plan)
-    reply = local(site, _request(plan, start, epochs=2))
-    assert not reply.is_difference
-    assert reply.tensors.keys() == start.keys()
-    assert reply.info["steps"] == 4
-    assert 1 <= reply.info["epoch"] <= 2
-    again = train(site, _request(plan, {name: t.float() for name, t in reply.tensors.items()}, epochs=0))
-    assert again.info["validation"] == pytest.approx(reply.info["validation"], abs=0.02)
+        site.bundle(replace(plan.light_spec, sha256="0" * 64))
