@@ -8,19 +8,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from torch import Tensor
 
 from dsfedmed.data.demo.sites import make_demo_sites
-from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.public_set import PublicSet, publish
-from dsfedmed.federated.site import context as site_module
-from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.tiny import BUNDLES, tiny_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "jobs" / "dsfedmed" / "job.py"
@@ -95,29 +88,3 @@ def federation(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         word for name in ("fedsam", "fedmsa", "fedprox", "centralised") for word in ("--set", f"compare.{name}=true")
     ]
     return run_job(sites, out, *asked)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of one site."""
-    (folder,) = make_demo_sites(tmp_path_factory.mktemp("images"), 0, ("site_a",), training=6, validation=3, test=2)
-    return folder
-
-
-@pytest.fixture
-def site(tmp_path: Path, images: Path) -> SiteContext:
-    """That site, with an empty folder of its own."""
-    site_module._datalist.cache_clear()
-    return SiteContext("site_a", PartyConfig(data=images, bundles=BUNDLES), tmp_path / "work")
-
-
-@pytest.fixture
-def plan(flow: Any) -> FederationPlan:
-    """The plan of a test's own ``flow``."""
-    return tiny_plan(flow.settings)
-
-
-@pytest.fixture
-def public(flow: Any, plan: FederationPlan) -> PublicSet:
-    """Its public set, laid out."""
-    return publish(flow, plan)

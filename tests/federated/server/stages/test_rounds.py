@@ -4,21 +4,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dsfedmed.federated.server.stages import rounds
 from dsfedmed.federated.server.stages.head_start import Start
-from dsfedmed.federated.server.stages.rounds import distil_due, distilled_rounds, start_weights
+from dsfedmed.federated.server.stages.rounds import distil_due, distilled_rounds
 from dsfedmed.federated.server.training_run import resume_or_start
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
+from dsfedmed.federated.wire.specs import SoftLabelChoice
+from dsfedmed.federated.wire.task import Task
 from dsfedmed.settings import ScheduleSettings
-from tests.federated.tiny import FakeFlow, tiny_plan, tiny_settings
+from tests.federated.tiny import FakeRun, noise_manifest, tiny_plan, tiny_settings
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,6 @@ def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> Non
 
 
 @given(st.integers(0, 20), st.integers(1, 10), st.integers(0, 60))
-@settings(deadline=None)
 def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: int, total: int) -> None:
     schedule = ScheduleSettings(warmup_rounds=warmup, interval_rounds=every)
     due = [done for done in range(total) if distil_due(schedule, done)]
@@ -46,48 +47,47 @@ def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: 
 class FakeDistillation:
     """Adds 100 to the light network's weight and remembers after which rounds it was asked."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.manifest = noise_manifest(folder / "set", ["site_a"] * 2)
         self.calls: list[int] = []
         self.steps = 7
         self.teacher = {"t": torch.zeros(1)}
 
-    def run(self, number: int, light: dict[str, torch.Tensor], epochs: int) -> dict[str, torch.Tensor]:
+    def distil(self, number: int, light: dict[str, torch.Tensor], epochs: int) -> dict[str, torch.Tensor]:
         self.calls.append(number)
         return {"w": light["w"] + 100}
 
-    def send_soft_labels(self) -> dict[str, Any] | None:
-        return {"soft_labels": str(len(self.calls))} if self.calls else None
+    def send_soft_labels(self) -> SoftLabelChoice | None:
+        """Their hash is that of the call, as 64 digits."""
+        number = len(self.calls)
+        return SoftLabelChoice(self.manifest, (0, 1), (0,), f"{number:064x}", 1.0, 1.0) if number else None
 
 
-def _answer(_: str, __: str, request: Message) -> Message:
-    info = {"validation": float(request.tensors["weights/w"][0]) / 1000, "steps": 1, "loss": 0.0}
-    return Message(info, {} if request.info["epochs"] == 0 else {"w": torch.ones(1)}, True)
+def _answer(_: str, __: Task[Any, Any], request: Envelope[TrainRequest]) -> Envelope[TrainReply]:
+    facts = request.body.round
+    reply = TrainReply(facts.round, float(request.tensors["weights/w"][0]) / 1000, 0.0, 1)
+    return Envelope(reply, {} if facts.epochs == 0 else {"w": torch.ones(1)}, True)
 
 
 def _run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, head: int = 0, **schedule: Any
-) -> tuple[FakeFlow, FakeDistillation, Any]:
+) -> tuple[FakeRun, FakeDistillation, Any]:
     values = tiny_settings(rounds=4, schedule=schedule)
-    flow, made = FakeFlow(folder, values, _answer), FakeDistillation()
+    run, made = FakeRun(folder, values, _answer), FakeDistillation(folder)
     monkeypatch.setattr(rounds, "Distillation", lambda *_: made)
-    plan: Any = SimpleNamespace(settings=values, counts={"site_a": 1, "site_b": 1}, common={}, teacher_spec={})
-    state, _ = distilled_rounds(flow, plan, None, {}, Start({"w": torch.zeros(1)}, head))
-    return flow, made, state
+    plan: Any = tiny_plan(values, site_a=1, site_b=1)
+    state, _ = distilled_rounds(run, plan, None, {}, Start({"w": torch.zeros(1)}, head))
+    return run, made, state
 
 
 def test_interleaved_rounds_train_on_with_what_was_distilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, made, state = _run(tmp_path, monkeypatch, warmup_rounds=1, interval_rounds=2)
+    run, made, state = _run(tmp_path, monkeypatch, warmup_rounds=1, interval_rounds=2)
     assert made.calls == [1, 3]
     assert state.weights["w"].item() == 204.0
-    requests = [request.info for task, _, request in flow.asked if request.info["epochs"]]
-    assert [info["synthetic"] for info in requests] == [
-        None,
-        {"soft_labels": "1"},
-        {"soft_labels": "1"},
-        {"soft_labels": "2"},
-    ]
+    bodies = [request.body for _, _, request in run.asked if request.body.round.epochs]
+    assert [body.synthetic and int(body.synthetic.soft_labels, 16) for body in bodies] == [None, 1, 1, 2]
     assert state.best_round == 4
-    assert flow.store.has("rounds")
+    assert run.store.has("rounds")
 
 
 def test_the_paper_s_order_distils_after_the_last_round_epoch_by_epoch(
@@ -103,9 +103,9 @@ def test_the_paper_s_order_distils_after_the_last_round_epoch_by_epoch(
 
 def test_finished_rounds_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=2)
-    flow, made, state = _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=2)
+    run, made, state = _run(tmp_path, monkeypatch, order="paper", distil_at="server", epochs=2)
     assert made.calls == []
-    assert all(request.info["epochs"] == 0 for _, _, request in flow.asked)
+    assert all(request.body.round.epochs == 0 for _, _, request in run.asked)
     assert state.weights["w"].item() == 204.0
 
 
@@ -114,20 +114,11 @@ def test_the_steps_of_a_head_start_count(tmp_path: Path, monkeypatch: pytest.Mon
     assert [entry["local_steps"] for entry in state.curve] == [102, 104, 106, 108]
 
 
-def test_every_method_starts_from_the_same_weights() -> None:
-    plan = tiny_plan(tiny_settings())
-    first, second = start_weights(plan), start_weights(plan)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert all(tensor.is_floating_point() for tensor in first.values())
-    other = start_weights(tiny_plan(tiny_settings(seed=1)))
-    assert any(not torch.equal(first[name], other[name]) for name in first)
-
-
 def test_the_last_rounds_mean_is_what_the_rounds_end_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights 1, 2, 3 and 4 after the rounds: the mean of the last three is 3, validated and chosen, not the best."""
-    flow, _, state = _run(tmp_path, monkeypatch, warmup_rounds=10, average_rounds=3)
+    run, _, state = _run(tmp_path, monkeypatch, warmup_rounds=10, average_rounds=3)
     assert state.weights["w"].item() == state.best["w"].item() == 3.0
     assert state.best_dice == pytest.approx(0.003), "what the sites found, though round 4 alone had 0.004"
     chosen = {"round": 4, "local_steps": 8, "validation_dice": state.best_dice, "averaged_rounds": 3}
-    assert flow.record.data["selected"] == {"dsfedmed": chosen}
-    assert resume_or_start(flow, rounds.light_training(flow.settings), {}).average["w"].item() == 3.0
+    assert run.record.data["selected"] == {"dsfedmed": chosen}
+    assert resume_or_start(run, rounds.light_training(run.settings), {}).average["w"].item() == 3.0

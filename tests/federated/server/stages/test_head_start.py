@@ -13,24 +13,23 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.methods.dsfedmed import DSFedMed
 from dsfedmed.federated.server.stages import head_start as stage
 from dsfedmed.federated.server.stages.head_start import STAGE, Start, head_start
-from dsfedmed.federated.server.stages.rounds import start_weights
 from dsfedmed.training.synthetic_source import SyntheticSource
-from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
+from tests.federated.tiny import PAIRS, FakeRun, sealed_set, tiny_plan, tiny_settings
 
 
-def _begin(folder: Path, steps: int = 3, seed: int = 0) -> tuple[FakeFlow, Start]:
+def _begin(folder: Path, steps: int = 3, seed: int = 0) -> tuple[FakeRun, Start]:
     values = tiny_settings(schedule={"head_start_steps": steps}, seed=seed)
-    flow, plan = FakeFlow(folder, values, lambda *_: pytest.fail("nothing is asked of a site")), tiny_plan(values)
-    return flow, head_start(flow, plan, sealed_set(folder), dict(plan.teacher_network().state_dict()))
+    run, plan = FakeRun(folder, values, lambda *_: pytest.fail("nothing is asked of a site")), tiny_plan(values)
+    return run, head_start(run, plan, sealed_set(folder), dict(plan.teacher_network().state_dict()))
 
 
 def test_it_goes_on_from_the_run_s_start_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flow, begun = _begin(tmp_path)
-    before = start_weights(tiny_plan(flow.settings))
+    run, begun = _begin(tmp_path)
+    before = tiny_plan(run.settings).start_weights()
     assert begun.weights.keys() == before.keys()
     assert any(not torch.equal(begun.weights[name], before[name]) for name in before)
     assert begun.steps == 3
-    assert flow.store.get(STAGE).info["steps"] == 3
+    assert run.store.get(STAGE).info["steps"] == 3
     monkeypatch.setattr(stage, "train_on_synthetic", lambda *_, **__: pytest.fail("a finished stage is not done again"))
     _, again = _begin(tmp_path)
     assert all(torch.equal(begun.weights[name], again.weights[name]) for name in before)
@@ -44,14 +43,14 @@ def test_it_learns_every_kept_pair_and_no_vetoed_one(tmp_path: Path, monkeypatch
         return 0.0
 
     monkeypatch.setattr(stage, "train_on_synthetic", look)
-    flow, _ = _begin(tmp_path)
+    run, _ = _begin(tmp_path)
     (source,) = seen
     pool = sealed_set(tmp_path).pool
     assert torch.equal(source.images, pool.images())
     assert len(source.images) == PAIRS - 1
     assert source.soft is not None
     assert source.soft.shape == (PAIRS - 1, 1, 16, 16)
-    weights = (flow.settings.schedule.site_supervised_weight, flow.settings.schedule.site_kl_weight)
+    weights = (run.settings.schedule.site_supervised_weight, run.settings.schedule.site_kl_weight)
     assert (source.supervised_weight, source.kl_weight) == weights
 
 

@@ -12,9 +12,11 @@ import torch
 
 from dsfedmed.exchange.tensors import Weights, digest
 from dsfedmed.federated.server.stages.distillation import Distillation
-from dsfedmed.federated.server.stages.rounds import start_weights
-from dsfedmed.federated.wire.message import Message
-from tests.federated.tiny import PAIRS, FakeFlow, sealed_set, tiny_plan, tiny_settings
+from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsReply, SoftLabelsRequest
+from dsfedmed.federated.wire.task import Task
+from dsfedmed.federated.wire.tasks import AUDIT, SOFT_LABELS
+from tests.federated.tiny import HASH, PAIRS, FakeRun, sealed_set, tiny_plan, tiny_settings
 
 
 def _same(first: Weights, second: Weights) -> bool:
@@ -28,19 +30,22 @@ class Sites:
         self.absent: set[str] = set()
         self.wrong: set[str] = set()
 
-    def __call__(self, site: str, task: str, request: Message) -> Message | None:
-        assert task == "dsf_soft_labels"
+    def __call__(
+        self, site: str, task: Task[Any, Any], request: Envelope[SoftLabelsRequest]
+    ) -> Envelope[SoftLabelsReply] | None:
+        assert task is SOFT_LABELS
         if site in self.absent:
             return None
-        return Message({"kept": "other" if site in self.wrong else digest(request.tensors)})
+        kept = HASH if site in self.wrong else digest(request.tensors)
+        return Envelope(SoftLabelsReply(request.body.round, kept))
 
 
-def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeFlow, Sites, Distillation, Weights]:
+def _make(folder: Path, at: str = "sites", **changes: Any) -> tuple[FakeRun, Sites, Distillation, Weights]:
     values = tiny_settings(schedule={"distil_at": at}, **changes)
     plan, sites = tiny_plan(values), Sites()
-    flow = FakeFlow(folder, values, sites)
+    run = FakeRun(folder, values, sites)
     teacher = dict(plan.teacher_network().state_dict())
-    return flow, sites, Distillation(flow, plan, sealed_set(folder), teacher), start_weights(plan)
+    return run, sites, Distillation(run, plan, sealed_set(folder), teacher), plan.start_weights()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_who_learns_where(tmp_path: Path, at: str, light_learns: bool, soft: boo
 
 
 def test_soft_labels_cover_the_selected_share_of_the_kept_set(tmp_path: Path) -> None:
-    flow, _, distillation, light = _make(tmp_path, distillation={"rate": 0.5})
+    run, _, distillation, light = _make(tmp_path, distillation={"rate": 0.5})
     assert distillation.send_soft_labels() is None, "nothing to send before the first distillation"
     distillation.distil(1, light, 1)
     soft = distillation.soft_labels
@@ -69,66 +74,66 @@ def test_soft_labels_cover_the_selected_share_of_the_kept_set(tmp_path: Path) ->
     assert soft.levels.dtype == torch.uint8
     assert tuple(soft.levels.shape) == (len(soft.selected), 1, 16, 16)
     assert soft.sha256 == digest({"levels": soft.levels})
-    (entry,) = flow.record.data["learnability"]
+    (entry,) = run.record.data["learnability"]
     assert (entry["round"], entry["pool"]) == (1, PAIRS - 1)
     assert sum(entry["scores"]["histogram"]["counts"]) == PAIRS - 1
 
 
 def test_soft_labels_go_to_those_that_lack_them_until_they_have_them(tmp_path: Path) -> None:
-    flow, sites, distillation, light = _make(tmp_path)
+    run, sites, distillation, light = _make(tmp_path)
     distillation.distil(1, light, 1)
     sites.absent, sites.wrong = {"site_a"}, {"site_b"}
     assert distillation.send_soft_labels() is None, "nobody has them"
     sites.wrong = set()
     chosen = distillation.send_soft_labels()
     assert chosen is not None
-    assert chosen["soft_labels"] == distillation.soft_labels.sha256  # type: ignore[union-attr]
-    assert chosen["kept"] == list(range(1, PAIRS))
-    assert chosen["sites"] == ["site_b"], "the other trains on its own images until it has them"
+    assert chosen.soft_labels == distillation.soft_labels.sha256  # type: ignore[union-attr]
+    assert chosen.kept == tuple(range(1, PAIRS))
+    assert chosen.sites == ("site_b",), "the other trains on its own images until it has them"
     sites.absent = set()
     distillation.send_soft_labels()
-    assert distillation.send_soft_labels() == {**chosen, "sites": ["site_a", "site_b"]}
-    assert [targets for _, targets, _ in flow.asked] == [("site_a", "site_b"), ("site_a", "site_b"), ("site_a",)]
+    assert distillation.send_soft_labels() == replace(chosen, sites=("site_a", "site_b"))
+    assert [targets for _, targets, _ in run.asked] == [("site_a", "site_b"), ("site_a", "site_b"), ("site_a",)]
     distillation.distil(2, light, 1)
     distillation.send_soft_labels()
-    assert flow.asked[-1][1] == ("site_a", "site_b"), "new soft labels go to all"
+    assert run.asked[-1][1] == ("site_a", "site_b"), "new soft labels go to all"
 
 
 @pytest.mark.parametrize("vetoed", [[], [0], [2]])
 def test_a_site_that_missed_the_audit_does_it_late(tmp_path: Path, vetoed: list[int]) -> None:
     """The set stays sealed: who vetoes what it holds (0 is not kept) trains without it; nobody is asked twice."""
-    flow, _, distillation, light = _make(tmp_path)
+    run, _, distillation, light = _make(tmp_path)
     distillation.sealed = replace(distillation.sealed, auditors=frozenset({"site_a"}))
     verdict = {"vetoed": torch.tensor(vetoed, dtype=torch.int64), "distances": torch.rand(PAIRS)}
-    answer = flow.answer
-    flow.answer = lambda s, t, r: Message({"threshold": 0.1}, verdict) if t == "dsf_audit" else answer(s, t, r)
+    answer = run.answer
+    run.answer = lambda s, t, r: Envelope(AuditReply(0.1), verdict) if t is AUDIT else answer(s, t, r)
     distillation.distil(1, light, 1)
     chosen = distillation.send_soft_labels()
     assert chosen is not None
-    assert chosen["sites"] == (["site_a"] if vetoed == [2] else ["site_a", "site_b"])
+    assert chosen.sites == (("site_a",) if vetoed == [2] else ("site_a", "site_b"))
     assert distillation.send_soft_labels() == chosen
-    assert [(task, targets) for task, targets, _ in flow.asked if task == "dsf_audit"] == [("dsf_audit", ("site_b",))]
-    told = [(kind, site) for kind, site, _ in flow.record.data.get("events", [])]
+    assert [(task, targets) for task, targets, _ in run.asked if task == "dsf_audit"] == [("dsf_audit", ("site_b",))]
+    told = [(kind, site) for kind, site, _ in run.record.data.get("events", [])]
     assert told == ([("vetoed", "site_b")] if vetoed == [2] else [])
 
 
 @pytest.mark.parametrize("at", ["sites", "both"])
 def test_a_restart_goes_on_to_the_same_end(tmp_path: Path, at: str) -> None:
     _, _, unbroken, light = _make(tmp_path / "unbroken", at)
-    whole = unbroken.run(2, unbroken.run(1, light, 1), 1)
+    whole = unbroken.distil(2, unbroken.distil(1, light, 1), 1)
     _, _, before, light = _make(tmp_path / "broken", at)
-    once = before.run(1, light, 1)
-    flow, _, after, light = _make(tmp_path / "broken", at)
+    once = before.distil(1, light, 1)
+    run, _, after, light = _make(tmp_path / "broken", at)
     assert _same(after.teacher, before.teacher)
     assert after.soft_labels is not None
     assert before.soft_labels is not None
     assert after.soft_labels.sha256 == before.soft_labels.sha256
-    assert _same(after.run(1, light, 1), once), "a round that is done gives what it gave then"
-    assert len(flow.record.data["learnability"]) == 1
-    assert _same(after.run(2, once, 1), whole)
+    assert _same(after.distil(1, light, 1), once), "a round that is done gives what it gave then"
+    assert len(run.record.data["learnability"]) == 1
+    assert _same(after.distil(2, once, 1), whole)
     assert _same(after.teacher, unbroken.teacher)
     assert after.soft_labels.sha256 == unbroken.soft_labels.sha256  # type: ignore[union-attr]
-    assert [entry["round"] for entry in flow.record.data["learnability"]] == [1, 2]
+    assert [entry["round"] for entry in run.record.data["learnability"]] == [1, 2]
 
 
 @pytest.mark.parametrize("size", [16, 64])

@@ -12,38 +12,37 @@ import torch
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.server.stages.centralised import centralised, site_folders
-from dsfedmed.federated.server.stages.rounds import start_weights
-from tests.federated.tiny import SITES, FakeFlow, tiny_plan, tiny_settings
+from tests.federated.tiny import SITES, FakeRun, tiny_plan, tiny_settings
 
 
 @pytest.fixture
-def flow(tmp_path: Path) -> Any:
+def run(tmp_path: Path) -> Any:
     """A server whose machine holds the folders of both sites."""
     make_demo_sites(tmp_path / "sites", 0, SITES, training=6, validation=3, test=1)
-    flow: Any = FakeFlow(tmp_path, tiny_settings(rounds=3), lambda *_: None)
-    flow.local_folder = tmp_path / "local"
-    flow.local_folder.mkdir()
-    (flow.local_folder / "dsfedmed.yaml").write_text(f"data: {tmp_path}/sites/{{site}}\n")
-    return flow
+    run: Any = FakeRun(tmp_path, tiny_settings(rounds=3), lambda *_: None)
+    run.local_folder = tmp_path / "local"
+    run.local_folder.mkdir()
+    (run.local_folder / "dsfedmed.yaml").write_text(f"data: {tmp_path}/sites/{{site}}\n")
+    return run
 
 
-def test_it_trains_on_all_images_and_repeats(flow: Any) -> None:
-    plan = tiny_plan(flow.settings)
-    result = centralised(flow, plan)
+def test_it_trains_on_all_images_and_repeats(run: Any) -> None:
+    plan = tiny_plan(run.settings)
+    result = centralised(run, plan)
     assert result.info["steps"] == 3 * 3, "12 images in batches of 4, three epochs"
     assert 1 <= result.info["epoch"] <= 3
-    start = start_weights(plan)
+    start = plan.start_weights()
     assert result.tensors.keys() == start.keys()
     assert any(not torch.equal(result.tensors[name], start[name]) for name in start)
-    again = centralised(flow, plan)
+    again = centralised(run, plan)
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in result.tensors.items())
-    chosen, epoch = flow.record.data["selected"]["centralised"], result.info["epoch"]
+    chosen, epoch = run.record.data["selected"]["centralised"], result.info["epoch"]
     assert (chosen["round"], chosen["local_steps"]) == (epoch, 3 * epoch), "steps up to the epoch that was kept"
-    assert flow.record.data["budgets"]["centralised"] == {"rounds": 3, "local_steps": 9}
+    assert run.record.data["budgets"]["centralised"] == {"rounds": 3, "local_steps": 9}
 
 
 @pytest.mark.parametrize("text", ["", "data: /nowhere/{site}\n"])
-def test_where_the_images_are_not_it_is_refused(flow: Any, text: str) -> None:
-    (flow.local_folder / "dsfedmed.yaml").write_text(text)
+def test_where_the_images_are_not_it_is_refused(run: Any, text: str) -> None:
+    (run.local_folder / "dsfedmed.yaml").write_text(text)
     with pytest.raises(ConfigError, match="images of site_a are not on the server's machine"):
-        site_folders(flow)
+        site_folders(run)
