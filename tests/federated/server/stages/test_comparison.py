@@ -55,7 +55,10 @@ def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_stages_are_those_of_the_baselines_asked_for() -> None:
     assert compared_stages(CompareSettings(**NOTHING)) == ()
-    assert compared_stages(CompareSettings(**NOTHING, fedmsa=True, fedprox=True)) == ("compare fedprox", "compare fedmsa")
+    assert compared_stages(CompareSettings(**NOTHING, fedmsa=True, fedprox=True)) == (
+        "compare fedprox",
+        "compare fedmsa",
+    )
     equal = CompareSettings(**{**NOTHING, "equal_steps": True})
     assert compared_stages(equal) == ("compare fedavg", "compare equal steps"), "equal steps go on from FedAvg"
 

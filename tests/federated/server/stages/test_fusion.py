@@ -21,8 +21,8 @@ from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, FuseReq
 from dsfedmed.federated.wire.specs import RoundFacts, SoftLabelChoice
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import FUSE
-from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.soft_labels import LEVELS
+from dsfedmed.training.distillation.soft_labels import LEVELS
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 from tests.federated.tiny import noise_manifest, run_with_public
 
 IMAGES, SIZE = 6, 32
@@ -116,9 +116,7 @@ def test_an_answer_to_another_round_is_refused(
         _fusion(run, plan, public).round(spec, TrainingState(plan.start_weights()))
 
 
-def test_the_server_must_validate_itself(
-    run: Any, plan: FederationPlan, public: PublicSet, spec: TrainingSpec
-) -> None:
+def test_the_server_must_validate_itself(run: Any, plan: FederationPlan, public: PublicSet, spec: TrainingSpec) -> None:
     with pytest.raises(ValueError, match="validated at the server"):
         _fusion(run, plan, public).round(replace(spec, validate=None), TrainingState(plan.start_weights()))
 

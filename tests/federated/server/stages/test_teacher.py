@@ -14,9 +14,9 @@ from dsfedmed.errors import CheckpointError
 from dsfedmed.federated.server.stages.teacher import adapt_teacher, start_teacher, with_low_rank
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.lora import is_lora
-from dsfedmed.networks.positions import resize_absolute
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.networks.sam_variants import VARIANTS, SamVariant
+from dsfedmed.networks.promptless_sam.positions import resize_absolute
+from dsfedmed.networks.promptless_sam.variants import VARIANTS, SamVariant
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.settings import Settings
 from tests.federated.tiny import FakeRun, sealed_set, tiny_plan, tiny_settings

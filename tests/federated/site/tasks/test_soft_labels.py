@@ -21,7 +21,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
-from dsfedmed.training.soft_labels import encode_soft
+from dsfedmed.training.distillation.soft_labels import encode_soft
 from tests.federated.site.tasks.conftest import newcomer
 from tests.federated.tiny import HASH, arrived
 
