@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Every room, from the bottom up, and the rooms that it may import. Modules of the package itself (errors, settings,
 ranges) are open to all."""
-OF_SETTINGS = ("algorithms", "generator", "networks", "training")
+OF_SETTINGS = ("algorithms", "bundles", "generator", "networks", "training")
 """Rooms whose options are sections of `dsfedmed.settings`, which alone of the package's own modules imports rooms."""
 
 
