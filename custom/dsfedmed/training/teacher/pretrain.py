@@ -39,7 +39,7 @@ class PretrainConfig:
     """Settings of one pre-training.
 
     Attributes:
-        variant: teacher variant, see ``networks.sam_variants``.
+        variant: teacher variant, see ``networks.promptless_sam.variants``.
         image_size: side of the encoder's input, in pixels.
         steps: gradient steps at most.
         batch_size: images a step.
