@@ -15,7 +15,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
 LEFT_OUT = "...\n"
-"""A line that stands for lines left out of an excerpt."""
+"""A line in place of lines left out of an excerpt."""
 
 
 def section(title: str) -> str:
@@ -43,7 +43,7 @@ def test_the_recipe_is_there() -> None:
 
 
 @pytest.mark.parametrize(("file", "code"), excerpts(), ids=[file for file, _ in excerpts()])
-def test_an_excerpt_stands_in_its_file_word_for_word(file: str, code: str) -> None:
+def test_an_excerpt_is_in_its_file_word_for_word(file: str, code: str) -> None:
     text, at = (ROOT / file).read_text(encoding="utf-8"), 0
     for part in re.split(rf"^{re.escape(LEFT_OUT)}", code, flags=re.MULTILINE):
         assert part.strip()
@@ -79,7 +79,7 @@ def rooms() -> list[list[str]]:
 
 
 def room_of(module: str) -> str:
-    """Return the room of a module, such as "federated/wire"; "" for what stands in none."""
+    """Return the room of a module, such as "federated/wire"; "" for what is in none."""
     parts = module.split(".")[1:]
     depth = 2 if parts[:1] == ["federated"] else 1
     return "/".join(parts[:depth]) if (PACKAGE / "/".join(parts[:depth])).is_dir() else ""

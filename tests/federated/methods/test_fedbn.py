@@ -178,7 +178,7 @@ def test_the_report_sets_it_beside_fedavg_at_equal_rounds(run: Run) -> None:
 def test_the_same_bits_again_and_after_the_server_and_every_site_were_stopped(
     run: Run, sites: Path, tmp_path: Path
 ) -> None:
-    """Without the comparison, which changes nothing; the second round is cut off behind its first site."""
+    """Without the comparison, which changes nothing; the second round is cut off after its first site."""
     settings, alone = smoke(compare={"fedavg": False}), []
 
     def stop(messages: list[Exchange]) -> None:
