@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -78,37 +77,9 @@ def rooms() -> list[list[str]]:
     return [[room.rstrip("/") for room in re.findall(r"`([^`]+)`", row)] for row in rows]
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module, such as "federated/wire"; "" for what is in none."""
-    parts = module.split(".")[1:]
-    depth = 2 if parts[:1] == ["federated"] else 1
-    return "/".join(parts[:depth]) if (PACKAGE / "/".join(parts[:depth])).is_dir() else ""
-
-
-def imported(file: Path) -> set[str]:
-    """Return the modules of the package that a file imports, wherever in it."""
-    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-    names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "dsfedmed"}
-
-
 def test_the_rooms_are_those_of_the_package() -> None:
     """Every folder of the package is a room of the table, and the other way round."""
     folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/__init__.py")}
     inner = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("federated/*/__init__.py")}
     no_rooms = {"federated", "federated/privacy"}  # the latter only refuses class paths of version 0.3
     assert {room for row in rooms() for room in row} == (folders | inner) - no_rooms
-
-
-def test_no_room_imports_one_below_it() -> None:
-    height = {room: number for number, row in enumerate(rooms()) for room in row}
-    assert len(height) > 15
-    wrong = [
-        f"{file.relative_to(PACKAGE)} imports {name}"
-        for room, number in height.items()
-        for file in sorted((PACKAGE / room).rglob("*.py"))
-        for name in sorted(imported(file))
-        if height.get(room_of(name), -1) > number or {room, room_of(name)} == {"federated/server", "federated/site"}
-    ]
-    assert wrong == []
