@@ -30,7 +30,7 @@ NORMALISATION = (
 def local_names(network: nn.Module) -> frozenset[str]:
     """Return the names in the state dict that belong to normalisation layers, counters of batches among them.
 
-    A layer without scale, shift and statistics has none, so that a network may have normalisation and no such name.
+    A layer without scale, shift and statistics has none: a network may have normalisation and no such name.
     """
     layers = network.named_modules(remove_duplicate=False)
     own = ((name, layer) for name, layer in layers if isinstance(layer, NORMALISATION))

@@ -19,7 +19,7 @@ from dsfedmed.cli import pretrain_teacher
 from dsfedmed.errors import ConfigError, DataError, StoreError
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.training.teacher.adapt import pretrain as pretraining
+from dsfedmed.training.teacher import pretrain as pretraining
 from dsfedmed.training.teacher.pretrain import (
     Folder,
     PretrainConfig,

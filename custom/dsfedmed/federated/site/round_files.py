@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors that a site keeps from round to round for itself: of the last few rounds, and the best by its own validation.
 
-Round r reads what an earlier round left, never its own, so that a round that is asked again gives the same bits.
+Round r reads what an earlier round left, never its own: a round that is asked again gives the same bits.
 """
 
 from __future__ import annotations
