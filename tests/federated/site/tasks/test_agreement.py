@@ -32,8 +32,8 @@ from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, AgreeRequest, FuseRequest, LabelRequest
 from dsfedmed.federated.wire.specs import BundleSpec, SetOffer
 from dsfedmed.federated.wire.tasks import AGREE, FUSE, LABEL
-from dsfedmed.training.samfed import SamFedConfig
-from dsfedmed.training.soft_labels import LEVELS
+from dsfedmed.training.distillation.soft_labels import LEVELS
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 from tests.federated.tiny import arrived, noise_manifest, sent, tiny_plan, tiny_settings
 
 PUBLIC = 4
@@ -63,7 +63,9 @@ def labelled(site: SiteContext, plan: FederationPlan, manifest: Manifest) -> Sit
     return site
 
 
-def test_sam_labels_every_image_and_its_answers_stay(site: SiteContext, plan: FederationPlan, manifest: Manifest) -> None:
+def test_sam_labels_every_image_and_its_answers_stay(
+    site: SiteContext, plan: FederationPlan, manifest: Manifest
+) -> None:
     reply = pseudo_label(site, label_request(plan, manifest))
     kept = samfed_files.answers(site, 6, 1)
     assert kept.shape == (6, 1, 32, 32)

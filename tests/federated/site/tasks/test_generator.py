@@ -19,8 +19,8 @@ from dsfedmed.federated.site.tasks.generator import fit_site_branch, sample_mask
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.generator import BaseRequest, BranchRequest, MasksRequest
 from dsfedmed.federated.wire.tasks import BASE, BRANCH, MASKS
-from dsfedmed.generator.branch import branch_state, build_branch
-from dsfedmed.generator.diffusion import build_base, embedded_base
+from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.generator.networks.embedded import build_base, embedded_base
 from dsfedmed.generator.packing import unpack_label_maps
 from tests.federated.tiny import arrived, tiny_plan, tiny_settings
 from tests.generator.sd_folders import make_tiny_folder
