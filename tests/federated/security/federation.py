@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A complete federation in this process, in seconds; one of its sites may be another than it should be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dsfedmed.federated.local.in_process import InProcessWorker
+from dsfedmed.federated.local.site import LocalSite
+from dsfedmed.federated.local.transport import LocalTransport
+from dsfedmed.federated.methods import workflow_of
+from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
+from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.reporting import report
+from dsfedmed.settings import Settings, merge
+from dsfedmed.store.files import read_json
+
+ROOT = Path(__file__).resolve().parents[3]
+BUNDLES = ROOT / "bundles"
+HOSTILE = "site_c"
+SOURCES = ("site_a", "site_b", HOSTILE)
+UNSEEN = "site_d"
+TINY: dict[str, Any] = {
+    "rounds": 1,
+    "image_size": 32,
+    "unseen": [UNSEEN],
+    "teacher_variant": "tiny",
+    "light": {"batch_size": 4},
+    "generator": {"base_rounds": 1, "base_steps": 1, "branch_steps": 1},
+    "generator_model": {
+        "block_out_channels": [16, 32], "norm_groups": 8, "layers_per_block": 1, "attention_head_channels": 16,
+        "sampler_steps": 1, "batch_size": 4,
+    },
+    "synthetic": {"per_site": 2, "max_veto_share": 1.0},
+    "teacher": {"epochs": 1},
+    "schedule": {"warmup_rounds": 0, "interval_rounds": 1, "head_start_steps": 1},
+}  # fmt: skip
+"""Every stage once, and as little of each as there can be."""
+NOTHING = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
+ALONE = {**NOTHING, "local": True}
+OF_METHOD: dict[str, dict[str, Any]] = {
+    "dsfedmed": {"compare": ALONE},
+    "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
+    "samfed": {"compare": NOTHING, "method": {"label_site": "site_a", "public_epochs": 1, "ramp_rounds": 1}},
+    "samfed_of_each": {
+        "compare": NOTHING,
+        "min_sites": 1,
+        "method": {
+            "label_site": "site_a", "public_epochs": 1, "ramp_rounds": 1, "condensation_epochs": 1,
+            "site_bundles": {HOSTILE: "light_unet_segmentation"},
+        },
+    },
+}  # fmt: skip
+"""Each method; of SAM-Fed, one network for all sites, and a network of each site's own."""
+Tamper = Callable[[str, Message, Message], Message]
+"""Returns another reply than the honest one, of a task, its request and that reply."""
+
+
+def tiny_settings(case: str, **changes: Any) -> Settings:
+    """Return the smallest settings of a case of `OF_METHOD`."""
+    return Settings.from_dict(merge(merge(TINY, OF_METHOD[case]), changes))
+
+
+@dataclass
+class Deeds:
+    """What a site was asked, as its worker got it, and what it answered, as it left."""
+
+    requests: list[tuple[str, Message]] = field(default_factory=list)
+    replies: list[tuple[str, Message]] = field(default_factory=list)
+
+
+class WatchedWorker(InProcessWorker):
+    """Keeps what the worker is asked."""
+
+    def __init__(self, site: str, config: Any, folder: Path, deeds: Deeds) -> None:
+        super().__init__(site, config, folder)
+        self.deeds = deeds
+
+    def run(
+        self, task: str, request: Message, aborted: Callable[[], bool], on_progress: ProgressCallback = no_progress
+    ) -> Message:
+        self.deeds.requests.append((task, request))
+        return super().run(task, request, aborted, on_progress)
+
+
+class HostileSite(LocalSite):
+    """A site whose owner changes what leaves it."""
+
+    def __init__(self, name: str, folder: Path, worker: WatchedWorker, tamper: Tamper | None) -> None:
+        super().__init__(name, folder, worker)
+        self.deeds, self.tamper = worker.deeds, tamper
+
+    def answer(self, task: str, request: Message, on_progress: ProgressCallback) -> tuple[Message, int]:
+        reply, fetched = super().answer(task, request, on_progress)
+        self.deeds.replies.append((task, reply))
+        return (self.tamper(task, request, reply) if self.tamper else reply), fetched
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    record: dict[str, Any]
+    folder: Path
+    deeds: Deeds
+
+    @property
+    def verdict(self) -> str:
+        return str(self.record["verdict"])
+
+    def events(self, site: str = HOSTILE) -> list[tuple[str, str]]:
+        """Return kind and message of the events that name a site."""
+        return [(event["kind"], event["message"]) for event in self.record["events"] if event["site"] == site]
+
+
+def federate(
+    case: str,
+    folder: Path,
+    sites: Path,
+    tamper: Tamper | None = None,
+    hostile: str = HOSTILE,
+    transport: type[LocalTransport] = LocalTransport,
+    **changes: Any,
+) -> Outcome:
+    """Run a case of `OF_METHOD` with all sites in this process; an error that is none of ours is the caller's."""
+    settings, method, deeds = tiny_settings(case, **changes), case.partition("_")[0], Deeds()
+    local = folder / "local"
+    local.mkdir(parents=True)
+    write_party_config(local, SimulatedSites(sites, folder / "run", BUNDLES, public=sites / "site_a"))
+    parties = {}
+    for name in sorted(path.name for path in sites.iterdir()):
+        config = load_party_config(local, name)
+        assert config.output is not None
+        config.output.mkdir(parents=True)
+        worker = WatchedWorker(name, config, config.output, deeds if name == hostile else Deeds())
+        parties[name] = HostileSite(name, config.output, worker, tamper if name == hostile else None)
+    workflow_of(method, settings).run(transport(local, parties, False))
+    return Outcome(read_json(folder / "run" / "record.json"), folder, deeds)
+
+
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Leave the report's page out, which takes longer than the federation; its figures are checked all the same."""
+    patch.setattr(report, "page", lambda record, results: json.dumps(results, ensure_ascii=False))
