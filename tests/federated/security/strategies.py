@@ -19,7 +19,7 @@ from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches
 from dsfedmed.training.personal import PersonalConfig
-from dsfedmed.training.samfed import SamFedConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 MOST = 3
 """Entries of a generated list or mapping: what is wrong with many is wrong with few."""
