@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.executor import Executor
@@ -55,11 +56,20 @@ def simulate(federation: DummyFederation, sites: Sequence[str], layout: Simulate
         workspace_root=str(workspace.parent.resolve()),
         log_config=str((workspace / "local" / "log_config.json").resolve()),
     )
-    environment.deploy(_job(federation, name, len(sites)))
+    try:
+        environment.deploy(_job(federation, name, len(sites)))
+    except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
+        raise _failed(layout.run) from error
     record: dict[str, Any] = read_json(layout.run / FILE_NAME)
     if record["verdict"] != "complete":
-        raise DSFedMedError(layout.run, f"the federation ended with {record['verdict']}", "Read the log files there")
+        raise _failed(layout.run)
     return record
+
+
+def _failed(run: Path) -> DSFedMedError:
+    file = run / FILE_NAME
+    verdict = read_json(file)["verdict"] if file.exists() else "no record: it did not start"
+    return DSFedMedError(run, f"the federation ended with {verdict}", "Read the log files there")
 
 
 def _job(federation: DummyFederation, name: str, sites: int) -> FedJob:
