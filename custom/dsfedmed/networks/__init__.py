@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of both scales, their checkpoints and the bundles that define them."""
+"""The networks of both scales and their checkpoints."""
