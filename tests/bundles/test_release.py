@@ -20,6 +20,7 @@ from dsfedmed.bundles.release import write_release
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.networks.personal_sam import personal_settings
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
@@ -75,6 +76,17 @@ def test_metadata_and_card_say_what_was_measured(release: Path) -> None:
     assert "1 cell, 2 nucleus (nested)" in card
     assert "No weights come with the bundle" not in card
     assert "## MONAI Bundle Commands" in card
+
+
+def test_a_personal_branch_is_a_release_too(tmp_path: Path) -> None:
+    """A block chosen by name, with values inside it: both configurations build it, and the release says so itself."""
+    form = personal_settings({"rank": 2, "alpha": 4.0, "layers": ["qkv", "lin1"]}, experts=2, top_k=1)
+    settings = {"image_size": [32, 32], "variant": "tiny", **form}
+    bundle = ROOT / "bundles" / "promptless_sam_segmentation"
+    network = BundleDefinition(bundle, {**settings, "num_classes": 2}).network()
+    out = write_release(bundle, tmp_path / "release", network.state_dict(), settings, FACTS, METRICS)
+    assert [result for result in check_bundle(out, weights=True) if result.complaints] == []
+    assert any("experts" in name for name in BundleDefinition(out).network().state_dict())
 
 
 def test_a_newer_release_replaces_the_older_whole(tmp_path: Path) -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks of both scales, and their checkpoints."""
+"""The networks of both scales and their checkpoints."""
