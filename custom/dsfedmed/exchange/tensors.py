@@ -16,6 +16,13 @@ Weights = dict[str, Tensor]
 """Tensors of a network by name, such as all that travel of it or a whole state dict."""
 
 
+PLAIN = frozenset(
+    (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+    + (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+)
+"""Types of numbers that may cross the wire at all."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """Announced form of one tensor: its shape and the dtypes it may have."""
@@ -47,6 +54,17 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         sha.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
+
+
+def require_plain(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise PayloadError, naming ``where``, unless every tensor lies dense in memory and holds numbers of a known type.
+
+    Others (sparse, quantised, complex, without storage) would make whatever looks at them fail in its own way.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in PLAIN:
+            fix = "Send dense tensors of whole or floating-point numbers"
+            raise PayloadError(where, f"sent {name[:80]!r} as a tensor of another kind", fix)
 
 
 def check_tensors(tensors: Mapping[str, object], specs: Mapping[str, TensorSpec], where: str) -> dict[str, Tensor]:

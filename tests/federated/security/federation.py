@@ -17,6 +17,7 @@ from dsfedmed.federated.local.transport import LocalTransport
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
+from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.reporting import report
@@ -49,7 +50,11 @@ ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
     "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
-    "samfed": {"compare": NOTHING, "method": {"label_site": "site_a", "public_epochs": 1, "ramp_rounds": 1}},
+    "samfed": {
+        "compare": NOTHING,
+        "min_sites": 1,
+        "method": {"label_site": "site_a", "public_epochs": 1, "ramp_rounds": 1},
+    },
     "samfed_of_each": {
         "compare": NOTHING,
         "min_sites": 1,
@@ -128,10 +133,12 @@ def federate(
     tamper: Tamper | None = None,
     hostile: str = HOSTILE,
     transport: type[LocalTransport] = LocalTransport,
+    workflow: type[FederatedWorkflow] | None = None,
     **changes: Any,
 ) -> Outcome:
     """Run a case of `OF_METHOD` with all sites in this process; an error that is none of ours is the caller's."""
-    settings, method, deeds = tiny_settings(case, **changes), case.partition("_")[0], Deeds()
+    settings, deeds = tiny_settings(case, **changes), Deeds()
+    server = workflow(settings) if workflow else workflow_of(case.partition("_")[0], settings)
     local = folder / "local"
     local.mkdir(parents=True)
     write_party_config(local, SimulatedSites(sites, folder / "run", BUNDLES, public=sites / "site_a"))
@@ -142,7 +149,7 @@ def federate(
         config.output.mkdir(parents=True)
         worker = WatchedWorker(name, config, config.output, deeds if name == hostile else Deeds())
         parties[name] = HostileSite(name, config.output, worker, tamper if name == hostile else None)
-    workflow_of(method, settings).run(transport(local, parties, False))
+    server.run(transport(local, parties, False))
     return Outcome(read_json(folder / "run" / "record.json"), folder, deeds)
 
 

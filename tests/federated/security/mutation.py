@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsfedmed.federated.wire.message import Message
 
 TEXTS = (
     "", "..", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "C:\\x", "a\0b", "a\nb", "a\r\n\x1b[2J", "\ud800",
@@ -101,3 +108,60 @@ def _at(content: Any, path: Path) -> Any:
     for key in path:
         content = content[key]
     return content
+
+
+def mutated_message(message: Message, draw: Random) -> Message:
+    """Return a raw message ruined in its JSON, in its tensors, or in what it says that they are."""
+    kind = draw.choice(("info", "info", "tensors", "tensors", "difference") if message.tensors else ("info",))
+    if kind == "info":
+        info = mutated(message.info, draw)
+        return replace(message, info=info if isinstance(info, dict) else {"body": info, "header": {}})
+    if kind == "difference":
+        return replace(message, is_difference=not message.is_difference)
+    return replace(message, tensors=mutated_tensors(message.tensors, draw))
+
+
+def mutated_tensors(tensors: dict[str, Tensor], draw: Random) -> dict[str, Tensor]:
+    """Return tensors of which one is missing, added, renamed, of another shape or type, or holds what it cannot."""
+    name = draw.choice(sorted(tensors))
+    others, tensor = {key: value for key, value in tensors.items() if key != name}, tensors[name]
+    change = draw.choice((*RUINED, "drop", "add", "rename", "none"))
+    if change in ("drop", "none"):
+        return others if change == "drop" else {}
+    if change == "add":
+        return {**tensors, draw.choice(TEXTS): torch.zeros(3)}
+    return {**others, draw.choice(TEXTS): tensor} if change == "rename" else {**others, name: RUINED[change](tensor)}
+
+
+def _with_one(value: float) -> Callable[[Tensor], Tensor]:
+    """Return what puts a value into the first place of a tensor."""
+
+    def put(tensor: Tensor) -> Tensor:
+        changed = tensor.clone().flatten() if tensor.is_floating_point() else tensor.double().flatten()
+        changed[:1] = value
+        return changed.reshape(tensor.shape)
+
+    return put
+
+
+RUINED: dict[str, Callable[[Tensor], Tensor]] = {
+    "NaN": _with_one(float("nan")),
+    "infinite": _with_one(-float("inf")),
+    "too large for the wire": lambda tensor: torch.full(tensor.shape, 1e30),
+    "too large for float32": lambda tensor: torch.full(tensor.shape, 1e300, dtype=torch.float64),
+    "flat": lambda tensor: tensor.flatten()[:1],
+    "a number": lambda tensor: torch.tensor(1.0),
+    "nothing": lambda tensor: tensor.flatten()[:0],
+    "more axes": lambda tensor: tensor[None],
+    "repeated": lambda tensor: torch.cat([tensor.flatten()] * 3),
+    "float64": lambda tensor: tensor.double(),
+    "int8": lambda tensor: tensor.to(torch.int8),
+    "int64": lambda tensor: tensor.to(torch.int64),
+    "bool": lambda tensor: tensor.to(torch.bool),
+    "bfloat16": lambda tensor: tensor.to(torch.bfloat16),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "without storage": lambda tensor: tensor.to("meta"),
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "10 GB that are not there": lambda tensor: torch.empty(2_500_000_000, device="meta"),
+}
+"""What can be wrong with one tensor; values that fit but mislead are not among it."""

@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeVar
 from torch import Tensor
 
 from dsfedmed.errors import DSFedMedError, PayloadError
-from dsfedmed.exchange.tensors import byte_count
+from dsfedmed.exchange.tensors import byte_count, require_plain
 from dsfedmed.federated.wire.codec import SAME_VERSION, from_json, to_object
 from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 from dsfedmed.json_types import JsonObject
@@ -141,9 +141,10 @@ def open_request(task: Task[RequestT, ReplyT], message: Message, sender: str = "
     """Return a request of a task.
 
     Raises:
-        PayloadError: it is not one of this task.
+        PayloadError: it is not one of this task, or a tensor is none of plain numbers.
     """
     _require_keys(message, {BODY}, sender)
+    require_plain(message.tensors, sender)
     return Envelope(from_json(task.request, message.info[BODY], sender), message.tensors, message.is_difference)
 
 
@@ -167,12 +168,14 @@ def open_reply(task: Task[RequestT, ReplyT], message: Message, site: str) -> Env
     """Return a site's reply to a task.
 
     Raises:
-        PayloadError: it is not one of this task, or says why the site did not do it.
+        PayloadError: it is not one of this task, a tensor is none of plain numbers, or it says why the site did not do
+            the task.
     """
     if is_error(message):
         _require_keys(message, {ERROR}, site)
         error = from_json(SiteError, message.info[ERROR], site)
         raise PayloadError(site, error.reason, error.fix)
+    require_plain(message.tensors, site)
     body = from_json(task.reply, message.info.get(BODY), site)
     return Envelope(body, message.tensors, message.is_difference, open_header(message, site))
 

@@ -175,8 +175,10 @@ class Verdict:
 
 
 def _verdict(site: str, reply: Envelope[AuditReply], manifest: Manifest) -> Verdict:
-    vetoed, distances = reply.tensors.get("vetoed"), reply.tensors.get("distances")
-    if vetoed is None or distances is None or vetoed.ndim != 1 or tuple(distances.shape) != (manifest.count,):
+    if reply.tensors.keys() != {"vetoed", "distances"}:
+        raise PayloadError(site, "sent no verdict on the synthetic set", SAME_VERSION)
+    vetoed, distances = reply.tensors["vetoed"], reply.tensors["distances"]
+    if vetoed.ndim != 1 or tuple(distances.shape) != (manifest.count,):
         raise PayloadError(site, "sent no verdict on the synthetic set", SAME_VERSION)
     if vetoed.dtype != torch.int64 or distances.dtype != torch.float32:
         raise PayloadError(site, "sent a verdict of other number types", SAME_VERSION)
