@@ -21,8 +21,8 @@ STORED = {
     "audit": ("audit",),
     "adapt teacher": ("adapt teacher",),
     HEAD_START: (HEAD_START,),
-    FEDAVG: (FEDAVG, EQUAL_STEPS, "arm-fedavg"),
-    FEDPROX: (FEDPROX, "arm-fedprox"),
+    FEDAVG: (FEDAVG, EQUAL_STEPS, "training-fedavg"),
+    FEDPROX: (FEDPROX, "training-fedprox"),
     LOCAL: (LOCAL,),
     CENTRALISED: (CENTRALISED,),
 }
