@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pFedSAM with real NVFlare processes: what is learned, what travels, and that no expert weight ever does."""
+"""pFedSAM in one process: what is learned, what leaves a site, and that no expert weight ever does."""
 
 from __future__ import annotations
 
@@ -16,23 +16,17 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.conftest import ALONE, ROOT
-from tests.federated.recording import Recording, record_run, stored_rows
+from tests.runs.commands import ALONE, ROOT
+from tests.runs.recording import Recording, assert_no_pixels
+from tests.runs.stored import released
 
-pytestmark = pytest.mark.federation
 SOURCES = ("site_a", "site_b", "site_c")
 
 
 @pytest.fixture(scope="module")
-def recording(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(pfedsam_in_process: Recording) -> Recording:
     """A small teacher, rates at which something moves, whole weights in fp32 on the wire."""
-    return record_run(
-        "pfedsam",
-        sites,
-        tmp_path_factory.mktemp("pfedsam"),
-        light={"precision": "fp32", "batch_size": 4},
-        method={"learning_rate": 0.01},
-    )
+    return pfedsam_in_process
 
 
 def personal_weights(recording: Recording, site: str, name: str = "pfedsam-0002") -> dict[str, torch.Tensor]:
@@ -88,7 +82,7 @@ def test_the_global_branch_did_cross_it(recording: Recording) -> None:
 def test_the_release_is_the_global_branch_as_a_sam_bundle(recording: Recording) -> None:
     release = recording.run / "release"
     network = BundleDefinition(release, {}).network()
-    load_state(network, torch.load(release / "models" / "model.pt", weights_only=True), "release")
+    load_state(network, released(recording.run), "release")
     assert not any("lora" in name for name in network.state_dict())
     assert not (release / "large_files.yml").exists(), "nothing is to be downloaded"
     assert (ROOT / "bundles" / "promptless_sam_segmentation" / "large_files.yml").exists()
@@ -122,8 +116,5 @@ def test_the_personal_bundle_segments_images_by_its_cards_command(
 
 
 @pytest.mark.parametrize("site", SOURCES)
-def test_no_pixel_leaves(recording: Recording, sites: Path, site: str) -> None:
-    looked_for = stored_rows(sites / site)
-    assert len(looked_for) > 100
-    bodies = b"\0".join(recording.bodies(site))
-    assert not any(run in bodies for run in looked_for)
+def test_no_pixel_leaves(recording: Recording, site: str) -> None:
+    assert_no_pixels(recording, site)

@@ -1,66 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SAM-Fed with real NVFlare processes: labels at one place only, one network everywhere or one at every site."""
+"""SAM-Fed in one process: labels at one place only, one network everywhere or one at every site."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from dsfedmed.bundles.definition import BundleDefinition
-from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.conftest import ROOT
-from tests.federated.recording import Recording, record_run, stored_rows
+from tests.runs.commands import ROOT
+from tests.runs.local import run_in_process
+from tests.runs.recording import Recording, assert_no_pixels
+from tests.runs.smoke import RATE, smoke, unlabelled_copy
+from tests.runs.stored import released
 
-pytestmark = pytest.mark.federation
 BUNDLES = {
     "site_b": "light_unet_segmentation",
     "site_c": "light_flexible_unet_segmentation",
     "site_e": "light_tinysam_segmentation",
 }
-UNLABELLED = tuple(BUNDLES)
-RATE = 0.25
+UNLABELLED = {"homogeneous": ("site_b", "site_c"), "heterogeneous": tuple(BUNDLES)}
 
 
 @pytest.fixture(scope="module")
-def unlabelled(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sites and one more, where the unlabelled ones have no label of a training image, and no validation part."""
-    folder = tmp_path_factory.mktemp("unlabelled") / "sites"
-    shutil.copytree(sites, folder)
-    make_demo_sites(folder, 0, ("site_e",), training=12, validation=12, test=6)
-    for site in UNLABELLED:
-        file = folder / site / "datalist.json"
-        content = json.loads(file.read_text())
-        for item in content["training"]:
-            (folder / site / item.pop("label")).unlink()
-        content["validation"] = []
-        file.write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def homogeneous(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def homogeneous(samfed_in_process: Recording) -> Recording:
     """FedAvg of one network."""
-    method = {"label_site": "site_a", "rate_factor": RATE}
-    return record_run("samfed", unlabelled, tmp_path_factory.mktemp("samfed"), unlabelled / "site_a", method=method)
+    return samfed_in_process
 
 
 @pytest.fixture(scope="module")
-def heterogeneous(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """A network of its own at every site."""
-    method = {"label_site": "site_a", "site_bundles": BUNDLES}
-    return record_run("samfed", unlabelled, tmp_path_factory.mktemp("fusion"), unlabelled / "site_a", method=method)
+def heterogeneous(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A network of its own at every site, and one site more."""
+    folder = tmp_path_factory.mktemp("fusion")
+    unlabelled = unlabelled_copy(sites, folder / "sites", tuple(BUNDLES))
+    settings = smoke("samfed", method={"label_site": "site_a", "site_bundles": BUNDLES})
+    return run_in_process("samfed", settings, unlabelled, folder, public=unlabelled / "site_a")
 
 
-@pytest.mark.parametrize("kind", ["homogeneous", "heterogeneous"])
+@pytest.mark.parametrize("kind", UNLABELLED)
 def test_it_runs_without_a_label_at_the_sites(kind: str, request: pytest.FixtureRequest) -> None:
     run = request.getfixturevalue(kind).run
     results = read_json(run / "results.json")
@@ -68,11 +51,11 @@ def test_it_runs_without_a_label_at_the_sites(kind: str, request: pytest.Fixture
     assert results["missing"] == []
     assert set(results["methods"]) == {"samfed", "labels_only", "public_teacher"}
     for method in results["methods"].values():
-        assert set(method["per_site"]) == {"site_a", *UNLABELLED, "site_d"}
+        assert set(method["per_site"]) == {"site_a", *UNLABELLED[kind], "site_d"}
     comparison = results["comparisons"]["equal_steps"]
     assert comparison["baseline"] == "labels_only"
     record = read_json(run / "record.json")
-    per_site = record["budgets"]["samfed"]["local_steps"] / len(UNLABELLED)
+    per_site = record["budgets"]["samfed"]["local_steps"] / len(UNLABELLED[kind])
     assert record["budgets"]["labels_only"]["local_steps"] >= per_site
     assert [set(entry["validation"]) for entry in record["curves"]["samfed"]] == [{"public"}] * 2
     assert record["rounds_with_teacher"] in (0, 2), "both rounds go by the start"
@@ -100,7 +83,7 @@ def test_the_rounds_have_their_own_rate(homogeneous: Recording) -> None:
 def test_teacher_and_public_set_travel_once(homogeneous: Recording) -> None:
     manifest = Manifest.from_dict(read_json(homogeneous.run / "store" / "public set.json")["info"])
     server = SyntheticSet.open(homogeneous.run / "public", manifest)
-    for site in UNLABELLED:
+    for site in UNLABELLED["homogeneous"]:
         theirs = SyntheticSet.open(homogeneous.run / "sites" / site / "synthetic", manifest)
         assert torch.equal(server.images(), theirs.images())
         assert len(homogeneous.tensors(site, "dsf_label")) == 1
@@ -115,7 +98,7 @@ def test_teacher_and_public_set_travel_once(homogeneous: Recording) -> None:
 def test_what_a_heterogeneous_site_sends_are_its_answers_to_public_images(heterogeneous: Recording) -> None:
     assert not heterogeneous.tensors("site_b", "dsf_agree")
     architectures = set()
-    for site in UNLABELLED:
+    for site in BUNDLES:
         first, second = heterogeneous.tensors(site, "dsf_fuse")
         for message in (first, second):
             assert {name: (t.dtype, tuple(t.shape)) for name, t in message.items()} == {
@@ -132,20 +115,16 @@ def test_what_a_heterogeneous_site_sends_are_its_answers_to_public_images(hetero
 
 def test_own_networks_serve_their_sites_and_the_servers_all_others(heterogeneous: Recording) -> None:
     assert read_json(heterogeneous.run / "record.json")["events"] == []
-    assert all((heterogeneous.run / "sites" / site / "pictures").is_dir() for site in (*UNLABELLED, "site_d"))
+    assert all((heterogeneous.run / "sites" / site / "pictures").is_dir() for site in (*BUNDLES, "site_d"))
 
 
 def test_the_release_is_the_servers_network(heterogeneous: Recording) -> None:
     release = heterogeneous.run / "release"
     network = BundleDefinition(release, {}).network()
-    load_state(network, torch.load(release / "models" / "model.pt", weights_only=True), "release")
+    load_state(network, released(heterogeneous.run), "release")
 
 
-@pytest.mark.parametrize("kind", ["homogeneous", "heterogeneous"])
-def test_no_pixel_of_an_unlabelled_site_leaves(kind: str, unlabelled: Path, request: pytest.FixtureRequest) -> None:
-    recording = request.getfixturevalue(kind)
-    for site in UNLABELLED:
-        looked_for = stored_rows(unlabelled / site)
-        assert len(looked_for) > 100
-        bodies = b"\0".join(recording.bodies(site))
-        assert not any(run in bodies for run in looked_for)
+@pytest.mark.parametrize("kind", UNLABELLED)
+def test_no_pixel_of_an_unlabelled_site_leaves(kind: str, request: pytest.FixtureRequest) -> None:
+    for site in UNLABELLED[kind]:
+        assert_no_pixels(request.getfixturevalue(kind), site)
