@@ -26,8 +26,8 @@ from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.tasks import EVALUATE, LOCAL_LAYERS, TRAIN
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json, read_tensors
-from tests.federated.conftest import job_command, run_command
 from tests.federated.tiny import BUNDLES, ROOT, tiny_plan
+from tests.runs.commands import job_command, run_command
 
 SOURCES = ("site_a", "site_b", "site_c")
 Exchange = tuple[str, str, Message, Message]

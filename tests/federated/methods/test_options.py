@@ -30,7 +30,7 @@ def test_a_workflow_is_found_by_the_methods_name(method: str) -> None:
     assert METHODS.keys() == WORKFLOWS.keys()
     workflow = workflow_of(method, tiny_settings())
     assert type(workflow) is WORKFLOWS[method]
-    assert workflow.METHOD == method
+    assert method == workflow.METHOD
 
 
 def test_an_unknown_method_is_refused() -> None:

@@ -8,6 +8,7 @@ form as over NVFlare, and are checked in the same way on arrival.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,10 +20,11 @@ from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.ledger import ByteLedger
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.local.site import LocalSite
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import Message, SiteError, error_message
 from dsfedmed.federated.wire.specs import FileOffer, SetOffer
 from dsfedmed.federated.wire.transport import OnArrival, OnSiteProgress, Surroundings, Waiting
 
+LOGGER = logging.getLogger("dsfedmed.local")
 POLL_SECONDS = 0.05
 Answer = tuple[Message, int]
 
@@ -87,7 +89,12 @@ class LocalTransport:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, site: str, task: str, request: Message) -> Answer:
-        return self.sites[site].answer(task, request, partial(self._on_progress, site, task))
+        try:
+            return self.sites[site].answer(task, request, partial(self._on_progress, site, task))
+        except Exception as error:  # a site's full disk is that site's failed task; the run goes on without it
+            LOGGER.exception("%s: %s", site, task)
+            reason = f"{task} failed with {type(error).__name__}"
+            return error_message(SiteError(site, reason, "See the log of this process"), site), 0
 
     def _hand_over(self, site: str, answer: Answer, receive: OnArrival) -> None:
         reply, fetched = answer

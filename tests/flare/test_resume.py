@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kill everything in the middle, start the same run again: the result is that of an undisturbed run.
+
+Equal to the last bit, generated images, distillation and error feedback included: every draw has a seed of its own,
+the server computes with one thread and all that is pooled is in the order of the sites. The other methods, killed on
+the local transport: ``tests/federated/local/test_resume.py``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.federated.party.layout import site_names
+from tests.runs.commands import BUNDLES, ROOT, run_job, simulator_command
+from tests.runs.killing import kill_in_round, start
+from tests.runs.recording import Recording
+from tests.runs.stored import assert_same_stages
+
+CHANGES = ("--set", "compare.fedsam=true")
+
+
+@pytest.mark.federation
+def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(
+    dsfedmed_over_nvflare: Recording, sites: Path, tmp_path: Path
+) -> None:
+    """The first part runs by NVFlare's command on an exported job folder, the second by job.py: they are one job."""
+    out, workspace = tmp_path / "smoke", tmp_path / "ws"
+    tool = [sys.executable, "-m", "dsfedmed.cli.main", "workspace", str(workspace), "--sites", str(sites)]
+    subprocess.run([*tool, "--run", str(out), "--bundles", str(BUNDLES)], check=True, capture_output=True)
+    script = str(ROOT / "jobs" / "dsfedmed" / "job.py")
+    words = ["--write-job", str(tmp_path / "jobs"), "--preset", "smoke", "--unseen", "site_d", *CHANGES]
+    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    killed = start(simulator_command(tmp_path / "jobs" / "dsfedmed", workspace, site_names(sites)), tmp_path)
+    kill_in_round(killed, out, 2, "dsfedmed")
+    resumed = run_job(sites, out, *CHANGES)
+    assert resumed.code == 0, resumed.output[-3000:]
+    assert "fit base: found finished" in resumed.output
+    assert "rounds: 3/3" in resumed.output
+    assert "rounds: 1/3" not in resumed.output, "round 1 was done again"
+    branches = sorted(path.stem for kind in ("branch", "masks") for path in (out / "store").glob(f"{kind}-*.json"))
+    assert len(branches) == 6
+    assert_same_stages(dsfedmed_over_nvflare.run, out, ("fit base", *branches, "training-dsfedmed"))

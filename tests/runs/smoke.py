@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The smallest run of each method that does everything, and its sites; over NVFlare and in process it is one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.settings import Settings, merge, read_preset
+from tests.runs.commands import ROOT
+
+RATE = 0.25
+"""SAM-Fed's rounds train at this part of the network's own rate."""
+WHOLE: dict[str, dict[str, Any]] = {
+    "dsfedmed": {"compare": dict.fromkeys(("fedsam", "fedmsa", "fedprox", "centralised"), True)},
+    "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
+    "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
+}
+"""By method, what its whole run has besides the preset: every comparison; rates at which something moves, and whole
+weights in fp32 on the wire; labels at one site alone."""
+ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
+"""No method that DSFedMed is compared with."""
+COUNTS = {"training": 12, "validation": 12, "test": 6}
+
+
+def smoke(job: str = "dsfedmed", **changes: Any) -> Settings:
+    """Return the smoke preset of a method's job, with site_d held out, and changes laid over it."""
+    values = read_preset(ROOT / "jobs" / job / "presets" / "smoke.yaml")
+    return Settings.from_dict(merge(merge(values, {"preset": "smoke", "unseen": ["site_d"]}), changes))
+
+
+def whole(method: str) -> Settings:
+    """Return the settings of a method's whole run."""
+    return smoke(method, **WHOLE[method])
+
+
+def remove_labels(folder: Path, sites: Sequence[str]) -> None:
+    """Take every label of a training image, and the validation part, from sites."""
+    for site in sites:
+        file = folder / site / "datalist.json"
+        content = json.loads(file.read_text())
+        for item in content["training"]:
+            (folder / site / item.pop("label")).unlink()
+        content["validation"] = []
+        file.write_text(json.dumps(content))
+
+
+def unlabelled_copy(sites: Path, folder: Path, unlabelled: Sequence[str]) -> Path:
+    """Copy sites to ``folder``, make those of ``unlabelled`` that are not among them, and remove their labels."""
+    shutil.copytree(sites, folder)
+    missing = tuple(site for site in unlabelled if not (folder / site).exists())
+    if missing:
+        make_demo_sites(folder, 0, missing, **COUNTS)
+    remove_labels(folder, unlabelled)
+    return folder
