@@ -1,91 +1,107 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages as NVFlare carries them: whole, typed and hashed."""
+"""Typed messages and their raw form: the same on both sides, and nothing else passes."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
-from dsfedmed.errors import PayloadError
-from dsfedmed.federated.wire.message import Message, from_model, from_shareable, to_model, to_shareable
+from dsfedmed.errors import ConfigError, PayloadError
+from dsfedmed.federated.wire.message import (
+    Envelope,
+    Message,
+    PrivacyStatement,
+    ReplyHeader,
+    SiteError,
+    UpdateHeader,
+    error_message,
+    is_error,
+    open_header,
+    open_reply,
+    open_request,
+    reply_message,
+    request_message,
+    with_header,
+)
+from dsfedmed.federated.wire.requests.facts import FactsRequest
+from dsfedmed.federated.wire.requests.generator import MasksReply
+from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.federated.wire.tasks import FACTS, MASKS, TRAIN
 
-INFO = st.dictionaries(
-    st.text(max_size=4),
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.lists(st.integers()),
-    max_size=4,
+HEADER = ReplyHeader(
+    1.5,
+    {"fedavg/loss": 0.25},
+    3,
+    UpdateHeader("fedavg", 3, "int8", "a" * 64),
+    PrivacyStatement("gaussian", 1.0, 0.5, None, 1e-5, 2),
 )
 
 
-def _message() -> Message:
-    return Message(
-        {"round": 3, "seed": 0}, {"a": torch.arange(4.0), "b": torch.tensor([1, 2], dtype=torch.uint8)}, True
-    )
+def test_a_request_comes_out_as_it_went_in() -> None:
+    sent = Envelope(FactsRequest(), {"w": torch.arange(3.0)}, True)
+    got = open_request(FACTS, request_message(sent))
+    assert got.body == FactsRequest()
+    assert got.is_difference
+    assert torch.equal(got.tensors["w"], sent.tensors["w"])
 
 
-@given(INFO, st.booleans(), st.lists(st.floats(width=16, allow_nan=False), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=40)
-def test_a_message_comes_out_of_a_shareable_as_it_went_in(
-    info: dict[str, Any], diff: bool, values: list[float]
-) -> None:
-    sent = Message(info, {"w": torch.tensor(values), "half": torch.tensor(values).half()}, diff)
-    got = from_shareable(to_shareable(sent), "server")
-    assert got.info == info
-    assert got.is_difference == diff
-    assert got.tensors.keys() == sent.tensors.keys()
-    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in sent.tensors.items())
+def test_a_reply_comes_out_as_it_went_in_with_its_header() -> None:
+    sent = Envelope(TrainReply(3, 0.5, 0.25, 12), {"w": torch.ones(2)}, True, HEADER)
+    got = open_reply(TRAIN, reply_message(sent), "site_a")
+    assert (got.body, got.header, got.is_difference) == (sent.body, HEADER, True)
+    assert got.byte_count == 8
+    assert got.without_tensors().tensors == {}
+    assert got.without_tensors().body == sent.body
 
 
-def test_facts_travel_without_tensors() -> None:
-    got = from_shareable(to_shareable(Message({"facts": {"channels": 1}})), "server")
-    assert got.info == {"facts": {"channels": 1}}
-    assert got.tensors == {}
+def test_another_header_leaves_the_body_as_it_is() -> None:
+    message = reply_message(Envelope(MasksReply("deformed")))
+    changed = with_header(message, HEADER)
+    assert open_header(changed, "site_a") == HEADER
+    assert open_reply(MASKS, changed, "site_a").body == MasksReply("deformed")
+    assert open_header(message, "site_a") == ReplyHeader()
 
 
-def test_a_difference_is_marked_for_privacy_filters() -> None:
-    assert to_model(_message()).params_type == ParamsType.DIFF
-    assert to_model(Message({}, {"w": torch.ones(1)})).params_type == ParamsType.FULL
-    assert to_model(_message()).current_round == 3
-
-
-def test_altered_tensors_are_refused_unless_a_filter_may_alter_them() -> None:
-    model = to_model(_message())
-    model.params["a"] = model.params["a"] + 1
-    with pytest.raises(PayloadError, match=r"site_a: sent tensors that do not match their hash.*check the connection"):
-        from_model(model, "site_a")
-    assert from_model(model, "site_a", filtered=True).tensors["a"].tolist() == [1.0, 2.0, 3.0, 4.0]
-
-
-def test_a_lost_tensor_is_noticed() -> None:
-    model = to_model(_message())
-    del model.params["b"]
-    with pytest.raises(PayloadError, match="do not match their hash"):
-        from_model(model, "site_a")
-
-
-@pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("value", [[1.0, 2.0], {"nested": torch.ones(1)}, None, "text"])
-def test_what_is_no_tensor_is_refused_by_name(value: object, filtered: bool) -> None:
-    model = to_model(_message())
-    model.params["a"] = value
-    with pytest.raises(PayloadError, match=r"site_a: sent a that is no tensor.*same version"):
-        from_model(model, "site_a", filtered)
+def test_an_error_names_the_site_and_shows_no_file() -> None:
+    message = error_message(ConfigError("/data/patient_7.png", "has no label", "Add one"), "site_a")
+    assert is_error(message)
+    assert "patient_7" not in str(message.info)
+    with pytest.raises(PayloadError, match=r"^site_a: has no label\. Add one$"):
+        open_reply(FACTS, message, "site_a")
+    assert not is_error(reply_message(Envelope(MasksReply("drawn"))))
+    told = error_message(SiteError("site_a", "x" * 9000, "y" * 9000), "site_a")
+    with pytest.raises(PayloadError, match="^site_a: xxx"):
+        open_reply(FACTS, told, "site_a")
 
 
 @pytest.mark.parametrize(
-    "meta", [None, {}, {"dsfedmed": 1}, {"dsfedmed": {}}, {"dsfedmed": {"info": [], "sha256": ""}}]
+    "info",
+    [
+        {},
+        {"body": {"kind": "drawn"}},
+        {"header": {}},
+        {"body": {"kind": "drawn"}, "header": {}, "more": 1},
+        {"body": {"kind": "stolen"}, "header": {}},
+        {"body": {"kind": "drawn"}, "header": {"seconds": float("nan")}},
+        {"body": {"kind": "drawn"}, "header": {"seconds": -1}},
+        {"body": {"kind": "drawn"}, "header": {"update": {"training": "../x", "round": 1, "precision": "fp16"}}},
+        {"body": {"kind": "drawn"}, "header": {"scalars": {"a": float("inf")}}},
+        {"body": {"kind": "drawn"}, "header": {"privacy": {"mechanism": "laplace"}}},
+        {"error": {"where": "a", "reason": "b"}},
+        {"error": "no"},
+        {"error": {"where": "a", "reason": "b", "fix": "c"}, "body": {}},
+    ],
 )
-def test_a_message_without_our_header_is_refused(meta: dict[str, Any] | None) -> None:
-    with pytest.raises(PayloadError, match=r"site_b: sent a message without our header.*same version"):
-        from_model(FLModel(params={"w": torch.ones(1)}, meta=meta), "site_b")
+def test_anything_else_is_refused_with_the_sender_named(info: dict[str, object]) -> None:
+    with pytest.raises(PayloadError, match="^site_a: sent "):
+        open_reply(MASKS, Message(info), "site_a")  # type: ignore[arg-type]
 
 
-def test_a_header_without_a_hash_is_refused() -> None:
-    model = to_model(_message())
-    del model.meta["dsfedmed"]["sha256"]
-    with pytest.raises(PayloadError, match="site_b"):
-        from_model(model, "site_b")
+def test_a_request_with_more_than_a_body_is_refused() -> None:
+    message = request_message(Envelope(FactsRequest()))
+    with pytest.raises(PayloadError, match=r"server: sent a message of body, cmd"):
+        open_request(FACTS, replace(message, info={**message.info, "cmd": "ls"}))
+    with pytest.raises(PayloadError, match="server: sent FactsRequest with the unknown key 'cmd'"):
+        open_request(FACTS, Message({"body": {"cmd": "ls"}}))

@@ -14,9 +14,12 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.evaluate import _release_own
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build_low_rank
-from dsfedmed.federated.site.tasks.personal_release import FOLDER, release_personal, try_release
+from dsfedmed.federated.site.tasks.personal_release import FOLDER, release_personal
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
+from dsfedmed.federated.wire.specs import NetworkKind
+from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.store.files import read_json
 from dsfedmed.training.personal import PersonalConfig
@@ -28,7 +31,9 @@ CASES = [CaseMetrics((0.5,), (0.25,), (2.0,)), CaseMetrics((1.0,), (0.75,), (4.0
 
 @pytest.fixture
 def request_body(plan: FederationPlan) -> EvaluateRequest:
-    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=CONFIG)
+    networks: dict[str, NetworkKind] = {"pfedsam": "low_rank"}
+    own = {"pfedsam": PERSONAL.name}
+    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, networks, personal=CONFIG, own=own)
 
 
 @pytest.fixture
@@ -55,11 +60,11 @@ def test_the_bundle_holds_the_branch_and_its_figures_at_home(
 def test_a_failure_is_told_without_paths_and_leaves_nothing(
     site: SiteContext, request_body: EvaluateRequest, branch: torch.nn.Module, tmp_path: Path
 ) -> None:
-    assert try_release(site, request_body, branch, CASES) is None
+    assert _release_own(site, request_body, "pfedsam", branch, CASES) is None
     (tmp_path / "bundles").mkdir()
     shutil.copytree(BUNDLES / "light_unet_segmentation", tmp_path / "bundles" / "light_unet_segmentation")
     elsewhere = SiteContext("site_a", replace(site.config, bundles=tmp_path / "bundles"), tmp_path / "elsewhere")
-    error = try_release(elsewhere, request_body, branch, CASES)
+    error = _release_own(elsewhere, request_body, "pfedsam", branch, CASES)
     assert error is not None
     assert error.where == "site_a"
     assert str(tmp_path) not in str(error)
