@@ -72,7 +72,7 @@ def test_an_error_names_the_site_and_shows_no_file() -> None:
         open_reply(FACTS, message, "site_a")
     assert not is_error(reply_message(Envelope(MasksReply("drawn"))))
     told = error_message(SiteError("site_a", "x" * 9000, "y" * 9000), "site_a")
-    with pytest.raises(PayloadError, match="^site_a: xxx"):
+    with pytest.raises(PayloadError, match=r"^site_a: xxx"):
         open_reply(FACTS, told, "site_a")
 
 
@@ -95,7 +95,7 @@ def test_an_error_names_the_site_and_shows_no_file() -> None:
     ],
 )
 def test_anything_else_is_refused_with_the_sender_named(info: dict[str, object]) -> None:
-    with pytest.raises(PayloadError, match="^site_a: sent "):
+    with pytest.raises(PayloadError, match=r"^site_a: sent "):
         open_reply(MASKS, Message(info), "site_a")  # type: ignore[arg-type]
 
 
@@ -103,5 +103,5 @@ def test_a_request_with_more_than_a_body_is_refused() -> None:
     message = request_message(Envelope(FactsRequest()))
     with pytest.raises(PayloadError, match=r"server: sent a message of body, cmd"):
         open_request(FACTS, replace(message, info={**message.info, "cmd": "ls"}))
-    with pytest.raises(PayloadError, match="server: sent FactsRequest with the unknown key 'cmd'"):
+    with pytest.raises(PayloadError, match=r"server: sent FactsRequest with the unknown key 'cmd'"):
         open_request(FACTS, Message({"body": {"cmd": "ls"}}))
