@@ -17,9 +17,11 @@ Weights = dict[str, Tensor]
 
 
 PLAIN = frozenset(
-    (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-    + (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-)
+    {
+        torch.float64, torch.float32, torch.float16, torch.bfloat16,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    }
+)  # fmt: skip
 """Types of numbers that may cross the wire at all."""
 
 
