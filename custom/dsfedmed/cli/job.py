@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command of a job folder: simulate the method on site folders, or write its job for NVFlare."""
+"""The command of a job folder: simulate the method on site folders, or write its job for NVFlare.
+
+NVFlare is imported where it is used: by its simulator, and to write a job. The local engines do without it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.federated.server.plan import check_light_settings
+from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
-from dsfedmed.flare.recipe import export_job
-from dsfedmed.flare.simulation import simulate
-from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.options import require
 from dsfedmed.renamed import refuse_renamed_word
+from dsfedmed.reporting.results import load_results
+from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.run_version import require_run_of_this_version
 
+ENGINES = ("nvflare", "local", "local-processes")
 RENAMED = {"--from": "--reuse"}
 """Options of version 0.3 under another name now."""
 
@@ -46,6 +52,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
     parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
+    engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
     return parser
@@ -75,7 +83,7 @@ def planned_settings(method: str, folder: Path, words: Sequence[str]) -> Setting
 
 
 def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
-    """Run the job in NVFlare's simulator; return 0 when the run's own verdict is complete."""
+    """Run the job on this machine; return 0 when the run's own verdict is complete."""
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     require_run_of_this_version(args.out)
@@ -99,8 +107,27 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         require(method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
         kept = reuse_stages(args.reuse, args.out, settings, layout)
         print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
+    if args.engine != "nvflare":
+        return _simulate_locally(settings, layout, method, args.engine == "local-processes")
+    from dsfedmed.flare.simulation import simulate
+    from dsfedmed.flare.workspace import prepare_workspace
+
     prepare_workspace(args.out / "nvflare" / method, layout)
     return simulate(settings, names, args.out, method)
+
+
+def _simulate_locally(settings: Settings, layout: SimulatedSites, method: str, processes: bool) -> int:
+    """Run the method without NVFlare, with its progress on the console, and print the summary."""
+    progress, console = logging.getLogger(PROGRESS), logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    progress.addHandler(console)
+    progress.setLevel(logging.INFO)
+    try:
+        verdict = simulate_locally(method, settings, layout, processes)
+    finally:
+        progress.removeHandler(console)
+    print(summary_text(load_results(layout.run)))
+    return 0 if verdict == "complete" else 1
 
 
 def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
@@ -126,6 +153,8 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
         args = parse_words(method, description, sys.argv[1:] if argv is None else argv)
         settings = read_settings(args, folder / "presets")
         if args.write_job:
+            from dsfedmed.flare.recipe import export_job
+
             print(export_job(settings, args.write_job, gpus=args.gpus, method=method))
             return 0
         return simulate_job(args, settings, method, folder.parents[1] / "bundles")

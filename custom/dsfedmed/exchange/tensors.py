@@ -16,10 +16,12 @@ Weights = dict[str, Tensor]
 """Tensors of a network by name, such as all that travel of it or a whole state dict."""
 
 
-PLAIN = frozenset({
-    torch.float64, torch.float32, torch.float16, torch.bfloat16,
-    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-})  # fmt: skip
+PLAIN = frozenset(
+    {
+        torch.float64, torch.float32, torch.float16, torch.bfloat16,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    }
+)  # fmt: skip
 """Types of numbers that may cross the wire at all."""
 
 

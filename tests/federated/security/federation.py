@@ -18,7 +18,7 @@ from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
+from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.reporting import report
 from dsfedmed.settings import Settings, merge
@@ -76,34 +76,21 @@ def tiny_settings(case: str, **changes: Any) -> Settings:
 
 @dataclass
 class Deeds:
-    """What a site was asked, as its worker got it, and what it answered, as it left."""
+    """What a site was asked, and what it answered: as it travelled."""
 
     requests: list[tuple[str, Message]] = field(default_factory=list)
     replies: list[tuple[str, Message]] = field(default_factory=list)
 
 
-class WatchedWorker(InProcessWorker):
-    """Keeps what the worker is asked."""
-
-    def __init__(self, site: str, config: Any, folder: Path, deeds: Deeds) -> None:
-        super().__init__(site, config, folder)
-        self.deeds = deeds
-
-    def run(
-        self, task: str, request: Message, aborted: Callable[[], bool], on_progress: ProgressCallback = no_progress
-    ) -> Message:
-        self.deeds.requests.append((task, request))
-        return super().run(task, request, aborted, on_progress)
-
-
 class HostileSite(LocalSite):
     """A site whose owner changes what leaves it."""
 
-    def __init__(self, name: str, folder: Path, worker: WatchedWorker, tamper: Tamper | None) -> None:
+    def __init__(self, name: str, folder: Path, worker: InProcessWorker, deeds: Deeds, tamper: Tamper | None) -> None:
         super().__init__(name, folder, worker)
-        self.deeds, self.tamper = worker.deeds, tamper
+        self.deeds, self.tamper = deeds, tamper
 
     def answer(self, task: str, request: Message, on_progress: ProgressCallback) -> tuple[Message, int]:
+        self.deeds.requests.append((task, request))
         reply, fetched = super().answer(task, request, on_progress)
         self.deeds.replies.append((task, reply))
         return (self.tamper(task, request, reply) if self.tamper else reply), fetched
@@ -147,8 +134,10 @@ def federate(
         config = load_party_config(local, name)
         assert config.output is not None
         config.output.mkdir(parents=True)
-        worker = WatchedWorker(name, config, config.output, deeds if name == hostile else Deeds())
-        parties[name] = HostileSite(name, config.output, worker, tamper if name == hostile else None)
+        worker, watched = InProcessWorker(name, config, config.output), name == hostile
+        parties[name] = HostileSite(
+            name, config.output, worker, deeds if watched else Deeds(), tamper if watched else None
+        )
     server.run(transport(local, parties, False))
     return Outcome(read_json(folder / "run" / "record.json"), folder, deeds)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from dsfedmed.store.files import write_json
 
-LOGGER = logging.getLogger("dsfedmed.progress")
+LOGGER_NAME = "dsfedmed.progress"
+LOGGER = logging.getLogger(LOGGER_NAME)
 SHOWN = 6
 """Sites named in a line of steps; of more, the slowest."""
 LINE_S = 5.0

@@ -60,9 +60,11 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
 def _require_fit(source: Path, layout: SimulatedSites) -> None:
     """See that ``source`` is a run of DSFedMed on the same sites, begun with the same generator and light network."""
     record = read_json(source / RECORD) if (source / RECORD).exists() else {}
-    site_config = source / "nvflare" / METHOD / "local" / SITE_CONFIG
-    whole = (source / "store").is_dir() and site_config.is_file()
-    if record.get("method") != METHOD or record["verdict"] != "complete" or not whole:
+    # Where the two engines, NVFlare's simulator and the local one, keep what the simulated parties know.
+    kept = [folder / "local" / SITE_CONFIG for folder in (source / "nvflare" / METHOD, source)]
+    site_config = next((path for path in kept if path.is_file()), None)
+    whole = (source / "store").is_dir()
+    if record.get("method") != METHOD or record["verdict"] != "complete" or not whole or site_config is None:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
     there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
     here = {"data": f"{layout.sites.resolve()}/{{site}}"}

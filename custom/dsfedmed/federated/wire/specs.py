@@ -31,9 +31,13 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 Autocast: TypeAlias = Literal["off", "bfloat16", "float16"]
 BundleName: TypeAlias = Annotated[str, Matches(r"[a-z0-9][a-z0-9_]{0,63}")]
 SettingName: TypeAlias = Annotated[str, Matches(r"[a-z][a-z0-9_]{0,63}")]
-SettingText: TypeAlias = Annotated[str, Length(200)]
+_PLAIN = r"(?!.*[A-Za-z_]\.[A-Za-z_])[^$@%/\\\x00-\x1f]{0,200}"
+SettingText: TypeAlias = Annotated[str, Matches(_PLAIN)]
+"""Plain text: no expression, reference or macro of a bundle's parser, no path and no dotted name."""
+_Key: TypeAlias = Annotated[str, Matches(f"(?!_){_PLAIN}")]
+"""Nor a key that this parser acts on, such as ``_target_``."""
 _Entries: TypeAlias = Annotated[list[int | float | SettingText], Length(1000)]
-_Names: TypeAlias = Annotated[dict[SettingText, SettingText], Length(1000)]
+_Names: TypeAlias = Annotated[dict[_Key, SettingText], Length(1000)]
 SettingValue: TypeAlias = bool | int | float | SettingText | _Entries | _Names
 """A bundle's declared setting; the bundle's own metadata say which type and range each has."""
 
