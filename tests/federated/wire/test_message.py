@@ -1,91 +1,146 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages as NVFlare carries them: whole, typed and hashed."""
+"""Raw and typed messages: a body, a header on the way back, or a reason; and nothing besides."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
-from dsfedmed.errors import PayloadError
-from dsfedmed.federated.wire.message import Message, from_model, from_shareable, to_model, to_shareable
-
-INFO = st.dictionaries(
-    st.text(max_size=4),
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.lists(st.integers()),
-    max_size=4,
+from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.federated.wire.codec import to_json
+from dsfedmed.federated.wire.message import (
+    Envelope,
+    Message,
+    PrivacyStatement,
+    ReplyHeader,
+    SiteError,
+    UpdateHeader,
+    error_message,
+    is_error,
+    open_header,
+    open_reply,
+    open_request,
+    reply_message,
+    request_message,
+    with_header,
 )
+from dsfedmed.federated.wire.requests.generator import BaseReply, MasksRequest
+from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.federated.wire.tasks import BASE, MASKS, TRAIN
+from tests.federated.tiny import over_the_wire, tiny_plan, tiny_settings
+
+PLAN = tiny_plan(tiny_settings())
+TENSORS = {"w": torch.arange(3.0), "n": torch.tensor([1, 2], dtype=torch.uint8)}
+HEADER = ReplyHeader(
+    1.5,
+    {"fedavg/loss": 0.5},
+    3,
+    UpdateHeader("fedavg", 3, "int8", "a" * 64),
+    PrivacyStatement("gaussian", 1.0, 0.5, None, 1e-5, 2),
+)
+REPLY = Envelope(TrainReply(3, 0.5, 0.25, 7), TENSORS, True, HEADER)
 
 
-def _message() -> Message:
-    return Message(
-        {"round": 3, "seed": 0}, {"a": torch.arange(4.0), "b": torch.tensor([1, 2], dtype=torch.uint8)}, True
-    )
+def test_a_request_is_its_body_and_tensors() -> None:
+    sent = Envelope(MasksRequest(PLAN.common, 4), TENSORS)
+    message = request_message(sent)
+    assert set(message.info) == {"body"}
+    got = open_request(MASKS, over_the_wire(message))
+    assert (got.body.count, to_json(got.body)) == (4, message.info["body"])
+    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in TENSORS.items())
+    assert got.header == ReplyHeader()
 
 
-@given(INFO, st.booleans(), st.lists(st.floats(width=16, allow_nan=False), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=40)
-def test_a_message_comes_out_of_a_shareable_as_it_went_in(
-    info: dict[str, Any], diff: bool, values: list[float]
-) -> None:
-    sent = Message(info, {"w": torch.tensor(values), "half": torch.tensor(values).half()}, diff)
-    got = from_shareable(to_shareable(sent), "server")
-    assert got.info == info
-    assert got.is_difference == diff
-    assert got.tensors.keys() == sent.tensors.keys()
-    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in sent.tensors.items())
+def test_a_reply_has_a_header_as_well() -> None:
+    message = reply_message(REPLY)
+    assert set(message.info) == {"body", "header"}
+    got = open_reply(TRAIN, over_the_wire(message), "site_a")
+    assert (got.body, got.header, got.is_difference) == (REPLY.body, HEADER, True)
+    assert open_header(message, "site_a") == HEADER
 
 
-def test_facts_travel_without_tensors() -> None:
-    got = from_shareable(to_shareable(Message({"facts": {"channels": 1}})), "server")
-    assert got.info == {"facts": {"channels": 1}}
-    assert got.tensors == {}
+def test_a_header_is_replaced_and_the_rest_stays() -> None:
+    message = reply_message(REPLY)
+    other = with_header(message, ReplyHeader(seconds=9.0))
+    assert open_header(other, "site_a") == ReplyHeader(seconds=9.0)
+    assert (other.info["body"], other.tensors) == (message.info["body"], message.tensors)
 
 
-def test_a_difference_is_marked_for_privacy_filters() -> None:
-    assert to_model(_message()).params_type == ParamsType.DIFF
-    assert to_model(Message({}, {"w": torch.ones(1)})).params_type == ParamsType.FULL
-    assert to_model(_message()).current_round == 3
+def test_why_a_task_was_not_done_is_raised_with_the_site() -> None:
+    message = error_message(DataError("/data/smith.png", "the disk is full", "Free space"), "site_a")
+    assert is_error(message)
+    assert not is_error(reply_message(REPLY))
+    with pytest.raises(PayloadError) as caught:
+        open_reply(TRAIN, over_the_wire(message), "site_b")
+    assert (caught.value.where, caught.value.reason, caught.value.fix) == ("site_b", "the disk is full", "Free space")
+    assert "smith" not in str(message.info), "where it happened can name a patient"
+    assert error_message(SiteError("site_a", "r", "f"), "site_a").info == {
+        "error": {"where": "site_a", "reason": "r", "fix": "f"}
+    }
 
 
-def test_altered_tensors_are_refused_unless_a_filter_may_alter_them() -> None:
-    model = to_model(_message())
-    model.params["a"] = model.params["a"] + 1
-    with pytest.raises(PayloadError, match=r"site_a: sent tensors that do not match their hash.*check the connection"):
-        from_model(model, "site_a")
-    assert from_model(model, "site_a", filtered=True).tensors["a"].tolist() == [1.0, 2.0, 3.0, 4.0]
+def test_a_reason_of_any_length_can_be_sent() -> None:
+    message = error_message(DataError("x", "r" * 10**6, "f" * 10**6), "s" * 10**6)
+    with pytest.raises(PayloadError) as caught:
+        open_reply(TRAIN, message, "site_a")
+    assert (len(caught.value.reason), len(caught.value.fix)) == (2000, 2000)
 
 
-def test_a_lost_tensor_is_noticed() -> None:
-    model = to_model(_message())
-    del model.params["b"]
-    with pytest.raises(PayloadError, match="do not match their hash"):
-        from_model(model, "site_a")
-
-
-@pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("value", [[1.0, 2.0], {"nested": torch.ones(1)}, None, "text"])
-def test_what_is_no_tensor_is_refused_by_name(value: object, filtered: bool) -> None:
-    model = to_model(_message())
-    model.params["a"] = value
-    with pytest.raises(PayloadError, match=r"site_a: sent a that is no tensor.*same version"):
-        from_model(model, "site_a", filtered)
+BODY: Any = request_message(Envelope(MasksRequest(PLAN.common, 4))).info["body"]
 
 
 @pytest.mark.parametrize(
-    "meta", [None, {}, {"dsfedmed": 1}, {"dsfedmed": {}}, {"dsfedmed": {"info": [], "sha256": ""}}]
+    ("info", "found"),
+    [
+        ({}, "nothing"),
+        ({"body": BODY, "header": {}}, "body, header"),
+        ({"body": BODY, "weights": 1}, "body, weights"),
+        ({"info": BODY}, "info"),
+        ({"error": {"where": "x", "reason": "r", "fix": "f"}}, "error"),
+    ],
 )
-def test_a_message_without_our_header_is_refused(meta: dict[str, Any] | None) -> None:
-    with pytest.raises(PayloadError, match=r"site_b: sent a message without our header.*same version"):
-        from_model(FLModel(params={"w": torch.ones(1)}, meta=meta), "site_b")
+def test_a_request_of_anything_else_is_refused(info: dict[str, Any], found: str) -> None:
+    with pytest.raises(PayloadError, match=f"server: sent a message of {found}. Use the same version"):
+        open_request(MASKS, Message(info))
 
 
-def test_a_header_without_a_hash_is_refused() -> None:
-    model = to_model(_message())
-    del model.meta["dsfedmed"]["sha256"]
-    with pytest.raises(PayloadError, match="site_b"):
-        from_model(model, "site_b")
+def test_a_request_of_another_task_is_refused() -> None:
+    with pytest.raises(PayloadError, match="server: sent BaseRequest with the unknown key 'count'"):
+        open_request(BASE, Message({"body": BODY}))
+
+
+GOOD: Any = reply_message(Envelope(BaseReply(1, 0.5))).info
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ({}, "sent BaseReply, which is None and no mapping"),
+        ({"body": GOOD["body"]}, "sent a message of body"),
+        ({**GOOD, "more": 1}, "sent a message of body, header, more"),
+        ({**GOOD, "error": {"where": "x", "reason": "r", "fix": "f"}}, "sent a message of body, error, header"),
+        ({"error": "down"}, "sent SiteError, which is 'down'"),
+        ({"error": {"where": "x", "reason": "r" * 5000, "fix": "f"}}, "sent SiteError.reason: 5000 entries are more"),
+        ({**GOOD, "header": {"seconds": -1}}, "sent ReplyHeader.seconds: -1.0 is not between"),
+        ({**GOOD, "header": {"scalars": {"a b": 1.0}}}, "sent ReplyHeader.scalars's key: 'a b' is not of the form"),
+        ({**GOOD, "header": {"update": {"training": "../x", "round": 1, "precision": "fp16"}}},
+         "sent ReplyHeader.update.training: '../x'"),
+        ({**GOOD, "header": {"privacy": {"mechanism": "none"}}}, "sent ReplyHeader.privacy.mechanism = 'none'"),
+        ({**GOOD, "body": {**GOOD["body"], "path": "/x"}}, "sent BaseReply with the unknown key 'path'"),
+    ],
+)  # fmt: skip
+def test_a_reply_that_is_none_is_refused_with_its_site(info: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        open_reply(BASE, Message(info), "site_a")
+    assert caught.value.where == "site_a"
+    assert caught.value.reason.startswith(reason)
+
+
+def test_bytes_are_those_of_the_tensors_and_can_be_dropped() -> None:
+    assert REPLY.byte_count == 3 * 4 + 2
+    bare = REPLY.without_tensors()
+    assert bare == replace(REPLY, tensors={})
+    assert bare.byte_count == 0
