@@ -79,8 +79,15 @@ def test_what_is_no_tensor_is_refused_by_name(value: object, filtered: bool) -> 
 
 @pytest.mark.parametrize(
     "meta",
-    [None, {}, {"dsfedmed": 1}, {"dsfedmed": {}}, {"dsfedmed": {"info": {}}}, {"dsfedmed": {"info": [], "seal": {}}},
-     {"dsfedmed": {"info": {}, "seal": {}, "more": 1}}],
+    [
+        None,
+        {},
+        {"dsfedmed": 1},
+        {"dsfedmed": {}},
+        {"dsfedmed": {"info": {}}},
+        {"dsfedmed": {"info": [], "seal": {}}},
+        {"dsfedmed": {"info": {}, "seal": {}, "more": 1}},
+    ],
 )
 def test_a_message_without_our_header_is_refused(meta: dict[str, Any] | None) -> None:
     with pytest.raises(PayloadError, match=r"site_b: sent a message without our header.*same version"):

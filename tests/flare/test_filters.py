@@ -83,7 +83,9 @@ def test_the_filter_packs_and_seals(tmp_path: Path) -> None:
     assert open_reply(TRAIN, got, "site_a").body == TrainReply(1, 0.5, 1.0, 2)
     assert set(got.tensors) == {"codes", "scales", "plain"}
     assert seal["bytes"] == sum(t.numel() * t.element_size() for t in got.tensors.values()) < 2 * 2007
-    assert (unpack_update(open_reply(TRAIN, got, "site_a"), WEIGHTS, "site_a")["w"] - _reply(1).tensors["w"]).abs().max() < 2e-5
+    assert (
+        unpack_update(open_reply(TRAIN, got, "site_a"), WEIGHTS, "site_a")["w"] - _reply(1).tensors["w"]
+    ).abs().max() < 2e-5
 
 
 @pytest.mark.parametrize("change", ["value", "lost", "longer"])

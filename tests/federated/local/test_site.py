@@ -122,7 +122,9 @@ def test_a_reference_is_pulled_by_a_site_that_holds_none(tmp_path: Path) -> None
     assert site.answer("dsf_train", train_message(move), no_progress)[1] == 0
     assert [asked.body.round.reference for asked in worker.asked] == [replace(move, offer=None)] * 2
     other = replace(move, target="0" * 64)
-    message, fetched = LocalSite("site_b", tmp_path / "b", worker).answer("dsf_train", train_message(other), no_progress)
+    message, fetched = LocalSite("site_b", tmp_path / "b", worker).answer(
+        "dsf_train", train_message(other), no_progress
+    )
     assert fetched == size
     with pytest.raises(PayloadError, match="site_b: did not arrive whole"):
         open_reply(TRAIN, message, "site_b")

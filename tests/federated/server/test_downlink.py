@@ -143,9 +143,7 @@ def test_the_best_weights_are_those_that_were_validated(federation: Federation) 
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
-def test_whole_weights_need_no_reference_and_the_best_is_what_was_sent(
-    tmp_path: Path, precision: str
-) -> None:
+def test_whole_weights_need_no_reference_and_the_best_is_what_was_sent(tmp_path: Path, precision: str) -> None:
     federation = Federation(tmp_path, precision)
     state = federation.train(TrainingState(_weights(0)), 2)
     assert federation.pulled == []

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,9 +45,7 @@ class Sites:
         self.dice, self.requests = dice, []
         self.absent: set[str] = set()
 
-    def __call__(
-        self, site: str, task: Task[Any, Any], request: Envelope[TrainRequest]
-    ) -> Envelope[TrainReply] | None:
+    def __call__(self, site: str, task: Task[Any, Any], request: Envelope[TrainRequest]) -> Envelope[TrainReply] | None:
         assert task is TRAIN
         if site in self.absent:
             return None
@@ -134,7 +132,9 @@ def test_a_restarted_run_goes_on_to_the_same_end(tmp_path: Path) -> None:
         unbroken, plan, FEDAVG, resume_or_start(unbroken, FEDAVG, _start().weights), lambda now: now.round >= 3, 3
     )
     broken, plan, _ = _setting(tmp_path / "broken", dice)
-    train_round(broken, plan, FEDAVG, train_round(broken, plan, FEDAVG, resume_or_start(broken, FEDAVG, _start().weights)))
+    train_round(
+        broken, plan, FEDAVG, train_round(broken, plan, FEDAVG, resume_or_start(broken, FEDAVG, _start().weights))
+    )
     run, plan, sites = _setting(tmp_path / "broken", dice)
     state = resume_or_start(run, FEDAVG, {"w": torch.full((1,), 99.0)})
     assert state.round == 2

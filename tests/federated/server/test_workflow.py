@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's side of any workflow, on a transport of the test: who fails is left out and named, and all is recorded."""
+"""The server's side of any workflow, on a transport of the test: who fails is left out by name, and all is recorded."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_replies_come_in_the_order_of_the_sites_and_without_tensors_where_they_w
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (refusing("sent tensors that do not match their hash"), "sent tensors that do not match their hash. Send again"),
+        (refusing("sent tensors that do not match their hash"), "do not match their hash. Send again"),
         (lambda: error_message(DataError("x", "the disk is full", "Free space"), "site_b"),
          "the disk is full. Free space"),
         (lambda: Message({"weights": "all"}), "sent FactsReply, which is None"),
@@ -198,9 +198,7 @@ def test_replies_come_in_the_order_of_the_sites_and_without_tensors_where_they_w
          "sent ReplyHeader.seconds: -1.0 is not between 0 and 1e+30"),
     ],
 )  # fmt: skip
-def test_a_site_that_fails_is_left_out_and_the_record_says_why(
-    transport: Scripted, reply: Reply, reason: str
-) -> None:
+def test_a_site_that_fails_is_left_out_and_the_record_says_why(transport: Scripted, reply: Reply, reason: str) -> None:
     transport.replies = {"site_a": facts(), "site_b": reply}
     workflow = prepared(transport, min_sites=1)
     workflow.ledger.stage = "check sites"
@@ -255,9 +253,7 @@ def test_too_few_replies_stop_the_run_with_every_reason(transport: Scripted) -> 
     workflow = prepared(transport)
     with pytest.raises(DSFedMedError) as caught:
         workflow.ask(FACTS, REQUEST)
-    assert caught.value.reason == (
-        "0 of 2 needed sites answered (site_a: no answer; site_b: is broken. Send again)"
-    )
+    assert caught.value.reason == ("0 of 2 needed sites answered (site_a: no answer; site_b: is broken. Send again)")
     assert caught.value.fix == "Fix these sites and restart the run"
     assert workflow.ask(FACTS, REQUEST, at_least=0) == {}
 
@@ -313,9 +309,7 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(transport: Scri
         prepared(transport, seed=1)
 
 
-def test_a_run_ends_with_a_verdict_and_a_report(
-    transport: Scripted, tmp_path: Path, no_report: list[Path]
-) -> None:
+def test_a_run_ends_with_a_verdict_and_a_report(transport: Scripted, tmp_path: Path, no_report: list[Path]) -> None:
     workflow = Work(tiny_settings(), lambda run: run.track("fedavg/loss", 0.5, 1))
     workflow.run(transport)
     record = read_json(tmp_path / "run" / "record.json")

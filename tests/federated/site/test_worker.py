@@ -81,9 +81,7 @@ def test_a_line_a_task_until_the_input_closes(local: Path, tmp_path: Path, monke
     assert "unknown task" in second["error"]["reason"]
 
 
-def test_a_tasks_steps_are_told_before_its_answer(
-    local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tasks_steps_are_told_before_its_answer(local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def work(site: SiteContext, task: str, _: Path) -> dict[str, Any]:
         site.on_progress(1, 2)
         return {"done": task}

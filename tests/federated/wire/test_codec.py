@@ -252,7 +252,7 @@ def test_a_class_that_reads_itself_gets_what_was_checked() -> None:
     content = {"name": "a", "inner": {"size": 2}}
     assert from_json(Listed, content, "s") == Listed("A", Inner(2))
     assert "Listed.inner.size: 9 is not between 1 and 8" in refusal({"name": "a", "inner": {"size": 9}}, Listed)
-    with pytest.raises(PayloadError, match="site_a: sent Listed in which list: it is forbidden. Send another"):
+    with pytest.raises(PayloadError, match=r"site_a: sent Listed in which list: it is forbidden\. Send another"):
         from_json(Listed, {"name": "forbidden", "inner": {"size": 2}}, "site_a")
 
 
@@ -311,7 +311,9 @@ def test_a_body_is_an_object() -> None:
 ))  # fmt: skip
 def test_any_json_is_built_or_refused_with_the_sender(content: Any) -> None:
     for kind in (Outer, Inner, Unranged, Settings, Own, Listed, Tree):
+        senders = []
         try:
             from_json(kind, content, "site_a")
         except PayloadError as error:
-            assert error.where == "site_a"
+            senders.append(error.where)
+        assert senders in ([], ["site_a"])

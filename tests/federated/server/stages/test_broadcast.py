@@ -28,9 +28,7 @@ class Sites:
     def __init__(self) -> None:
         self.away: set[str] = set()
 
-    def __call__(
-        self, site: str, task: Task[Any, Any], request: Envelope[LabelRequest]
-    ) -> Envelope[LabelReply] | None:
+    def __call__(self, site: str, task: Task[Any, Any], request: Envelope[LabelRequest]) -> Envelope[LabelReply] | None:
         assert task is LABEL
         return None if site in self.away else Envelope(LabelReply(6, 6, 0.9))
 

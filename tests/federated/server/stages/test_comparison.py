@@ -55,7 +55,10 @@ def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_stages_are_those_of_the_baselines_asked_for() -> None:
     assert compared_stages(CompareSettings(**NOTHING)) == ()
-    assert compared_stages(CompareSettings(**NOTHING, fedmsa=True, fedprox=True)) == ("compare fedprox", "compare fedmsa")
+    assert compared_stages(CompareSettings(**NOTHING, fedmsa=True, fedprox=True)) == (
+        "compare fedprox",
+        "compare fedmsa",
+    )
     equal = CompareSettings(**{**NOTHING, "equal_steps": True})
     assert compared_stages(equal) == ("compare fedavg", "compare equal steps"), "equal steps go on from FedAvg"
 
@@ -75,7 +78,7 @@ class Training:
 
 
 def test_fedavg_goes_on_to_the_steps_of_the_method(tmp_path: Path) -> None:
-    """Two sites with three steps a round: two rounds are 12 steps, and 20 need four rounds. Restarted, none is asked."""
+    """Two sites with three steps a round: two rounds are 12 steps, 20 need four rounds. Restarted, none is asked."""
     values = tiny_settings(compare={**NOTHING, "fedavg": True, "equal_steps": True})
     plan = tiny_plan(values)
     run: Any = FakeRun(tmp_path, values, Training(plan))

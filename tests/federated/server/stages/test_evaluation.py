@@ -160,7 +160,7 @@ def test_a_site_without_a_network_of_its_own_is_recorded(run: Any, plan: Federat
 def test_the_authors_protocol_is_kept_beside_it(tmp_path: Path, sites: Sites) -> None:
     run = prepared(tmp_path, sites, legacy_eval=True)
     evaluate(run, tiny_plan(run.settings), OURS, {})
-    assert run.record.data["legacy"] == {"dsfedmed": dict.fromkeys(IMAGES, {"dice": 0.5, "iou": 0.25})}
+    assert run.record.data["legacy"] == {"dsfedmed": {site: {"dice": 0.5, "iou": 0.25} for site in IMAGES}}
 
 
 GOOD = EvaluateReply({"dsfedmed": (case(0.5), case(0.5))})

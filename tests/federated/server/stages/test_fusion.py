@@ -116,9 +116,7 @@ def test_an_answer_to_another_round_is_refused(
         _fusion(run, plan, public).round(spec, TrainingState(plan.start_weights()))
 
 
-def test_the_server_must_validate_itself(
-    run: Any, plan: FederationPlan, public: PublicSet, spec: TrainingSpec
-) -> None:
+def test_the_server_must_validate_itself(run: Any, plan: FederationPlan, public: PublicSet, spec: TrainingSpec) -> None:
     with pytest.raises(ValueError, match="validated at the server"):
         _fusion(run, plan, public).round(replace(spec, validate=None), TrainingState(plan.start_weights()))
 

@@ -86,7 +86,9 @@ def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_folder(tmp_path_factory.mktemp("sd") / "tiny")
 
 
-def _federation(folder: Path, images: Path, generator: Path | None, model: dict[str, Any]) -> tuple[Federation, FederationPlan]:
+def _federation(
+    folder: Path, images: Path, generator: Path | None, model: dict[str, Any]
+) -> tuple[Federation, FederationPlan]:
     settings = tiny_settings(
         generator={"branch_steps": 2}, generator_model=model, synthetic={"per_site": 3, "shard_size": 4}
     )
@@ -231,7 +233,9 @@ def test_the_base_is_averaged_round_by_round(tmp_path: Path) -> None:
         (1, 7, 0, 14), (2, 7, 7, 14),
     ]  # fmt: skip
     assert run.tracked == [("generator/base_loss", 0.5, 1), ("generator/base_loss", 0.5, 2)]
-    assert [path.stem for path in (tmp_path / "store").glob("base-*.json")] == [], "rounds that are replaced are dropped"
+    assert [path.stem for path in (tmp_path / "store").glob("base-*.json")] == [], (
+        "rounds that are replaced are dropped"
+    )
 
 
 def test_a_base_that_was_killed_goes_on_behind_its_last_round(tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def test_labels_of_another_kind_are_refused(run: Any, plan: FederationPlan) -> N
         load_public_set(run, other)
 
 
-def test_a_network_is_validated_on_the_public_validation_part(run: Any, plan: FederationPlan, public: PublicSet) -> None:
+def test_a_network_is_validated_on_the_public_validation_part(
+    run: Any, plan: FederationPlan, public: PublicSet
+) -> None:
     start = plan.start_weights()
     dice = validate_weights(run, plan, public, start)
     assert 0 <= dice <= 1

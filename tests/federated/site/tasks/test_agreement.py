@@ -63,7 +63,9 @@ def labelled(site: SiteContext, plan: FederationPlan, manifest: Manifest) -> Sit
     return site
 
 
-def test_sam_labels_every_image_and_its_answers_stay(site: SiteContext, plan: FederationPlan, manifest: Manifest) -> None:
+def test_sam_labels_every_image_and_its_answers_stay(
+    site: SiteContext, plan: FederationPlan, manifest: Manifest
+) -> None:
     reply = pseudo_label(site, label_request(plan, manifest))
     kept = samfed_files.answers(site, 6, 1)
     assert kept.shape == (6, 1, 32, 32)

@@ -98,7 +98,9 @@ def test_fedmsa_holds_every_site_to_the_servers_teacher_weights(tmp_path: Path) 
     save_weights(build_promptless_sam("tiny", 32, 1, seed=8).state_dict(), other)
     for wrong in (other, tmp_path / "none.safetensors"):
         with pytest.raises(ConfigError, match="is missing or is not the server's"):
-            build(SiteContext("site_a", PartyConfig(bundles=BUNDLES, teacher=wrong), tmp_path / "own"), specs, "adapted")
+            build(
+                SiteContext("site_a", PartyConfig(bundles=BUNDLES, teacher=wrong), tmp_path / "own"), specs, "adapted"
+            )
     start = tiny_plan(settings)
     elsewhere = SiteContext("site_a", PartyConfig(bundles=BUNDLES), tmp_path / "own")
     random = build(elsewhere, specs_of(start), "adapted").state_dict()
@@ -113,7 +115,9 @@ def test_a_site_without_a_teacher_file_says_what_to_write(site: SiteContext, pla
 
 
 @pytest.mark.parametrize("kind", ["adapted", "low_rank"])
-def test_a_network_built_on_the_teacher_needs_its_frozen_part(site: SiteContext, plan: FederationPlan, kind: Any) -> None:
+def test_a_network_built_on_the_teacher_needs_its_frozen_part(
+    site: SiteContext, plan: FederationPlan, kind: Any
+) -> None:
     with pytest.raises(PayloadError, match="server: named no teacher weights for a network built on them"):
         build(site, replace(specs_of(plan), teacher_init=None), kind)
     with pytest.raises(PayloadError, match="server: named no teacher"):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +47,7 @@ def ask(
 
 
 def scored(plan: FederationPlan, config: PersonalConfig | None = CONFIG) -> EvaluateRequest:
-    return EvaluateRequest(
-        plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=config
-    )
+    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=config)
 
 
 def branch(site: SiteContext, number: int) -> Weights:

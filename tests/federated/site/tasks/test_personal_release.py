@@ -28,9 +28,7 @@ CASES = [CaseMetrics((0.5,), (0.25,), (2.0,)), CaseMetrics((1.0,), (0.75,), (4.0
 
 @pytest.fixture
 def request_body(plan: FederationPlan) -> EvaluateRequest:
-    return EvaluateRequest(
-        plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=CONFIG
-    )
+    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=CONFIG)
 
 
 @pytest.fixture

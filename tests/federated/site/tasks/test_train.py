@@ -101,9 +101,7 @@ def test_weights_that_are_not_as_announced_are_refused(site: SiteContext, plan: 
         train(site, asked)
 
 
-def test_other_soft_labels_than_the_rounds_are_refused(
-    site: SiteContext, plan: FederationPlan, tmp_path: Path
-) -> None:
+def test_other_soft_labels_than_the_rounds_are_refused(site: SiteContext, plan: FederationPlan, tmp_path: Path) -> None:
     manifest = noise_manifest(tmp_path / "set", ["site_a"] * 2)
     chosen = SoftLabelChoice(manifest, (0, 1), (0,), HASH, 1.0, 1.0, ("site_a",))
     with pytest.raises(PayloadError, match=r"site_a: holds other soft labels than the round uses"):
