@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A site's tasks in this process: the site's own threads, its progress, and errors as a worker process has them."""
+"""A site's tasks in this very process: the site's threads, its progress, and errors as a worker process has them."""
 
 from __future__ import annotations
 

@@ -96,15 +96,16 @@ def test_with_a_process_for_every_site_it_is_the_same_to_the_last_bit(sites: Pat
     for stage in ("training-dsfedmed", "fit base", "branch-site_a", "distillation"):
         files = [run / "store" / read_json(run / "store" / f"{stage}.json")["file"] for run in runs]
         assert same(*(read_tensors(file) for file in files)), stage
-    assert sizes(first) == sizes(second)
+    spent, other = sizes(first), sizes(second)
+    assert spent.keys() == other.keys()
+    assert all(abs(other[key] - size) < 500 for key, size in spent.items()), "but for digits of times, and paths"
     assert (runs[1] / "sites" / "site_a" / "worker.log").is_file()
     assert not list((runs[1] / "sites" / "site_a" / "exchange").iterdir()), "the workers are ended"
 
 
-def sizes(record: dict[str, Any]) -> dict[tuple[str, ...], float]:
-    """Bytes by site, way and stage, without the digits of times and paths."""
-    rows = record["bytes"]["entries"]
-    return {(row["site"], row["direction"], row["stage"]): round(row["bytes"] / 200) for row in rows}
+def sizes(record: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    """Bytes by site, way and stage."""
+    return {(row["site"], row["direction"], row["stage"]): row["bytes"] for row in record["bytes"]["entries"]}
 
 
 def test_a_site_that_cannot_read_its_images_ends_the_run_with_its_name(sites: Path, tmp_path: Path) -> None:

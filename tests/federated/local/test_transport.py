@@ -88,9 +88,11 @@ def test_everybody_answers_and_every_byte_counts(at_once: bool) -> None:
         key = (entry["site"], entry["direction"])
         found[key] = found.get(key, 0) + entry["bytes"]
     assert found == {
-        ("a", "down"): DOWN, ("b", "down"): DOWN + 1000,
-        ("a", "up"): up("dsf_train", 5), ("b", "up"): up("dsf_train", 7),
-    }  # fmt: skip
+        ("a", "down"): DOWN,
+        ("b", "down"): DOWN + 1000,
+        ("a", "up"): up("dsf_train", 5),
+        ("b", "up"): up("dsf_train", 7),
+    }
     assert {entry["stage"] for entry in ledger.entries()} == {"rounds"}
 
 

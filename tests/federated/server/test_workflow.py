@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's side of any workflow, on a transport of the test: who fails is left out, named and recorded."""
+"""The server's side of any workflow, on a transport of the test: who fails is left out by name, and all is recorded."""
 
 from __future__ import annotations
 
@@ -188,10 +188,7 @@ def test_replies_come_in_the_order_of_the_sites_and_without_tensors_where_they_w
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (
-            refusing("sent tensors that do not match their hash"),
-            "sent tensors that do not match their hash. Send again",
-        ),
+        (refusing("sent tensors that do not match their hash"), "do not match their hash. Send again"),
         (lambda: error_message(DataError("x", "the disk is full", "Free space"), "site_b"),
          "the disk is full. Free space"),
         (lambda: Message({"weights": "all"}), "sent FactsReply, which is None"),

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Typed messages and their raw form: the same on both sides, and nothing else passes."""
+"""Raw and typed messages: a body, a header on the way back, or a reason; and nothing besides."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from dsfedmed.errors import ConfigError, PayloadError
+from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import (
     Envelope,
     Message,
@@ -25,83 +27,120 @@ from dsfedmed.federated.wire.message import (
     request_message,
     with_header,
 )
-from dsfedmed.federated.wire.requests.facts import FactsRequest
-from dsfedmed.federated.wire.requests.generator import MasksReply
+from dsfedmed.federated.wire.requests.generator import BaseReply, MasksRequest
 from dsfedmed.federated.wire.requests.training import TrainReply
-from dsfedmed.federated.wire.tasks import FACTS, MASKS, TRAIN
+from dsfedmed.federated.wire.tasks import BASE, MASKS, TRAIN
+from tests.federated.tiny import over_the_wire, tiny_plan, tiny_settings
 
+PLAN = tiny_plan(tiny_settings())
+TENSORS = {"w": torch.arange(3.0), "n": torch.tensor([1, 2], dtype=torch.uint8)}
 HEADER = ReplyHeader(
     1.5,
-    {"fedavg/loss": 0.25},
+    {"fedavg/loss": 0.5},
     3,
     UpdateHeader("fedavg", 3, "int8", "a" * 64),
     PrivacyStatement("gaussian", 1.0, 0.5, None, 1e-5, 2),
 )
+REPLY = Envelope(TrainReply(3, 0.5, 0.25, 7), TENSORS, True, HEADER)
 
 
-def test_a_request_comes_out_as_it_went_in() -> None:
-    sent = Envelope(FactsRequest(), {"w": torch.arange(3.0)}, True)
-    got = open_request(FACTS, request_message(sent))
-    assert got.body == FactsRequest()
-    assert got.is_difference
-    assert torch.equal(got.tensors["w"], sent.tensors["w"])
+def test_a_request_is_its_body_and_tensors() -> None:
+    sent = Envelope(MasksRequest(PLAN.common, 4), TENSORS)
+    message = request_message(sent)
+    assert set(message.info) == {"body"}
+    got = open_request(MASKS, over_the_wire(message))
+    assert (got.body.count, to_json(got.body)) == (4, message.info["body"])
+    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in TENSORS.items())
+    assert got.header == ReplyHeader()
 
 
-def test_a_reply_comes_out_as_it_went_in_with_its_header() -> None:
-    sent = Envelope(TrainReply(3, 0.5, 0.25, 12), {"w": torch.ones(2)}, True, HEADER)
-    got = open_reply(TRAIN, reply_message(sent), "site_a")
-    assert (got.body, got.header, got.is_difference) == (sent.body, HEADER, True)
-    assert got.byte_count == 8
-    assert got.without_tensors().tensors == {}
-    assert got.without_tensors().body == sent.body
+def test_a_reply_has_a_header_as_well() -> None:
+    message = reply_message(REPLY)
+    assert set(message.info) == {"body", "header"}
+    got = open_reply(TRAIN, over_the_wire(message), "site_a")
+    assert (got.body, got.header, got.is_difference) == (REPLY.body, HEADER, True)
+    assert open_header(message, "site_a") == HEADER
 
 
-def test_another_header_leaves_the_body_as_it_is() -> None:
-    message = reply_message(Envelope(MasksReply("deformed")))
-    changed = with_header(message, HEADER)
-    assert open_header(changed, "site_a") == HEADER
-    assert open_reply(MASKS, changed, "site_a").body == MasksReply("deformed")
-    assert open_header(message, "site_a") == ReplyHeader()
+def test_a_header_is_replaced_and_the_rest_stays() -> None:
+    message = reply_message(REPLY)
+    other = with_header(message, ReplyHeader(seconds=9.0))
+    assert open_header(other, "site_a") == ReplyHeader(seconds=9.0)
+    assert (other.info["body"], other.tensors) == (message.info["body"], message.tensors)
 
 
-def test_an_error_names_the_site_and_shows_no_file() -> None:
-    message = error_message(ConfigError("/data/patient_7.png", "has no label", "Add one"), "site_a")
+def test_why_a_task_was_not_done_is_raised_with_the_site() -> None:
+    message = error_message(DataError("/data/smith.png", "the disk is full", "Free space"), "site_a")
     assert is_error(message)
-    assert "patient_7" not in str(message.info)
-    with pytest.raises(PayloadError, match=r"^site_a: has no label\. Add one$"):
-        open_reply(FACTS, message, "site_a")
-    assert not is_error(reply_message(Envelope(MasksReply("drawn"))))
-    told = error_message(SiteError("site_a", "x" * 9000, "y" * 9000), "site_a")
-    with pytest.raises(PayloadError, match=r"^site_a: xxx"):
-        open_reply(FACTS, told, "site_a")
+    assert not is_error(reply_message(REPLY))
+    with pytest.raises(PayloadError) as caught:
+        open_reply(TRAIN, over_the_wire(message), "site_b")
+    assert (caught.value.where, caught.value.reason, caught.value.fix) == ("site_b", "the disk is full", "Free space")
+    assert "smith" not in str(message.info), "where it happened can name a patient"
+    assert error_message(SiteError("site_a", "r", "f"), "site_a").info == {
+        "error": {"where": "site_a", "reason": "r", "fix": "f"}
+    }
+
+
+def test_a_reason_of_any_length_can_be_sent() -> None:
+    message = error_message(DataError("x", "r" * 10**6, "f" * 10**6), "s" * 10**6)
+    with pytest.raises(PayloadError) as caught:
+        open_reply(TRAIN, message, "site_a")
+    assert (len(caught.value.reason), len(caught.value.fix)) == (2000, 2000)
+
+
+BODY: Any = request_message(Envelope(MasksRequest(PLAN.common, 4))).info["body"]
 
 
 @pytest.mark.parametrize(
-    "info",
+    ("info", "found"),
     [
-        {},
-        {"body": {"kind": "drawn"}},
-        {"header": {}},
-        {"body": {"kind": "drawn"}, "header": {}, "more": 1},
-        {"body": {"kind": "stolen"}, "header": {}},
-        {"body": {"kind": "drawn"}, "header": {"seconds": float("nan")}},
-        {"body": {"kind": "drawn"}, "header": {"seconds": -1}},
-        {"body": {"kind": "drawn"}, "header": {"update": {"training": "../x", "round": 1, "precision": "fp16"}}},
-        {"body": {"kind": "drawn"}, "header": {"scalars": {"a": float("inf")}}},
-        {"body": {"kind": "drawn"}, "header": {"privacy": {"mechanism": "laplace"}}},
-        {"error": {"where": "a", "reason": "b"}},
-        {"error": "no"},
-        {"error": {"where": "a", "reason": "b", "fix": "c"}, "body": {}},
+        ({}, "nothing"),
+        ({"body": BODY, "header": {}}, "body, header"),
+        ({"body": BODY, "weights": 1}, "body, weights"),
+        ({"info": BODY}, "info"),
+        ({"error": {"where": "x", "reason": "r", "fix": "f"}}, "error"),
     ],
 )
-def test_anything_else_is_refused_with_the_sender_named(info: dict[str, object]) -> None:
-    with pytest.raises(PayloadError, match=r"^site_a: sent "):
-        open_reply(MASKS, Message(info), "site_a")  # type: ignore[arg-type]
+def test_a_request_of_anything_else_is_refused(info: dict[str, Any], found: str) -> None:
+    with pytest.raises(PayloadError, match=f"server: sent a message of {found}. Use the same version"):
+        open_request(MASKS, Message(info))
 
 
-def test_a_request_with_more_than_a_body_is_refused() -> None:
-    message = request_message(Envelope(FactsRequest()))
-    with pytest.raises(PayloadError, match=r"server: sent a message of body, cmd"):
-        open_request(FACTS, replace(message, info={**message.info, "cmd": "ls"}))
-    with pytest.raises(PayloadError, match=r"server: sent FactsRequest with the unknown key 'cmd'"):
-        open_request(FACTS, Message({"body": {"cmd": "ls"}}))
+def test_a_request_of_another_task_is_refused() -> None:
+    with pytest.raises(PayloadError, match="server: sent BaseRequest with the unknown key 'count'"):
+        open_request(BASE, Message({"body": BODY}))
+
+
+GOOD: Any = reply_message(Envelope(BaseReply(1, 0.5))).info
+
+
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ({}, "sent BaseReply, which is None and no mapping"),
+        ({"body": GOOD["body"]}, "sent a message of body"),
+        ({**GOOD, "more": 1}, "sent a message of body, header, more"),
+        ({**GOOD, "error": {"where": "x", "reason": "r", "fix": "f"}}, "sent a message of body, error, header"),
+        ({"error": "down"}, "sent SiteError, which is 'down'"),
+        ({"error": {"where": "x", "reason": "r" * 5000, "fix": "f"}}, "sent SiteError.reason: 5000 entries are more"),
+        ({**GOOD, "header": {"seconds": -1}}, "sent ReplyHeader.seconds: -1.0 is not between"),
+        ({**GOOD, "header": {"scalars": {"a b": 1.0}}}, "sent ReplyHeader.scalars's key: 'a b' is not of the form"),
+        ({**GOOD, "header": {"update": {"training": "../x", "round": 1, "precision": "fp16"}}},
+         "sent ReplyHeader.update.training: '../x'"),
+        ({**GOOD, "header": {"privacy": {"mechanism": "none"}}}, "sent ReplyHeader.privacy.mechanism = 'none'"),
+        ({**GOOD, "body": {**GOOD["body"], "path": "/x"}}, "sent BaseReply with the unknown key 'path'"),
+    ],
+)  # fmt: skip
+def test_a_reply_that_is_none_is_refused_with_its_site(info: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        open_reply(BASE, Message(info), "site_a")
+    assert caught.value.where == "site_a"
+    assert caught.value.reason.startswith(reason)
+
+
+def test_bytes_are_those_of_the_tensors_and_can_be_dropped() -> None:
+    assert REPLY.byte_count == 3 * 4 + 2
+    bare = REPLY.without_tensors()
+    assert bare == replace(REPLY, tensors={})
+    assert bare.byte_count == 0

@@ -62,7 +62,7 @@ def from_json(kind: type[T], content: object, sender: str) -> T:
         raise PayloadError(sender, f"sent {refused}", SAME_VERSION) from None
     except DSFedMedError as error:
         raise PayloadError(sender, f"sent {kind.__name__} in which {error.where}: {error.reason}", error.fix) from error
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PayloadError(sender, f"sent {kind.__name__} that makes no sense ({error})", SAME_VERSION) from error
 
 

@@ -78,7 +78,7 @@ class Training:
 
 
 def test_fedavg_goes_on_to_the_steps_of_the_method(tmp_path: Path) -> None:
-    """Two sites, three steps a round: two rounds are 12 steps, and 20 need four rounds. Restarted, none is asked."""
+    """Two sites with three steps a round: two rounds are 12 steps, 20 need four rounds. Restarted, none is asked."""
     values = tiny_settings(compare={**NOTHING, "fedavg": True, "equal_steps": True})
     plan = tiny_plan(values)
     run: Any = FakeRun(tmp_path, values, Training(plan))
