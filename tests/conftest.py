@@ -6,6 +6,8 @@ Property tests have no clock: machines are busy, and a slow draw is no fault of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from dsfedmed.data.demo.sites import make_demo_sites
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
-from tests.runs.smoke import COUNTS, unlabelled_copy, whole
+from tests.runs.smoke import COUNTS, Place, unlabelled_copy, whole
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -35,19 +37,30 @@ def unlabelled(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dsfedmed_in_process(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def in_process(sites: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recording]:
+    """Return what gives the whole run of a method; each is made once."""
+
+    @cache
+    def run(method: str) -> Recording:
+        place = Place.of(method, sites, unlabelled)
+        return run_in_process(method, whole(method), place.sites, tmp_path_factory.mktemp(method), **place.paths)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def dsfedmed_in_process(in_process: Callable[[str], Recording]) -> Recording:
     """DSFedMed with all its comparisons."""
-    return run_in_process("dsfedmed", whole("dsfedmed"), sites, tmp_path_factory.mktemp("dsfedmed"))
+    return in_process("dsfedmed")
 
 
 @pytest.fixture(scope="session")
-def pfedsam_in_process(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def pfedsam_in_process(in_process: Callable[[str], Recording]) -> Recording:
     """pFedSAM with its comparison."""
-    return run_in_process("pfedsam", whole("pfedsam"), sites, tmp_path_factory.mktemp("pfedsam"))
+    return in_process("pfedsam")
 
 
 @pytest.fixture(scope="session")
-def samfed_in_process(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def samfed_in_process(in_process: Callable[[str], Recording]) -> Recording:
     """SAM-Fed, one network for all sites."""
-    public = unlabelled / "site_a"
-    return run_in_process("samfed", whole("samfed"), unlabelled, tmp_path_factory.mktemp("samfed"), public=public)
+    return in_process("samfed")

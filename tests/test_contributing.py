@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.test_rooms import MAY_IMPORT
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "custom" / "dsfedmed"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -83,3 +85,14 @@ def test_the_rooms_are_those_of_the_package() -> None:
     inner = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("federated/*/__init__.py")}
     no_rooms = {"federated", "federated/privacy"}  # the latter only refuses class paths of version 0.3
     assert {room for row in rooms() for room in row} == (folders | inner) - no_rooms
+
+
+def test_no_room_may_import_one_below_it() -> None:
+    height = {room: number for number, row in enumerate(rooms()) for room in row}
+    wrong = [
+        f"{room} may import {other}"
+        for room, allowed in MAY_IMPORT.items()
+        for other in allowed
+        if room in height and height[other] > height[room]
+    ]
+    assert wrong == []

@@ -3,29 +3,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.flare.recorded import record_run
 from tests.runs.recording import Recording
-from tests.runs.smoke import whole
+from tests.runs.smoke import Place, whole
 
 
 @pytest.fixture(scope="session")
-def dsfedmed_over_nvflare(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def over_nvflare(sites: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recording]:
+    """Return what gives the whole run of a method; each is made once."""
+
+    @cache
+    def run(method: str) -> Recording:
+        place = Place.of(method, sites, unlabelled)
+        return record_run(
+            method, whole(method), place.sites, tmp_path_factory.mktemp(f"{method}_nvflare"), **place.paths
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def dsfedmed_over_nvflare(over_nvflare: Callable[[str], Recording]) -> Recording:
     """DSFedMed with all its comparisons."""
-    return record_run("dsfedmed", whole("dsfedmed"), sites, tmp_path_factory.mktemp("dsfedmed_nvflare"))
+    return over_nvflare("dsfedmed")
 
 
 @pytest.fixture(scope="session")
-def pfedsam_over_nvflare(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def pfedsam_over_nvflare(over_nvflare: Callable[[str], Recording]) -> Recording:
     """pFedSAM with its comparison."""
-    return record_run("pfedsam", whole("pfedsam"), sites, tmp_path_factory.mktemp("pfedsam_nvflare"))
+    return over_nvflare("pfedsam")
 
 
 @pytest.fixture(scope="session")
-def samfed_over_nvflare(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def samfed_over_nvflare(over_nvflare: Callable[[str], Recording]) -> Recording:
     """SAM-Fed, one network for all sites."""
-    folder = tmp_path_factory.mktemp("samfed_nvflare")
-    return record_run("samfed", whole("samfed"), unlabelled, folder, public=unlabelled / "site_a")
+    return over_nvflare("samfed")

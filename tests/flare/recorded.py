@@ -16,7 +16,7 @@ from typing import Any
 
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed.federated.wire.tasks import TASKS
-from dsfedmed.flare.recipe import export_job, update_tasks
+from dsfedmed.flare.recipe import export_job
 from dsfedmed.flare.workspace import prepare_workspace
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
@@ -45,7 +45,7 @@ def add_filters(config: dict[str, Any], before: Sequence[Component], behind: Seq
     chains = config["task_result_filters"]
     for chain in chains:
         chain["filters"] = [*before, *chain["filters"], *behind]
-    others = [task for task in TASKS if task not in update_tasks()]
+    others = [task for task in TASKS if task not in {name for chain in chains for name in chain["tasks"]}]
     chains.append({"tasks": others, "filters": [*before, *behind]})
 
 

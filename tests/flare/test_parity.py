@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.mark.federation
 @pytest.mark.parametrize("method", METHODS)
-def test_nvflare_and_the_local_transport_are_one_run(method: str, request: pytest.FixtureRequest) -> None:
+def test_nvflare_and_the_local_transport_are_one_run(
+    method: str, in_process: Callable[[str], Recording], over_nvflare: Callable[[str], Recording]
+) -> None:
     """Generators, audit, teacher, distillation, personal branches and pseudo-labels come before these weights."""
-    local: Recording = request.getfixturevalue(f"{method}_in_process")
-    remote: Recording = request.getfixturevalue(f"{method}_over_nvflare")
-    assert_same_run(local.run, remote.run)
+    assert_same_run(in_process(method).run, over_nvflare(method).run)
 
 
 def test_a_process_for_each_site_changes_nothing(

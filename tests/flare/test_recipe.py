@@ -44,13 +44,19 @@ def test_a_job_is_its_settings_and_its_run_s_key(method, tmp_path):
     assert executor["executor"]["args"] == {"run": run_key(settings, method)}
 
 
-def test_updates_are_packed_behind_every_filter_of_a_hospital(tmp_path):
-    """Every task that carries an update, and no other."""
-    client = job_files(export_job(smoke(), tmp_path))["app/config/config_fed_client.json"]
+@pytest.mark.parametrize("method", METHODS)
+def test_updates_are_packed_behind_every_filter_of_a_hospital(method, tmp_path):
+    """Every task of the method that carries an update, and no other."""
+    client = job_files(export_job(smoke(method), tmp_path, method=method))["app/config/config_fed_client.json"]
     packed = [task for chain in client["task_result_filters"] for task in chain["tasks"]]
-    assert packed == update_tasks() == [name for name, task in TASKS.items() if task.carries_update]
-    assert "dsf_train" in packed
-    assert "dsf_evaluate" not in packed
+    assert packed == update_tasks(method)
+    assert set(packed) == {task.name for task in METHODS[method].load().UPDATES}
+    assert all(TASKS[task].carries_update for task in packed)
+
+
+def test_every_task_that_carries_an_update_is_packed_by_some_method():
+    packed = {task for method in METHODS for task in update_tasks(method)}
+    assert packed == {name for name, task in TASKS.items() if task.carries_update}
 
 
 def test_what_lies_in_the_folder_besides_stays(tmp_path):

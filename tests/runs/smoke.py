@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,20 @@ def smoke(job: str = "dsfedmed", **changes: Any) -> Settings:
 
 def whole(method: str) -> Settings:
     """Return the settings of a method's whole run."""
-    return smoke(method, **WHOLE[method])
+    return smoke(method, **WHOLE.get(method, {}))
+
+
+@dataclass(frozen=True)
+class Place:
+    """The sites of a method's whole run, and further paths of its simulation."""
+
+    sites: Path
+    paths: dict[str, Path]
+
+    @classmethod
+    def of(cls, method: str, sites: Path, unlabelled: Path) -> Place:
+        """Return SAM-Fed's sites without labels, with one that has them as the public set; the others' are labelled."""
+        return cls(unlabelled, {"public": unlabelled / "site_a"}) if method == "samfed" else cls(sites, {})
 
 
 def remove_labels(folder: Path, sites: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
 from dsfedmed.federated.wire.task import Task
-from dsfedmed.federated.wire.tasks import EVALUATE
+from dsfedmed.federated.wire.tasks import EVALUATE, FUSE, PERSONAL
 from dsfedmed.training.personal import PersonalConfig
 from tests.federated.tiny import FakeRun, tiny_plan, tiny_settings
 
@@ -129,7 +129,7 @@ def test_a_network_built_on_the_teacher_comes_with_its_frozen_part_and_options(
     run: Any, plan: FederationPlan, sites: Sites
 ) -> None:
     options = PersonalConfig(experts=2)
-    models = {"pfedsam": ScoredModel(WEIGHTS, "personal", personal=options)}
+    models = {"pfedsam": ScoredModel(WEIGHTS, "low_rank", own=PERSONAL, personal=options)}
     evaluate(run, plan, models, {"teacher": ScoredModel(WEIGHTS, "teacher")})
     bodies = [request.body for site, request in sites.asked if site == "site_a"]
     assert [(body.teacher_init, body.personal) for body in bodies] == [(plan.teacher_init, options), (None, None)]
@@ -137,7 +137,7 @@ def test_a_network_built_on_the_teacher_comes_with_its_frozen_part_and_options(
 
 def test_sites_with_bundles_of_their_own_are_told_which(run: Any, plan: FederationPlan, sites: Sites) -> None:
     named = {"site_a": plan.light_spec, "site_b": plan.spec_of("light_flexible_unet_segmentation")}
-    evaluate(run, plan, {"samfed": ScoredModel(WEIGHTS, "site_specific", site_networks=named)}, {})
+    evaluate(run, plan, {"samfed": ScoredModel(WEIGHTS, own=FUSE, site_networks=named)}, {})
     assert set(sites.asked[0][1].body.site_networks) == {"site_a", "site_b"}
     assert sites.asked[0][1].body.site_networks["site_b"].bundle == "light_flexible_unet_segmentation"
 
@@ -149,7 +149,8 @@ def test_a_site_without_a_network_of_its_own_is_recorded(run: Any, plan: Federat
         return Envelope(replace(sites.reply(site, request.body), site_specific=own, unreleased=failed))
 
     run.answer = answer
-    cases = evaluate(run, plan, {"pfedsam": ScoredModel(WEIGHTS, "personal", personal=PersonalConfig())}, {})
+    ours = {"pfedsam": ScoredModel(WEIGHTS, "low_rank", own=PERSONAL, personal=PersonalConfig())}
+    cases = evaluate(run, plan, ours, {})
     assert set(cases["pfedsam"]) == set(IMAGES), "the scores count all the same"
     assert run.record.data["events"] == [
         ("missing", "site_b", "it has no network of its own for pfedsam; the shared one was scored"),

@@ -238,7 +238,7 @@ def test_the_network_that_is_scored_is_that_of_the_last_round(
     labelled: SiteContext, plan: FederationPlan, manifest: Manifest
 ) -> None:
     body = EvaluateRequest(
-        plan.common, plan.teacher_spec, None, {"samfed": "site_specific"}, site_networks={"site_a": plan.light_spec}
+        plan.common, plan.teacher_spec, None, {"samfed": "light"}, site_networks={"site_a": plan.light_spec}
     )
     assert site_network(labelled, body, "samfed") is None
     train_site_network(labelled, fuse_request(plan, manifest))

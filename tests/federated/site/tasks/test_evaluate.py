@@ -24,13 +24,14 @@ from dsfedmed.federated.site.tasks.personal import train_personal
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import PersonalRequest
-from dsfedmed.federated.wire.tasks import EVALUATE, PERSONAL
+from dsfedmed.federated.wire.tasks import EVALUATE, FUSE, PERSONAL
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import read_json
 from dsfedmed.training.personal import PersonalConfig
 from tests.federated.tiny import BUNDLES, arrived, sent, tiny_plan, tiny_settings
 
 CONFIG = PersonalConfig(learning_rate=0.01)
+BRANCH, OWN_BRANCH = {"pfedsam": "low_rank"}, {"pfedsam": PERSONAL.name}
 
 
 def asked(
@@ -112,7 +113,7 @@ def test_a_sites_own_branch_is_scored_and_written_in_place_of_the_shared_one(
     personal_site: SiteContext, plan: FederationPlan
 ) -> None:
     """Nothing was sent for it, so that it can only be the site's own."""
-    reply = evaluate(personal_site, asked(plan, {"pfedsam": "personal"}, {}, personal=CONFIG))
+    reply = evaluate(personal_site, asked(plan, BRANCH, {}, own=OWN_BRANCH, personal=CONFIG))
     assert reply.body.site_specific == ("pfedsam",)
     assert reply.body.unreleased == {}
     metadata = read_json(personal_site.folder / "personal" / "release" / "configs" / "metadata.json")
@@ -122,7 +123,7 @@ def test_a_sites_own_branch_is_scored_and_written_in_place_of_the_shared_one(
 
 def test_a_site_without_a_branch_scores_the_shared_one(site: SiteContext, plan: FederationPlan) -> None:
     weights = named("pfedsam", shared_weights(site, plan))
-    reply = evaluate(site, asked(plan, {"pfedsam": "personal"}, weights, personal=CONFIG))
+    reply = evaluate(site, asked(plan, BRANCH, weights, own=OWN_BRANCH, personal=CONFIG))
     assert reply.body.site_specific == ()
     assert len(reply.body.cases["pfedsam"]) == 2
 
@@ -134,7 +135,7 @@ def test_a_bundle_that_cannot_be_written_costs_no_score(
     bundles, light = tmp_path / "bundles", plan.light_bundle.folder.name
     shutil.copytree(BUNDLES / light, bundles / light)
     monkeypatch.setattr(personal_site, "config", replace(personal_site.config, bundles=bundles))
-    reply = evaluate(personal_site, asked(plan, {"pfedsam": "personal"}, {}, personal=CONFIG))
+    reply = evaluate(personal_site, asked(plan, BRANCH, {}, own=OWN_BRANCH, personal=CONFIG))
     assert len(reply.body.cases["pfedsam"]) == 2
     assert reply.body.site_specific == ("pfedsam",)
     error = reply.body.unreleased["pfedsam"]
@@ -146,8 +147,8 @@ def test_a_bundle_that_cannot_be_written_costs_no_score(
 def test_a_sites_own_light_network_is_scored_elsewhere_the_servers(site: SiteContext, plan: FederationPlan) -> None:
     """The site's own finds nothing; the one that was sent would have found something."""
     opened = {name: tensor + (1.0 if name.endswith("bias") else 0.0) for name, tensor in plan.start_weights().items()}
-    networks, specs = {"samfed": "site_specific"}, {"site_a": plan.light_spec}
-    request = asked(plan, networks, named("samfed", opened), site_networks=specs)
+    own, specs = {"samfed": FUSE.name}, {"site_a": plan.light_spec}
+    request = asked(plan, {"samfed": "light"}, named("samfed", opened), own=own, site_networks=specs)
     assert evaluate(site, request).body.site_specific == ()
     samfed_files.keep_network(site, plan.round_facts("samfed", 1), samfed_files.OWN, closed(plan))
     reply = evaluate(site, request)

@@ -47,7 +47,7 @@ def ask(
 
 
 def scored(plan: FederationPlan, config: PersonalConfig | None = CONFIG) -> EvaluateRequest:
-    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "personal"}, personal=config)
+    return EvaluateRequest(plan.common, plan.teacher_spec, plan.teacher_init, {"pfedsam": "low_rank"}, personal=config)
 
 
 def branch(site: SiteContext, number: int) -> Weights:
