@@ -18,7 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import stage_tensors
+from tests.runs.recording import Recording
+from tests.runs.stored import assert_same, released, stage_tensors
 
 pytestmark = pytest.mark.federation
 METHODS = {
@@ -27,10 +28,17 @@ METHODS = {
 }  # fmt: skip
 
 
+SOURCES = ("site_a", "site_b", "site_c")
+
+
 @pytest.fixture(scope="module")
-def results(federation) -> dict:
-    assert federation.code == 0, federation.output[-3000:]
-    return read_json(federation.folder / "results.json")
+def federation(dsfedmed_over_nvflare: Recording) -> Recording:
+    return dsfedmed_over_nvflare
+
+
+@pytest.fixture(scope="module")
+def results(federation: Recording) -> dict:
+    return read_json(federation.run / "results.json")
 
 
 def test_results_follow_the_documented_schema_and_name_every_method(results, federation):
@@ -47,7 +55,7 @@ def test_results_follow_the_documented_schema_and_name_every_method(results, fed
 
 
 def test_equal_steps_means_as_many_local_gradient_steps_at_least(federation):
-    budgets = read_json(federation.folder / "record.json")["budgets"]
+    budgets = read_json(federation.run / "record.json")["budgets"]
     assert budgets["fedavg"]["rounds"] == budgets["dsfedmed"]["rounds"] == 3
     assert budgets["fedavg"]["local_steps"] < budgets["dsfedmed"]["local_steps"]
     assert budgets["fedprox"] == budgets["fedavg"], "as many rounds and steps"
@@ -59,27 +67,27 @@ def test_progress_names_stage_round_site_and_eta(federation):
     assert "rounds: 3/3" in federation.output
     assert "stage ETA" in federation.output
     assert "site_a" in federation.output
-    status = read_json(federation.folder / "status.json")
+    status = read_json(federation.run / "status.json")
     assert status["sites"]["site_a"].startswith("dsf_evaluate done")
 
 
 def test_the_sealed_set_lies_verified_at_every_site_and_at_the_server(federation):
-    manifest = Manifest.from_dict(read_json(federation.folder / "store" / "synthesise.json")["info"])
-    kept = read_json(federation.folder / "store" / "audit.json")["info"]["kept"]
-    server = SyntheticSet.open(federation.folder / "synthetic", manifest, kept)
-    for site in ("site_a", "site_b", "site_c"):
-        theirs = SyntheticSet.open(federation.folder / "sites" / site / "synthetic", manifest, kept)
+    manifest = Manifest.from_dict(read_json(federation.run / "store" / "synthesise.json")["info"])
+    kept = read_json(federation.run / "store" / "audit.json")["info"]["kept"]
+    server = SyntheticSet.open(federation.run / "synthetic", manifest, kept)
+    for site in SOURCES:
+        theirs = SyntheticSet.open(federation.run / "sites" / site / "synthetic", manifest, kept)
         assert torch.equal(server.images(), theirs.images())
-    assert not (federation.folder / "sites" / "site_d" / "synthetic").exists()
+    assert not (federation.run / "sites" / "site_d" / "synthetic").exists()
 
 
 def test_the_ledger_counts_at_least_the_tensors_and_at_most_a_little_more(federation, results):
     """Every tensor of the rounds went through NVFlare: 2 bytes a weight, up and down, for each source site."""
-    record = read_json(federation.folder / "record.json")
+    record = read_json(federation.run / "record.json")
     parameters = record["parameters"]["light"]
     rounds = record["config"]["rounds"]
     rows = [row for row in record["bytes"]["entries"] if row["stage"] == "rounds"]
-    for site in ("site_a", "site_b", "site_c"):
+    for site in SOURCES:
         up = sum(row["bytes"] for row in rows if row["site"] == site and row["direction"] == "up")
         assert 2 * parameters * rounds <= up <= 2 * parameters * rounds * 1.1 + 100_000
         down = sum(row["bytes"] for row in rows if row["site"] == site and row["direction"] == "down")
@@ -92,7 +100,7 @@ def test_the_ledger_counts_at_least_the_tensors_and_at_most_a_little_more(federa
 
 def test_fedmsa_moves_a_part_of_what_fedsam_moves(federation):
     """Adapters and decoder only: of this tiny teacher still most of it, of SAM ViT-B 12 % (tests/networks)."""
-    rows = read_json(federation.folder / "record.json")["bytes"]["entries"]
+    rows = read_json(federation.run / "record.json")["bytes"]["entries"]
     adapters, whole = (
         sum(row["bytes"] for row in rows if row["stage"] == f"compare {name}") for name in ("fedmsa", "fedsam")
     )
@@ -102,22 +110,22 @@ def test_fedmsa_moves_a_part_of_what_fedsam_moves(federation):
 def test_no_pixel_path_or_name_left_a_site(federation):
     """What the server keeps of the sites' replies holds no file name and no path of theirs."""
     names = {path.stem for path in (federation.sites / "site_a" / "images").iterdir()}
-    kept = (federation.folder / "record.json").read_text() + (federation.folder / "results.json").read_text()
+    kept = (federation.run / "record.json").read_text() + (federation.run / "results.json").read_text()
     assert not [name for name in names if name in kept]
     assert str(federation.sites) not in kept
 
 
 def test_report_is_one_file_with_pictures(federation):
-    page = (federation.folder / "report.html").read_text()
+    page = (federation.run / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 6
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
-    index = read_json(federation.folder / "sites" / "site_d" / "pictures" / "index.json")
+    index = read_json(federation.run / "sites" / "site_d" / "pictures" / "index.json")
     assert {picture["method"] for picture in index} == {"dsfedmed", "fedavg"}
 
 
 def test_tensorboard_events_come_through_nvflare(federation):
-    folders = {path.parent for path in (federation.folder / "nvflare").rglob("events.out.tfevents*")}
+    folders = {path.parent for path in (federation.run.parent / "ws").rglob("events.out.tfevents*")}
     tags: set[str] = set()
     for folder in folders:
         events = EventAccumulator(str(folder))
@@ -133,7 +141,7 @@ def test_the_release_is_a_bundle_that_infers_at_the_image_s_own_size(federation,
     source = next((federation.sites / "site_d" / "images").iterdir())
     picture = Image.open(source).resize((90, 52))
     picture.save(images / "case.png")
-    release = federation.folder / "release"
+    release = federation.run / "release"
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(release / "configs/inference.json")]
     arguments = ["--bundle_root", str(release), "--dataset_dir", str(images), "--output_dir", str(tmp_path / "out")]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -146,7 +154,18 @@ def test_the_release_is_a_bundle_that_infers_at_the_image_s_own_size(federation,
 
 
 def test_the_release_holds_the_best_round_by_source_site_validation(federation):
-    state = stage_tensors(federation.folder, "arm-dsfedmed")
-    weights = torch.load(federation.folder / "release" / "models" / "model.pt", weights_only=True)
-    for name, tensor in weights.items():
-        assert torch.equal(tensor, state[f"best/{name}"])
+    state = stage_tensors(federation.run, "training-dsfedmed")
+    weights = released(federation.run)
+    assert_same(weights, {name: state[f"best/{name}"] for name in weights})
+
+
+def test_every_reply_passed_the_hospitals_own_guard(federation: Recording) -> None:
+    """It stands before the job's own filter; nothing was refused, and all was counted."""
+    for site in (*SOURCES, "site_d"):
+        sent = read_json(federation.run / "sites" / site / "egress.json")
+        kinds = {"facts", "verdict", "masks", "branch", "update", "network"} if site in SOURCES else {"facts"}
+        assert set(sent) == kinds
+        assert sent["facts"]["replies"] >= 2
+    assert sent["facts"]["bytes"] < 1_000_000
+    packed = [m for task in ("dsf_base", "dsf_train") for m in federation.tensors("site_a", task) if m]
+    assert read_json(federation.run / "sites" / "site_a" / "egress.json")["update"]["replies"] >= len(packed) > 3

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from dsfedmed.data.synthetic import Manifest, SyntheticSet, write_shards
-from dsfedmed.errors import PayloadError
+from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.federated.wire.codec import from_json
+from dsfedmed.federated.wire.specs import SetOffer
 from dsfedmed.flare import file_streaming as files
 from dsfedmed.flare.file_streaming import TRIES, pull_files
 
@@ -57,7 +60,7 @@ def downloads(tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatc
 
 def _pull(folder: Path, manifest: Manifest) -> None:
     references = {shard.name: f"ref-{shard.name}" for shard in manifest.shards}
-    offer = {"from": "server.job", "references": references, "manifest": manifest.to_dict()}
+    offer = SetOffer(manifest, "server.job", references)
     pull_files(offer, folder, cell=None, abort_signal=None)
 
 
@@ -114,14 +117,18 @@ def test_what_is_here_whole_is_not_fetched_again(tmp_path: Path, manifest: Manif
 def test_a_manifest_that_leads_out_of_the_folder_fetches_nothing(
     tmp_path: Path, manifest: Manifest, downloads: Downloads
 ) -> None:
+    """It is refused on arrival, and would be once more where files are written."""
     document = manifest.to_dict()
     document["shards"][0]["name"] = "../evil.safetensors"
-    with pytest.raises(PayloadError, match=r"no plain \.safetensors name"):
-        pull_files({"from": "server.job", "references": {}, "manifest": document}, tmp_path / "site", None, None)
+    with pytest.raises(PayloadError, match=r"server: sent SetOffer.*no plain \.safetensors name"):
+        from_json(SetOffer, {"manifest": document, "source": "server.job"}, "server")
+    unchecked = replace(manifest, shards=(replace(manifest.shards[0], name="../evil.safetensors"),))
+    with pytest.raises(DSFedMedError, match="cannot hold a file called"):
+        pull_files(SetOffer(unchecked, "server.job", {"../evil.safetensors": "ref"}), tmp_path / "site", None, None)
     assert downloads.calls == []
 
 
 def test_a_shard_without_a_reference_is_named(tmp_path: Path, manifest: Manifest, downloads: Downloads) -> None:
-    offer = {"from": "server.job", "references": {}, "manifest": manifest.to_dict()}
+    offer = SetOffer(manifest, "server.job")
     with pytest.raises(PayloadError, match=_names(manifest)[0]):
         pull_files(offer, tmp_path / "site", None, None)

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes to NVFlare's run folder, which a researcher can download, and what stays at the server; the run's key."""
+"""What goes to NVFlare's run folder, which a researcher can download, and what stays at the server."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
-from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.flare.job_artifacts import export_artifacts
-from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 
 
@@ -44,11 +41,3 @@ def test_an_unfinished_run_names_no_model(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     export_artifacts(tmp_path / "run", tmp_path / "job")
     assert not (tmp_path / "job" / "artifact_manifest.json").exists()
-
-
-def test_the_key_follows_every_setting() -> None:
-    first = Settings()
-    assert run_key(first, "dsfedmed") == run_key(Settings(), "dsfedmed")
-    keys = {run_key(dataclasses.replace(first, **change), "dsfedmed") for change in ({}, {"seed": 1}, {"rounds": 61})}
-    assert len(keys) == 3
-    assert all(key.startswith("dsfedmed-") for key in keys)

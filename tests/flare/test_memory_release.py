@@ -19,13 +19,13 @@ class Holder:
 
 
 def test_nothing_is_done_before_enough_has_passed_and_then_the_count_starts_again():
-    upkeep = MemoryReleaser(enough=100)
-    assert [upkeep.passed(size) for size in (40, 59, 1, 99, 1)] == [False, False, True, False, True]
+    releaser = MemoryReleaser(enough=100)
+    assert [releaser.count(size) for size in (40, 59, 1, 99, 1)] == [False, False, True, False, True]
 
 
 def test_what_is_held_in_a_circle_is_collected():
     holder = Holder()
     gone = weakref.ref(holder)
     del holder
-    MemoryReleaser(enough=10).passed(10)
+    MemoryReleaser(enough=10).count(10)
     assert gone() is None

@@ -14,7 +14,8 @@ from nvflare.fuel.utils.fobs import FOBSContextKey
 from safetensors.torch import save_file
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated.wire.message import Message, from_model, to_model
+from dsfedmed.federated.wire.message import Message
+from dsfedmed.flare.codec import from_model, to_model
 from dsfedmed.flare.offload import tensors_on_disk
 
 

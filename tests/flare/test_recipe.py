@@ -1,57 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The committed job folder and job.py are the same job, and what is wrong is said before anything starts."""
+"""NVFlare jobs: configuration only, of classes that every site allows, with one packing filter for each update task."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-import job
-from dsfedmed.data.demo.sites import make_demo_sites
-from dsfedmed.flare.recipe import WORKFLOWS, job_files
-from dsfedmed.settings import Settings, read_preset
-from tests.federated.conftest import ROOT
-
-
-@pytest.mark.parametrize("method", sorted(WORKFLOWS))
-def test_the_committed_job_folder_is_what_job_py_writes(tmp_path, method):
-    script = load_script(method)
-    assert script.main(["--write-job", str(tmp_path), "--preset", "demo", "--unseen", "site_d"]) == 0
-    assert job_files(tmp_path / method) == job_files(ROOT / "jobs" / method)
-
-
-@pytest.mark.parametrize("method", sorted(WORKFLOWS))
-def test_every_preset_of_every_job_is_valid_for_its_workflow(method):
-    for preset in sorted((ROOT / "jobs" / method / "presets").glob("*.yaml")):
-        settings = Settings.from_dict(read_preset(preset), preset.name)
-        workflow = WORKFLOWS[method](settings.to_dict())
-        assert method == workflow.METHOD
-        assert workflow.stages(settings)[0] == "check sites"
-
-
-@pytest.mark.parametrize("method", ["samfed", "pfedsam"])
-def test_a_wrong_option_of_the_method_stops_before_anything_runs(method, demo, tmp_path, capsys):
-    words = ["--sites", str(demo), "--out", str(tmp_path / "run"), "--preset", "smoke", "--set", "method.temprature=3"]
-    assert load_script(method).main(words) == 2
-    said = capsys.readouterr().err
-    assert "temprature" in said
-    assert "temperature" in said
-    assert not (tmp_path / "run").exists()
-
-
-def load_script(method: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"job_{method}", ROOT / "jobs" / method / "job.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from dsfedmed.federated.party.run_key import run_key
+from dsfedmed.federated.wire.tasks import TASKS
+from dsfedmed.flare.recipe import export_job, job_files, update_tasks
+from dsfedmed.methods import METHODS
+from tests.runs.commands import ROOT
+from tests.runs.smoke import smoke
 
 
 def test_a_job_asks_for_gpus_only_when_told(tmp_path):
-    assert job.main(["--write-job", str(tmp_path), "--preset", "demo", "--gpus", "2"]) == 0
+    export_job(smoke(), tmp_path, gpus=2)
     assert job_files(tmp_path / "dsfedmed")["meta.json"]["resource_spec"] == {"@default": {"num_of_gpus": 2}}
     assert job_files(ROOT / "jobs" / "dsfedmed")["meta.json"]["resource_spec"] == {}
 
@@ -68,43 +31,32 @@ def test_the_job_carries_no_code_and_names_only_allowed_classes():
     assert all(path.startswith(("dsfedmed.", "nvflare.")) for path in paths)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("job") / "sites"
-    make_demo_sites(folder, seed=1, training=2, validation=2, test=1)
-    return folder
+@pytest.mark.parametrize("method", METHODS)
+def test_a_job_is_its_settings_and_its_run_s_key(method, tmp_path):
+    settings = smoke(method)
+    folder = export_job(settings, tmp_path, name="named", method=method)
+    assert folder == tmp_path / "named"
+    files = job_files(folder)
+    (controller,) = files["app/config/config_fed_server.json"]["workflows"]
+    assert controller["path"] == "dsfedmed.flare.controller.FederatedController"
+    assert controller["args"] == {"method": method, "configuration": settings.to_dict()}
+    (executor,) = files["app/config/config_fed_client.json"]["executors"]
+    assert executor["executor"]["args"] == {"run": run_key(settings, method)}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--preset", "nonsense"], ["nonsense", "cpu", "demo"]),
-        (["--set", "schedule.evry=5"], ["evry", "interval_rounds"]),
-        (["--set", "rounds"], ["key=value"]),
-        (["--unseen", "site_z"], ["site_z", "site_a"]),
-        (["--set", "min_sites=9"], ["min_sites"]),
-    ],
-)
-def test_a_wrong_word_on_the_command_line_is_named_with_its_fix(demo, tmp_path, capsys, arguments, words):
-    code = job.main(["--sites", str(demo), "--out", str(tmp_path / "run"), "--preset", "smoke", *arguments])
-    said = capsys.readouterr().err
-    assert code == 2
-    assert all(word in said for word in words), said
+def test_updates_are_packed_behind_every_filter_of_a_hospital(tmp_path):
+    """Every task that carries an update, and no other."""
+    client = job_files(export_job(smoke(), tmp_path))["app/config/config_fed_client.json"]
+    packed = [task for chain in client["task_result_filters"] for task in chain["tasks"]]
+    assert packed == update_tasks() == [name for name, task in TASKS.items() if task.carries_update]
+    assert "dsf_train" in packed
+    assert "dsf_evaluate" not in packed
 
 
-def test_a_folder_without_sites_is_refused(tmp_path, capsys):
-    assert job.main(["--sites", str(tmp_path), "--out", str(tmp_path / "run"), "--preset", "smoke"]) == 2
-    assert "datalist.json" in capsys.readouterr().err
-
-
-def test_a_site_with_a_damaged_image_stops_the_run_before_it_starts(demo, tmp_path, capsys):
-    sites = tmp_path / "sites"
-    shutil.copytree(demo, sites)
-    image = next((sites / "site_b" / "images").iterdir())
-    image.write_bytes(image.read_bytes()[:60])
-    code = job.main(["--sites", str(sites), "--out", str(tmp_path / "run"), "--preset", "smoke", "--unseen", "site_d"])
-    said = capsys.readouterr().err
-    assert code == 2
-    assert image.name in said
-    assert "site_b" in said
-    assert not (tmp_path / "run" / "store").exists()
+def test_what_lies_in_the_folder_besides_stays(tmp_path):
+    (tmp_path / "dsfedmed").mkdir()
+    (tmp_path / "dsfedmed" / "job.py").write_text("mine")
+    (tmp_path / "dsfedmed" / "app" / "custom").mkdir(parents=True)
+    export_job(smoke(), tmp_path)
+    assert (tmp_path / "dsfedmed" / "job.py").read_text() == "mine"
+    assert not (tmp_path / "dsfedmed" / "app" / "custom").exists(), "an earlier job's code is gone"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A site waits for a ring before it pulls, and never longer than it has patience."""
+"""A site waits for a signal before it pulls, and never longer than until its fallback poll."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FakeEngine:
     def send_aux_request(
         self, sites: list[str], topic: str, request: Shareable, timeout: float, fl_ctx: FLContext, optional: bool
     ) -> dict[str, Shareable]:
-        assert timeout == 0.0, "a ring is never waited for"
+        assert timeout == 0.0, "a signal is never waited for"
         self.sent.append((sites, topic, request.get(LAST)))
         return {}
 
@@ -48,84 +48,84 @@ def context(engine: FakeEngine) -> FLContext:
 def started(monkeypatch: pytest.MonkeyPatch) -> tuple[TaskSignal, FLContext, FakeEngine]:
     monkeypatch.setattr(module, "FALLBACK_POLL_S", 0.6)
     engine = FakeEngine()
-    ctx, bell = context(engine), TaskSignal()
-    bell.handle_event(EventType.START_RUN, ctx)
-    return bell, ctx, engine
+    ctx, signal = context(engine), TaskSignal()
+    signal.handle_event(EventType.START_RUN, ctx)
+    return signal, ctx, engine
 
 
-def pull(bell: TaskSignal, ctx: FLContext) -> float:
-    """Return the seconds that the bell held up a pull."""
+def pull(signal: TaskSignal, ctx: FLContext) -> float:
+    """Return the seconds that the signal held up a pull."""
     before = time.monotonic()
-    bell.handle_event(EventType.BEFORE_PULL_TASK, ctx)
+    signal.handle_event(EventType.BEFORE_PULL_TASK, ctx)
     return time.monotonic() - before
 
 
-def hear(engine: FakeEngine, ctx: FLContext, last: bool = False) -> None:
+def receive(engine: FakeEngine, ctx: FLContext, last: bool = False) -> None:
     request = Shareable()
     request[LAST] = last
     assert engine.handlers[TOPIC](topic=TOPIC, request=request, fl_ctx=ctx).get_return_code() == "OK"
 
 
-def test_the_first_pull_is_at_once_and_the_next_waits_for_all_its_patience(started):
-    bell, ctx, _ = started
-    assert pull(bell, ctx) < 0.1
-    assert pull(bell, ctx) == pytest.approx(0.6, abs=0.25)
+def test_the_first_pull_is_at_once_and_the_next_waits_until_the_fallback_poll(started):
+    signal, ctx, _ = started
+    assert pull(signal, ctx) < 0.1
+    assert pull(signal, ctx) == pytest.approx(0.6, abs=0.25)
 
 
-def test_a_ring_ends_the_wait_and_is_used_up(started):
-    bell, ctx, engine = started
-    pull(bell, ctx)
-    threading.Timer(0.1, hear, (engine, ctx)).start()
-    assert 0.05 < pull(bell, ctx) < 0.5
-    assert pull(bell, ctx) > 0.5
+def test_a_signal_ends_the_wait_and_is_used_up(started):
+    signal, ctx, engine = started
+    pull(signal, ctx)
+    threading.Timer(0.1, receive, (engine, ctx)).start()
+    assert 0.05 < pull(signal, ctx) < 0.5
+    assert pull(signal, ctx) > 0.5
 
 
-def test_a_ring_before_the_wait_is_not_lost(started):
-    bell, ctx, engine = started
-    pull(bell, ctx)
-    hear(engine, ctx)
-    assert pull(bell, ctx) < 0.1
+def test_a_signal_before_the_wait_is_not_lost(started):
+    signal, ctx, engine = started
+    pull(signal, ctx)
+    receive(engine, ctx)
+    assert pull(signal, ctx) < 0.1
 
 
-def test_after_the_last_ring_nothing_is_waited_for(started):
-    bell, ctx, engine = started
-    hear(engine, ctx, last=True)
-    assert max(pull(bell, ctx) for _ in range(3)) < 0.1
+def test_after_the_last_signal_nothing_is_waited_for(started):
+    signal, ctx, engine = started
+    receive(engine, ctx, last=True)
+    assert max(pull(signal, ctx) for _ in range(3)) < 0.1
 
 
 def test_an_aborted_run_is_not_held_up(started):
-    bell, ctx, _ = started
-    pull(bell, ctx)
+    signal, ctx, _ = started
+    pull(signal, ctx)
     ctx.get_run_abort_signal().trigger(True)
-    assert pull(bell, ctx) < 0.4
+    assert pull(signal, ctx) < 0.4
 
 
 def test_a_site_says_once_that_it_has_pulled(started):
-    bell, ctx, engine = started
-    bell.handle_event(EventType.AFTER_PULL_TASK, ctx)
-    assert engine.sent == [], "it was not rung"
-    hear(engine, ctx)
+    signal, ctx, engine = started
+    signal.handle_event(EventType.AFTER_PULL_TASK, ctx)
+    assert engine.sent == [], "it was not notified"
+    receive(engine, ctx)
     for _ in range(2):
-        bell.handle_event(EventType.AFTER_PULL_TASK, ctx)
+        signal.handle_event(EventType.AFTER_PULL_TASK, ctx)
     assert engine.sent == [(["server"], PULLED, None)]
 
 
-def test_the_server_rings_a_few_and_then_one_for_each_that_has_pulled():
+def test_the_server_notifies_a_few_and_then_one_for_each_that_has_pulled():
     engine = FakeEngine()
-    ctx, ringer = context(engine), TaskNotifier(at_once=2)
-    ringer.listen(engine)
-    ringer.ring(["a", "b", "c", "d"], ctx)
+    ctx, notifier = context(engine), TaskNotifier(at_once=2)
+    notifier.listen(engine)
+    notifier.notify(["a", "b", "c", "d"], ctx)
     for _ in range(4):
         engine.handlers[PULLED](topic=PULLED, request=Shareable(), fl_ctx=ctx)
     assert engine.sent == [(["a", "b"], TOPIC, False), (["c"], TOPIC, False), (["d"], TOPIC, False)]
 
 
-def test_those_of_an_earlier_task_are_forgotten_and_the_last_ring_goes_to_all():
+def test_those_of_an_earlier_task_are_forgotten_and_the_last_signal_goes_to_all():
     engine = FakeEngine()
-    ctx, ringer = context(engine), TaskNotifier(at_once=1)
-    ringer.listen(engine)
-    ringer.ring(["a", "b"], ctx)
-    ringer.ring(["c"], ctx)
-    ringer.pulled(PULLED, Shareable(), ctx)
-    ringer.dismiss(["a", "b", "c"], ctx)
+    ctx, notifier = context(engine), TaskNotifier(at_once=1)
+    notifier.listen(engine)
+    notifier.notify(["a", "b"], ctx)
+    notifier.notify(["c"], ctx)
+    notifier.pulled(PULLED, Shareable(), ctx)
+    notifier.notify_finished(["a", "b", "c"], ctx)
     assert engine.sent == [(["a"], TOPIC, False), (["c"], TOPIC, False), (["a", "b", "c"], TOPIC, True)]

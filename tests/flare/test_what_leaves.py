@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every message that left the sites of a real run, read for pixels, paths and names."""
+"""Every message that left the sites of a real run of each method, read for pixels, paths, names and experts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dsfedmed.algorithms.product_mean import UP
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.labels import to_channels
 from dsfedmed.generator.packing import unpack_label_maps
-from tests.federated.conftest import ROOT
-from tests.federated.recording import Recording, record_run, rows
+from dsfedmed.networks.local_experts import EXPERTS
+from dsfedmed.store.files import read_tensors
+from tests.runs.commands import ROOT
+from tests.runs.recording import Recording, assert_no_pixels, rows
 
 pytestmark = pytest.mark.federation
 
@@ -25,9 +28,9 @@ SITES = ("site_a", "site_b", "site_c", "site_d")
 
 
 @pytest.fixture(scope="module")
-def recording(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """The smoke run with all its comparisons and a recorder at every site, behind every other filter."""
-    return record_run("dsfedmed", sites, tmp_path_factory.mktemp("leaves"))
+def recording(dsfedmed_over_nvflare: Recording) -> Recording:
+    """The whole run with all its comparisons, and a recorder at every site behind every other filter."""
+    return dsfedmed_over_nvflare
 
 
 def arrays(sites: Path, site: str) -> SiteArrays:
@@ -112,3 +115,25 @@ def test_no_drawn_mask_leaves_as_it_is(recording: Recording, sites: Path, site: 
     deformed = to_channels(unpack_label_maps(sent, 1, 32), 1).flatten(1)
     overlap = 2 * (deformed @ drawn.T) / (deformed.sum(1)[:, None] + drawn.sum(1)[None])
     assert float(overlap.max()) < 1.0
+
+
+@pytest.mark.parametrize("site", SITES[:3])
+def test_pfedsam_sends_no_pixel_and_no_expert(pfedsam_over_nvflare: Recording, site: str) -> None:
+    """By name, and by value in fp32 and fp16; the global branch, which does travel, is found in the same way."""
+    assert_no_pixels(pfedsam_over_nvflare, site)
+    bodies = b"\0".join(pfedsam_over_nvflare.bodies(site)) + pfedsam_over_nvflare.heads(site).encode()
+    assert b"experts" not in bodies
+    kept = pfedsam_over_nvflare.run / "sites" / site / "personal" / "pfedsam-0001.safetensors"
+    experts = [tensor for name, tensor in read_tensors(kept).items() if EXPERTS in name and tensor.numel() >= 4]
+    drawn = [tensor for tensor in experts if float(tensor.abs().sum()) > 0]
+    assert drawn
+    for kind in (torch.float32, torch.float16):
+        assert not any(tensor.to(kind).numpy().tobytes() in bodies for tensor in drawn)
+    sent = pfedsam_over_nvflare.tensors(site, "dsf_personal")[0]
+    assert any(tensor.contiguous().numpy().tobytes() in bodies for name, tensor in sent.items() if name.endswith(UP))
+
+
+@pytest.mark.parametrize("site", ["site_b", "site_c"])
+def test_samfed_sends_no_pixel_of_an_unlabelled_site(samfed_over_nvflare: Recording, site: str) -> None:
+    assert samfed_over_nvflare.tensors(site, "dsf_agree")
+    assert_no_pixels(samfed_over_nvflare, site)

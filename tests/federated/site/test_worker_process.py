@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from dsfedmed.data.demo.sites import make_demo_sites
-from dsfedmed.errors import DSFedMedError, StoreError
-from dsfedmed.federated.site import child as module
-from dsfedmed.federated.site.child import ChildProcess, read_message, write_message
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.errors import DSFedMedError
+from dsfedmed.federated.site import worker_process as module
+from dsfedmed.federated.site.worker_process import WorkerProcess
+from dsfedmed.federated.wire.message import Envelope, Message, open_reply, request_message
+from dsfedmed.federated.wire.message_files import read_message
+from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
+from dsfedmed.federated.wire.tasks import FACTS
 
 STAND_IN = """
 import json, os, signal, sys, time
@@ -44,7 +46,7 @@ for line in sys.stdin:
     print("log of", task, flush=True)
     info = {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "site": sys.argv[3]}
     with open(folder + "/reply.json", "w") as stream:
-        json.dump({"info": info, "is_difference": False}, stream)
+        json.dump({"info": info, "is_difference": False, "key": ""}, stream)
     answer = json.dumps({"done": task}).encode() + b"\\n"
     for start in range(0, len(answer), 5):  # in pieces, as a pipe may deliver it
         answers.write(answer[start : start + 5])
@@ -52,28 +54,31 @@ for line in sys.stdin:
 """
 
 
+ASKED = ("dsf_facts", request_message(Envelope(FactsRequest())))
+
+
 def never() -> bool:
     return False
 
 
 @pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProcess]:
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
     """A worker that starts at once: a small program speaks the protocol in place of the real one."""
     program = tmp_path / "stand_in"
     program.write_text(f"#!{sys.executable} -S\n{STAND_IN}")
     program.chmod(0o755)
     monkeypatch.setattr(module.sys, "executable", str(program))
-    child = ChildProcess("site_a", tmp_path / "local", tmp_path / "work", threads=3)
+    child = WorkerProcess("site_a", tmp_path / "local", tmp_path / "work", threads=3)
     yield child
     child.stop()
 
 
-def _pid(child: ChildProcess) -> int:
+def _pid(child: WorkerProcess) -> int:
     assert child._process is not None
     return child._process.pid
 
 
-def test_one_process_serves_task_after_task(quick: ChildProcess) -> None:
+def test_one_process_serves_task_after_task(quick: WorkerProcess) -> None:
     first = quick.run("one", Message({"n": 1}), never)
     second = quick.run("two", Message({"n": 2}), never)
     assert first.info == second.info == {"pid": _pid(quick), "threads": "3", "site": "site_a"}
@@ -81,7 +86,7 @@ def test_one_process_serves_task_after_task(quick: ChildProcess) -> None:
     assert (quick.folder / "worker.log").read_text() == "log of one\nlog of two\n"
 
 
-def test_progress_before_the_answer_is_passed_on(quick: ChildProcess) -> None:
+def test_progress_before_the_answer_is_passed_on(quick: WorkerProcess) -> None:
     """Two reports may come in one piece, and the last one in one piece with the answer."""
     seen: list[tuple[int, int]] = []
     reply = quick.run("long", Message(), never, lambda done, total: seen.append((done, total)))
@@ -91,7 +96,7 @@ def test_progress_before_the_answer_is_passed_on(quick: ChildProcess) -> None:
     assert len(seen) == 3
 
 
-def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) -> None:
+def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: WorkerProcess) -> None:
     pid = quick.run("one", Message(), never).info["pid"]
     with pytest.raises(DSFedMedError) as caught:
         quick.run("fail", Message(), never)
@@ -102,14 +107,14 @@ def test_a_task_s_error_comes_back_and_the_process_goes_on(quick: ChildProcess) 
 @pytest.mark.parametrize(
     ("task", "how"), [("die", r"died in die with signal 9 \(9 is often out of memory\)"), ("leave", "exit status 3")]
 )
-def test_a_death_is_seen_and_the_next_task_has_a_new_process(quick: ChildProcess, task: str, how: str) -> None:
+def test_a_death_is_seen_and_the_next_task_has_a_new_process(quick: WorkerProcess, task: str, how: str) -> None:
     pid = quick.run("one", Message(), never).info["pid"]
     with pytest.raises(DSFedMedError, match=rf"site_a: the worker process .*{how}.*worker\.log"):
         quick.run(task, Message(), never)
     assert quick.run("one", Message(), never).info["pid"] != pid
 
 
-def test_killed_between_two_tasks_the_worker_is_replaced(quick: ChildProcess) -> None:
+def test_killed_between_two_tasks_the_worker_is_replaced(quick: WorkerProcess) -> None:
     """Either it is seen to be dead and replaced, or this one task fails with the cause; the next one works."""
     pid = quick.run("one", Message(), never).info["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -123,7 +128,7 @@ def test_killed_between_two_tasks_the_worker_is_replaced(quick: ChildProcess) ->
     assert again.info["pid"] != pid
 
 
-def test_an_abort_ends_the_task_and_the_process(quick: ChildProcess) -> None:
+def test_an_abort_ends_the_task_and_the_process(quick: WorkerProcess) -> None:
     pid = quick.run("one", Message(), never).info["pid"]
     began = time.monotonic()
     with pytest.raises(DSFedMedError, match=r"site_a: hang was stopped\. The run was aborted; start it again"):
@@ -134,7 +139,7 @@ def test_an_abort_ends_the_task_and_the_process(quick: ChildProcess) -> None:
     assert quick.run("one", Message(), never).info["pid"] != pid
 
 
-def test_stopped_from_another_thread_the_task_ends_with_an_error_for_people(quick: ChildProcess) -> None:
+def test_stopped_from_another_thread_the_task_ends_with_an_error_for_people(quick: WorkerProcess) -> None:
     """NVFlare's abort and end-of-run events arrive in another thread than the task."""
     quick.run("one", Message(), never)
     stopper = threading.Timer(0.3, quick.stop)
@@ -145,67 +150,50 @@ def test_stopped_from_another_thread_the_task_ends_with_an_error_for_people(quic
     assert quick.run("one", Message(), never).info["site"] == "site_a"
 
 
-def test_stopping_twice_or_before_the_start_is_nothing(quick: ChildProcess) -> None:
+def test_stopping_twice_or_before_the_start_is_nothing(quick: WorkerProcess) -> None:
     quick.stop()
     quick.run("one", Message(), never)
     quick.stop()
     quick.stop()
 
 
-def test_a_message_on_disk_is_the_message(tmp_path: Path) -> None:
-    sent = Message(
-        {"round": 1, "name": "é"}, {"w": torch.tensor([1.5]), "levels": torch.tensor([3], dtype=torch.uint8)}, True
-    )
-    write_message(tmp_path / "m", sent)
-    got = read_message(tmp_path / "m")
-    assert (got.info, got.is_difference) == (sent.info, True)
-    assert got.tensors.keys() == sent.tensors.keys()
-    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in sent.tensors.items())
-    write_message(tmp_path / "m", Message({"round": 2}))
-    assert read_message(tmp_path / "m") == Message({"round": 2})
+def _facts(child: WorkerProcess) -> FactsReply:
+    return open_reply(FACTS, child.run(*ASKED, never), "site_a").body
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"info": {}}'])
-def test_what_is_no_message_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "m.json").write_text(content)
-    with pytest.raises(StoreError, match=r"/m"):
-        read_message(tmp_path / "m")
-
-
-def _real_site(folder: Path) -> tuple[ChildProcess, Path]:
+def _real_site(folder: Path) -> tuple[WorkerProcess, Path]:
     (site,) = make_demo_sites(folder / "sites", 0, ("site_a",), training=3, validation=2, test=1)
     (folder / "local").mkdir()
     (folder / "local" / "dsfedmed.yaml").write_text(yaml.safe_dump({"data": str(folder / "sites" / "{site}")}))
-    return ChildProcess("site_a", folder / "local", folder / "work", threads=1), site
+    return WorkerProcess("site_a", folder / "local", folder / "work", threads=1), site
 
 
 def test_the_real_worker_answers_hides_file_names_dies_and_comes_back(tmp_path: Path) -> None:
     """One story, since each start of the real worker costs seconds."""
     child, site = _real_site(tmp_path)
     try:
-        facts = child.run("dsf_facts", Message(), never)
-        assert facts.info["facts"]["counts"] == {"training": 3, "validation": 2, "test": 1}
+        facts = _facts(child)
+        assert facts.facts.counts == {"training": 3, "validation": 2, "test": 1}
         _assert_no_file_name_leaves(child, site)
         pid = _pid(child)
         with pytest.raises(DSFedMedError, match=r"site_a: the worker process died in dsf_facts with signal 9"):
-            child.run("dsf_facts", Message(), lambda: bool(os.kill(pid, signal.SIGKILL)))
-        assert child.run("dsf_facts", Message(), never) == facts
+            child.run(*ASKED, lambda: bool(os.kill(pid, signal.SIGKILL)))
+        assert _facts(child) == facts
         assert _pid(child) != pid
         with pytest.raises(DSFedMedError, match="dsf_facts was stopped"):
-            child.run("dsf_facts", Message(), lambda: True)
+            child.run(*ASKED, lambda: True)
     finally:
         child.stop()
 
 
-def _assert_no_file_name_leaves(child: ChildProcess, site: Path) -> None:
+def _assert_no_file_name_leaves(child: WorkerProcess, site: Path) -> None:
     image = json.loads((site / "datalist.json").read_text())["training"][1]["image"]
     content = (site / image).read_bytes()
     (site / image).write_bytes(b"not an image")
     with pytest.raises(
         DSFedMedError, match=r"site_a: DataError, described in the site's own log.*check-site"
     ) as caught:
-        child.run("dsf_facts", Message(), never)
+        child.run(*ASKED, never)
     for part in (Path(image).name, Path(image).stem, str(site), "images"):
         assert part not in str(caught.value)
     assert Path(image).name in (child.folder / "worker.log").read_text(), "the site itself must be able to find it"

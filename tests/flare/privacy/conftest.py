@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +14,16 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from dsfedmed.federated.wire.message import Message, from_model, register_tensors, to_shareable
+from dsfedmed.federated.wire.message import (
+    Envelope,
+    Message,
+    ReplyHeader,
+    UpdateHeader,
+    open_header,
+    reply_message,
+)
+from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.flare.codec import from_model, register_tensors, to_shareable
 
 
 @dataclass(frozen=True)
@@ -52,22 +60,33 @@ def hospital(tmp_path: Path) -> Hospital:
 
 
 def reply(
-    info: dict[str, Any] | None = None, tensors: dict[str, torch.Tensor] | None = None, diff: bool = False
+    body: object, tensors: dict[str, torch.Tensor] | None = None, diff: bool = False, header: ReplyHeader | None = None
 ) -> Shareable:
-    return to_shareable(Message(info or {}, tensors or {}, diff))
+    """A reply as the executor makes it."""
+    return to_shareable(reply_message(Envelope(body, tensors or {}, diff, header or ReplyHeader())))
 
 
 def content(shareable: Shareable) -> Message:
     return from_model(FLModelUtils.from_shareable(shareable), "site")
 
 
+def header(shareable: Shareable) -> ReplyHeader:
+    return open_header(content(shareable), "site")
+
+
 def reason(shareable: Shareable) -> str:
     message = content(shareable)
     assert not message.tensors, "a refusal holds no tensor"
-    return str(message.info["error"]["reason"])
+    error = message.info["error"]
+    assert isinstance(error, dict)
+    return str(error["reason"])
+
+
+def train_reply(tensors: dict[str, torch.Tensor], diff: bool = True, number: int = 1) -> Shareable:
+    """A reply to dsf_train."""
+    told = ReplyHeader(update=UpdateHeader("dsfedmed", number, "int8"))
+    return reply(TrainReply(number, 0.5, 0.1, 3), tensors, diff, told)
 
 
 def update(scale: float = 1.0) -> Shareable:
-    tensors = {"conv.weight": torch.full((8, 4, 3, 3), scale), "norm.bias": torch.full((8,), scale)}
-    return reply({"update": {"arm": "dsfedmed", "round": 1, "precision": "int8"}, "arm": "dsfedmed", "round": 1},
-                 tensors, True)  # fmt: skip
+    return train_reply({"conv.weight": torch.full((8, 4, 3, 3), scale), "norm.bias": torch.full((8,), scale)})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,41 +13,59 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 
 from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.data.facts import SiteFacts
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.site.tasks import TASKS
+from dsfedmed.federated.wire.message import SiteError, error_message
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply
+from dsfedmed.federated.wire.requests.facts import FactsReply
+from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, MasksReply
+from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply
+from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsReply
+from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
+from dsfedmed.federated.wire.tasks import TASKS
+from dsfedmed.flare.codec import to_shareable
 from dsfedmed.flare.privacy.egress_guard import EgressGuard, looks_like_images
-from dsfedmed.flare.privacy.outgoing import SENDS
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT
-from tests.federated.privacy.conftest import Hospital, content, reason, reply, update
+from tests.flare.privacy.conftest import Hospital, content, reason, reply, train_reply, update
+from tests.runs.commands import BUNDLES
 
 MASKS = pack_label_maps(torch.ones((3, 1, 32, 32), dtype=torch.uint8), 1)
 VERDICT = {"vetoed": torch.tensor([1, 2]), "distances": torch.rand(9)}
+HASH = "f" * 64
+FACTS = SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 3}, (".png",), (32, 32), (32, 32), {})
+SCORES = CaseScores((0.5,), (0.4,), (3.0,))
+LEVELS = {"levels": torch.zeros((3, 1, 32, 32), dtype=torch.uint8)}
+BRANCH = {"down.weight": torch.rand(16, 8, 3, 3).half()}
 GOOD: dict[str, Any] = {
-    "dsf_facts": reply({"facts": {"channels": 1}}),
-    "dsf_evaluate": reply({"cases": {"dsfedmed": [{"dice": 0.5}]}}),
-    "dsf_soft_labels": reply({"kept": "f" * 64}),
-    "dsf_audit": reply({"threshold": 0.1}, VERDICT),
-    "dsf_masks": reply({"kind": "deformed"}, MASKS),
-    "dsf_branch": reply({"loss": 0.1}, {"down.weight": torch.rand(16, 8, 3, 3).half()}),
-    "dsf_base": reply({"loss": 0.1, "round": 1}, {"down.weight": torch.rand(16, 8, 3, 3).half()}, True),
+    "dsf_facts": reply(FactsReply(FACTS)),
+    "dsf_evaluate": reply(EvaluateReply({"dsfedmed": (SCORES,)})),
+    "dsf_soft_labels": reply(SoftLabelsReply(1, HASH)),
+    "dsf_audit": reply(AuditReply(0.1), VERDICT),
+    "dsf_masks": reply(MasksReply("deformed"), MASKS),
+    "dsf_branch": reply(BranchReply(0.1), BRANCH),
+    "dsf_base": reply(BaseReply(1, 0.1), BRANCH, True),
     "dsf_train": update(),
-    "dsf_local": reply({"epoch": 1}, {"conv.weight": torch.rand(4, 4, 3, 3)}),
-    "dsf_personal": reply({"round": 1}, {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
-    "dsf_agree": reply({"round": 1, "agreement": 0.9}, {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
-    "dsf_label": reply({"images": 3, "confidence": 0.9}),
-    "dsf_fuse": reply({"round": 1}, {"levels": torch.zeros((3, 1, 32, 32), dtype=torch.uint8)}),
+    "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
+    "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
+    "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
+    "dsf_label": reply(LabelReply(3, 12, 0.9)),
+    "dsf_fuse": reply(AgreeReply(1, None, 0.1, 3), LEVELS),
 }
 
 
+def with_tensors(task: str, tensors: dict[str, Any]) -> Any:
+    """A good reply to a task, with other tensors."""
+    return to_shareable(replace(content(GOOD[task]), tensors=tensors))
+
+
 def test_every_task_of_the_package_is_described() -> None:
-    assert set(SENDS) == set(TASKS) == set(GOOD)
+    assert set(TASKS) == set(GOOD)
 
 
 def test_answers_are_levels_and_nothing_else(hospital: Hospital) -> None:
-    pixels = reply({"round": 1}, {"levels": torch.rand(3, 1, 32, 32)})
+    pixels = with_tensors("dsf_fuse", {"levels": torch.rand(3, 1, 32, 32)})
     assert "not ['levels'] as announced" in reason(EgressGuard().process(pixels, hospital.at("dsf_fuse")))
 
 
@@ -62,10 +81,10 @@ def test_a_kind_the_site_did_not_name_stays(hospital: Hospital, task: str, kind:
 
 
 def test_an_error_leaves_whatever_is_allowed_but_carries_no_tensor(hospital: Hospital) -> None:
-    guard, error = EgressGuard(allow=[]), {"error": {"where": "a", "reason": "b", "fix": "c"}}
-    told = reply(error)
+    guard, error = EgressGuard(allow=[]), error_message(SiteError("a", "b", "c"), "a")
+    told = to_shareable(error)
     assert guard.process(told, hospital.at("dsf_train")) is told
-    smuggled = reply(error, {"x": torch.rand(3)})
+    smuggled = to_shareable(replace(error, tensors={"x": torch.rand(3)}))
     assert "only facts" in reason(guard.process(smuggled, hospital.at("dsf_train")))
 
 
@@ -76,12 +95,19 @@ def test_nvflare_s_own_return_codes_pass(hospital: Hospital) -> None:
 
 @pytest.mark.parametrize("kind", ["drawn", "anything", None])
 def test_drawn_or_unknown_masks_stay_unless_allowed(hospital: Hospital, kind: str | None) -> None:
-    told = reply({"kind": kind}, MASKS)
-    assert f"does not send {kind} masks" in reason(EgressGuard().process(told, hospital.at("dsf_masks")))
+    words = {"drawn": "does not send drawn masks"}.get(str(kind), "MasksReply.kind")
+    told = said("dsf_masks", {"kind": kind})
+    assert words in reason(EgressGuard().process(told, hospital.at("dsf_masks")))
+
+
+def said(task: str, body: Any, **more: Any) -> Any:
+    """A good reply to a task, with another body, whatever it is."""
+    message = content(GOOD[task])
+    return to_shareable(replace(message, info={**message.info, "body": body, **more}))
 
 
 def test_masks_by_the_site_s_choice(hospital: Hospital) -> None:
-    drawn, deformed = reply({"kind": "drawn"}, MASKS), reply({"kind": "deformed"}, MASKS)
+    drawn, deformed = (reply(MasksReply(kind), MASKS) for kind in ("drawn", "deformed"))
     assert EgressGuard(masks="drawn").process(drawn, hospital.at("dsf_masks")) is drawn
     assert EgressGuard(masks="drawn").process(deformed, hospital.at("dsf_masks")) is deformed
     assert "allows: none" in reason(EgressGuard(masks="none").process(deformed, hospital.at("dsf_masks")))
@@ -106,23 +132,36 @@ def test_masks_by_the_site_s_choice(hospital: Hospital) -> None:
     ],
 )
 def test_what_is_not_as_announced_stays(hospital: Hospital, task: str, tensors: dict[str, Any], word: str) -> None:
-    told = reply({"kind": "deformed"}, tensors, task == "dsf_train")
-    assert word in reason(EgressGuard().process(told, hospital.at(task)))
+    assert word in reason(EgressGuard().process(with_tensors(task, tensors), hospital.at(task)))
 
 
-def test_facts_are_plain_and_small(hospital: Hospital) -> None:
-    guard = EgressGuard()
-    assert "not plain JSON" in reason(guard.process(reply({"x": b"\x89PNG"}), hospital.at("dsf_facts")))
-    assert "MiB of facts" in reason(guard.process(reply({"x": "0" * (5 << 20)}), hospital.at("dsf_facts")))
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"facts": b"\x89PNG"}, "no plain JSON"),
+        ({"facts": {"channels": 1}}, "without its key"),
+        ({"facts": FACTS.to_dict(), "picture": "0" * 99}, "unknown key 'picture'"),
+        ({"facts": {**FACTS.to_dict(), "suffixes": ["0" * (5 << 20)]}}, "FactsReply.facts.suffixes"),
+    ],
+)
+def test_facts_are_plain_and_those_of_the_task(hospital: Hospital, body: Any, words: str) -> None:
+    assert words in reason(EgressGuard().process(said("dsf_facts", body), hospital.at("dsf_facts")))
+
+
+def test_facts_are_small(hospital: Hospital) -> None:
+    """What is of the right type, and yet more than facts."""
+    long = SiteError("x" * 4000, "y" * 4000, "z" * 4000)
+    told = reply(EvaluateReply({"dsfedmed": (SCORES,)}, unreleased={f"local@site_{n}": long for n in range(400)}))
+    assert "MiB of facts; 4 are enough" in reason(EgressGuard().process(told, hospital.at("dsf_evaluate")))
 
 
 def test_unknown_tasks_and_foreign_replies_stay(hospital: Hospital) -> None:
-    assert "does not know the task 'dsf_pixels'" in reason(EgressGuard().process(reply(), hospital.at("dsf_pixels")))
+    assert "does not know the task 'dsf_pixels'" in reason(EgressGuard().process(update(), hospital.at("dsf_pixels")))
     assert "no data that can be checked" in reason(EgressGuard().process(Shareable(), hospital.at("dsf_train")))
 
 
 def test_the_caps_hold_per_message_per_run_and_for_the_generator(hospital: Hospital) -> None:
-    big = reply({}, {"w": torch.rand(1 << 18)}, True)
+    big = train_reply({"w": torch.rand(1 << 18)})
     assert "1.0 MiB in one reply; the site allows 0.9" in reason(
         EgressGuard(max_message_mib=0.9).process(big, hospital.at("dsf_train"))
     )
@@ -130,7 +169,7 @@ def test_the_caps_hold_per_message_per_run_and_for_the_generator(hospital: Hospi
     assert [guard.process(big, hospital.at("dsf_train")) is big for _ in range(3)] == [True, True, False]
     assert read_json(hospital.output / "egress.json")["update"]["replies"] == 2
     assert read_json(hospital.output / "egress.json")["refused"]["replies"] == 2
-    wide = reply({}, {"w": torch.rand(101)})
+    wide = reply(BranchReply(0.1), {"w": torch.rand(101)})
     told = EgressGuard(max_branch_numbers=100).process(wide, hospital.at("dsf_branch"))
     assert "a branch of 101 numbers; the site allows 100" in reason(told)
     assert content(EgressGuard(max_branch_numbers=101).process(wide, hospital.at("dsf_branch"))).tensors
@@ -141,7 +180,7 @@ def test_no_weight_of_our_networks_is_taken_for_an_image() -> None:
     with torch.device("meta"):
         teacher = build_promptless_sam("vit_b", 1024, 2)
     networks = [teacher] + [
-        BundleDefinition(ROOT / "bundles" / f"light_{name}_segmentation", {"image_size": [64, 64]}).network()
+        BundleDefinition(BUNDLES / f"light_{name}_segmentation", {"image_size": [64, 64]}).network()
         for name in ("unet", "flexible_unet", "tinysam")
     ]
     taken = {

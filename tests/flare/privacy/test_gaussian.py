@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ import torch
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import clip_to_norm, global_norm
-from dsfedmed.federated.wire.message import Message
+from dsfedmed.federated.wire.message import PrivacyStatement, open_header
+from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply
+from dsfedmed.federated.wire.requests.semi_supervised import LabelReply
+from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
 from dsfedmed.flare.privacy.gaussian import GaussianMechanism
-from dsfedmed.flare.privacy.statement import stated
-from tests.federated.privacy.conftest import Hospital, content, reason, reply, update
+from tests.flare.privacy.conftest import Hospital, content, header, reason, reply, train_reply, update
 
 
 def account(hospital: Hospital) -> list[dict[str, Any]]:
@@ -23,7 +26,7 @@ def account(hospital: Hospital) -> list[dict[str, Any]]:
 
 
 def test_an_update_leaves_clipped_and_with_noise_of_the_right_size(hospital: Hospital) -> None:
-    wide = reply({"round": 1, "arm": "dsfedmed"}, {"w": torch.ones(200, 200), "b": torch.ones(100)}, True)
+    wide = train_reply({"w": torch.ones(200, 200), "b": torch.ones(100)})
     sent = content(GaussianMechanism(clip=2.0, noise_multiplier=0.5).process(wide, hospital.at("dsf_train")))
     clipped = clip_to_norm({"w": torch.ones(200, 200), "b": torch.ones(100)}, 2.0)
     assert global_norm(clipped) == pytest.approx(2.0)
@@ -34,12 +37,16 @@ def test_an_update_leaves_clipped_and_with_noise_of_the_right_size(hospital: Hos
 
 def test_the_reply_keeps_its_facts_and_states_the_account(hospital: Hospital) -> None:
     mechanism = GaussianMechanism(clip=1.0, noise_multiplier=4.0, delta=1e-6)
-    first = content(mechanism.process(update(), hospital.at("dsf_train")))
-    assert first.info["update"]["precision"] == "int8"
-    assert first.info["privacy"]["epsilon"] == pytest.approx(epsilon_of(2 / 4.0, 1e-6))
-    second = content(mechanism.process(update(0.5), hospital.at("dsf_train", "run-2")))
-    assert second.info["privacy"]["epsilon"] == pytest.approx(epsilon_of(2**0.5 * 2 / 4.0, 1e-6)), "over all runs"
-    assert second.info["privacy"]["releases"] == len(account(hospital)) == 2
+    first = header(mechanism.process(update(), hospital.at("dsf_train")))
+    assert first.update is not None
+    assert first.update.precision == "int8"
+    assert first.privacy is not None
+    assert (first.privacy.mechanism, first.privacy.clip, first.privacy.noise_multiplier) == ("gaussian", 1.0, 4.0)
+    assert first.privacy.epsilon == pytest.approx(epsilon_of(2 / 4.0, 1e-6))
+    second = header(mechanism.process(update(0.5), hospital.at("dsf_train", "run-2")))
+    assert second.privacy is not None
+    assert second.privacy.epsilon == pytest.approx(epsilon_of(2**0.5 * 2 / 4.0, 1e-6)), "over all runs"
+    assert second.privacy.releases == len(account(hospital)) == 2
 
 
 def test_the_same_request_gets_the_same_noise_even_after_a_restart(hospital: Hospital) -> None:
@@ -72,30 +79,31 @@ def test_a_used_up_budget_is_a_refusal_and_spends_nothing_more(hospital: Hospita
 
 
 def test_whole_weights_stay_unless_the_site_lets_them_pass(hospital: Hospital) -> None:
-    branch = reply({"loss": 0.1}, {"w": torch.rand(3)})
     private = {"clip": 1.0, "noise_multiplier": 1.0}
-    for task in ("dsf_branch", "dsf_local"):
+    weights = {"w": torch.rand(3)}
+    replies = {"dsf_branch": reply(BranchReply(0.1), weights), "dsf_local": reply(LocalReply(0.5, 1, 3), weights)}
+    for task, branch in replies.items():
         assert "no noise covers" in reason(GaussianMechanism(**private).process(branch, hospital.at(task)))
         assert GaussianMechanism(**private, networks="pass").process(branch, hospital.at(task)) is branch
 
 
 def test_what_is_no_update_passes(hospital: Hospital) -> None:
     mechanism = GaussianMechanism(clip=1.0, noise_multiplier=1.0)
-    for task, told in (("dsf_facts", reply({"facts": {}})), ("dsf_train", reply({"validation": 0.5}))):
+    for task, told in (("dsf_label", reply(LabelReply(3, 12, 0.9))), ("dsf_train", reply(TrainReply(1, 0.5)))):
         assert mechanism.process(told, hospital.at(task)) is told
 
 
 def test_what_cannot_be_covered_fails_closed(hospital: Hospital) -> None:
     only_train = GaussianMechanism(clip={"dsf_train": 1.0}, noise_multiplier=1.0)
-    base = reply({"round": 1}, {"w": torch.rand(3)}, True)
+    base = reply(BaseReply(1, 0.1), {"w": torch.rand(3)}, True)
     assert "no clipping norm is set" in reason(only_train.process(base, hospital.at("dsf_base")))
-    assert "no clipping norm" in reason(only_train.process(reply({}, {"w": torch.rand(3)}), hospital.at("dsf_train")))
-    whole = reply({"round": 1}, {"w": torch.tensor([1, 2])}, True)
+    assert "no clipping norm" in reason(only_train.process(train_reply({"w": torch.rand(3)}, diff=False), hospital.at("dsf_train")))
+    whole = train_reply({"w": torch.tensor([1, 2])})
     assert "cannot be clipped" in reason(only_train.process(whole, hospital.at("dsf_train")))
 
 
 def test_half_precision_stays_half_and_finite(hospital: Hospital) -> None:
-    base = reply({"round": 1}, {"w": torch.full((64,), 100.0).half()}, True)
+    base = reply(BaseReply(1, 0.1), {"w": torch.full((64,), 100.0).half()}, True)
     sent = content(GaussianMechanism(clip=1e5, noise_multiplier=1.0).process(base, hospital.at("dsf_base")))
     assert sent.tensors["w"].dtype == torch.float16
     assert bool(torch.isfinite(sent.tensors["w"]).all())
@@ -118,8 +126,10 @@ def test_the_server_reads_only_a_statement_it_knows() -> None:
         "delta": 1e-5,
         "releases": 3,
     }
-    assert stated("a", Message({"privacy": good})) == good
-    assert stated("a", Message({})) is None
+    message = content(update())
+    said = {"privacy": good, **{key: message.info["header"][key] for key in ("seconds", "update")}}
+    stated = open_header(replace(message, info={**message.info, "header": said}), "a").privacy
+    assert stated == PrivacyStatement("gaussian", 1.0, 1.0, None, 1e-5, 3)
     for wrong in ("dp", {**good, "clip": "<b>"}, {**good, "note": "x"}, {**good, "mechanism": "laplace"}):
-        with pytest.raises(PayloadError, match="unknown form"):
-            stated("a", Message({"privacy": wrong}))
+        with pytest.raises(PayloadError, match=r"a: sent ReplyHeader\.privacy"):
+            open_header(replace(message, info={**message.info, "header": {**said, "privacy": wrong}}), "a")
