@@ -67,6 +67,9 @@ def demo(tmp_path_factory) -> Path:
         (["--set", "rounds"], ["key=value"]),
         (["--unseen", "site_z"], ["site_z", "site_a"]),
         (["--set", "min_sites=9"], ["min_sites"]),
+        (["--set", "light_settings.learning_rat=0.1"], ["learning_rat", "learning_rate"]),
+        (["--set", "light_settings.network_def::channels=[8]"], ["network_def::channels", "'channels'"]),
+        (["--set", "light_overrides.learning_rate=0.1"], ["light_overrides", "light_settings"]),
     ],
 )
 def test_a_wrong_word_on_the_command_line_is_named_with_its_fix(demo, tmp_path, capsys, arguments, words):

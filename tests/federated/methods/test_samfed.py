@@ -73,7 +73,7 @@ def test_the_label_site_trains_nothing(homogeneous: Recording) -> None:
 
 def test_the_rounds_have_their_own_rate(homogeneous: Recording) -> None:
     """Once for the first round, and not again for the second, which takes up the first one's optimiser."""
-    changes = Settings.from_dict(read_json(homogeneous.run / "record.json")["config"]).light_overrides
+    changes = Settings.from_dict(read_json(homogeneous.run / "record.json")["config"]).light_settings
     start = float(changes.get("light_unet_segmentation/learning_rate", 1e-3))
     for number in (1, 2):
         kept = read_tensors(homogeneous.run / "sites" / "site_b" / "optimizer" / f"samfed-{number:04d}.safetensors")

@@ -26,7 +26,9 @@ def test_a_message_on_disk_is_the_message(tmp_path: Path) -> None:
     assert read_message(tmp_path / "m") == Message({"round": 2})
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"info": {}}', '{"info": [], "is_difference": false, "key": ""}'])
+@pytest.mark.parametrize(
+    "content", [None, "{", "[]", "{}", '{"info": {}}', '{"info": [], "is_difference": false, "key": ""}']
+)
 def test_what_is_no_message_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "m.json").write_text(content)

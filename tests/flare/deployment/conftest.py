@@ -21,7 +21,7 @@ from dsfedmed.flare.deployment.poc import SERVER, Poc
 from dsfedmed.flare.recipe import export_job
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT
+from tests.runs.commands import ROOT
 
 HOSPITALS = ["site_a", "site_b"]
 SMOKE = ROOT / "jobs" / "dsfedmed" / "presets" / "smoke.yaml"
@@ -72,7 +72,7 @@ class Hospitals:
 
     def rounds(self, settings: Settings) -> int:
         """Rounds that lie finished in the store."""
-        state = self.folder(settings) / "store" / "arm-dsfedmed.json"
+        state = self.folder(settings) / "store" / "training-dsfedmed.json"
         return int(read_json(state)["info"]["round"]) if state.exists() else 0
 
     def forget(self, settings: Settings) -> Path:

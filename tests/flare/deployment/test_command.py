@@ -11,7 +11,7 @@ import yaml
 from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.poc import poc_project
 from dsfedmed.flare.deployment.provisioned import on_this_machine, participants, provision, read_project
-from tests.federated.conftest import ROOT
+from tests.runs.commands import ROOT
 
 PROJECT = ROOT / "poc" / "project.yml"
 

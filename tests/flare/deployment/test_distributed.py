@@ -19,8 +19,8 @@ from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.parties import kill_party, start_party
 from dsfedmed.flare.recipe import export_job
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import ROOT
-from tests.federated.deployment.conftest import free_port, smoke
+from tests.flare.deployment.conftest import free_port, smoke
+from tests.runs.commands import ROOT
 
 pytestmark = pytest.mark.deployment
 

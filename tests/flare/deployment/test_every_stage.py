@@ -11,8 +11,8 @@ import torch
 from dsfedmed.federated.methods.dsfedmed import DSFedMed
 from dsfedmed.flare.deployment.parties import kill_party
 from dsfedmed.settings import Settings
-from tests.federated.conftest import stage_tensors
-from tests.federated.deployment.conftest import Hospitals, smoke, wait_until
+from tests.flare.deployment.conftest import Hospitals, smoke, wait_until
+from tests.runs.stored import stage_tensors
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1500)]
 
@@ -46,7 +46,7 @@ def test_a_server_killed_in_every_stage_ends_with_the_weights_of_an_undisturbed_
     record = hospitals.record(settings)
     assert record["verdict"] == "complete"
     assert {"fit base", "fit branches", "synthesise", "audit"} <= {s["name"] for s in record["stages"] if s["resumed"]}
-    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "arm-dsfedmed"):
+    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "training-dsfedmed"):
         expected, found = stage_tensors(undisturbed, stage), stage_tensors(hospitals.folder(settings), stage)
         assert expected.keys() == found.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage

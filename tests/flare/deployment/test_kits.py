@@ -12,7 +12,7 @@ from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
-from tests.federated.conftest import ROOT
+from tests.runs.commands import ROOT
 
 SITES = ("server", "hospital_a", "hospital_b", "hospital_c")
 

@@ -10,8 +10,9 @@ import torch
 
 from dsfedmed.cli.main import main
 from dsfedmed.store.files import read_json
-from tests.federated.conftest import run_job, stage_tensors
-from tests.federated.deployment.conftest import ALONE, HOSPITALS, SMOKE, Hospitals, smoke
+from tests.flare.deployment.conftest import ALONE, HOSPITALS, SMOKE, Hospitals, smoke
+from tests.runs.commands import run_job
+from tests.runs.stored import stage_tensors
 
 pytestmark = pytest.mark.deployment
 
@@ -41,7 +42,7 @@ def test_the_weights_are_the_simulator_s_to_the_last_bit(hospitals: Hospitals, f
     command = run_job(hospitals.data, out, *compare, unseen=())
     assert command.code == 0, command.output[-3000:]
     ours, theirs = hospitals.folder(smoke()), out
-    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "arm-dsfedmed"):
+    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "training-dsfedmed"):
         expected, found = stage_tensors(theirs, stage), stage_tensors(ours, stage)
         assert expected.keys() == found.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage

@@ -19,7 +19,7 @@ from dsfedmed.cli.main import main
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.flare.deployment.command import NVFlareCommand
 from dsfedmed.flare.deployment.provisioned import provision
-from tests.federated.conftest import ROOT
+from tests.runs.commands import ROOT
 
 FILES = ROOT / "poc" / "scale_out"
 PARTIES = ("fl.example.org", "hospital_a")

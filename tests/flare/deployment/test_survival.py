@@ -12,8 +12,8 @@ import torch
 
 from dsfedmed.flare.deployment.parties import kill_party, party_processes, start_party
 from dsfedmed.settings import Settings
-from tests.federated.conftest import stage_tensors
-from tests.federated.deployment.conftest import Hospitals, smoke, wait_until
+from tests.flare.deployment.conftest import Hospitals, smoke, wait_until
+from tests.runs.stored import stage_tensors
 
 pytestmark = pytest.mark.deployment
 
@@ -122,6 +122,6 @@ def test_killed_in_three_ways_and_submitted_again_the_weights_are_those_of_an_un
     record = hospitals.record(settings)
     assert record["verdict"] == "complete"
     assert [stage["name"] for stage in record["stages"] if stage["resumed"]]
-    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "arm-dsfedmed"):
+    for stage in ("fit base", "branch-site_a", "branch-site_b", "adapt teacher", "distillation", "training-dsfedmed"):
         expected, found = stage_tensors(undisturbed, stage), stage_tensors(hospitals.folder(settings), stage)
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), stage

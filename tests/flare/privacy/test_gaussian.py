@@ -97,7 +97,9 @@ def test_what_cannot_be_covered_fails_closed(hospital: Hospital) -> None:
     only_train = GaussianMechanism(clip={"dsf_train": 1.0}, noise_multiplier=1.0)
     base = reply(BaseReply(1, 0.1), {"w": torch.rand(3)}, True)
     assert "no clipping norm is set" in reason(only_train.process(base, hospital.at("dsf_base")))
-    assert "no clipping norm" in reason(only_train.process(train_reply({"w": torch.rand(3)}, diff=False), hospital.at("dsf_train")))
+    assert "no clipping norm" in reason(
+        only_train.process(train_reply({"w": torch.rand(3)}, diff=False), hospital.at("dsf_train"))
+    )
     whole = train_reply({"w": torch.tensor([1, 2])})
     assert "cannot be clipped" in reason(only_train.process(whole, hospital.at("dsf_train")))
 
