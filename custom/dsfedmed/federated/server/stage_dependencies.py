@@ -21,8 +21,8 @@ STORED = {
     "audit": ("audit",),
     "adapt teacher": ("adapt teacher",),
     HEAD_START: (HEAD_START,),
-    FEDAVG: (FEDAVG, EQUAL_STEPS, "arm-fedavg"),
-    FEDPROX: (FEDPROX, "arm-fedprox"),
+    FEDAVG: (FEDAVG, EQUAL_STEPS, "training-fedavg"),
+    FEDPROX: (FEDPROX, "training-fedprox"),
     LOCAL: (LOCAL,),
     CENTRALISED: (CENTRALISED,),
 }
@@ -72,7 +72,7 @@ def reusable_stages(before: Settings, now: Settings, other_teacher_weights: bool
 
 def _values(settings: Settings) -> dict[str, Any]:
     """Return all settings by dotted key; what is laid over the light network as it holds for its bundle."""
-    return dict(dotted({**settings.to_dict(), "light_overrides": settings.light_values}))
+    return dict(dotted({**settings.to_dict(), "light_settings": settings.light_values}))
 
 
 def _touched_by(key: str) -> tuple[str, ...]:
