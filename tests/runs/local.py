@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in this process, by the product's own local simulation; every message that leaves a site is kept.
 
-`simulated` lets a test put a site of its own in place of each `LocalSite`: one that records, or one that misbehaves.
+`simulated` lets a test put a site of its own in the place of each `LocalSite`: one that records or misbehaves.
 """
 
 from __future__ import annotations
