@@ -51,3 +51,9 @@ def samfed_in_process(unlabelled: Path, tmp_path_factory: pytest.TempPathFactory
     """SAM-Fed, one network for all sites."""
     public = unlabelled / "site_a"
     return run_in_process("samfed", whole("samfed"), unlabelled, tmp_path_factory.mktemp("samfed"), public=public)
+
+
+@pytest.fixture(scope="session")
+def fedbn_in_process(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """FedBN with its comparison."""
+    return run_in_process("fedbn", whole("fedbn"), sites, tmp_path_factory.mktemp("fedbn"))

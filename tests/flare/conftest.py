@@ -29,3 +29,9 @@ def samfed_over_nvflare(unlabelled: Path, tmp_path_factory: pytest.TempPathFacto
     """SAM-Fed, one network for all sites."""
     folder = tmp_path_factory.mktemp("samfed_nvflare")
     return record_run("samfed", whole("samfed"), unlabelled, folder, public=unlabelled / "site_a")
+
+
+@pytest.fixture(scope="session")
+def fedbn_over_nvflare(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """FedBN with its comparison."""
+    return record_run("fedbn", whole("fedbn"), sites, tmp_path_factory.mktemp("fedbn_nvflare"))
