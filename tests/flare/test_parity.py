@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One seed and one thread give the same bits, whatever carries the messages: NVFlare, this process, or several."""
+"""One seed and one thread give the same bits over NVFlare as in this process, at the server and at every site.
+
+A process for every site, without NVFlare: ``tests/federated/local/test_simulation.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.methods import METHODS
-from dsfedmed.store.files import read_json
+from dsfedmed.store.files import read_json, read_tensors
 from tests.runs.commands import BUNDLES
 from tests.runs.recording import Recording
 from tests.runs.smoke import whole
@@ -20,6 +23,8 @@ from tests.runs.stored import assert_same, assert_same_stages, released
 
 SAME = ("cases", "curves", "selected", "budgets", "learnability", "audit", "masks", "synthetic", "parameters", "events")
 """Parts of the record that do not depend on clocks or bytes; most of all every score of every test image."""
+KEPT = ("residuals", "references", "optimizer", "personal", "samfed", "local_layers")
+"""Folders of what a site keeps between rounds."""
 
 
 def results_of(run: Path) -> dict[str, Any]:
@@ -37,6 +42,10 @@ def assert_same_run(first: Path, second: Path) -> None:
     stages = sorted(path.stem for path in (first / "store").glob("*.json") if read_json(path).get("file"))
     assert any(stage.startswith("training-") for stage in stages)
     assert_same_stages(first, second, stages)
+    kept = [path.relative_to(first) for folder in KEPT for path in first.glob(f"sites/*/{folder}/*.safetensors")]
+    assert kept
+    for path in kept:
+        assert_same(read_tensors(first / path), read_tensors(second / path), path)
 
 
 @pytest.mark.federation

@@ -20,9 +20,10 @@ WHOLE: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": dict.fromkeys(("fedsam", "fedmsa", "fedprox", "centralised"), True)},
     "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
+    "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
 }
 """By method, what its whole run has besides the preset: every comparison; rates at which something moves, and whole
-weights in fp32 on the wire; labels at one site alone."""
+weights in fp32 on the wire; labels at one site alone; more steps than one a round."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""
 COUNTS = {"training": 12, "validation": 12, "test": 6}

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FedBN in this process: what the sites share and what they keep, the same bits again, and after an interruption."""
+"""FedBN in this process: what the sites share and what they keep, the same bits again, and after an interruption.
+
+Over NVFlare, to the same bits: ``tests/flare/test_parity.py``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,6 @@ from dsfedmed.federated.wire.tasks import EVALUATE, LOCAL_LAYERS, TRAIN
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.tiny import BUNDLES, ROOT, tiny_plan
-from tests.runs.commands import job_command, run_command
 
 SOURCES = ("site_a", "site_b", "site_c")
 Exchange = tuple[str, str, Message, Message]
@@ -198,20 +200,6 @@ def test_the_same_bits_again_and_after_the_server_and_every_site_were_stopped(
         assert all(same(resumed.kept(site, name), run.kept(site, name)) for name in files)
     ours, theirs = (read_json(folder / "record.json")["cases"] for folder in (resumed.folder, run.folder))
     assert ours == {name: theirs[name] for name in ("fedbn", "fedbn_shared")}
-
-
-@pytest.mark.federation
-def test_nvflare_gives_the_same_bits(run: Run, sites: Path, tmp_path: Path) -> None:
-    """The run of this process again, as a job in NVFlare's simulator, with the same words on its command line."""
-    words = ("--unseen", "site_d", "--set", "light.batch_size=3", "--set", "light.epochs_per_round=2")
-    out = tmp_path / "flare"
-    done = run_command(job_command(sites, out, *words, method="fedbn"), sites, out)
-    assert done.code == 0, done.output[-3000:]
-    flare = Run(out, [])
-    assert same(flare.stored("training-fedbn"), run.stored("training-fedbn"))
-    assert all(same(flare.kept(site, "fedbn-best"), run.kept(site, "fedbn-best")) for site in SOURCES)
-    assert all(same(flare.kept(site, "fedbn-0003"), run.kept(site, "fedbn-0003")) for site in SOURCES)
-    assert read_json(out / "record.json")["cases"] == read_json(run.folder / "record.json")["cases"]
 
 
 def test_eight_bit_differences_leave_the_normalisation_at_home_too(sites: Path, tmp_path: Path) -> None:

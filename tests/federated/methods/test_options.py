@@ -27,7 +27,7 @@ def test_a_personal_branch_must_have_a_round_left() -> None:
 
 @pytest.mark.parametrize("method", sorted(WORKFLOWS))
 def test_a_workflow_is_found_by_the_methods_name(method: str) -> None:
-    assert set(METHODS) >= set(WORKFLOWS)
+    assert set(METHODS).issuperset(WORKFLOWS)
     workflow = workflow_of(method, tiny_settings())
     assert type(workflow) is WORKFLOWS[method]
     assert method == workflow.METHOD

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from dsfedmed.generator.diffusion import build_base
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
@@ -21,6 +20,7 @@ from dsfedmed.federated.party.generator_base import (
     shapes_only,
 )
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.networks.embedded import build_base
 from tests.generator.sd_folders import make_tiny_folder
 
 EMBEDDED = GeneratorConfig(

@@ -2,7 +2,7 @@
 """A new simulated run takes over what the stages of another one made, as far as the settings that differ leave it.
 
 So that another schedule can be tried without fitting the generators again. What is taken over is to the last bit what
-the new run would make itself: every draw has a seed of its own (see tests/federated/test_takeover.py).
+the new run would make itself: every draw has a seed of its own (see tests/federated/server/test_reuse.py).
 """
 
 from __future__ import annotations
@@ -60,11 +60,10 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
 def _require_fit(source: Path, layout: SimulatedSites) -> None:
     """See that ``source`` is a run of DSFedMed on the same sites, begun with the same generator and light network."""
     record = read_json(source / RECORD) if (source / RECORD).exists() else {}
-    # Where the two engines, NVFlare's simulator and the local one, keep what the simulated parties know.
-    kept = [folder / "local" / SITE_CONFIG for folder in (source / "nvflare" / METHOD, source)]
-    site_config = next((path for path in kept if path.is_file()), None)
-    whole = (source / "store").is_dir()
-    if record.get("method") != METHOD or record["verdict"] != "complete" or not whole or site_config is None:
+    configs = [folder / SITE_CONFIG for folder in (source / "nvflare" / METHOD / "local", source / "local")]
+    site_config = next((path for path in configs if path.is_file()), None)  # over NVFlare, or on the local transport
+    whole = record.get("method") == METHOD and record["verdict"] == "complete" and (source / "store").is_dir()
+    if site_config is None or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
     there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
     here = {"data": f"{layout.sites.resolve()}/{{site}}"}

@@ -16,8 +16,9 @@ from dsfedmed.training.personal import PersonalConfig
 from tests.federated.wire.requests.bodies import PLAN, comes_back, refused
 
 REQUEST = EvaluateRequest(
-    PLAN.common, PLAN.teacher_spec, PLAN.teacher_init, {"dsfedmed": "light", "local@site_a": "light"}, True,
-    ("dsfedmed",), PersonalConfig(experts=3), {"site_a": PLAN.light_spec},
+    PLAN.common, PLAN.teacher_spec, PLAN.teacher_init, {"dsfedmed": "light", "local@site_a": "light"},
+    legacy_eval=True, pictures=("dsfedmed",), personal=PersonalConfig(experts=3),
+    site_networks={"site_a": PLAN.light_spec},
 )  # fmt: skip
 CASE = CaseScores((0.5, 1.0), (0.25, 1.0), (3.5, 0.0), 2)
 REPLY = EvaluateReply(

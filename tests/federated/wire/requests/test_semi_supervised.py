@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dsfedmed.training.samfed import SamFedConfig
 
 from dsfedmed.federated.wire.requests.semi_supervised import (
     AgreeReply,
@@ -18,6 +17,7 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
 )
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.specs import SetOffer
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 from tests.federated.wire.requests.bodies import PLAN, ROUND, comes_back, manifest_in, refused
 
 CONFIG = SamFedConfig(threshold=0.8, site_bundles={"site_a": "light_unet_segmentation"})

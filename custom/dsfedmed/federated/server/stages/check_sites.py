@@ -52,7 +52,9 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         facts = {site: reply.body.facts for site, reply in replies.items()}
         agreed, misfits = agreement(facts)
         fix = "Look into its log; a run that is started again asks it again"
-        silent = {site: DataError(site, "has sent no facts that can be used", fix) for site in everyone if site not in facts}
+        silent = {
+            site: DataError(site, "has sent no facts that can be used", fix) for site in everyone if site not in facts
+        }
         _leave_out(run, silent | _lacking(run, facts, needed) | misfits)
         present = {site: facts[site] for site in run.sources + run.unseen}
         run.record.put(
