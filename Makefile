@@ -42,10 +42,10 @@ test: setup      ## all tests, simulated federations included
 	$(BIN)/python -m pytest
 
 deployment-test: setup   ## real server and hospitals with certificates, some of them killed (slow)
-	$(BIN)/python -m pytest -m deployment tests/federated/deployment
+	$(BIN)/python -m pytest -m deployment tests/flare/deployment
 
 prov-test: setup ## provision, start, submit as the lead, check the result; what must be refused is refused
-	$(BIN)/python -m pytest -m deployment tests/federated/deployment/test_provisioned.py
+	$(BIN)/python -m pytest -m deployment tests/flare/deployment/test_provisioned.py
 
 poc: setup $(SITES)/.done data/demo_teacher.safetensors   ## server and two hospitals as real processes, end to end
 	$(BIN)/dsfedmed poc all --work $(POC) --sites $(SITES) --unseen site_d --preset jobs/dsfedmed/presets/demo.yaml \

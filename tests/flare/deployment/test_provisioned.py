@@ -159,7 +159,7 @@ def test_the_lead_may_not_stop_hospitals(hospitals: Provisioned) -> None:
 def test_a_job_that_carries_code_is_refused(hospitals: Provisioned) -> None:
     job = hospitals.job("with_code")
     (job / "app" / "custom").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "tests/federated/faulty.py", job / "app" / "custom" / "faulty.py")
+    shutil.copy(ROOT / "tests/flare/faulty.py", job / "app" / "custom" / "faulty.py")
     said = ""
     try:
         said = _ends_badly(hospitals.user(LEAD), job)
