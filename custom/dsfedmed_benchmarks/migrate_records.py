@@ -29,6 +29,7 @@ RENAMED = (
     ("config.waits.after_absence_s", "returning_grace_s"),
     ("config.waits", "timeouts"),
     ("config.generator_model.foundation", "base"),
+    ("config.light_overrides", "light_settings"),
     ("teacher.foundation", "teacher_weights"),
     ("foundation", "teacher_weights"),
     ("teacher_heard", "rounds_with_teacher"),

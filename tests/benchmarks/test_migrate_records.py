@@ -19,6 +19,7 @@ OLD: dict[str, Any] = {
     "bytes": {"entries": [{"bytes": 3, "stage": "rounds"}]},
     "config": {
         "generator_model": {"foundation": "embedded", "lora_rank": 8},
+        "light_overrides": {"light_unet_segmentation/learning_rate": 0.003},
         "schedule": {"at": "sites", "epochs": 1, "every": 10},
         "waits": {"after_absence_s": 5, "after_enough_s": 600, "task_s": 7200},
     },
@@ -34,6 +35,7 @@ NEW: dict[str, Any] = {
     "bytes": {"entries": [{"bytes": 3, "stage": "rounds"}]},
     "config": {
         "generator_model": {"base": "embedded", "lora_rank": 8},
+        "light_settings": {"light_unet_segmentation/learning_rate": 0.003},
         "schedule": {"distil_at": "sites", "epochs": 1, "interval_rounds": 10},
         "timeouts": {"returning_grace_s": 5, "straggler_grace_s": 600, "task_s": 7200},
     },

@@ -51,7 +51,7 @@ def valid(kind: Any) -> st.SearchStrategy[Any]:
     if origin is tuple and arguments[-1] is not Ellipsis:
         return st.tuples(*map(valid, arguments))
     if origin in (tuple, list):
-        return st.lists(valid(arguments[0]), max_size=MOST).map(tuple)
+        return st.lists(valid(arguments[0]), max_size=MOST).map(origin)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return st.dictionaries(valid(arguments[0]), valid(arguments[1]), max_size=MOST)
     return _plain(kind, limits or tuple(filter(None, [DEFAULTS.get(kind)])))
