@@ -17,6 +17,7 @@ from dsfedmed.federated.site.uplink import pack_update
 from dsfedmed.federated.wire.message import Envelope, ReplyHeader, UpdateHeader, open_reply, reply_message
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.tasks import TRAIN
+from dsfedmed.settings import Settings
 
 WEIGHTS = {"w": torch.zeros(40, 50), "b": torch.zeros(7)}
 NO_REQUEST: Envelope[Any] = Envelope(None)
@@ -40,6 +41,7 @@ class Run:
     def __init__(self, replies: Mapping[str, Envelope[TrainReply]]) -> None:
         self.replies, self.refused = replies, list[str]()
         self.asked: Any = None
+        self.settings = Settings()
 
     def ask(
         self, task: Any, request: Any, sites: Any, on_reply: Callable[[str, Envelope[TrainReply]], None]
@@ -79,7 +81,7 @@ def test_the_mean_is_added_to_the_servers_own_weights() -> None:
     }
     run: Any = Run(replies)
     got, _ = federated_average(
-        run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None, sites=["a", "b"]
+        run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None
     )
     assert got["w"].tolist() == [14.0], "10 + (4 * 1 + 12 * 5) / 16"
     assert run.asked == (TRAIN, NO_REQUEST, ["a", "b"])

@@ -34,8 +34,8 @@ ALL = (*CHAIN, *BASELINES)
         ({"rounds": 9}, BASELINES),
         ({"seed": 1}, ALL),
         ({"unseen": ["a"]}, ALL),
-        ({"light_overrides": {"learning_rate": 0.1}}, ALL),
-        ({"light_overrides": {"another_bundle/learning_rate": 0.1}}, ()),
+        ({"light_settings": {"learning_rate": 0.1}}, ALL),
+        ({"light_settings": {"another_bundle/learning_rate": 0.1}}, ()),
         ({"generator_model": {"guidance": 2.0}}, ALL),
     ],
 )

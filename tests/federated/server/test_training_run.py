@@ -175,10 +175,10 @@ GOOD = TrainReply(3, 0.5, 0.1, 8)
 
 
 def test_the_most_steps_of_a_round_by_hand() -> None:
-    """12 images in batches of 4: at most 4 a branch and pass, and 10,000 for a larger public set."""
-    assert most_steps(12, FACTS) == 4 * 4 + 10_000
-    assert most_steps(12, replace(FACTS, epochs=3)) == 3 * (4 * 4 + 10_000)
-    assert most_steps(3, replace(FACTS, batch_size=4)) == 4 + 10_000
+    """12 images in batches of 4: at most 4 a branch and pass, with a synthetic step beside each."""
+    assert most_steps(12, FACTS) == 4 * 4
+    assert most_steps(12, replace(FACTS, epochs=3)) == 3 * 4 * 4
+    assert most_steps(3, replace(FACTS, batch_size=4)) == 4
     assert most_steps(12, replace(FACTS, epochs=0)) == 0
 
 
@@ -189,7 +189,7 @@ def test_the_most_steps_of_a_round_by_hand() -> None:
         (replace(GOOD, loss=None), "sent no loss"),
         (replace(GOOD, steps=None), "sent no steps"),
         (replace(GOOD, validation=None), "sent no validation"),
-        (replace(GOOD, steps=10_009), "claims 10009 gradient steps of at most 10008"),
+        (replace(GOOD, steps=9), "claims 9 gradient steps of at most 8"),
     ],
 )
 def test_a_reply_that_does_not_fit_the_round_is_refused(reply: TrainReply, reason: str) -> None:

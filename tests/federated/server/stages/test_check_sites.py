@@ -38,7 +38,16 @@ def run_of(folder: Path, validation: dict[str, int], min_sites: int) -> Any:
 
 def test_a_source_site_without_a_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="site_b: has no validation images"):
-        check_sites(run_of(tmp_path, {"site_a": 8, "site_b": 0}, 1))
+        check_sites(run_of(tmp_path, {"site_a": 8, "site_b": 0}, 2))
+
+
+def test_where_enough_are_left_it_is_left_out_with_an_event(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {"site_a": 8, "site_b": 0}, 1)
+    assert check_sites(run).counts == {"site_a": 4}
+    assert (run.sources, run.record.data["sites"]) == (["site_a"], ["site_a"])
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("left out", "site_b")
+    assert "has no validation images" in text
 
 
 def test_too_few_sites_that_can_audit_stop_the_run_before_it_generates(tmp_path: Path) -> None:
@@ -75,19 +84,19 @@ def test_a_method_may_do_without_a_part(tmp_path: Path) -> None:
     assert check_sites(run, ("training", "test")).counts == {"site_a": 4, "site_b": 4}
 
 
-def test_every_site_is_asked_and_all_must_answer(tmp_path: Path) -> None:
+def test_every_site_is_asked(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"site_a": 8, "site_b": 8}, 1)
     run.sources, run.unseen = ["site_a"], ["site_b"]
-    asked: list[tuple[list[str], int]] = []
+    asked: list[list[str]] = []
     ask = run.ask
 
-    def watched(task: Task[Any, Any], request: Envelope[Any], sites: list[str], at_least: int) -> Any:
-        asked.append((sites, at_least))
-        return ask(task, request, sites, at_least=at_least)
+    def watched(task: Task[Any, Any], request: Envelope[Any], sites: list[str]) -> Any:
+        asked.append(sites)
+        return ask(task, request, sites)
 
     run.ask = watched
     assert check_sites(run).counts == {"site_a": 4}, "an unseen site weighs nothing"
-    assert asked == [(["site_a", "site_b"], 2)]
+    assert asked == [["site_a", "site_b"]]
 
 
 def test_an_unseen_site_that_has_not_joined_is_named(tmp_path: Path) -> None:

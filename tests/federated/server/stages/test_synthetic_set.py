@@ -76,9 +76,13 @@ def test_a_finished_audit_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_a_site_whose_branch_copies_is_named(tmp_path: Path) -> None:
-    """Site_a finds three of the four images of its own branch too near; half are allowed."""
-    with pytest.raises(DSFedMedError, match="site_a: 75% of its branch's images are too close"):
-        audited(tmp_path, Sites(site_a=[0, 1, 2, 4, 5, 6, 7], site_b=[]), synthetic={"max_veto_share": 0.5})
+    """Site_a finds three of the four images of its own branch too near; half are allowed, so its part is left out."""
+    run, sealed = audited(tmp_path, Sites(site_a=[0, 1, 2], site_b=[]), synthetic={"max_veto_share": 0.5})
+    assert sealed.kept == [4, 5, 6, 7]
+    assert "site_a" in {site for _, site, _ in run.record.data["events"]}
+    with pytest.raises(DSFedMedError, match="there is no synthetic set .*1 of 2 sites take them"):
+        everything = Sites(site_a=[0, 1, 2, 4, 5, 6, 7], site_b=[])
+        audited(tmp_path / "all", everything, synthetic={"max_veto_share": 0.5})
     _, sealed = audited(tmp_path / "half", Sites(site_a=[0, 1], site_b=[]), synthetic={"max_veto_share": 0.5})
     assert sealed.kept == [2, 3, 4, 5, 6, 7]
 
