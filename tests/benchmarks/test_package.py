@@ -31,7 +31,9 @@ def imported(file: Path) -> set[str]:
 def test_the_product_names_no_benchmark_code() -> None:
     files = sorted(PRODUCT.rglob("*.py"))
     assert len(files) > 100
-    naming = [file.name for file in files if any(name.partition(".")[0] == "dsfedmed_benchmarks" for name in imported(file))]
+    naming = [
+        file.name for file in files if any(name.partition(".")[0] == "dsfedmed_benchmarks" for name in imported(file))
+    ]
     assert naming == []
 
 

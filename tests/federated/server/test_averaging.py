@@ -80,9 +80,7 @@ def test_the_mean_is_added_to_the_servers_own_weights() -> None:
         site: Envelope(TrainReply(1), {"w": torch.tensor([value])}, True) for site, value in (("a", 1.0), ("b", 5.0))
     }
     run: Any = Run(replies)
-    got, _ = federated_average(
-        run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None
-    )
+    got, _ = federated_average(run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None)
     assert got["w"].tolist() == [14.0], "10 + (4 * 1 + 12 * 5) / 16"
     assert run.asked == (TRAIN, NO_REQUEST, ["a", "b"])
 

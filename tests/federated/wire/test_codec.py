@@ -68,7 +68,7 @@ def test_what_was_left_out_has_its_default() -> None:
 
 def test_every_field_comes_back_as_it_was_sent() -> None:
     sent = Outer(
-        3, 0.5, "abc", 3, False, Inner(8, "é"), (Inner(1), Inner(2)), (5, "x"), {"a": 9}, 0.25, {"k": "v"}, (1, 2)
+        3, 0.5, "abc", 3, False, Inner(8, "é"), (Inner(1), Inner(2)), (5, "x"), {"a": 9}, 0.25, {"k": "v"}, [1, 2]
     )  # type: ignore[arg-type]
     assert from_json(Outer, json.loads(json.dumps(to_json(sent))), "site_a") == sent
 

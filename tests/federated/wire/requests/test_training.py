@@ -45,7 +45,7 @@ def test_all_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "path", "value", "reason"),
     [
-        (TRAIN, "network", "shell", "none of light, teacher, adapted, low_rank, personal, site_specific"),
+        (TRAIN, "network", "shell", "none of light, teacher, adapted, low_rank"),
         (TRAIN, "learning_rate", -1.0, "-1.0 is not between"),
         (TRAIN, "proximal", float("nan"), "nan is not between"),
         (TRAIN, "round.round", 10**7, "10000000 is not between"),
