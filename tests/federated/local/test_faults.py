@@ -144,6 +144,6 @@ def test_a_site_that_raises_anything_is_a_failed_task_without_file_names(sites: 
 
     layout = SimulatedSites(sites, tmp_path / "run", BUNDLES)
     verdict = simulated("dsfedmed", smoke(), layout, Broken)
-    assert verdict.startswith("incomplete: dsf_facts: 1 of 4 needed sites answered")
+    assert verdict.startswith("incomplete: dsf_facts: 1 of 2 needed sites answered")
     assert "site_a: dsf_facts failed with OSError" in verdict
     assert "patient_7" not in verdict
