@@ -49,6 +49,7 @@ NOTHING = {"local": False, "fedavg": False, "equal_steps": False, "teacher": Fal
 ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
+    "fedbn": {"compare": NOTHING},
     "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
     "samfed": {
         "compare": NOTHING,

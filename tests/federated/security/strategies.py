@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.data.manifest import Manifest, Shard, set_sha256
-from dsfedmed.federated.wire.requests.evaluation import CaseScores
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateRequest
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.ranges import DEFAULTS, Between, Length, Matches
+from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, Name
 from dsfedmed.training.personal import PersonalConfig
 from dsfedmed.training.semi_supervised.config import SamFedConfig
 
@@ -111,6 +111,16 @@ def _scores(draw: st.DrawFn) -> CaseScores:
     return CaseScores(*map(tuple, rows), draw(valid(hints["case"])))
 
 
+@st.composite
+def _evaluations(draw: st.DrawFn) -> EvaluateRequest:
+    """Requests whose sites' own networks are among those that are scored."""
+    hints = typing.get_type_hints(EvaluateRequest, include_extras=True)
+    values = {name: draw(valid(hint)) for name, hint in hints.items() if name != "own"}
+    names = sorted(values["networks"])
+    own = draw(st.dictionaries(st.sampled_from(names), valid(Name), max_size=MOST)) if names else {}
+    return EvaluateRequest(own=own, **values)
+
+
 def _entry_of(hint: Any) -> Any:
     return typing.get_args(typing.get_args(hint)[0])[0]
 
@@ -148,6 +158,7 @@ RULED: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Manifest: _manifests,
     SiteFacts: _facts,
     CaseScores: _scores,
+    EvaluateRequest: _evaluations,
     PersonalConfig: _personal,
     SamFedConfig: _samfed,
     GeneratorConfig: _generators,
