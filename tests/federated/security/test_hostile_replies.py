@@ -31,6 +31,7 @@ from dsfedmed.federated.wire.tasks import (
     FUSE,
     LABEL,
     LOCAL,
+    LOCAL_LAYERS,
     MASKS,
     PERSONAL,
     SOFT_LABELS,
@@ -132,7 +133,7 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-TRAINED = (TRAIN.name, PERSONAL.name, AGREE.name)
+TRAINED = (TRAIN.name, PERSONAL.name, LOCAL_LAYERS.name, AGREE.name)
 EVERYWHERE = {
     "nothing": lambda message: Message({}),
     "no header": lambda message: replace(message, info={"body": message.info["body"]}),
@@ -184,6 +185,7 @@ ATTACKS: dict[str, dict[str, Change]] = {
     SOFT_LABELS.name: {"a hash that is none": said(kept="../x"), "no hash": said(kept=...)},
     TRAIN.name: {**WEIGHTS, **ROUND},
     PERSONAL.name: {**WEIGHTS, **ROUND},
+    LOCAL_LAYERS.name: {**WEIGHTS, **ROUND},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
     LOCAL.name: {
         **WEIGHTS,
