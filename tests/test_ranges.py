@@ -90,4 +90,4 @@ def test_every_type_has_a_range_where_a_field_names_none() -> None:
 def test_an_error_shows_no_more_than_sixty_characters() -> None:
     assert shortened("abc") == "'abc'"
     assert len(shortened("x" * 1000)) <= 60
-    assert shortened("x" * 1000).endswith("...")
+    assert "..." in shortened("x" * 1000)
