@@ -17,6 +17,7 @@ from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.methods import METHODS
 from dsfedmed.store.files import read_json
 from tests.architecture.source import CUSTOM, ROOT
+from tests.runs.tiny import NOTHING, TINY
 
 BLOCKED = """
 import importlib, json, pkgutil, sys
@@ -43,23 +44,7 @@ for method, words in json.loads(sys.argv[1]).items():
     assert run_job(method, Path(sys.argv[2]) / method, "", words) == 0, method
 assert not [name for name in sys.modules if name.startswith("nvflare")]
 """
-TINY: dict[str, Any] = {
-    "rounds": 1,
-    "image_size": 32,
-    "unseen": ["site_c"],
-    "teacher_variant": "tiny",
-    "light": {"batch_size": 4},
-    "generator": {"base_rounds": 1, "base_steps": 1, "branch_steps": 1},
-    "generator_model": {
-        "block_out_channels": [16, 32], "norm_groups": 8, "layers_per_block": 1, "attention_head_channels": 16,
-        "sampler_steps": 1, "batch_size": 4,
-    },
-    "synthetic": {"per_site": 2, "max_veto_share": 1.0},
-    "teacher": {"epochs": 1},
-    "schedule": {"warmup_rounds": 0, "interval_rounds": 1},
-    "compare": {"local": False, "fedavg": False, "equal_steps": False, "teacher": False},
-    "min_sites": 1,
-}  # fmt: skip
+SMALLEST = {**TINY, "unseen": ["site_c"], "compare": NOTHING, "min_sites": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
     "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
@@ -96,7 +81,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = {}
     for method in METHODS:
         preset = folder / f"{method}.yaml"
-        preset.write_text(yaml.safe_dump({**TINY, **OPTIONS.get(method, {})}), encoding="utf-8")
+        preset.write_text(yaml.safe_dump({**SMALLEST, **OPTIONS.get(method, {})}), encoding="utf-8")
         given = ["--engine", "local", "--preset", str(preset), "--sites", str(folder / "sites")]
         words[method] = [*given, "--out", str(folder / method), "--label-site", "site_a"][
             : None if method == "samfed" else -2

@@ -23,29 +23,13 @@ from dsfedmed.federated.wire.message import Message
 from dsfedmed.reporting import report
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.files import read_json
+from tests.runs.tiny import NOTHING, TINY
 
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLES = ROOT / "bundles"
 HOSTILE = "site_c"
 SOURCES = ("site_a", "site_b", HOSTILE)
 UNSEEN = "site_d"
-TINY: dict[str, Any] = {
-    "rounds": 1,
-    "image_size": 32,
-    "unseen": [UNSEEN],
-    "teacher_variant": "tiny",
-    "light": {"batch_size": 4},
-    "generator": {"base_rounds": 1, "base_steps": 1, "branch_steps": 1},
-    "generator_model": {
-        "block_out_channels": [16, 32], "norm_groups": 8, "layers_per_block": 1, "attention_head_channels": 16,
-        "sampler_steps": 1, "batch_size": 4,
-    },
-    "synthetic": {"per_site": 2, "max_veto_share": 1.0},
-    "teacher": {"epochs": 1},
-    "schedule": {"warmup_rounds": 0, "interval_rounds": 1, "head_start_steps": 1},
-}  # fmt: skip
-"""Every stage once, and as little of each as there can be."""
-NOTHING = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
@@ -72,7 +56,7 @@ Tamper = Callable[[str, Message, Message], Message]
 
 def tiny_settings(case: str, **changes: Any) -> Settings:
     """Return the smallest settings of a case of `OF_METHOD`."""
-    return Settings.from_dict(merge(merge(TINY, OF_METHOD[case]), changes))
+    return Settings.from_dict(merge(merge({**TINY, "unseen": [UNSEEN]}, OF_METHOD[case]), changes))
 
 
 @dataclass
