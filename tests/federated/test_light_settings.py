@@ -36,7 +36,7 @@ def test_a_plain_key_goes_before_it() -> None:
 
 def test_a_declared_setting_reaches_into_a_definition() -> None:
     plan = tiny_plan(tiny_settings(light_settings={"light_unet_segmentation/channels": [4, 8, 8, 8]}))
-    assert plan.light_spec["settings"]["channels"] == [4, 8, 8, 8]
+    assert plan.light_spec.settings["channels"] == [4, 8, 8, 8]
     assert plan.light_bundle.document["network_def"]["channels"] == [4, 8, 8, 8]
 
 
