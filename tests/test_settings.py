@@ -80,7 +80,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"rounds": "3"}, r"mine\.yaml\.rounds: '3' is not a whole number"),
         ({"rounds": True}, r"mine\.yaml\.rounds: True is not a whole number"),
         ({"rounds": 2.5}, r"mine\.yaml\.rounds: 2\.5 is not a whole number"),
-        ({"rounds": 0}, r"mine\.yaml\.rounds: 0 is below 1"),
+        ({"rounds": 0}, r"mine\.yaml\.rounds: 0 rounds and no head start train nothing"),
         ({"min_sites": 0}, r"mine\.yaml\.min_sites: 0 is below 1"),
         ({"schedule": 5}, r"mine\.yaml\.schedule: is not a section"),
         ({"schedule": None}, r"mine\.yaml\.schedule: is not a section"),

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from dsfedmed.algorithms.distillation import DistillationConfig
+from dsfedmed.algorithms.schedules import Fade, RateSchedule
 from dsfedmed.bundles.installed import require_bundle_name
 from dsfedmed.bundles.setting_values import SettingValue
 from dsfedmed.errors import ConfigError
@@ -36,6 +37,9 @@ class LightSettings:
         batch_size: real images per gradient step.
         epochs_per_round: passes over the site's training images in one round.
         keep_optimizer: a site's optimiser state persists over rounds (released code) or starts anew.
+        rate_schedule: the learning rate over the rounds, "constant" (paper) or "cosine", falling to near zero.
+        ramp_steps: first steps of every round over which the learning rate rises to its value; 0 for none (paper).
+        clip_norm: greatest norm of a step's gradients together; 0 for no bound (paper).
         precision: number format on the wire. "fp32" and "fp16" send whole weights down and differences up; "int8"
             sends differences both ways, eight bits a number and entropy coded. What rounding takes from a difference
             is added to the next one. Weights that travel once (a branch, a finished network) use half precision then.
@@ -47,6 +51,9 @@ class LightSettings:
     batch_size: int = 16
     epochs_per_round: int = 1
     keep_optimizer: bool = True
+    rate_schedule: RateSchedule = "constant"
+    ramp_steps: int = 0
+    clip_norm: float = 0.0
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
     autocast: Literal["off", "bfloat16", "float16"] = "off"
 
@@ -75,6 +82,8 @@ class SyntheticSettings:
         shard_size: pairs in one file.
         audit_quantile: a synthetic image nearer to a training image than this quantile of the site's own held-out
             images is vetoed.
+        broadcast: sites keep the set that they audited, to train with it; if not, they delete it after the audit, and
+            the server alone learns from it.
         max_veto_share: a site that vetoes more than this share of its own branch's images has none of them in the set,
             for then its branch repeats its training images; one that vetoes more than this share of the others' images
             is not heeded there, and trains without the set. Neither stops the run while ``min_sites`` take the set.
@@ -84,6 +93,7 @@ class SyntheticSettings:
     shard_size: int = 256
     audit_quantile: float = 0.01
     max_veto_share: float = 0.5
+    broadcast: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,9 @@ class ScheduleSettings:
         head_start_steps: gradient steps of the light network at the server, on the sealed set with the teacher's soft
             labels, before the first round; 0 for none (paper). They count as steps of DSFedMed.
         head_start_learning_rate: the optimiser's, at the start; it falls to zero over these steps.
+        head_start_ramp_steps: first of these steps over which the rate rises; 0 for none.
+        joint_weight: factor of the mask loss on a batch of the set that the sites have beside every real batch, in one
+            gradient step; 0 for none (paper).
         average_rounds: the network that the rounds end with is the mean of the global weights after each of the last
             so many rounds (stochastic weight averaging, arXiv 1803.05407); 0 for the best single round by the source
             sites' validation (paper), or what SAM-Fed's ``method.select`` says. It costs the sites no step, and one
@@ -115,6 +128,8 @@ class ScheduleSettings:
     epochs: int = 1
     head_start_steps: int = 0
     head_start_learning_rate: float = 1e-2
+    head_start_ramp_steps: int = 0
+    joint_weight: float = 0.0
     average_rounds: int = 0
     site_supervised_weight: float = 0.25
     site_kl_weight: float = 2.5
@@ -128,6 +143,45 @@ class ScheduleSettings:
             f"order 'paper' distils after the last round, so nothing is left for {self.distil_at!r}",
             "Use distil_at: server, or order: interleaved",
         )
+
+
+@dataclass(frozen=True)
+class RefitSettings:
+    """The server repairs each mean: the light network is trained on the sealed set after every round. Ours.
+
+    Attributes:
+        steps: gradient steps after every mean; 0 for none (paper). They count as steps of DSFedMed.
+        learning_rate: Adam's, in the first round; it falls over the rounds as ``light.rate_schedule`` says.
+        fade: "fixed" takes as many steps after every mean; "annealed" fewer, in equal parts down to none after the last
+            round; "validated" stops for good once the source sites' validation has not risen for ``patience`` rounds.
+        patience: of "validated", in rounds.
+        clip_norm: greatest norm of a step's gradients together; 0 for no bound.
+        supervised_weight: factor of the loss on the known masks.
+        kl_weight: factor of the pixel-mean divergence from the adapted teacher's soft labels; 0 does without the
+            teacher.
+    """
+
+    steps: int = 0
+    learning_rate: float = 3e-3
+    fade: Fade = "fixed"
+    patience: int = 3
+    clip_norm: float = 1.0
+    supervised_weight: float = 1.0
+    kl_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """The guard over time: a round after which the source sites' validation fell too far is undone.
+
+    Attributes:
+        fall: a mean validation Dice, 0 to 1, further than this below the best so far undoes the round: the sites start
+            from the best weights again, at half the learning rate; 0 switches the guard off.
+        patience: after so many undone rounds in a row the training ends, and the run is incomplete: it collapsed.
+    """
+
+    fall: float = 0.3
+    patience: int = 3
 
 
 @dataclass(frozen=True)
@@ -184,7 +238,8 @@ class Settings:
     Attributes:
         preset: name of the preset, for the record.
         seed: every random draw of the run derives from it.
-        rounds: rounds of FedAvg of the light network.
+        rounds: rounds of FedAvg of the light network; 0, with a head start, is DSFedMed in one shot: the network is
+            trained on the synthetic set alone.
         image_size: side of the square images of networks and generator, in pixels.
         min_sites: source sites without which a stage does not go on.
         unseen: sites held out until the end.
@@ -200,6 +255,8 @@ class Settings:
         distillation: learnability, selection and losses.
         server_distillation: batches and rates of the distillation at the server.
         schedule: when and where distillation happens.
+        refit: the server's repair of each mean.
+        guard: what undoes a round.
         compare: the methods to compare with.
         method: options of the workflow itself, where it has any; the workflow reads and checks them.
         legacy_eval: also score by the authors' protocol (five thresholds on raw logits), for their published tables.
@@ -223,6 +280,8 @@ class Settings:
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     server_distillation: ServerDistillationConfig = field(default_factory=ServerDistillationConfig)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    refit: RefitSettings = field(default_factory=RefitSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     method: dict[str, Any] = field(default_factory=dict)
     legacy_eval: bool = False
@@ -259,8 +318,19 @@ class Settings:
         """Raise ``ConfigError`` naming the first value that cannot be."""
         check_numbers(dict(dotted(self.to_dict())), where)
         require_bundle_name(self.light.bundle, f"{where}.light.bundle")
+        self._check_schedule(where)
         check_size(self.teacher_variant, self.teacher_size)
         GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
+
+    def _check_schedule(self, where: str) -> None:
+        """Refuse what cannot be carried out: nothing to train, or a set that the sites have not kept."""
+        heads = self.schedule.head_start_steps > 0
+        fix = "Set schedule.head_start_steps, or give rounds"
+        require(self.rounds > 0 or heads, f"{where}.rounds", "0 rounds and no head start train nothing", fix)
+        needs_set = self.schedule.joint_weight > 0 or self.schedule.distil_at != "server"
+        reason = "the sites would train with a set that they do not keep"
+        fix = "Set schedule.distil_at: server and schedule.joint_weight: 0, or synthetic.broadcast: true"
+        require(self.synthetic.broadcast or not needs_set, f"{where}.synthetic.broadcast", reason, fix)
 
     @property
     def teacher_size(self) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 from dsfedmed.options import require
 
 FROM_ONE = (
-    "rounds",
     "image_size",
     "min_sites",
     "light.batch_size",
@@ -22,23 +21,35 @@ FROM_ONE = (
     "synthetic.shard_size",
     "schedule.interval_rounds",
     "schedule.epochs",
+    "refit.patience",
+    "guard.patience",
     "timeouts.task_s",
 )
 """Whole numbers from 1."""
 FROM_ZERO = (
     "seed",
+    "rounds",
     "teacher_image_size",
+    "light.ramp_steps",
+    "light.clip_norm",
     "schedule.warmup_rounds",
     "schedule.head_start_steps",
+    "schedule.head_start_ramp_steps",
+    "schedule.joint_weight",
     "schedule.average_rounds",
     "schedule.site_supervised_weight",
     "schedule.site_kl_weight",
+    "refit.steps",
+    "refit.clip_norm",
+    "refit.supervised_weight",
+    "refit.kl_weight",
     "timeouts.straggler_grace_s",
     "timeouts.returning_grace_s",
 )
 """Counts and weights, 0 for none."""
 ABOVE_ZERO = {
     "schedule.head_start_learning_rate": "Give 0.01",
+    "refit.learning_rate": "Give 0.003",
     "compare.fedprox_mu": "Give 0.01, or leave FedProx out",
     "compare.fedsam_learning_rate": "Give 0.0001",
     "compare.fedmsa_learning_rate": "Give 0.0001",
@@ -70,6 +81,8 @@ def check_numbers(values: Mapping[str, Any], where: str) -> None:
     share = values["synthetic.max_veto_share"]
     require(seed < SEEDS, f"{where}.seed", f"{seed} is above {SEEDS - 1}", "Give a smaller one")
     require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
+    fall = values["guard.fall"]
+    require(0 <= fall <= 1, f"{where}.guard.fall", f"{fall} is not in [0, 1]", "Give 0.3")
     require(0 <= share <= 1, f"{where}.synthetic.max_veto_share", f"{share} is not in [0, 1]", "Give 0.5")
 
 

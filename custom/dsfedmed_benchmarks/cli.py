@@ -15,6 +15,7 @@ COMMANDS = {
     "gpu-check": "run every stage once at full size with random weights: time and memory",
     "compare-methods": "every method on the same sites, splits and seeds: one table, one picture",
     "ablation": "one changed setting of DSFedMed a row, against FedAvg at equal rounds and steps",
+    "few-rounds": "DSFedMed and FedAvg at few rounds, each tuned with the same budget",
     "seeds-table": "one table over several runs (mean over seeds)",
     "pack-records": "add the records of complete runs to the archive of the committed results",
 }

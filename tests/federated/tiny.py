@@ -157,6 +157,10 @@ class FakeRun:
         self.asked: list[tuple[str, tuple[str, ...], Envelope[Any]]] = []
         self.tracked: list[tuple[str, float, int]] = []
         self.ledger = SimpleNamespace(stage="rounds")
+        self.collapses: list[str] = []
+
+    def note_collapse(self, text: str) -> None:
+        self.collapses.append(text)
 
     def ask(
         self,

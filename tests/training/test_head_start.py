@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.training.head_start import HeadStart, train_on_synthetic
+from dsfedmed.training.step_rules import StepRules
 from dsfedmed.training.synthetic_source import SyntheticSource
 from dsfedmed.training.task import TrainingTask
 from tests.training.tiny_networks import TinyLight, squares
@@ -85,3 +86,19 @@ def test_a_loss_that_is_not_finite_names_the_step() -> None:
     network.b.data.fill_(float("nan"))
     with pytest.raises(DSFedMedError, match="head start: the loss is nan at step 1"):
         started(network, source, 3)
+
+
+def test_a_refit_keeps_its_rate_ramps_it_and_bounds_the_gradient() -> None:
+    """The gradient of BCE(b, 1) at b near 0 is about -1/2, clipped to 0.1: rates 0.5 and 1 move b by 0.05 and 0.1."""
+    images, ones = torch.rand(4, 1, 8, 8), torch.ones(4, 1, 8, 8, dtype=torch.uint8)
+    network = OneNumber()
+    pace = HeadStart(2, 2.0, falls=False, rules=StepRules(rate_factor=0.5, ramp_steps=2, clip_norm=0.1))
+    train_on_synthetic(
+        network,
+        torch.optim.SGD(network.parameters(), lr=123.0),
+        SyntheticSource(images, ones, None, supervised_weight=1.0, kl_weight=0.0),
+        TrainingTask(1, True, bce, None, 4),
+        pace,
+        0,
+    )
+    assert float(network.b) == pytest.approx(0.15, rel=1e-4)

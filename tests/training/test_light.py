@@ -16,6 +16,7 @@ from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.pool import TensorPool
+from dsfedmed.training.step_rules import StepRules
 from dsfedmed.training.synthetic_source import SyntheticSource
 from dsfedmed.training.task import LabelledImages, TrainingTask
 from dsfedmed.training.teacher.adapt import pool_dice
@@ -181,3 +182,35 @@ def test_the_proximal_term_holds_the_weights_near_their_start() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True)), (
         "nothing moved yet"
     )
+
+
+def test_a_joint_batch_is_part_of_the_real_step(light: TinyLight) -> None:
+    """One step on BCE(real) + 0.5 BCE(synthetic), by plain gradient descent."""
+    images, labels = squares(4)
+    more, masks = squares(4, seed=2)
+    twin = copy.deepcopy(light)
+    value = bce(twin(images), labels.float()) + 0.5 * bce(twin(more), masks.float())
+    value.backward()
+    joint = SyntheticSource(more, masks, None, supervised_weight=0.5, kl_weight=0.0)
+    optimizer = torch.optim.SGD(light.parameters(), lr=0.1)
+    summary = trained(light, pairs=(images, labels), epochs=1, joint=joint, optimizer=optimizer)
+    for parameter, other in zip(light.parameters(), twin.parameters(), strict=True):
+        assert other.grad is not None
+        assert torch.allclose(parameter, other - 0.1 * other.grad, atol=1e-6)
+    assert (summary.steps, summary.synthetic_steps, summary.samples, summary.synthetic_samples) == (1, 0, 4, 4)
+    assert summary.mean_loss == pytest.approx(float(value.detach()), rel=1e-5)
+
+
+def test_the_rules_pace_and_bound_the_steps(light: TinyLight) -> None:
+    """Clipped to a norm of 0.01 at a quarter of the rate 2, the weights move by 0.005."""
+    images, labels = squares(4)
+    before = [parameter.detach().clone() for parameter in light.parameters()]
+    optimizer = torch.optim.SGD(light.parameters(), lr=2.0)
+    rules = StepRules(rate_factor=0.5, ramp_steps=2, clip_norm=0.01)
+    trained(light, pairs=(images, labels), epochs=1, optimizer=optimizer, rules=rules)
+    moved = (
+        sum(float((new.detach() - old).square().sum()) for new, old in zip(light.parameters(), before, strict=True))
+        ** 0.5
+    )
+    assert moved == pytest.approx(2.0 * 0.5 * 0.5 * 0.01, rel=1e-4)
+    assert optimizer.param_groups[0]["lr"] == 2.0

@@ -20,7 +20,8 @@ ALLOWED = frozenset({
     "dsfedmed.bundles.transforms.ChannelsToLabeld", "dsfedmed.bundles.transforms.ImageNames",
     "dsfedmed.bundles.transforms.LabelToChannelsd", "dsfedmed.bundles.transforms.NameFromd",
     "dsfedmed.bundles.transforms.image_items", "dsfedmed.bundles.transforms.label_items",
-    "dsfedmed.bundles.transforms.site_items", "dsfedmed.data.LoadSiteImaged", "dsfedmed.generator.bundle.MaskToImage",
+    "dsfedmed.bundles.transforms.site_items", "dsfedmed.data.LoadSiteImaged", "dsfedmed.data.RandInvertIntensityd",
+    "dsfedmed.generator.bundle.MaskToImage",
     "dsfedmed.networks.checkpoints.load_weights", "dsfedmed.networks.light_weights.start_from",
     "dsfedmed.networks.personal_sam.build_personal_sam", "dsfedmed.networks.promptless_sam.build_promptless_sam",
     "dsfedmed.networks.teacher_weights.load_teacher", "dsfedmed.networks.teacher_weights.start_teacher",
@@ -33,9 +34,12 @@ ALLOWED = frozenset({
     "monai.networks.nets.FlexibleUNet", "monai.networks.nets.UNet", "monai.transforms.Activationsd",
     "monai.transforms.AsDiscreted", "monai.transforms.Compose", "monai.transforms.CopyItemsd",
     "monai.transforms.Invertd", "monai.transforms.RandAdjustContrastd", "monai.transforms.RandAffined",
-    "monai.transforms.RandFlipd", "monai.transforms.RandScaleIntensityd", "monai.transforms.RandShiftIntensityd",
+    "monai.transforms.RandFlipd", "monai.transforms.RandGaussianNoised", "monai.transforms.RandGaussianSmoothd",
+    "monai.transforms.RandHistogramShiftd", "monai.transforms.RandScaleIntensityd",
+    "monai.transforms.RandShiftIntensityd",
     "monai.transforms.Resized", "monai.transforms.SaveImaged", "monai.transforms.ScaleIntensityRanged",
     "monai.transforms.SqueezeDimd", "torch.nn.BCEWithLogitsLoss", "torch.optim.Adam",
+    "torch.optim.AdamW", "torch.optim.SGD",
 })  # fmt: skip
 MOVED = {"dsfedmed.networks.bundle_transforms.": "dsfedmed.bundles.transforms."}
 """Modules of older versions and where their classes are now."""

@@ -101,7 +101,7 @@ class BundleDefinition:
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build the optimiser over ``parameters``."""
-        node = {key: value for key, value in self._node("optimizer").items() if key != "params"}
+        node = {key: value for key, value in self._referred("optimizer").items() if key != "params"}
         factory = self._build("optimizer", {**node, "_mode_": "callable"})
         return cast(torch.optim.Optimizer, factory(params=list(parameters)))
 
@@ -120,6 +120,18 @@ class BundleDefinition:
     def _value(self, key: str) -> Any:
         self._node(key)
         return self._parser(self.document).get_parsed_content(key)
+
+    def _referred(self, key: str) -> dict[str, Any]:
+        """Return the definition of ``key``, or of the block that it refers to ("@optimizers::adam")."""
+        node: Any = self._node(key)
+        while isinstance(node, str) and node.startswith("@"):
+            name = node
+            node = self.document
+            for part in name[1:].split("::"):
+                node = _child(node, part)
+        if not isinstance(node, dict):
+            raise ConfigError(self.folder / TRAIN, f"'{key}' is no definition", "Write it out, or refer to a block.")
+        return node
 
     def _node(self, key: str) -> Any:
         if key not in self.document:

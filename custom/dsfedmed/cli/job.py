@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsfedmed.data.checks import check_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.federated.local.leaving import read_leaving
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
@@ -54,6 +55,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
     engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
+    leave = "a site that takes part in so many rounds and then leaves; local engines (may be repeated)"
+    parser.add_argument("--leave", action="append", default=[], metavar="SITE=ROUND", help=leave)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
     return parser
@@ -107,8 +110,10 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         require(method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
         kept = reuse_stages(args.reuse, args.out, settings, layout)
         print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
+    leaving = read_leaving(args.leave, names)
     if args.engine != "nvflare":
-        return _simulate_locally(settings, layout, method, args.engine == "local-processes")
+        return _simulate_locally(settings, layout, method, args.engine == "local-processes", leaving)
+    require(not leaving, "--leave", "sites of NVFlare's simulator do not leave", "Add --engine local")
     from dsfedmed.flare.simulation import simulate
     from dsfedmed.flare.workspace import prepare_workspace
 
@@ -116,14 +121,16 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     return simulate(settings, names, args.out, method)
 
 
-def _simulate_locally(settings: Settings, layout: SimulatedSites, method: str, processes: bool) -> int:
+def _simulate_locally(
+    settings: Settings, layout: SimulatedSites, method: str, processes: bool, leaving: Mapping[str, int]
+) -> int:
     """Run the method without NVFlare, with its progress on the console, and print the summary."""
     progress, console = logging.getLogger(PROGRESS), logging.StreamHandler(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     progress.addHandler(console)
     progress.setLevel(logging.INFO)
     try:
-        verdict = simulate_locally(method, settings, layout, processes)
+        verdict = simulate_locally(method, settings, layout, processes, leaving)
     finally:
         progress.removeHandler(console)
     print(summary_text(load_results(layout.run)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dsfedmed.data.inversion import RandInvertIntensityd
 from dsfedmed.data.reading import LoadSiteImaged
 
-__all__ = ["LoadSiteImaged"]
+__all__ = ["LoadSiteImaged", "RandInvertIntensityd"]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the light network at a site: its own images, and optionally the synthetic set beside them.
 
-Source: DSFedMed, arXiv 2601.16073, local training (released: one pass, BCE). Plain: no clipping, no schedule; FedProx's
-proximal term for that baseline only. With a ``SyntheticSource`` (our extension, distillation at the sites) real and
-synthetic gradient steps alternate, real first; every step counts, to let runs be compared at equal steps.
+Source: DSFedMed, arXiv 2601.16073, local training (released: one pass, BCE, no clipping, no schedule). Ours: the rules
+of `StepRules`, none by default; FedProx's proximal term for that baseline only. With a ``SyntheticSource`` (our
+extension, distillation at the sites) real and synthetic gradient steps alternate, real first; every step counts, to let
+runs be compared at equal steps. With ``joint`` pairs every real step has a synthetic batch beside its real one, so that
+it is one step and twice the images.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from dsfedmed.seeds import derive_seed, global_draws
 from dsfedmed.training.pool import device_of
 from dsfedmed.training.precision import gradient_scaler
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
+from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules, paced
 from dsfedmed.training.steps import descend, endless_batches, forward
 from dsfedmed.training.synthetic_source import SyntheticSource, synthetic_batches, synthetic_loss
 from dsfedmed.training.task import LabelledImages, OnStep, TrainingTask
@@ -36,13 +39,17 @@ class LocalTraining:
         epochs: passes over the real images; give this or ``steps``.
         steps: gradient steps in all, synthetic ones included.
         synthetic: pairs for the alternate steps; None for real images alone.
+        joint: pairs of which every real step has a batch beside its real one, their weighted loss being added.
         proximal: FedProx's mu: mu / 2 |w - w_0|^2 is added to every step's loss, w_0 being the weights at the call.
+        rules: learning rate and gradient of the steps.
     """
 
     epochs: int | None = None
     steps: int | None = None
     synthetic: SyntheticSource | None = None
+    joint: SyntheticSource | None = None
     proximal: float = 0.0
+    rules: StepRules = AS_THEY_ARE
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` unless exactly one of ``epochs`` and ``steps`` is given, and is above 0."""
@@ -109,7 +116,8 @@ def train_light(
     """
     real_steps, total = _count_steps(len(real.images), task, training)
     started = time.perf_counter()
-    synthetic = training.synthetic
+    synthetic, joint = training.synthetic, training.joint
+    beside = None if joint is None else synthetic_batches(joint, real_steps, task, derive_seed(seed, "joint"))
     sources = [endless_batches(real, None, task, derive_seed(seed, "real"))]
     if synthetic is not None and total > real_steps:
         sources.append(synthetic_batches(synthetic, total - real_steps, task, derive_seed(seed, "synthetic")))
@@ -119,15 +127,21 @@ def train_light(
     samples = [0, 0]
     device = device_of(network)
     draws, scaler = global_draws(derive_seed(seed, "dropout"), device), gradient_scaler(device, task.precision)
-    with draws, fast_single_channel_convolutions(network):
+    with draws, fast_single_channel_convolutions(network), paced(optimizer, training.rules) as rates:
         for step in range(total):
+            rates.before(step)
             kind = step % len(sources)
             batch = next(sources[kind])
             if kind and synthetic is not None:
                 value = synthetic_loss(network, batch, synthetic, task)
             else:
                 value = task.loss(*forward(network, batch, task))
-            losses[kind].append(descend(pull(value), optimizer, scaler, task.where, step))
+            number = pull(value)
+            if not kind and joint is not None and beside is not None:
+                more = next(beside)
+                number = number + synthetic_loss(network, more, joint, task)
+                samples[1] += len(more["image"])
+            losses[kind].append(descend(number, optimizer, scaler, task.where, step, training.rules.clip_norm))
             samples[kind] += len(batch["image"])
             if on_step is not None:
                 on_step(step + 1, total, losses[kind][-1])

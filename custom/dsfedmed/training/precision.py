@@ -29,10 +29,19 @@ def gradient_scaler(device: torch.device, kind: Autocast) -> torch.amp.GradScale
     return torch.amp.GradScaler(device.type, enabled=kind == "float16")
 
 
-def gradient_step(loss: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> bool:
-    """Take one step on ``loss``; return False where float16 gradients overflowed and the step was left out."""
+def gradient_step(
+    loss: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip_norm: float = 0.0
+) -> bool:
+    """Take one step on ``loss``; return False where float16 gradients overflowed and the step was left out.
+
+    ``clip_norm`` is the greatest norm of all gradients together; 0 for no bound.
+    """
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
+    if clip_norm:
+        scaler.unscale_(optimizer)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimizer)
     before = scaler.get_scale()
     scaler.update()

@@ -46,9 +46,14 @@ def forward(network: nn.Module, batch: Batch, task: TrainingTask) -> tuple[Tenso
 
 
 def descend(
-    value: Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, where: str, step: int
+    value: Tensor,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    where: str,
+    step: int,
+    clip_norm: float = 0.0,
 ) -> float:
-    """Take one gradient step and return the loss.
+    """Take one gradient step, of gradients no longer than ``clip_norm`` where that is given, and return the loss.
 
     Raises:
         DSFedMedError: the loss is not finite; the weights stay those of the step before.
@@ -57,5 +62,5 @@ def descend(
     if not math.isfinite(number):
         fix = "Lower the learning rate, or run the site check on its images"
         raise DSFedMedError(where, f"the loss is {number} at step {step + 1}", fix)
-    gradient_step(value, optimizer, scaler)
+    gradient_step(value, optimizer, scaler, clip_norm)
     return number

@@ -15,12 +15,14 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.training_run import (
+    NOTHING,
     TrainingSpec,
     end_with_average,
     most_steps,
     record_choice,
     reply_check,
     resume_or_start,
+    round_facts,
     train_request,
     train_round,
     train_until,
@@ -33,6 +35,7 @@ from dsfedmed.federated.wire.message import Envelope, open_reply, reply_message
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import TRAIN
+from dsfedmed.training.step_rules import StepRules
 from tests.federated.tiny import BUNDLES, SITES, FakeRun, tiny_plan, tiny_settings
 
 FEDAVG = TrainingSpec("fedavg")
@@ -161,7 +164,7 @@ def test_the_server_may_validate_itself_and_ask_some_sites_only(tmp_path: Path) 
 
 
 def test_the_last_round_may_be_chosen_whatever_its_dice(tmp_path: Path) -> None:
-    run, plan, _ = _setting(tmp_path, [0.9, 0.5, 0.2])
+    run, plan, _ = _setting(tmp_path, [0.9, 0.5, 0.2], guard={"fall": 0.0})
     state = train_until(run, plan, FEDAVG, _start(), lambda now: now.round >= 2, 2)
     assert state.best_round == 0
     state.choose_last()
@@ -225,7 +228,7 @@ def test_a_validation_without_a_number_is_refused(tmp_path: Path) -> None:
 )
 def test_the_frozen_part_is_named_where_it_lies_at_the_sites(network: Any, frozen: bool) -> None:
     spec = TrainingSpec("fedmsa", network, 3e-3, 0.02)
-    body = train_request(PLAN, spec, FACTS, None)
+    body = train_request(PLAN, spec, FACTS, NOTHING)
     assert (body.teacher_init == PLAN.teacher_init) is frozen
     assert (body.teacher_init is None) is not frozen
     assert (body.common, body.round, body.teacher) == (PLAN.common, FACTS, PLAN.teacher_spec)
@@ -234,7 +237,7 @@ def test_the_frozen_part_is_named_where_it_lies_at_the_sites(network: Any, froze
 
 def test_the_mean_of_the_last_rounds_is_what_a_run_ends_with(tmp_path: Path) -> None:
     """+4 a round: behind rounds 2 and 3 the weights are 8 and 12, their mean is 10, and the sites validate that."""
-    run, plan, sites = _setting(tmp_path, [0.1, 0.9, 0.2, 0.3], rounds=3)
+    run, plan, sites = _setting(tmp_path, [0.1, 0.9, 0.2, 0.3], rounds=3, guard={"fall": 0.0})
     spec = TrainingSpec("fedavg", average_rounds=2)
     state = train_until(run, plan, spec, _start(), lambda now: now.round >= 3, 3)
     assert (state.best_round, state.weights["w"].item()) == (1, 12.0)
@@ -289,3 +292,47 @@ def test_rounds_with_real_sites(bundle: str, rounds: int, tmp_path: Path) -> Non
     statistics = {key: tensor for key, tensor in state.weights.items() if key.endswith("running_var")}
     assert any(not torch.equal(tensor, start[key]) for key, tensor in statistics.items()), "averaged like weights"
     assert all(float(tensor.min()) >= 0 for tensor in statistics.values())
+
+
+def test_a_round_that_fell_too_far_is_undone_and_the_sites_go_on_at_half_the_rate(tmp_path: Path) -> None:
+    """Dice 0.8 at the start, 0.1 after one round (weight 4): back to 0, then on again."""
+    run, plan, sites = _setting(tmp_path, [0.8, 0.1])
+    state = _start()
+    for _ in range(3):
+        state = train_round(run, plan, FEDAVG, state)
+    sent = [float(request.tensors["weights/w"][0]) for site, request in sites.requests if site == "site_a"]
+    assert sent == [0.0, 4.0, 0.0], "the last good weights are sent again"
+    rates = [request.body.round.rules.rate_factor for site, request in sites.requests if site == "site_a"]
+    assert rates == [1.0, 1.0, 0.5]
+    assert (state.round, state.undone, state.collapsed) == (3, 1, False)
+    kind, _, text = run.record.data["events"][0]
+    assert kind == "undone"
+    assert "fell to 0.100" in text
+
+
+def test_a_training_that_falls_again_and_again_ends_and_is_said_to_have_collapsed(tmp_path: Path) -> None:
+    run, plan, _ = _setting(tmp_path, [0.8, 0.1], guard={"patience": 2})
+    state = train_until(run, plan, FEDAVG, _start(), lambda now: now.round >= 50, 50)
+    assert state.collapsed
+    assert state.round == 4, "two good rounds, each with an undone one behind it"
+    record_choice(run, "fedavg", state)
+    assert "collapsed" in run.collapses[0]
+    assert state.best["w"].tolist() == [0.0], "what was good is kept"
+
+
+def test_a_network_that_marks_nothing_has_collapsed(tmp_path: Path) -> None:
+    run, _, _ = _setting(tmp_path, [])
+    state = _start()
+    state.best_dice = 0.0
+    record_choice(run, "fedavg", state)
+    assert "marks nothing" in run.collapses[0]
+
+
+def test_the_rules_of_the_settings_reach_the_sites_and_the_rate_falls_over_the_rounds(tmp_path: Path) -> None:
+    light = {"rate_schedule": "cosine", "ramp_steps": 3, "clip_norm": 1.5}
+    run, plan, sites = _setting(tmp_path, [0.1, 0.2, 0.3], light=light)
+    train_until(run, plan, replace(FEDAVG, rounds=2), _start(), lambda now: now.round >= 2, 2)
+    rules = [request.body.round.rules for site, request in sites.requests if site == "site_a"]
+    assert [(r.rate_factor, r.ramp_steps, r.clip_norm) for r in rules[:2]] == [(1.0, 3, 1.5), (0.5, 3, 1.5)]
+    facts = round_facts(run, plan, replace(FEDAVG, network="teacher"), _start())
+    assert facts.rules == StepRules(), "the teacher's training has its own learning rate"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.server.training_state import TENSORS, TrainingState
 from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.settings import GuardSettings
 
 
 def state_at(value: float) -> TrainingState:
@@ -85,5 +86,47 @@ def test_the_last_may_be_chosen_instead_of_the_best() -> None:
 def test_the_parts_that_are_tensors_are_named() -> None:
     """The store keeps these as tensors and all the rest as JSON."""
     numbers = {name: value for name, value in vars(state_at(0.0)).items() if name not in TENSORS}
-    assert all(isinstance(value, (int, float, list)) for value in numbers.values())
+    assert all(isinstance(value, (int, float, list, dict)) for value in numbers.values())
     assert set(vars(state_at(0.0))) == set(numbers) | set(TENSORS)
+
+
+def test_rounds_are_compared_over_the_sites_that_both_have() -> None:
+    """Without the hard site b the mean is higher, but a has fallen: that is no better round."""
+    state = state_at(0.0)
+    state.validated({"a": 0.8, "b": 0.4}, Reference({"w": torch.tensor([1.0])}))
+    assert state.validated({"a": 0.75}, Reference({"w": torch.tensor([2.0])})) == 0.75
+    assert state.best["w"].item() == 1.0
+    assert state.rise({"a": 0.75}) == pytest.approx(-0.05)
+    state.validated({"a": 0.85}, Reference({"w": torch.tensor([3.0])}))
+    assert (state.best["w"].item(), state.best_dice) == (3.0, 0.85)
+
+
+def test_a_fall_goes_back_to_the_best_and_again_and_again_is_a_collapse() -> None:
+    state, guard = state_at(0.0), GuardSettings(fall=0.2, patience=2)
+    state.validated({"a": 0.7}, Reference({"w": torch.tensor([1.0])}))
+    assert not state.undo_fall({"a": 0.7}, guard)
+    state.weights = {"w": torch.tensor([9.0])}
+    assert not state.undo_fall({"a": 0.5}, guard), "exactly so far is not too far"
+    assert not state.undo_fall({"a": 0.1}, GuardSettings(fall=0.0)), "switched off"
+    assert state.undo_fall({"a": 0.45}, guard)
+    assert (state.weights["w"].item(), state.undone, state.collapsed) == (1.0, 1, False)
+    assert state.undo_fall({"a": 0.0}, guard)
+    assert (state.undone, state.collapsed) == (2, True)
+
+
+def test_a_better_round_makes_earlier_falls_forgotten() -> None:
+    state, guard = state_at(0.0), GuardSettings(fall=0.2, patience=2)
+    state.validated({"a": 0.7}, Reference({"w": torch.tensor([1.0])}))
+    assert state.undo_fall({"a": 0.1}, guard)
+    state.validated({"a": 0.8}, Reference({"w": torch.tensor([2.0])}))
+    assert state.undo_fall({"a": 0.1}, guard)
+    assert not state.collapsed
+    assert state.undone == 2, "the learning rate stays halved for each"
+
+
+def test_the_longest_time_without_a_rise_is_kept() -> None:
+    state = state_at(0.0)
+    for number, dice in enumerate([0.5, 0.4, 0.3, 0.6, 0.5]):
+        state.round = number
+        state.validated({"a": dice}, Reference(state.weights))
+    assert state.idle == 2

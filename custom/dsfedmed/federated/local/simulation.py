@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.local.in_process import InProcessWorker
+from dsfedmed.federated.local.leaving import LeavingSite
 from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.local.transport import LocalTransport
 from dsfedmed.federated.methods import workflow_of
@@ -22,7 +25,13 @@ FOLDER = "local"
 """Below the run folder: the simulated parties' configuration."""
 
 
-def simulate_locally(method: str, settings: Settings, layout: SimulatedSites, processes: bool = False) -> str:
+def simulate_locally(
+    method: str,
+    settings: Settings,
+    layout: SimulatedSites,
+    processes: bool = False,
+    leaving: Mapping[str, int] = MappingProxyType({}),
+) -> str:
     """Run a method on all sites of ``layout``; return the verdict of its record.
 
     Args:
@@ -31,6 +40,7 @@ def simulate_locally(method: str, settings: Settings, layout: SimulatedSites, pr
         layout: where everything lies.
         processes: give every site a process of its own, and let the sites work side by side; otherwise they are worked
             off one after another in this process. Results are the same to the last bit.
+        leaving: sites that leave, and after how many rounds of a training.
 
     Raises:
         ConfigError: an unseen site is not among the sites, or too few are left to train.
@@ -42,6 +52,7 @@ def simulate_locally(method: str, settings: Settings, layout: SimulatedSites, pr
     write_party_config(local, layout)
     workflow = workflow_of(method, settings)
     sites = {name: _site(name, local, run_key(settings, method), processes) for name in names}
+    sites |= {name: LeavingSite(sites[name], rounds) for name, rounds in leaving.items()}
     workflow.run(LocalTransport(local, sites, processes))
     return str(read_json(layout.run / FILE_NAME)["verdict"])
 

@@ -24,6 +24,7 @@ class DSFedMed(FederatedWorkflow):
 
     METHOD = "dsfedmed"
     GENERATES = True
+    ONE_SHOT = True
 
     @classmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:

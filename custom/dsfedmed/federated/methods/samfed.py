@@ -25,6 +25,7 @@ from dsfedmed.federated.server.stages.public_set import (
 )
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import (
+    Beside,
     TrainingSpec,
     end_with_average,
     record_choice,
@@ -36,8 +37,9 @@ from dsfedmed.federated.server.training_run import (
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.requests.semi_supervised import AgreeRequest, FuseRequest
-from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, SoftLabelChoice
+from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts
 from dsfedmed.federated.wire.tasks import AGREE, FUSE
+from dsfedmed.options import require
 from dsfedmed.settings import Settings
 from dsfedmed.training.semi_supervised.config import SamFedConfig
 
@@ -60,6 +62,10 @@ class SamFed(FederatedWorkflow):
     def check_options(self) -> None:
         """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
         SamFedConfig.from_dict(self.settings.method)
+        light = self.settings.light
+        plain = light.rate_schedule == "constant" and not light.ramp_steps and not light.clip_norm
+        reason = "rate_schedule, ramp_steps and clip_norm are not for the semi-supervised loop"
+        require(plain, "light", reason, "Leave them out; method.rate_factor is its learning rate")
 
     def work(self) -> None:
         """Every stage of the paper, then the network of the public labels alone, then the release."""
@@ -98,7 +104,7 @@ class SamFed(FederatedWorkflow):
             state = resume_or_start(self, spec, start)
             fusion = Fusion(self, plan, public, config.condensation_epochs) if networks else None
             since = state.round
-            while state.round < total:
+            while state.round < total and not state.collapsed:
                 active = not config.teacher_gate or rounds_with_teacher(self, state)[-1]
                 asked = RoundRequest(public.manifest, config, active, networks)
                 spec = replace(spec, sites=sent.ready(), request=asked)
@@ -133,10 +139,10 @@ class RoundRequest:
     networks: dict[str, BundleSpec]
 
     def __call__(
-        self, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
+        self, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside
     ) -> AgreeRequest | FuseRequest:
         """Return the request: of one network for all sites, or of each site's own."""
-        del spec, synthetic
+        del spec, beside
         if self.networks:
             return FuseRequest(plan.common, facts, self.public, self.config, self.active, self.networks)
         return AgreeRequest(plan.common, facts, self.public, self.config, self.active)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
+from dsfedmed.algorithms.schedules import rate_over_rounds
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.documents import METADATA, read_config
 from dsfedmed.bundles.installed import installed_bundle
@@ -24,6 +25,7 @@ from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import file_sha256
+from dsfedmed.training.step_rules import StepRules
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ class FederationPlan:
         light = self.settings.light
         passes = light.epochs_per_round if epochs is None else epochs
         return RoundFacts(training, number, passes, light.batch_size, light.keep_optimizer)
+
+    def step_rules(self, done: int, total: int, undone: int = 0) -> StepRules:
+        """Return the rules of the steps after ``done`` of ``total`` rounds; each undone round has halved the rate."""
+        light = self.settings.light
+        rate = rate_over_rounds(light.rate_schedule, done, total) * 0.5**undone
+        return StepRules(rate, light.ramp_steps, light.clip_norm)
 
     @property
     def teacher_spec(self) -> TeacherSpec:

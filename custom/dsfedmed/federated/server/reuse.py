@@ -97,7 +97,7 @@ def _copy_set(source: Path, out: Path, sites: list[str], kept: tuple[str, ...]) 
     folders = [SYNTHETIC] if "synthesise" in kept else []
     if "audit" in kept:
         folders += [f"sites/{site}/{folder}" for site in sites for folder in (SET_FOLDER, AUDITS)]
-    for folder in folders:
+    for folder in filter(lambda folder: (source / folder).is_dir(), folders):
         shutil.copytree(source / folder, out / folder, dirs_exist_ok=True)
 
 

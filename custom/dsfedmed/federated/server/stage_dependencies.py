@@ -21,12 +21,24 @@ STORED = {
     "audit": ("audit",),
     "adapt teacher": ("adapt teacher",),
     HEAD_START: (HEAD_START,),
-    FEDAVG: (FEDAVG, EQUAL_STEPS, "training-fedavg"),
+    FEDAVG: (FEDAVG, EQUAL_STEPS, "training-fedavg", "training-fedavg_equal_steps"),
     FEDPROX: (FEDPROX, "training-fedprox"),
     LOCAL: (LOCAL,),
     CENTRALISED: (CENTRALISED,),
 }
 """What lies in the store of each stage that can be taken over; rounds and everything scored are always done anew."""
+TRAINED = (FEDAVG, FEDPROX, LOCAL, CENTRALISED)
+LOSS_AND_STEPS = (
+    "light.batch_size",
+    "light.clip_norm",
+    "light_settings.learning_rate",
+    "light_settings.weight_decay",
+    "light_settings.momentum",
+    "light_settings.optimizer",
+    "light_settings.augmentation",
+    "light_settings.loss",
+)
+"""What changes how the light network is trained, wherever it is, and nothing that is made before."""
 INVALIDATES: dict[str, tuple[str, ...]] = {
     "preset": (),
     "generator.base_rounds": ("fit base",),
@@ -36,6 +48,7 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
     "synthetic.shard_size": ("synthesise",),
     "synthetic.audit_quantile": ("audit",),
     "synthetic.max_veto_share": ("audit",),
+    "synthetic.broadcast": ("audit",),
     "teacher": ("adapt teacher",),
     "teacher_variant": ("adapt teacher",),
     "teacher_image_size": ("adapt teacher",),
@@ -46,6 +59,13 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
     "schedule.soft_label_ensemble": (HEAD_START,),
     "schedule.head_start_learning_rate": (HEAD_START,),
     "schedule.head_start_steps": (HEAD_START, FEDAVG),
+    "schedule.head_start_ramp_steps": (HEAD_START,),
+    **dict.fromkeys(
+        ("light.rate_schedule", "light.ramp_steps", "light.keep_optimizer", "light.epochs_per_round"), TRAINED
+    ),
+    **dict.fromkeys(LOSS_AND_STEPS, (HEAD_START, *TRAINED)),
+    "refit": (FEDAVG,),
+    "guard": (FEDAVG, FEDPROX),
     "schedule.average_rounds": (),
     "schedule": (FEDAVG,),
     "rounds": (FEDAVG, FEDPROX, LOCAL, CENTRALISED),

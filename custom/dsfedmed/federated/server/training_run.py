@@ -22,7 +22,7 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
-from dsfedmed.federated.wire.specs import NetworkKind, RoundFacts, SoftLabelChoice
+from dsfedmed.federated.wire.specs import JointSet, NetworkKind, RoundFacts, SoftLabelChoice
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import TRAIN
 from dsfedmed.store.stage_store import StageResult
@@ -31,18 +31,26 @@ FROZEN_TEACHER = ("adapted", "low_rank")
 """Kinds whose frozen part lies at every site and does not travel."""
 
 
-MakeRequest = Callable[[FederationPlan, "TrainingSpec", RoundFacts, SoftLabelChoice | None], object]
+@dataclass(frozen=True)
+class Beside:
+    """What the sites learn from beside their own images: samples in steps of their own, pairs in the same steps."""
+
+    synthetic: SoftLabelChoice | None = None
+    joint: JointSet | None = None
+
+
+NOTHING = Beside()
+MakeRequest = Callable[[FederationPlan, "TrainingSpec", RoundFacts, Beside], object]
 """Makes the body of a round's request from the plan, the training run, the round, and what is learned besides."""
 
 
-def train_request(
-    plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
-) -> TrainRequest:
+def train_request(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside) -> TrainRequest:
     """Return the request of a plain round: train the network that travels."""
     init = plan.teacher_init if spec.network in FROZEN_TEACHER else None
     return TrainRequest(
-        plan.common, facts, spec.network, plan.teacher_spec, init, spec.learning_rate, spec.proximal, synthetic
-    )
+        plan.common, facts, spec.network, plan.teacher_spec, init, spec.learning_rate, spec.proximal,
+        beside.synthetic, beside.joint,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class TrainingSpec:
         validate: scores weights at the server, by name of the validation set; None: every site does, on its own part.
         sites: who trains; None for all source sites.
         average_rounds: the global weights after each of the last so many rounds count in their mean; 0 for no mean.
+        rounds: of the whole training, over which the learning rate falls; 0 for those of the settings.
     """
 
     name: str
@@ -72,6 +81,7 @@ class TrainingSpec:
     validate: Callable[[Weights], dict[str, float]] | None = None
     sites: tuple[str, ...] | None = None
     average_rounds: int = 0
+    rounds: int = 0
 
 
 def train_round(
@@ -79,25 +89,51 @@ def train_round(
     plan: FederationPlan,
     spec: TrainingSpec,
     state: TrainingState,
-    synthetic: SoftLabelChoice | None = None,
+    beside: Beside = NOTHING,
 ) -> TrainingState:
-    """One round: the sites validate the global weights, train on, and their updates are averaged."""
-    facts = plan.round_facts(spec.name, state.round + 1)
+    """One round: the sites validate the global weights, train on, and their updates are averaged.
+
+    Where that validation fell too far, the guard undoes the round and what led to it.
+    """
+    facts = round_facts(run, plan, spec, state)
     counts = plan.counts if spec.sites is None else {site: plan.counts[site] for site in spec.sites}
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
-        body = spec.request(plan, spec, replace(facts, reference=sent.move), synthetic)
+        body = spec.request(plan, spec, replace(facts, reference=sent.move), beside)
         check = reply_check(plan, spec, facts)
         weights, replies = federated_average(
             run, spec.task, Envelope(body, sent.tensors), state.weights, counts, check, spec.mean_of
         )
-    dice = state.validated(_dice(spec, sent, replies), sent.reference)
-    state.weights = weights
+    by_set = _dice(spec, sent, replies)
+    dice, state.weights = state.validated(by_set, sent.reference), weights
+    undone = state.undo_fall(by_set, run.settings.guard)
     state.round += 1
-    state.take_into_average(run.settings.rounds, spec.average_rounds)
+    if undone:
+        _report_undone(run, spec, state, dice)
+    else:
+        state.take_into_average(run.settings.rounds, spec.average_rounds)
     state.add_steps({site: reply.body for site, reply in replies.items()})
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
     return state
+
+
+def round_facts(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState) -> RoundFacts:
+    """Return what the next round's request says of it; learning rate and gradient are ruled for the light network."""
+    facts = plan.round_facts(spec.name, state.round + 1)
+    if spec.network != "light":
+        return facts
+    return replace(facts, rules=plan.step_rules(state.round, spec.rounds or run.settings.rounds, state.undone))
+
+
+def _report_undone(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState, dice: float) -> None:
+    """Note that a round was undone."""
+    slower = " at half the learning rate" if spec.network == "light" else ""
+    text = (
+        f"{spec.name}: the validation Dice fell to {dice:.3f}, {state.best_dice:.3f} being the best so far; "
+        f"undone, the sites go on from the weights of round {state.best_round}{slower}"
+    )
+    run.record.event("undone", text, run.ledger.stage, state.round)
+    run.progress.say(text)
 
 
 def reply_check(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts) -> Callable[[str, TrainReply], None]:
@@ -129,7 +165,7 @@ def validate_training(run: FederatedWorkflow, plan: FederationPlan, spec: Traini
     replies: dict[str, Envelope[TrainReply]] = {}
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
         if spec.validate is None:
-            body = spec.request(plan, spec, replace(facts, reference=sent.move), None)
+            body = spec.request(plan, spec, replace(facts, reference=sent.move), NOTHING)
             request, check = Envelope(body, sent.tensors), partial(_require_validation, facts.round)
             replies = run.ask(spec.task, request, sites=spec.sites, on_reply=check)
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
@@ -161,7 +197,7 @@ def train_until(
 ) -> TrainingState:
     """Plain FedAvg until ``done``; ``rounds`` is the expected number of rounds, for the progress line."""
     since = state.round
-    while not done(state):
+    while not (done(state) or state.collapsed):
         state = train_round(run, plan, spec, state)
         report(run, spec, state, rounds, since)
     validate_training(run, plan, spec, state)
@@ -189,7 +225,10 @@ def report(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState, rou
 
 
 def record_choice(run: FederatedWorkflow, method: str, state: TrainingState) -> None:
-    """Write down which round a method's network comes from, and what the method spent in all."""
+    """Write down which round a method's network comes from, what the method spent in all, and whether it collapsed."""
+    if state.collapsed or state.best_dice <= 0:
+        what = "its validation fell again and again" if state.collapsed else "it marks nothing on any validation image"
+        run.note_collapse(f"{method} collapsed: {what}. Lower the learning rate, or ramp it up (light.ramp_steps)")
     run.record.add("selected", **{method: state.selected()})
     run.record.add("budgets", **{method: {"rounds": state.round, "local_steps": state.steps}})
 

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.requests.training import TrainReply
+from dsfedmed.settings import GuardSettings
 
 TENSORS = ("weights", "best", "reference", "optimizer", "average")
 """Parts of a training run's state that are tensors."""
@@ -38,11 +39,18 @@ class TrainingState:
         best_round: the round they come from.
         best_steps: gradient steps until then.
         best_dice: that Dice, 0 to 1; -1 before the first validation.
+        best_by_site: that Dice by validation set. Where sites come and go, two rounds are compared over the sets that
+            both have, lest a round gain by the absence of a hard one.
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.server.downlink`).
         optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
         average: mean of the global weights after the last ``averaged_rounds`` rounds, where the run averages them.
         averaged_rounds: how many rounds count in it so far.
+        repaired: the round after which the server last repaired the mean.
+        idle: the longest time so far, in rounds, that the validation has not risen.
+        undone: rounds that the guard has undone.
+        undone_since_best: how many of them since the validation last rose.
+        collapsed: whether the guard has given up.
     """
 
     weights: Weights
@@ -52,11 +60,17 @@ class TrainingState:
     best_round: int = 0
     best_steps: int = 0
     best_dice: float = -1.0
+    best_by_site: dict[str, float] = field(default_factory=dict)
     curve: list[CurveEntry] = field(default_factory=list)
     reference: Reference = field(default_factory=Reference)
     optimizer: Weights = field(default_factory=dict)
     average: Weights = field(default_factory=dict)
     averaged_rounds: int = 0
+    repaired: int = 0
+    idle: int = 0
+    undone: int = 0
+    undone_since_best: int = 0
+    collapsed: bool = False
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -64,10 +78,32 @@ class TrainingState:
         mean = sum(dice.values()) / len(dice)
         if self.curve and self.curve[-1]["round"] == self.round:
             self.curve[-1]["validation"] = dice
-        if mean > self.best_dice:
-            self.best, self.best_dice = reference.weights, mean
+        if self.rise(dice) > 0:
+            self.best, self.best_dice, self.best_by_site = reference.weights, mean, dice
             self.best_round, self.best_steps = self.round, self.steps
+            self.undone_since_best = 0
+        self.idle = max(self.idle, self.round - self.best_round)
         return mean
+
+    def rise(self, dice: dict[str, float]) -> float:
+        """Return by how much the mean of ``dice`` is above the best so far, over the sets that both have."""
+        common = dice.keys() & self.best_by_site.keys()
+        if not common:
+            return sum(dice.values()) / len(dice) - self.best_dice
+        return sum(dice[name] - self.best_by_site[name] for name in sorted(common)) / len(common)
+
+    def undo_fall(self, dice: dict[str, float], guard: GuardSettings) -> bool:
+        """Go back to the best weights where ``dice``, just validated, is too far below theirs; tell whether it did.
+
+        Undone so often that ``guard.patience`` is used up, the training has collapsed.
+        """
+        if not guard.fall or -self.rise(dice) <= guard.fall:
+            return False
+        self.weights = dict(self.best)
+        self.undone += 1
+        self.undone_since_best += 1
+        self.collapsed = self.undone_since_best >= guard.patience
+        return True
 
     def add_steps(self, replies: Mapping[str, TrainReply]) -> None:
         """Count the steps of the round just done, and begin its entry of the curve."""

@@ -47,13 +47,18 @@ class FederatedWorkflow(ABC):
     METHOD: str
     GENERATES = False
     """Whether the method has a generator."""
+    ONE_SHOT = False
+    """Whether the method has something to release without any round of the light network."""
     UPDATES: tuple[Task[Any, Any], ...] = (TRAIN,)
     """The tasks of the method, and of what it is compared with, whose reply is an update: its job packs them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        reason = f"{self.METHOD} trains in rounds"
+        require(settings.rounds > 0 or self.ONE_SHOT, "rounds", reason, "Give 1 or more")
         self.check_options()
         self.absent: set[str] = set()
+        self.collapse = ""
 
     @classmethod
     @abstractmethod
@@ -74,7 +79,7 @@ class FederatedWorkflow(ABC):
         failure = ""
         try:
             self.work()
-            self._close("complete")
+            self._close(f"incomplete: {self.collapse}" if self.collapse else "complete")
         except DSFedMedError as error:
             self.record.event("error", str(error), self.ledger.stage)
             self._close(f"incomplete: {error}")
@@ -170,6 +175,13 @@ class FederatedWorkflow(ABC):
     def track(self, tag: str, value: float, step: int) -> None:
         """Publish a scalar of the server, where the transport has tracking."""
         self.transport.track(tag, value, step)
+
+    def note_collapse(self, text: str) -> None:
+        """Note that a training collapsed; if it was the method's own, the run will not be complete."""
+        self.record.event("collapsed", text, self.ledger.stage)
+        self.progress.say(text)
+        if self.ledger.purpose == "method":
+            self.collapse = text
 
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""

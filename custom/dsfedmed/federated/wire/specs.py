@@ -24,6 +24,7 @@ from dsfedmed.ranges import (
     SiteName,
     Token,
 )
+from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
 NetworkKind: TypeAlias = Literal["light", "teacher", "adapted", "low_rank"]
 """Which network: the light one; the teacher, whole, with FedMSA's adapters or with low-rank updates."""
@@ -178,6 +179,7 @@ class RoundFacts:
         epochs: passes over the site's images; 0 validates only.
         batch_size: images a gradient step.
         keep_optimizer: whether the optimiser's state lasts over rounds.
+        rules: learning rate and gradient of the steps.
         reference: where the weights come as a difference (int8).
     """
 
@@ -186,7 +188,25 @@ class RoundFacts:
     epochs: Round
     batch_size: Positive
     keep_optimizer: bool
+    rules: StepRules = AS_THEY_ARE
     reference: ReferenceMove | None = None
+
+
+@dataclass(frozen=True)
+class JointSet:
+    """The sealed synthetic set with its masks, for a batch beside every real one.
+
+    Attributes:
+        manifest: of the synthetic set.
+        kept: indices that the audit kept.
+        weight: factor of the loss on these pairs.
+        sites: sites that hold the set and train with it.
+    """
+
+    manifest: Manifest
+    kept: tuple[Index, ...]
+    weight: Nonnegative
+    sites: tuple[SiteName, ...]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dsfedmed.algorithms.product_mean import ProductMean
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages import release as release_stage
 from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
+from dsfedmed.federated.server.training_run import NOTHING
 from dsfedmed.federated.wire.requests.training import PersonalRequest
 from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.lora import is_lora
@@ -32,7 +33,7 @@ def test_a_round_asks_for_both_branches_with_the_methods_options(run: Any, plan:
     spec = global_training(run, config)
     assert (spec.name, spec.network, spec.task) == ("pfedsam", "low_rank", PERSONAL)
     facts = plan.round_facts("pfedsam", 2)
-    body = spec.request(plan, spec, facts, None)
+    body = spec.request(plan, spec, facts, NOTHING)
     assert body == PersonalRequest(plan.common, facts, plan.teacher_spec, plan.teacher_init, config)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dsfedmed.federated.server.stages import rounds
 from dsfedmed.federated.server.stages.head_start import Start
 from dsfedmed.federated.server.stages.rounds import distil_due, distilled_rounds
-from dsfedmed.federated.server.training_run import resume_or_start
+from dsfedmed.federated.server.training_run import Beside, resume_or_start
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
@@ -57,10 +57,11 @@ class FakeDistillation:
         self.calls.append(number)
         return {"w": light["w"] + 100}
 
-    def send_soft_labels(self) -> SoftLabelChoice | None:
+    def beside(self) -> Beside:
         """Their hash is that of the call, as 64 digits."""
         number = len(self.calls)
-        return SoftLabelChoice(self.manifest, (0, 1), (0,), f"{number:064x}", 1.0, 1.0) if number else None
+        soft = SoftLabelChoice(self.manifest, (0, 1), (0,), f"{number:064x}", 1.0, 1.0) if number else None
+        return Beside(soft)
 
 
 def _answer(_: str, __: Task[Any, Any], request: Envelope[TrainRequest]) -> Envelope[TrainReply]:

@@ -39,16 +39,17 @@ def site_folders(run: FederatedWorkflow) -> dict[str, SiteDatalist]:
     return found
 
 
-def centralised(run: FederatedWorkflow, plan: FederationPlan) -> StageResult:
-    """Train on the union for as many passes as the federation makes; the best epoch by mean validation Dice is kept.
+def centralised(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> StageResult:
+    """Train on the union for as many passes as a federation of ``rounds`` makes.
 
+    The best epoch by mean validation Dice is kept.
     Steps are those of FedAvg at equal rounds, give or take the sites' last batches; Adam's state is one and goes on.
     """
     lists, settings = site_folders(run), run.settings
     preprocessing = plan.light_bundle.preprocessing()
     training = _joined([load_part(found, "training", preprocessing) for found in lists.values()])
     held_out = {site: load_part(found, "validation", preprocessing) for site, found in lists.items()}
-    epochs = settings.rounds * settings.light.epochs_per_round
+    epochs = rounds * settings.light.epochs_per_round
     validate = partial(_mean_dice, held_out=held_out, plan=plan, device=run.config.device)
     found = train_at_server(run, plan, "centralised", training.images, training.labels, validate, epochs)
     found.record(run, "centralised")

@@ -22,6 +22,7 @@ from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.settings import CompareSettings
 from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.step_rules import StepRules
 
 
 def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
@@ -41,41 +42,44 @@ def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
 def compare(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
     """Train what the settings ask for and return it by method name (``local@SITE`` for a site alone)."""
     scored: dict[str, ScoredModel] = {}
-    asked = run.settings.compare
+    asked, rounds = run.settings.compare, compared_rounds(run, plan, ours)
     if asked.fedavg or asked.equal_steps:
         scored |= _fedavg(run, plan, ours)
     if asked.fedprox:
-        scored["fedprox"] = _fedprox(run, plan)
+        scored["fedprox"] = _fedprox(run, plan, rounds)
     if asked.local:
-        scored |= _local(run, plan)
+        scored |= _local(run, plan, rounds)
     if asked.centralised:
-        result = run.once("compare centralised", lambda: centralised(run, plan), "comparison")
+        result = run.once("compare centralised", lambda: centralised(run, plan, rounds), "comparison")
         scored["centralised"] = ScoredModel(result.tensors)
     if asked.fedsam:
-        scored["fedsam"] = _fedsam(run, plan)
+        scored["fedsam"] = _fedsam(run, plan, rounds)
     if asked.fedmsa:
-        scored["fedmsa"] = _fedmsa(run, plan)
+        scored["fedmsa"] = _fedmsa(run, plan, rounds)
     return scored
 
 
 def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
     """FedAvg at equal rounds; then the same run continues to equal local gradient steps."""
-    spec, scored = TrainingSpec("fedavg"), {}
+    rounds = compared_rounds(run, plan, ours)
+    spec, scored = TrainingSpec("fedavg", rounds=rounds), {}
     equal = run.store.has("compare fedavg")
     with run.stage("compare fedavg", "comparison"):
         state = resume_or_start(run, spec, plan.start_weights())
         if equal:
             scored["fedavg"] = ScoredModel(run.store.get("compare fedavg").tensors)
         else:
-            rounds = run.settings.rounds
             state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
             run.store.put("compare fedavg", state.selected(), state.best)
             scored["fedavg"] = ScoredModel(state.best)
             record_choice(run, "fedavg", state)
     if run.settings.compare.equal_steps:
         with run.stage("compare equal steps", "comparison"):
-            per_round = max(state.steps // max(state.round, 1), 1)
-            rounds = max(-(-ours.steps // per_round), state.round)
+            rounds = max(rounds_at_equal_steps(run, plan, ours), state.round)
+            if run.settings.light.rate_schedule != "constant" and rounds > state.round:
+                # A learning rate that falls over more rounds is another training from the start on.
+                spec = TrainingSpec("fedavg_equal_steps", rounds=rounds)
+                state = resume_or_start(run, spec, plan.start_weights())
             if state.steps < ours.steps or not run.store.has("compare equal steps"):
                 state = train_until(run, plan, spec, state, lambda now: now.steps >= ours.steps, rounds)
             scored["fedavg_equal_steps"] = ScoredModel(state.best)
@@ -84,10 +88,22 @@ def _fedavg(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -
     return scored
 
 
+def rounds_at_equal_steps(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> int:
+    """Return in how many rounds all sites together take as many gradient steps as ``ours`` took, at least 1."""
+    light = run.settings.light
+    per_round = sum(light.epochs_per_round * -(-count // light.batch_size) for count in plan.counts.values())
+    return max(-(-ours.steps // per_round), 1)
+
+
+def compared_rounds(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> int:
+    """Return the rounds of what is compared: the run's, or in one shot as many as make equal steps."""
+    return run.settings.rounds or rounds_at_equal_steps(run, plan, ours)
+
+
 def _at_equal_rounds(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, start: Weights) -> ScoredModel:
-    """Train an spec from ``start`` for as many rounds as DSFedMed has."""
+    """Train from ``start`` for as many rounds as ``spec`` says."""
     with run.stage(f"compare {spec.name}", "comparison"):
-        rounds, state = run.settings.rounds, resume_or_start(run, spec, start)
+        rounds, state = spec.rounds, resume_or_start(run, spec, start)
         if not run.store.has(f"compare {spec.name}"):
             state = train_until(run, plan, spec, state, lambda now: now.round >= rounds, rounds)
         record_choice(run, spec.name, state)
@@ -95,13 +111,13 @@ def _at_equal_rounds(run: FederatedWorkflow, plan: FederationPlan, spec: Trainin
         return ScoredModel(state.best, spec.network)
 
 
-def _fedprox(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
+def _fedprox(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> ScoredModel:
     """FedProx: FedAvg whose sites are held near the round's start (Li et al., MLSys 2020)."""
-    spec = TrainingSpec("fedprox", proximal=run.settings.compare.fedprox_mu)
+    spec = TrainingSpec("fedprox", proximal=run.settings.compare.fedprox_mu, rounds=rounds)
     return _at_equal_rounds(run, plan, spec, plan.start_weights())
 
 
-def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredModel]:
+def _local(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> dict[str, ScoredModel]:
     """Each site alone, with as many epochs as FedAvg has at equal rounds."""
 
     def make() -> StageResult:
@@ -110,7 +126,8 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
         networks: Weights = {}
 
         settings = run.settings
-        epochs = settings.rounds * settings.light.epochs_per_round
+        light = settings.light
+        epochs = rounds * light.epochs_per_round
 
         def take(site: str, reply: Envelope[LocalReply]) -> None:
             if reply.body.epoch > epochs:
@@ -119,7 +136,8 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
             require_fits(weights.items(), settings.light.precision, site)  # it is sent to be scored
             networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
 
-        body = LocalRequest(plan.common, epochs, settings.light.batch_size)
+        rules = StepRules(1.0, light.ramp_steps, light.clip_norm)
+        body = LocalRequest(plan.common, epochs, light.batch_size, light.rate_schedule, rules)
         packed = {f"{WEIGHTS}{n}": t for n, t in pack(start, settings.light.precision).items()}
         replies = run.ask(LOCAL, Envelope(body, packed), on_reply=take)
         facts = {site: {"epoch": r.body.epoch, "steps": r.body.steps} for site, r in replies.items()}
@@ -133,13 +151,13 @@ def _local(run: FederatedWorkflow, plan: FederationPlan) -> dict[str, ScoredMode
     return scored
 
 
-def _fedsam(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
+def _fedsam(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> ScoredModel:
     """FedSAM: the teacher itself is federated, every parameter of it (FedFMS, MICCAI 2024)."""
-    spec = TrainingSpec("fedsam", "teacher", run.settings.compare.fedsam_learning_rate)
+    spec = TrainingSpec("fedsam", "teacher", run.settings.compare.fedsam_learning_rate, rounds=rounds)
     return _at_equal_rounds(run, plan, spec, dict(start_teacher(run, plan)[0].state_dict()))
 
 
-def _fedmsa(run: FederatedWorkflow, plan: FederationPlan) -> ScoredModel:
+def _fedmsa(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> ScoredModel:
     """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
-    spec = TrainingSpec("fedmsa", "adapted", run.settings.compare.fedmsa_learning_rate)
+    spec = TrainingSpec("fedmsa", "adapted", run.settings.compare.fedmsa_learning_rate, rounds=rounds)
     return _at_equal_rounds(run, plan, spec, copied_tensors(add_adapters(start_teacher(run, plan)[0])))

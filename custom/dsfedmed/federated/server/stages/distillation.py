@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from torch import Tensor
@@ -13,10 +14,11 @@ from dsfedmed.algorithms.distillation import select_from_pool
 from dsfedmed.exchange.tensors import Weights, digest, under
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet, late_audit
+from dsfedmed.federated.server.training_run import Beside
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsRequest
-from dsfedmed.federated.wire.specs import SoftLabelChoice
+from dsfedmed.federated.wire.specs import JointSet, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
 from dsfedmed.json_types import JsonObject
 from dsfedmed.networks.trained_tensors import copied_tensors
@@ -59,23 +61,27 @@ class Distillation:
         self._teacher = network = plan.teacher_network()
         network.load_state_dict(teacher)
         network.to(run.config.device)
-        light = plan.light_network().to(run.config.device)
+        self._resume()
+
+    @cached_property
+    def distiller(self) -> MutualDistiller:
+        """The loop, made when it is first needed: the teacher's embeddings of the whole set are its cost."""
+        run, plan, pool = self.run, self.plan, self.sealed.pool
         learn: Literal["teacher", "both"] = "teacher" if self.distil_at == "sites" else "both"
         server = replace(run.settings.server_distillation, learn=learn)
         embeddings = open_embeddings(
-            run.folder / "embeddings", network, sealed.pool, sealed.sha256, precision=server.autocast
+            run.folder / "embeddings", self._teacher, pool, self.sealed.sha256, precision=server.autocast
         )
-        self.distiller = MutualDistiller(
-            network,
-            light,
-            sealed.pool,
+        return MutualDistiller(
+            self._teacher,
+            plan.light_network().to(run.config.device),
+            pool,
             embeddings,
             plan.facts.num_classes,
             plan.facts.nested,
             run.settings.distillation,
             server,
         )
-        self._resume()
 
     @property
     def teacher(self) -> Weights:
@@ -121,6 +127,17 @@ class Distillation:
             replies = self.run.ask(SOFT_LABELS, request, sites=lacking, at_least=0)
             self.acknowledged |= {site for site, reply in replies.items() if reply.body.kept == soft.sha256}
         return replace(chosen, sites=tuple(sorted(self.acknowledged))) if self.acknowledged else None
+
+    def beside(self) -> Beside:
+        """Return what the sites learn from in the next round beside their own images; what they lack is sent first."""
+        soft, weight = self.send_soft_labels(), self.run.settings.schedule.joint_weight
+        if not weight:
+            return Beside(soft)
+        self._audit_late()
+        able = self.sealed.auditors
+        sites = tuple(site for site in self.run.sources if able is None or site in able)
+        joint = JointSet(self.sealed.pool.manifest, tuple(self.sealed.kept), weight, sites)
+        return Beside(soft, joint if sites else None)
 
     def _audit_late(self) -> None:
         done = self.sealed.auditors

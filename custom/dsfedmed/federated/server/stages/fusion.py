@@ -11,7 +11,7 @@ from dsfedmed.evaluation.protocol import predict_probabilities
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.public_set import PublicSet
-from dsfedmed.federated.server.training_run import TrainingSpec, checkpoint, reply_check
+from dsfedmed.federated.server.training_run import NOTHING, TrainingSpec, checkpoint, reply_check
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
@@ -95,7 +95,7 @@ class Fusion:
                 raise PayloadError(site, f"sent answers of another size ({tuple(answers.shape)})", SAME_VERSION)
             received[site] = decode_soft(answers, len(self.images), self.plan.facts.num_classes, site)
 
-        request = Envelope(spec.request(self.plan, spec, facts, None), {"levels": levels})
+        request = Envelope(spec.request(self.plan, spec, facts, NOTHING), {"levels": levels})
         replies = self.run.ask(spec.task, request, sites=spec.sites, on_reply=take)
         return {site: reply.body for site, reply in replies.items()}, [received[site] for site in replies]
 

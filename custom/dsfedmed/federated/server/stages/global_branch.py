@@ -11,10 +11,10 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.release import release_bundle
 from dsfedmed.federated.server.stages.teacher import start_teacher, with_low_rank
-from dsfedmed.federated.server.training_run import TrainingSpec
+from dsfedmed.federated.server.training_run import Beside, TrainingSpec
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.requests.training import PersonalRequest
-from dsfedmed.federated.wire.specs import RoundFacts, SoftLabelChoice
+from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.lora import merge_lora
 from dsfedmed.networks.promptless_sam import BUNDLE, PromptlessSam
@@ -30,10 +30,8 @@ def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingS
 
     mean_of = partial(ProductMean, on_cut=cut)
 
-    def request(
-        plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
-    ) -> PersonalRequest:
-        del spec, synthetic
+    def request(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside) -> PersonalRequest:
+        del spec, beside
         return PersonalRequest(plan.common, facts, plan.teacher_spec, plan.teacher_init, config)
 
     return TrainingSpec("pfedsam", "low_rank", task=PERSONAL, request=request, mean_of=mean_of)

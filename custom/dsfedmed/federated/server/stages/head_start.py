@@ -11,9 +11,11 @@ from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
+from dsfedmed.settings import Settings
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.distillation.soft_labels import SoftLabelOptions, teacher_soft_labels
 from dsfedmed.training.head_start import HeadStart, train_on_synthetic
+from dsfedmed.training.step_rules import StepRules
 from dsfedmed.training.synthetic_source import SyntheticSource
 from dsfedmed.training.task import TrainingTask
 
@@ -49,7 +51,7 @@ def head_start(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, 
             bundle.optimizer(network.parameters()),
             _source(run, plan, sealed, teacher),
             task,
-            HeadStart(steps, run.settings.schedule.head_start_learning_rate),
+            _pace(run.settings),
             derive_seed(run.settings.seed, STAGE),
             report,
         )
@@ -58,8 +60,26 @@ def head_start(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, 
     return Start(run.once(STAGE, make).tensors, steps)
 
 
+def _pace(settings: Settings) -> HeadStart:
+    """Return steps, rate and rules of the head start."""
+    schedule = settings.schedule
+    rules = StepRules(ramp_steps=schedule.head_start_ramp_steps, clip_norm=settings.light.clip_norm)
+    return HeadStart(schedule.head_start_steps, schedule.head_start_learning_rate, rules=rules)
+
+
 def _source(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, weights: Weights) -> SyntheticSource:
-    """Return every kept pair with the adapted teacher's soft labels."""
+    """Return every kept pair, with the adapted teacher's soft labels where they count."""
+    schedule = run.settings.schedule
+    return synthetic_pairs(run, plan, sealed, weights, schedule.site_supervised_weight, schedule.site_kl_weight)
+
+
+def synthetic_pairs(
+    run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, weights: Weights, supervised: float, kl: float
+) -> SyntheticSource:
+    """Return every kept pair, with the soft labels of the teacher of these ``weights`` unless ``kl`` is 0."""
+    images, labels = sealed.pool.images(), sealed.pool.labels()
+    if not kl:
+        return SyntheticSource(images, labels, None, supervised, 0.0)
     schedule = run.settings.schedule
     teacher = plan.teacher_network()
     teacher.load_state_dict(weights)
@@ -67,5 +87,4 @@ def _source(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, wei
     precision = run.settings.server_distillation.autocast
     options = SoftLabelOptions(run.settings.image_size // 2, schedule.soft_label_ensemble, precision)
     levels = teacher_soft_labels(teacher, sealed.pool, range(len(sealed.pool)), options)
-    images, labels = sealed.pool.images(), sealed.pool.labels()
-    return SyntheticSource(images, labels, levels, schedule.site_supervised_weight, schedule.site_kl_weight)
+    return SyntheticSource(images, labels, levels, supervised, kl)

@@ -7,6 +7,7 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.distillation import Distillation
 from dsfedmed.federated.server.stages.head_start import Start
+from dsfedmed.federated.server.stages.refit import Refit
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.training_run import (
     TrainingSpec,
@@ -48,12 +49,15 @@ def distilled_rounds(
     with run.stage("rounds"):
         state = resume_or_start(run, spec, start.weights, start.steps)
         distillation = Distillation(run, plan, sealed, teacher)
+        refit = Refit(run, plan, sealed, teacher) if run.settings.refit.steps else None
         since = state.round
-        while state.round < total:
+        _repair(run, spec, refit, state)  # where a run was interrupted between a mean and its repair
+        while state.round < total and not state.collapsed:
             if distil_due(schedule, state.round):
                 state.weights = distillation.distil(state.round, state.weights, schedule.epochs)
                 state.steps += distillation.steps
-            state = train_round(run, plan, spec, state, distillation.send_soft_labels())
+            state = train_round(run, plan, spec, state, distillation.beside())
+            _repair(run, spec, refit, state)
             report(run, spec, state, total, since)
         validate_training(run, plan, spec, state)
         if state.averaged_rounds and state.round == total:
@@ -63,6 +67,12 @@ def distilled_rounds(
         run.store.put("rounds", {})
         record_choice(run, NAME, state)
         return state, distillation.teacher
+
+
+def _repair(run: FederatedWorkflow, spec: TrainingSpec, refit: Refit | None, state: TrainingState) -> None:
+    """Let the server repair the mean of the round just done, if it does so and has not yet."""
+    if refit and refit.repair(state):
+        checkpoint(run, spec, state)
 
 
 def _distil_at_the_end(

@@ -55,6 +55,8 @@ def train_at_server(
 ) -> Trained:
     """Train the light network from the run's start weights; the best epoch by ``validate`` is kept.
 
+    The rules of the steps are those of a federation of as many rounds.
+
     Args:
         run: the workflow.
         plan: the networks.
@@ -74,7 +76,8 @@ def train_at_server(
     best, chosen, spent, weights, steps = -1.0, 0, 0, copied_tensors(network), 0
     for epoch in range(1, epochs + 1):
         seed = derive_seed(plan.settings.seed, name, epoch)
-        steps += train_light(network, optimizer, real, task, LocalTraining(epochs=1), seed).steps
+        training = LocalTraining(epochs=1, rules=plan.step_rules(epoch - 1, epochs))
+        steps += train_light(network, optimizer, real, task, training, seed).steps
         dice = validate(network)
         run.progress.step(epoch, epochs, f"{name}  validation Dice {dice * 100:.1f}")
         if dice > best:

@@ -137,7 +137,8 @@ def _ask_for_verdicts(
         verdicts[site] = _verdict(site, reply, manifest)
 
     with run.transport.offered(run.folder / FOLDER, manifest) as offer:
-        body = AuditRequest(plan.common, offer, run.settings.synthetic.audit_quantile)
+        asked = run.settings.synthetic
+        body = AuditRequest(plan.common, offer, asked.audit_quantile, asked.broadcast)
         run.ask(AUDIT, Envelope(body), sites=sites, on_reply=take, at_least=needed)
     return {site: verdicts[site] for site in sites if site in verdicts}
 

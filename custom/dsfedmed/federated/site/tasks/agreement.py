@@ -98,7 +98,7 @@ def train_with_agreement(site: SiteContext, request: Envelope[AgreeRequest]) -> 
     weight = body.config.shared_weight * _global_is_better(site, body, shared, public)
     optimizer = site.bundle(common.light).optimizer(network.parameters())
     for group in optimizer.param_groups:
-        group["lr"] *= body.config.rate_factor
+        group["lr"] *= body.config.rate_factor * facts.rules.rate_factor
     source = PublicSource(public.images, public.labels)
     summary = _train(site, body, network, optimizer, source, Shared(shared, weight))
     samfed_files.keep_network(site, facts, samfed_files.LOCAL, copied_tensors(network))

@@ -73,7 +73,10 @@ def restore_optimizer(site: SiteContext, facts: RoundFacts, optimizer: torch.opt
     """Take up the optimiser's state of the round before; a site that missed that round starts with a new one."""
     path = _state_file(site, name, facts.round - 1)
     if facts.keep_optimizer and path.exists():
+        rates = [group["lr"] for group in optimizer.param_groups]
         load_optimizer_state(optimizer, read_tensors(path), site.name)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # the request's, whatever the round before had
 
 
 def keep_optimizer(site: SiteContext, facts: RoundFacts, optimizer: torch.optim.Optimizer, name: str) -> None:

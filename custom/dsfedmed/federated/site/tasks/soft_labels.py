@@ -13,7 +13,7 @@ from dsfedmed.federated.site.tasks.synthetic import open_set, require_own_audit
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
-from dsfedmed.federated.wire.specs import SoftLabelChoice
+from dsfedmed.federated.wire.specs import JointSet, SoftLabelChoice
 from dsfedmed.store.files import read_tensors, write_tensors
 from dsfedmed.training.distillation.soft_labels import decode_soft
 from dsfedmed.training.synthetic_source import SyntheticSource
@@ -48,6 +48,27 @@ def synthetic_source(site: SiteContext, chosen: SoftLabelChoice | None, num_clas
     return SyntheticSource(samples.images, samples.labels, soft, chosen.supervised_weight, chosen.kl_weight)
 
 
+def joint_source(site: SiteContext, chosen: JointSet | None) -> SyntheticSource | None:
+    """Return the pairs of the other sites' branches, masks alone, if the request names this site for them.
+
+    A site's own kind of image is in its real batch already; with no other kind in the set, the whole set is taken.
+
+    Raises:
+        PayloadError: the set must not be used here, as `require_own_audit` says.
+    """
+    if chosen is None or site.name not in chosen.sites:
+        return None
+    require_own_audit(site, chosen.manifest, chosen.kept)
+    key = ("joint", chosen.manifest.sha256)
+    if key not in site.samples:
+        pool = open_set(site, chosen.manifest, chosen.kept)
+        others = [index for index, origin in enumerate(pool.origin) if origin != site.name]
+        indices = others or list(range(len(pool)))
+        site.samples[key] = SiteArrays(pool.images(indices), pool.labels(indices), ("",) * len(indices))
+    pairs = site.samples[key]
+    return SyntheticSource(pairs.images, pairs.labels, None, chosen.weight, 0.0)
+
+
 def _samples(site: SiteContext, chosen: SoftLabelChoice) -> SiteArrays:
     """Read the selected samples, once per selection."""
     key = ("synthetic", chosen.soft_labels)
@@ -56,7 +77,8 @@ def _samples(site: SiteContext, chosen: SoftLabelChoice) -> SiteArrays:
         indices = list(chosen.selected)
         if max(indices, default=-1) >= len(pool):
             raise PayloadError("server", "selected samples that are not in the set", SAME_VERSION)
-        site.samples.clear()
+        for old in [known for known in site.samples if known[0] == "synthetic"]:
+            del site.samples[old]
         site.samples[key] = SiteArrays(pool.images(indices), pool.labels(indices), ("",) * len(indices))
     return site.samples[key]
 

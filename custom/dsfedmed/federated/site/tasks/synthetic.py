@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def audit_synthetic_set(site: SiteContext, request: Envelope[AuditRequest]) -> E
     pool = open_set(site, manifest, None)
     training, held_out = site.arrays("training", light).images, site.arrays("validation", light).images
     result = copy_check(pool.images(), training, held_out, body.quantile, site.name)
+    if not body.keep:
+        shutil.rmtree(site.folder / SET_FOLDER)
     write_json(_verdict_file(site, manifest), {"vetoed": result.vetoed.tolist(), "quantile": body.quantile})
     tensors = {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances}
     return Envelope(AuditReply(result.threshold), tensors)

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
+from dsfedmed.algorithms.schedules import rate_over_rounds
 from dsfedmed.exchange.compression import difference, pack
 from dsfedmed.exchange.tensors import under
 from dsfedmed.exchange.updates import shapes_of
@@ -13,7 +16,7 @@ from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load, teacher_optimizer
-from dsfedmed.federated.site.tasks.soft_labels import synthetic_source
+from dsfedmed.federated.site.tasks.soft_labels import joint_source, synthetic_source
 from dsfedmed.federated.site.uplink import announce
 from dsfedmed.federated.wire.message import Envelope, ReplyHeader
 from dsfedmed.federated.wire.reference import WEIGHTS
@@ -53,7 +56,8 @@ def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> Trainin
     restore_optimizer(site, facts, optimizer, facts.training)
     seed = derive_seed(common.seed, site.name, facts.training, facts.round)
     synthetic = synthetic_source(site, body.synthetic, common.num_classes)
-    training = LocalTraining(facts.epochs, synthetic=synthetic, proximal=body.proximal)
+    joint = joint_source(site, body.joint)
+    training = LocalTraining(facts.epochs, synthetic=synthetic, joint=joint, proximal=body.proximal, rules=facts.rules)
     summary = fit(data, network, optimizer, seed, training)
     keep_optimizer(site, facts, optimizer, facts.training)
     return summary
@@ -70,7 +74,9 @@ def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[
     for epoch in range(1, body.epochs + 1):
         seed = derive_seed(common.seed, site.name, "local", epoch)
         report = _over_epochs(site, epoch - 1, body.epochs)
-        steps += fit(data, network, optimizer, seed, LocalTraining(1), on_progress=report).steps
+        rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * body.rules.rate_factor
+        training = LocalTraining(1, rules=replace(body.rules, rate_factor=rate))
+        steps += fit(data, network, optimizer, seed, training, on_progress=report).steps
         dice = validate(data, network)
         if dice > best:
             best, best_epoch, best_weights = dice, epoch, copied_tensors(network)

@@ -17,11 +17,13 @@ class AuditRequest:
         common: of the run.
         files: the set, to be pulled.
         quantile: a synthetic image nearer than this quantile of the site's held-out images is vetoed.
+        keep: whether the site keeps the set, to train with it; if not, it deletes it after the audit.
     """
 
     common: RunFacts
     files: SetOffer
     quantile: Fraction
+    keep: bool = True
 
 
 @dataclass(frozen=True)

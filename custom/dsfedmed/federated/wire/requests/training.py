@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsfedmed.federated.wire.specs import NetworkKind, RoundFacts, RunFacts, SoftLabelChoice, TeacherInit, TeacherSpec
+from dsfedmed.algorithms.schedules import RateSchedule
+from dsfedmed.federated.wire.specs import (
+    JointSet,
+    NetworkKind,
+    RoundFacts,
+    RunFacts,
+    SoftLabelChoice,
+    TeacherInit,
+    TeacherSpec,
+)
 from dsfedmed.ranges import Fraction, Nonnegative, Positive, Real, Round, Steps
 from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,8 @@ class TrainRequest:
         teacher_init: its frozen part, for networks built on it.
         learning_rate: Adam's, of the teacher; the light network's is its bundle's.
         proximal: FedProx's mu.
-        synthetic: samples to learn from beside the site's images.
+        synthetic: samples to learn from beside the site's images, in steps of their own.
+        joint: pairs to learn from in the same steps.
     """
 
     common: RunFacts
@@ -33,6 +44,7 @@ class TrainRequest:
     learning_rate: Nonnegative = 0.0
     proximal: Nonnegative = 0.0
     synthetic: SoftLabelChoice | None = None
+    joint: JointSet | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,21 @@ class TrainReply:
 
 @dataclass(frozen=True)
 class LocalRequest:
-    """Train the light network, whose start weights come as tensors, on the site's images alone."""
+    """Train the light network, whose start weights come as tensors, on the site's images alone.
+
+    Attributes:
+        common: of the run.
+        epochs: passes.
+        batch_size: images a step.
+        rate_schedule: the learning rate over the passes.
+        rules: of the steps, beside that.
+    """
 
     common: RunFacts
     epochs: Round
     batch_size: Positive
+    rate_schedule: RateSchedule = "constant"
+    rules: StepRules = AS_THEY_ARE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site that leaves after some rounds: what a federation still does for its patients can then be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.federated.local.site import LocalSite
+from dsfedmed.federated.site.task_progress import ProgressCallback
+from dsfedmed.federated.wire.message import Message, error_message, open_request
+from dsfedmed.federated.wire.specs import RoundFacts
+from dsfedmed.federated.wire.tasks import task_named
+
+
+class LeavingSite(LocalSite):
+    """Takes part in the first rounds of every training and refuses the later ones; at the end it is scored.
+
+    Args:
+        site: the site as it is.
+        rounds: how many rounds it takes part in.
+    """
+
+    def __init__(self, site: LocalSite, rounds: int) -> None:
+        super().__init__(site.name, site.folder, site.worker)
+        self.rounds = rounds
+
+    def answer(self, task: str, request: Message, on_progress: ProgressCallback) -> tuple[Message, int]:
+        """Do one task, or say that the site has left."""
+        try:
+            facts = getattr(open_request(task_named(task), request).body, "round", None)
+        except DSFedMedError as error:
+            return error_message(error, self.name), 0
+        if isinstance(facts, RoundFacts) and facts.round > self.rounds:
+            fix = "The others go on without it"
+            return error_message(DSFedMedError(self.name, f"left after round {self.rounds}", fix), self.name), 0
+        return super().answer(task, request, on_progress)
+
+
+def read_leaving(texts: Sequence[str], sites: Sequence[str]) -> dict[str, int]:
+    """Return after how many rounds which site leaves, from texts of the form ``SITE=ROUND``.
+
+    Raises:
+        ConfigError: a text of another form, or no such site.
+    """
+    leaving = {}
+    for text in texts:
+        site, _, number = text.partition("=")
+        if not number.isdecimal() or site not in sites:
+            fix = f"Write SITE=ROUND, with a site of {', '.join(sites)}"
+            raise ConfigError("--leave", f"'{text}' names no site and round", fix)
+        leaving[site] = int(number)
+    return leaving

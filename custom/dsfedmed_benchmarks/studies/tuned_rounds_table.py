@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of a tuned comparison: each arm by rounds, then the method minus the best-tuned baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dsfedmed.reporting.units import byte_text
+from dsfedmed_benchmarks.studies.benchmark import mean_text
+from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, best_of
+
+Cell = tuple[str, int]
+"""Held-out site and rounds."""
+HEAD = "| rounds | arm | chosen point | validation | seen | unseen | steps | bytes a site, rounds | in all | seconds |"
+
+
+def tuned_rounds_markdown(found: Mapping[Cell, Sequence[ArmResult]], lacking: Sequence[str]) -> str:
+    """Return the whole page."""
+    lines = ["# Few rounds, every arm tuned alike", ""]
+    for unseen in dict.fromkeys(unseen for unseen, _ in found):
+        lines += [f"## `{unseen}` held out", "", HEAD, f"|{'---|' * (HEAD.count('|') - 1)}"]
+        cells = {rounds: results for (site, rounds), results in found.items() if site == unseen}
+        for rounds in sorted(cells):
+            lines += [_line(result) for result in cells[rounds] if result.outcomes]
+        lines += ["", *_differences(cells), ""]
+    if lacking:
+        lines += ["Not run, or not complete:", "", *(f"- {name}" for name in lacking), ""]
+    lines += [
+        "Dice in percent, test parts, mean of the sites' means; ± is half of the 95 % t interval over seeds. Points",
+        "are chosen with the first seed by the source sites' validation. Steps are gradient steps of the light network,",
+        'sites and server together. "In all" counts base, branch and set beside the rounds, where an arm needs them.',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _line(result: ArmResult) -> str:
+    outcomes = list(result.outcomes.values())
+    moved, every = (round(getattr(outcomes[0], name)) for name in ("round_bytes", "bytes"))
+    cells = [
+        str(result.rounds), result.arm.name, result.arm.shown(result.point) or "-",
+        *(mean_text(result.mean(name)) for name in ("validation", "seen", "unseen")), str(outcomes[0].steps),
+        byte_text(moved) if moved else "0", byte_text(every), str(round(outcomes[0].seconds)),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
+    """Return the table of the method's best arm minus the best baseline, both by validation."""
+    lines = []
+    longest = best_of(cells[max(cells)], baseline=True)
+    for rounds in sorted(cells):
+        ours, theirs = best_of(cells[rounds], baseline=False), best_of(cells[rounds], baseline=True)
+        for other in dict.fromkeys(each for each in (theirs, longest) if each is not None):
+            if ours is not None:
+                figures = [mean_text(ours.minus(other, name), signed=True) for name in ("seen", "unseen")]
+                lines.append(
+                    f"| {ours.arm.name}, {rounds} | {other.arm.name}, {other.rounds} | {' | '.join(figures)} |"
+                )
+    head = ["| method, rounds | minus baseline, rounds | seen | unseen |", "|---|---|---|---|"]
+    return [*head, *lines] if lines else []
