@@ -18,6 +18,7 @@ from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.federated.server.given_base import check_given_base
 from dsfedmed.federated.server.plan import check_light_settings
 from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
@@ -33,7 +34,9 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
     require_run_of_this_version(args.out)
-    workflow_of(method, settings)  # a wrong option of the method is said before any image is read
+    workflow = workflow_of(method, settings)  # a wrong option of the method is said before any image is read
+    if workflow.GENERATES:
+        check_given_base(settings, args.generator_base)
     check_light_settings(settings, bundles)
     names = site_names(args.sites)
     refuse_damaged_sites(args.sites, names)
@@ -47,6 +50,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         server_threads=args.server_threads,
         generator=args.generator,
         light_weights=args.light_weights,
+        generator_base=args.generator_base,
         public=args.sites / args.label_site if args.label_site else args.public,
     )
     if args.reuse is not None:

@@ -29,6 +29,11 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--generator", type=Path, help="Stable Diffusion folder, for `generator_model.base: stable_diffusion`"
     )
+    parser.add_argument(
+        "--generator-base",
+        type=Path,
+        help="weights of the base (`dsfedmed pretrain-generator`), for `generator.base: given`",
+    )
     parser.add_argument("--light-weights", type=Path, help="start weights of the light network, such as TinySAM's")
     parser.add_argument("--public", type=Path, help="labelled folder of the server (SAM-Fed)")
     parser.add_argument("--label-site", help="site whose labels play the public set (SAM-Fed)")

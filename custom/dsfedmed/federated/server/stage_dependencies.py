@@ -29,6 +29,7 @@ STORED = {
 """What lies in the store of each stage that can be taken over; rounds and everything scored are always done anew."""
 INVALIDATES: dict[str, tuple[str, ...]] = {
     "preset": (),
+    "generator.base": ("fit base",),
     "generator.base_rounds": ("fit base",),
     "generator.base_steps": ("fit base",),
     "generator.branch_steps": ("fit branches",),
