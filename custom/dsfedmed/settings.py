@@ -63,11 +63,15 @@ class GeneratorSettings:
     """How the generator is fitted; what it is stands in ``model`` (`dsfedmed.generator.GeneratorConfig`).
 
     Attributes:
-        base_rounds: rounds of FedAvg in which the sites train the base together.
-        base_steps: gradient steps of a site in each of them.
+        base: where the embedded base comes from: "fitted" by the sites together, or "given", as a file that the server
+            has (`generator_base` of its own configuration; `dsfedmed pretrain-generator` makes one). The sites then
+            spend no round on it, and it goes to them with the branches' task alone.
+        base_rounds: rounds of FedAvg in which the sites train the base together (fitted).
+        base_steps: gradient steps of a site in each of them (fitted).
         branch_steps: gradient steps of a site on its branch.
     """
 
+    base: Literal["fitted", "given"] = "fitted"
     base_rounds: int = 8
     base_steps: int = 75
     branch_steps: int = 800
@@ -320,7 +324,13 @@ class Settings:
         require_bundle_name(self.light.bundle, f"{where}.light.bundle")
         self._check_schedule(where)
         check_size(self.teacher_variant, self.teacher_size)
-        GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
+        model = GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
+        require(
+            self.generator.base == "fitted" or model.is_embedded,
+            f"{where}.generator.base",
+            "`given` is of the embedded base, and `generator_model.base` is stable_diffusion, which every party has",
+            "Leave one of the two out",
+        )
 
     def _check_schedule(self, where: str) -> None:
         """Refuse what cannot be carried out: nothing to train, or a set that the sites have not kept."""

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dsfedmed.cli import job as module
 from dsfedmed.cli.job import ENGINES, build_parser, run_job
+from dsfedmed.cli.job import command as module
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites

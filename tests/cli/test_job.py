@@ -144,3 +144,21 @@ def test_the_words_of_the_command_line_come_over_the_preset() -> None:
     assert planned.method == {}
     labelled = planned_settings("samfed", JOB.parent / "samfed", ["--preset", "smoke", "--label-site", "site_a"])
     assert labelled.method["label_site"] == "site_a"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "generator.base: is `given`, and the server has no file of a base"),
+        (["--generator-base", "none.safetensors"], "none.safetensors: there is no such file"),
+        (["--set", "generator_model.base=stable_diffusion"], "smoke.yaml.generator.base: `given` is of the embedded"),
+    ],
+)
+def test_a_given_base_that_is_not_there_is_said_before_an_image_is_read(
+    sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run_smoke(sites, tmp_path / "run", "--set", "generator.base=given", *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"job.py: {said}")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dsfedmed.cli.main import main
+from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.flare.workspace import prepare_workspace
 
@@ -22,6 +24,16 @@ def test_classes_from_elsewhere_are_not_allowed(tmp_path: Path) -> None:
     allowed = json.loads((tmp_path / "local" / "resources.json").read_text())["class_allow_list"]
     assert "dsfedmed." in allowed
     assert all(prefix.startswith(("nvflare", "dsfedmed.")) for prefix in allowed)
+
+
+def test_the_command_names_a_given_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sites" / "site_a").mkdir(parents=True)
+    (tmp_path / "sites" / "site_a" / "datalist.json").write_text("{}")
+    places = ["--sites", str(tmp_path / "sites"), "--run", str(tmp_path / "run")]
+    words = [*places, "--generator-base", str(tmp_path / "base.safetensors")]
+    assert main(["workspace", str(tmp_path / "ws"), *words]) == 0
+    assert load_party_config(tmp_path / "ws" / "local", "server").generator_base == tmp_path / "base.safetensors"
+    assert "-c site_a" in capsys.readouterr().out
 
 
 def test_the_console_shows_progress_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ COMMANDS = (
     "build_datalist",
     "prepare_data",
     "pretrain_teacher",
+    "pretrain_generator",
     "workspace",
     "poc",
     "setup_party",

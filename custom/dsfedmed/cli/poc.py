@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="prepare: CPU threads of each site")
     parser.add_argument("--server-threads", type=int, default=1, help="prepare: CPU threads of the server")
     parser.add_argument("--public", type=Path, help="prepare: labelled folder of the server (SAM-Fed)")
+    parser.add_argument("--generator-base", type=Path, help="prepare: the server's file of a given generator base")
     parser.add_argument("--method", choices=sorted(METHODS), default="dsfedmed", help="submit: the workflow")
     parser.add_argument("--preset", help="submit: preset file, or the name of one in jobs/METHOD/presets")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="submit: override a setting")
@@ -83,6 +84,7 @@ def _prepare(poc: Poc, args: argparse.Namespace) -> int:
         threads=args.threads,
         server_threads=args.server_threads,
         public=args.public,
+        generator_base=args.generator_base,
     )
     print(f"{poc.work}: startup kits for the server and {', '.join(poc.prepare(layout, args.port))}")
     return 0

@@ -50,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
     server.add_argument("--public", type=Path, help="labelled folder that everyone may see (SAM-Fed)")
     server.add_argument("--light-weights", type=Path, help="weights file of the light network")
+    server.add_argument("--generator-base", type=Path, help="file of the generator's base, for `generator.base: given`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _server_values(args: argparse.Namespace) -> dict[str, Path | Json]:
     _need(args, "run_folder", "--run")
-    own = {"run": args.run_folder, "light_weights": args.light_weights, "public": args.public}
-    return {**own, "server_threads": args.threads}
+    own = {"run": args.run_folder, "public": args.public, "server_threads": args.threads}
+    return {**own, "light_weights": args.light_weights, "generator_base": args.generator_base}
 
 
 def _site_values(args: argparse.Namespace) -> dict[str, Path | Json]:

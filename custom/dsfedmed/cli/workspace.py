@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, help="weights file of the teacher (default: random start)")
     parser.add_argument("--light-weights", type=Path, help="weights file of the light network (default: random start)")
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: a small base is trained)")
+    parser.add_argument("--generator-base", type=Path, help="file of a given generator base (default: none)")
     parser.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per site (default: 1)")
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         generator=args.generator,
         light_weights=args.light_weights,
+        generator_base=args.generator_base,
     )
     prepare_workspace(args.workspace, layout)
     print(f"{args.workspace} is ready. Next:")

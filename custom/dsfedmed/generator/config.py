@@ -31,7 +31,7 @@ class GeneratorConfig(GeneratorFields):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the frozen part is the small base that the sites train together."""
+        """Whether the frozen part is the small base, which the sites train together or the server has as a file."""
         return self.base == "embedded"
 
     @property

@@ -14,8 +14,8 @@ class GeneratorFields:
     folder that each party names in its own configuration; the fields marked (embedded) are not looked at.
 
     Attributes:
-        base: the frozen part: "embedded" (a small base that the sites train together) or "stable_diffusion" (a
-            folder in diffusers format).
+        base: the frozen part: "embedded" (a small base that the sites train together, or that the server has as a
+            file) or "stable_diffusion" (a folder in diffusers format).
         prompt: the one text that conditions every image (stable_diffusion); empty says nothing.
         dtype: number format of the networks' arithmetic: "float32", "float16" or "bfloat16". What is trained stays in
             float32, what is frozen in a Stable Diffusion is held in this format.

@@ -14,7 +14,7 @@ bounds the first, sign-like steps of a fresh AdamW.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.latents import LatentBank
+from dsfedmed.generator.latents import Bank, LatentBank
 from dsfedmed.generator.networks.base import GeneratorBase, predict
-from dsfedmed.generator.networks.embedded import embedded_base
+from dsfedmed.generator.networks.embedded import codec_of, embedded_base
 from dsfedmed.seeds import derive_seed, generator
 
 OnStep = Callable[[int, float], None]
@@ -98,11 +98,27 @@ def fit_base(
         DataError: the images do not fit ``config``.
         DSFedMedError: the loss is not finite, with the step named.
     """
-    _check_images(images, config)
-    generator_base = embedded_base(base, config)
+    check_images(images, config)
+    bank = LatentBank(images, codec_of(config), config.flip_axes)
     rates = _learning_rates(config.base_learning_rate, config, steps)
-    bank = LatentBank(images, generator_base.codec, config.flip_axes)
-    batches = _batches(bank, None, config, steps.count * config.accumulation, derive_seed(seed, "fit base"))
+    return fit_base_from(base, bank, config, rates, seed, on_step)
+
+
+def fit_base_from(
+    base: UNet2DConditionModel,
+    bank: Bank,
+    config: GeneratorConfig,
+    rates: Iterable[float],
+    seed: int,
+    on_step: OnStep | None = None,
+) -> float:
+    """Train the embedded ``base`` in place on latents of ``bank``, one step per learning rate; return the mean loss.
+
+    ``rates`` is asked for the next one before each step, so that a clock can end it. It gives at least one. The rest is
+    as in ``fit_base``.
+    """
+    generator_base = embedded_base(base, config)
+    batches = _batches(bank, None, config, derive_seed(seed, "fit base"))
     losses = (_loss(generator_base, None, config, *batch) for batch in batches)
     return _optimise(base, losses, rates, config, generator_base.dtype, on_step)
 
@@ -131,11 +147,11 @@ def fit_branch(
         seed: everything random derives from it.
         on_step: called after each step.
     """
-    _check_images(pairs.images, config)
+    check_images(pairs.images, config)
     _check_channels(pairs.channels, config, len(pairs.images))
     rates = _learning_rates(config.branch_learning_rate, config, FitSteps(steps))
     bank = LatentBank(pairs.images, generator_base.codec, config.flip_axes)
-    batches = _batches(bank, pairs.channels, config, steps * config.accumulation, derive_seed(seed, "fit branch"))
+    batches = _batches(bank, pairs.channels, config, derive_seed(seed, "fit branch"))
     losses = (_loss(generator_base, branch, config, *batch) for batch in batches)
     with _frozen(generator_base.unet):
         return _optimise(branch, losses, rates, config, generator_base.dtype, on_step)
@@ -173,12 +189,12 @@ def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generat
 
 
 def _batches(
-    bank: LatentBank, channels: Tensor | None, config: GeneratorConfig, count: int, seed: int
+    bank: Bank, channels: Tensor | None, config: GeneratorConfig, seed: int
 ) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
-    """Yield ``count`` batches of latents and masks, flipped jointly; each image is seen once before any is again."""
+    """Yield batches of latents and masks for ever, flipped jointly; each image is seen once before any is again."""
     draws = generator(seed)
     order = torch.empty(0, dtype=torch.int64)
-    for _ in range(count):
+    while True:
         while len(order) < config.batch_size:
             order = torch.cat([order, torch.randperm(len(bank), generator=draws)])
         chosen, order = order[: config.batch_size], order[config.batch_size :]
@@ -202,16 +218,16 @@ def _learning_rates(peak: float, config: GeneratorConfig, steps: FitSteps) -> li
 def _optimise(
     network: nn.Module,
     losses: Iterator[Tensor],
-    rates: list[float],
+    rates: Iterable[float],
     config: GeneratorConfig,
     dtype: torch.dtype,
     on_step: OnStep | None,
 ) -> float:
     """Take one AdamW step per rate on what wants gradients, and return the mean loss."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=rates[0], betas=(0.9, 0.99), weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.99), weight_decay=1e-4)
     scaler = torch.amp.GradScaler(parameters[0].device.type, enabled=dtype is torch.float16)
-    total = 0.0
+    total, step = 0.0, 0
     for step, rate in enumerate(rates, start=1):
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
@@ -225,7 +241,7 @@ def _optimise(
         total += value
         if on_step is not None:
             on_step(step, value)
-    return total / len(rates)
+    return total / step
 
 
 def _backward(loss: Tensor, scaler: torch.amp.GradScaler, step: int) -> float:
@@ -252,7 +268,8 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def _check_images(images: Tensor, config: GeneratorConfig) -> None:
+def check_images(images: Tensor, config: GeneratorConfig) -> None:
+    """Raise DataError unless images are (N, C, S, S) of the generator's size and channels, finite and in [0, 1]."""
     wanted = (config.channels, config.image_size, config.image_size)
     if images.ndim != 4 or tuple(images.shape[1:]) != wanted or len(images) == 0:
         raise DataError(

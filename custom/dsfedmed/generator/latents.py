@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,18 @@ from torch import Tensor
 from dsfedmed.generator.networks.codec import LatentCodec
 
 ENCODED_AT_ONCE = 32
+
+
+class Bank(Protocol):
+    """What a fit draws latents from."""
+
+    def __len__(self) -> int:
+        """Return the number of images N."""
+        ...
+
+    def pick(self, chosen: Tensor, flips: Sequence[Tensor]) -> Tensor:
+        """Return latents (B, c, s, s) of the images ``chosen`` (B,), flipped along axis i where ``flips[i]`` (B,)."""
+        ...
 
 
 class LatentBank:

@@ -26,9 +26,9 @@ def tuned_rounds_markdown(found: Mapping[Cell, Sequence[ArmResult]], lacking: Se
     if lacking:
         lines += ["Not run, or not complete:", "", *(f"- {name}" for name in lacking), ""]
     lines += [
-        "Dice in percent, test parts, mean of the sites' means; ± is half of the 95 % t interval over seeds. Points",
-        "are chosen with the first seed by the source sites' validation. Steps are gradient steps of the light network,",
-        'sites and server together. "In all" counts base, branch and set beside the rounds, where an arm needs them.',
+        "Dice in percent on the test parts, mean of the sites' means; ± is half of the 95 % t interval over seeds.",
+        "Points are chosen with the first seed by the source sites' validation. Steps are gradient steps of the light",
+        'network, sites and server together. "In all" counts base, branch and set, where an arm needs them.',
         "",
     ]
     return "\n".join(lines)

@@ -53,6 +53,14 @@ def test_stable_diffusion_folder_is_named_to_every_party(tmp_path: Path) -> None
     assert load_party_config(tmp_path / "ws" / "local", "site_a").need("generator") == tmp_path / "sd15"
 
 
+def test_a_given_base_is_named_where_there_is_one(tmp_path: Path) -> None:
+    write_party_config(tmp_path / "ws" / "local", _layout(tmp_path, generator_base=tmp_path / "base.safetensors"))
+    config = load_party_config(tmp_path / "ws" / "local", "server")
+    assert config.generator_base == tmp_path / "base.safetensors"
+    write_party_config(tmp_path / "ws" / "local", _layout(tmp_path))
+    assert load_party_config(tmp_path / "ws" / "local", "server").generator_base is None
+
+
 def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NVFlare starts each site elsewhere."""
     monkeypatch.chdir(tmp_path)

@@ -31,6 +31,7 @@ ALL = (*CHAIN, *BASELINES)
         ({"synthetic": {"per_site": 9}}, CHAIN[1:]),
         ({"generator": {"branch_steps": 9}}, CHAIN[1:]),
         ({"generator": {"base_steps": 9}, "distillation": {"rate": 1.0}}, CHAIN),
+        ({"generator": {"base": "given"}}, CHAIN),
         ({"rounds": 9}, BASELINES),
         ({"seed": 1}, ALL),
         ({"unseen": ["a"]}, ALL),

@@ -100,6 +100,14 @@ def test_setup_party_writes_policies_allow_list_and_settings(site: Path, tmp_pat
     assert "preflight-check" in capsys.readouterr().out
 
 
+def test_a_given_base_is_the_server_s_alone(site: Path, server: Path, tmp_path: Path) -> None:
+    common = ["--bundles", str(tmp_path), "--generator-base", str(tmp_path / "base.safetensors")]
+    assert main(["setup-party", str(server), "--run", str(tmp_path / "{run}"), *common]) == 0
+    assert load_party_config(server / "local", "server").generator_base == tmp_path / "base.safetensors"
+    assert main(["setup-party", str(site), "--data", str(tmp_path), "--output", str(tmp_path), *common]) == 0
+    assert load_party_config(site / "local", "site").generator_base is None
+
+
 @pytest.mark.parametrize("lacking", ["--data", "--output"])
 def test_setup_party_names_what_is_missing(site: Path, tmp_path: Path, capsys, lacking: str) -> None:
     given = {"--data": str(tmp_path), "--output": str(tmp_path), "--bundles": str(tmp_path)}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dsfedmed.federated.server.given_base import check_given_base
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import site_folders
 from dsfedmed.federated.server.stages.check_sites import check_sites, require_auditors
@@ -38,6 +39,7 @@ class DSFedMed(FederatedWorkflow):
 
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
+        check_given_base(self.settings, self.config.generator_base)
         plan = check_sites(self)
         require_auditors(self)
         if self.settings.compare.centralised:

@@ -52,6 +52,7 @@ class PartyConfig:
             `dsfedmed.flare.offload`).
         public: labelled folder that everyone may see (server only, for SAM-Fed), with a datalist.json like a site's.
         generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
+        generator_base: file of the embedded base, for runs with `generator.base: given` (server only).
     """
 
     data: Path | None = None
@@ -71,6 +72,7 @@ class PartyConfig:
     light_weights: Path | None = None
     public: Path | None = None
     generator: Path | None = None
+    generator_base: Path | None = None
     uploads_on_disk: bool = True
 
     def need(self, name: str) -> Path:
@@ -81,7 +83,7 @@ class PartyConfig:
         return Path(value)
 
 
-_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "public", "generator"}
+_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "public", "generator", "generator_base"}
 
 
 def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:

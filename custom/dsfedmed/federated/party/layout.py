@@ -31,6 +31,7 @@ class SimulatedSites:
         generator: Stable Diffusion folder of every party, or None for the embedded base.
         light_weights: start weights of the light network, or None for a random start.
         public: labelled folder of the server (SAM-Fed), or None.
+        generator_base: the server's file of the embedded base, or None where the sites fit it together.
     """
 
     sites: Path
@@ -43,6 +44,7 @@ class SimulatedSites:
     generator: Path | None = None
     light_weights: Path | None = None
     public: Path | None = None
+    generator_base: Path | None = None
 
 
 def site_names(folder: Path) -> list[str]:
@@ -101,7 +103,7 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         "server_threads": layout.server_threads,
         "run": str(layout.run.resolve()),
     }
-    for name in ("teacher", "generator", "light_weights", "public"):
+    for name in ("teacher", "generator", "light_weights", "public", "generator_base"):
         path: Path | None = getattr(layout, name)
         if path is not None:
             config[name] = str(path.resolve())

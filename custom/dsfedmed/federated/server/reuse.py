@@ -18,6 +18,7 @@ from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
 from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.federated.server.given_base import ENTRY as GIVEN_BASE
 from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
@@ -27,6 +28,7 @@ from dsfedmed.store.files import file_sha256, read_json, write_json
 from dsfedmed.store.run_version import require_run_of_this_version
 
 METHOD = "dsfedmed"
+SAME = "Give a run of the same sites and weights, or leave --reuse out"
 
 
 def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedSites) -> tuple[str, ...]:
@@ -43,8 +45,11 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
         return ()
     _require_fit(source, layout)
     config = read_json(source / "store" / "config.json")["config"]
+    before = Settings.from_dict(config["settings"])
+    if before.generator.base == settings.generator.base == "given":
+        _require_same_base(source, layout)
     changed = _other_teacher_weights(source, layout)
-    usable = reusable_stages(Settings.from_dict(config["settings"]), settings, changed)
+    usable = reusable_stages(before, settings, changed)
     kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
     try:
         for stage in kept:
@@ -73,7 +78,17 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     for name, value in here.items():
         if there.get(name, "none") != value:
             reason = f"is a run with another '{name}' ({there.get(name, 'none')}, not {value})"
-            raise ConfigError(source, reason, "Give a run of the same sites and weights, or leave --reuse out")
+            raise ConfigError(source, reason, SAME)
+
+
+def _require_same_base(source: Path, layout: SimulatedSites) -> None:
+    """See that both runs have the same base as a file; its content counts, wherever it lies."""
+    made = read_json(source / "store" / f"{GIVEN_BASE}.json")["info"]
+    path = layout.generator_base
+    if path is None or not path.is_file() or file_sha256(path) != made["sha256"]:
+        given = "none" if path is None else path.name
+        reason = f"is a run with another 'generator_base' ({made['file']} {made['sha256'][:12]}, not {given})"
+        raise ConfigError(source, reason, SAME)
 
 
 def _other_teacher_weights(source: Path, layout: SimulatedSites) -> bool:

@@ -41,6 +41,7 @@ LOSS_AND_STEPS = (
 """What changes how the light network is trained, wherever it is, and nothing that is made before."""
 INVALIDATES: dict[str, tuple[str, ...]] = {
     "preset": (),
+    "generator.base": ("fit base",),
     "generator.base_rounds": ("fit base",),
     "generator.base_steps": ("fit base",),
     "generator.branch_steps": ("fit branches",),

@@ -153,6 +153,7 @@ def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Path | Json]
         "generator": layout.generator,
         "light_weights": layout.light_weights,
         "public": layout.public,
+        "generator_base": layout.generator_base,
         "device": layout.device,
         "server_threads": layout.server_threads,
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One hash that tells whether two parties hold the same Stable Diffusion folder."""
+"""Hashes that tell whether two parties hold the same generator base: a Stable Diffusion folder, an embedded base."""
 
 from __future__ import annotations
 
@@ -10,11 +10,36 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.errors import StoreError
+from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.store.files import file_sha256, read_json, write_json
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "controlnet")
 WEIGHTS = ("diffusion_pytorch_model", "model")
 TEXTS = ("config.json", "scheduler_config.json", "vocab.json", "merges.txt")
+WEIGHTS_DEPEND_ON = (
+    "image_size",
+    "channels",
+    "unshuffle",
+    "image_mean",
+    "image_deviation",
+    "block_out_channels",
+    "layers_per_block",
+    "attention_levels",
+    "attention_head_channels",
+    "norm_groups",
+    "train_timesteps",
+    "prediction_type",
+    "zero_terminal_snr",
+)
+"""Fields of `GeneratorConfig` without which the weights of an embedded base mean something else: its shapes, what its
+numbers stand for, and the noise that it takes away. How it was trained, and how it is sampled, are not among them."""
+
+
+def base_fingerprint(config: GeneratorConfig) -> str:
+    """Return a SHA-256 over what the weights of an embedded base depend on: equal ones can be exchanged."""
+    values = config.to_dict()
+    kept = {name: values[name] for name in WEIGHTS_DEPEND_ON}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def folder_sha256(folder: Path, cache: Path) -> str:

@@ -46,7 +46,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
         _sites(record),
         _noise(results),
         _methods(results),
-        _sizes(results),
+        _sizes(record, results),
     )
     return Section("ran", "What ran", join(body))
 
@@ -181,13 +181,13 @@ def _methods(results: dict[str, Any]) -> Markup:
     return table(("Method", "What it is", "Chosen round", "Gradient steps until then"), rows, css="second-left")
 
 
-def _sizes(results: dict[str, Any]) -> Markup:
+def _sizes(record: Record, results: dict[str, Any]) -> Markup:
     """Parameters and time per image of each network."""
     names = {
         "light": "Light network",
         "teacher": "Teacher",
         "branch": "Generator branch (per site)",
-        "base": "Base generator",
+        "base": f"Base generator{_where_base_is_from(record)}",
     }
     rows = []
     for key, name in names.items():
@@ -195,3 +195,9 @@ def _sizes(results: dict[str, Any]) -> Markup:
             speed = results["inference_ms"].get(key)
             rows.append((name, count_text(results["parameters"][key]), "-" if speed is None else f"{speed:.1f} ms"))
     return table(("Network", "Parameters", "Time per image"), rows) if rows else Markup("")
+
+
+def _where_base_is_from(record: Record) -> str:
+    """Return the file that the generator's base came from, in words; empty where the sites trained it or had it."""
+    given = record.mapping("generator_base")
+    return f" (given: {given['file']}, sha256 {given['sha256'][:12]})" if given else ""

@@ -269,3 +269,6 @@ def test_a_base_of_another_round_is_refused(tmp_path: Path) -> None:
 def test_only_the_embedded_base_is_trained() -> None:
     assert trains_base(tiny_settings())
     assert not trains_base(tiny_settings(generator_model=STABLE_DIFFUSION))
+    given = tiny_settings(generator={"base": "given"})
+    assert not trains_base(given)
+    assert "fit base" not in DSFedMed.stages(given)

@@ -17,6 +17,7 @@ from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
 from dsfedmed.federated.party.generator_base import generator_base_sha256, shapes_only
 from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.given_base import given_base
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
@@ -39,13 +40,16 @@ from dsfedmed.store.stage_store import StageResult, StageStore
 
 
 def trains_base(settings: Settings) -> bool:
-    """Tell whether the sites train the frozen part themselves, or each has it as a Stable Diffusion folder."""
-    return bool(settings.generator_model.get("base", "embedded") == "embedded")
+    """Tell whether the sites train the frozen part; a given one is the server's, a Stable Diffusion every party has."""
+    embedded = settings.generator_model.get("base", "embedded") == "embedded"
+    return bool(embedded and settings.generator.base == "fitted")
 
 
 def frozen_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
     """Return the weights of the common base that travel with the requests: none where every party has its folder."""
-    return fit_base(run, plan) if plan.generator.is_embedded else {}
+    if not plan.generator.is_embedded:
+        return {}
+    return fit_base(run, plan) if trains_base(run.settings) else given_base(run, plan)
 
 
 def fit_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
