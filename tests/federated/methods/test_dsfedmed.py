@@ -85,3 +85,49 @@ def test_colour_sites_with_nested_classes_in_four_formats(tmp_path: Path) -> Non
     for cases in record["cases"]["dsfedmed"].values():
         assert all(len(case["dice"]) == 2 for case in cases)
     assert (run / "sites" / "site_c" / "soft_labels.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def refitted(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rounds with joint steps, each mean repaired at the server."""
+    settings = smoke(
+        rounds=2,
+        refit={"steps": 3, "fade": "annealed"},
+        schedule={"distil_at": "server", "warmup_rounds": 100, "joint_weight": 0.5, "average_rounds": 0},
+        light={"rate_schedule": "cosine", "ramp_steps": 2, "clip_norm": 1.0},
+        compare={**ALONE, "fedavg": True, "equal_steps": True},
+    )
+    return run_in_process("dsfedmed", settings, sites, tmp_path_factory.mktemp("refitted")).run
+
+
+def test_the_server_s_steps_after_the_mean_count_and_the_sites_take_theirs(refitted: Path) -> None:
+    """Three steps annealed over two rounds are 2 (1.5 to the even number) and 0; one step a site and round, head 2."""
+    curve = read_json(refitted / "record.json")["curves"]["dsfedmed"]
+    at_sites = curve[0]["local_steps"] - 2
+    assert curve[1]["local_steps"] == curve[0]["local_steps"] + 2 + at_sites
+    assert read_json(refitted / "store" / "training-dsfedmed.json")["info"]["repaired"] == 2
+
+
+def test_fedavg_at_equal_steps_with_a_falling_rate_is_a_training_of_its_own(refitted: Path) -> None:
+    record = read_json(refitted / "record.json")
+    assert set(record["curves"]) == {"dsfedmed", "fedavg", "fedavg_equal_steps"}
+    assert record["budgets"]["fedavg_equal_steps"]["local_steps"] >= record["budgets"]["dsfedmed"]["local_steps"]
+
+
+def test_one_shot_needs_no_round_and_no_site_keeps_the_set(sites: Path, tmp_path: Path) -> None:
+    settings = smoke(
+        rounds=0,
+        synthetic={"broadcast": False},
+        schedule={"distil_at": "server", "warmup_rounds": 100, "head_start_ramp_steps": 1, "average_rounds": 0},
+        compare={**ALONE, "fedavg": True, "local": True},
+    )
+    run = run_in_process("dsfedmed", settings, sites, tmp_path).run
+    record = read_json(run / "record.json")
+    assert record["selected"]["dsfedmed"]["round"] == 0
+    assert record["budgets"]["dsfedmed"] == {"rounds": 0, "local_steps": 2}
+    assert record["budgets"]["fedavg"]["rounds"] == 1, "as many rounds as make equal steps"
+    up = [row for row in record["bytes"]["entries"] if row["stage"] == "rounds" and row["direction"] == "up"]
+    assert sum(row["bytes"] for row in up) < 10_000, "no update goes up, only a validation"
+    assert (run / "release" / "models").is_dir()
+    for site in ("site_a", "site_b", "site_c"):
+        assert not list((run / "sites" / site).glob("**/synthetic-*.safetensors")), "the set was for the audit alone"
