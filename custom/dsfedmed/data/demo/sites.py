@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made-up sites: speckled grey scans with lesion-like blobs, seen through a different device at each site.
+"""Made-up sites: one anatomy, shown by a different device at each site.
 
-Every image is a tissue map (wavy layers, smooth echo variation) with one irregular lesion, labelled, and with what
-else lies about in a scan and is not: tubes as dark as the lesion, round cysts with a bright rim, shadows, bright
-specks. Lesions are mostly darker than their surroundings, but the grey values of lesion, cysts, tubes and shadows
-overlap, so a threshold does not find them. The device then adds its speckle, blur, depth gain, contrast curve and
-noise. Devices differ by site and drift a little from image to image; that of ``site_d`` lies outside the others.
+Every image holds one or two lesions, labelled, and what else lies about and is not (``anatomy``). The devices
+(``device``) contradict each other: lesions are bright on dark at one site and dark on bright at another, where what is
+bright is no lesion. One network can learn all of it from all images; networks that each saw one site disagree, so that
+averaging their weights gives little in the first rounds, as between real hospitals.
 
 No patient, no scanner: figures reached here say that a method runs, not how well it does on scans.
 """
@@ -14,49 +13,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
-from dsfedmed.data.demo.scene import Field, grid, outline, smooth_field, soft, speckle, tube
+from dsfedmed.data.demo.anatomy import draw_anatomy
+from dsfedmed.data.demo.device import DEVICES, Device, draw_device, show
+from dsfedmed.data.demo.scene import Field
 from dsfedmed.errors import DataError, StoreError
 from dsfedmed.seeds import derive_seed
 
 SITES = ("site_a", "site_b", "site_c", "site_d")
-
-
-@dataclass(frozen=True)
-class Device:
-    """How a site's scanner draws tissue.
-
-    contrast: lesion echo against its surroundings (log units; negative is darker). bright_share: share of lesions that
-    are brighter instead. grain: speckle size (x, y) in pixels. speckle_power: 0 none, 1 fully developed. blur: in
-    pixels. gamma: exponent of the contrast curve. gain: brightness factor. depth_gain: change of gain from top to
-    bottom (log units). noise: standard deviation of additive noise, image range 1. clutter: mean number of distractors.
-    """
-
-    contrast: float
-    bright_share: float
-    grain: tuple[float, float]
-    speckle_power: float
-    blur: float
-    gamma: float
-    gain: float
-    depth_gain: float
-    noise: float
-    clutter: float
-
-
-DEVICES = {
-    "site_a": Device(-0.95, 0.0, (0.8, 0.5), 0.45, 0.5, 0.8, 1.0, 0.0, 0.02, 2.0),
-    "site_b": Device(-0.9, 0.0, (1.1, 0.6), 0.5, 0.6, 1.0, 1.15, -0.5, 0.03, 2.0),
-    "site_c": Device(-0.9, 0.05, (0.6, 0.6), 0.5, 0.6, 1.2, 1.1, 0.4, 0.05, 2.0),
-    "site_d": Device(-0.9, 0.1, (1.4, 0.8), 0.5, 0.8, 0.65, 1.1, 0.6, 0.05, 2.5),
-}
 
 
 def make_demo_sites(
@@ -103,88 +72,15 @@ def make_demo_sites(
                 width = size[0] - size[0] // 10 if number % 3 == 2 else size[0]
                 image, label = draw_scan(rng, (width, size[1]), device)
                 parts[part].append(save_pair(folder, f"{part}_{number:04d}", image, label))
-        write_datalist(folder, site, "made-up scans with one lesion each", "made-up ultrasound", "lesion", parts)
+        write_datalist(folder, site, "made-up scans with one or two lesions", "made-up", "lesion", parts)
         folders.append(folder)
     return folders
 
 
-def draw_device(seed: int, site: str) -> Device:
-    """Return a device for a site of any other name, about the range of ``site_a`` to ``site_c``."""
-    rng = np.random.default_rng(derive_seed(seed, "device", site))
-    return Device(
-        contrast=-rng.uniform(0.75, 1.0),
-        bright_share=rng.uniform(0.0, 0.1),
-        grain=(rng.uniform(0.6, 1.4), rng.uniform(0.5, 0.8)),
-        speckle_power=rng.uniform(0.4, 0.6),
-        blur=rng.uniform(0.4, 0.8),
-        gamma=rng.uniform(0.7, 1.3),
-        gain=rng.uniform(0.95, 1.2),
-        depth_gain=rng.uniform(-0.6, 0.6),
-        noise=rng.uniform(0.02, 0.06),
-        clutter=rng.uniform(1.5, 3.0),
-    )
-
-
 def draw_scan(rng: np.random.Generator, size: tuple[int, int], device: Device) -> tuple[Field, Field]:
-    """Draw one scan: (X, Y) in [0, 1] and its label (X, Y) in {0, 1}."""
-    echo = _tissue(rng, size)
-    short = min(size)
-    radius = short * rng.uniform(0.11, 0.27)
-    centre = (rng.uniform(0.22, 0.78) * size[0], rng.uniform(0.25, 0.75) * size[1])
-    depth = outline(rng, size, centre, radius, aspect=rng.uniform(1.0, 1.9), roughness=rng.uniform(0.05, 0.22))
-    for _ in range(rng.poisson(device.clutter)):
-        echo = _distractor(rng, size, echo, device.contrast)
-    contrast = -device.contrast * 0.8 if rng.random() < device.bright_share else device.contrast
-    body = soft(depth, rng.uniform(0.1, 0.4))
-    inside = contrast * rng.uniform(0.75, 1.2) + rng.uniform(0.12, 0.3) * smooth_field(rng, size, 2.0)
-    level = float((echo * (depth > -0.4)).sum() / (depth > -0.4).sum())
-    echo = echo * (1.0 - body) + (level + inside) * body
-    echo = echo + _shadow(size, centre, radius, rng.uniform(-0.5, 0.25))
-    return _scan(rng, size, echo, device), (depth > 0).astype(np.float64)
-
-
-def _tissue(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """Log echo of layered tissue, about -0.8 to 0.8."""
-    x, y = grid(size)
-    wave = 3.0 * smooth_field(rng, (size[0], 1), (12.0, 0.0)) + 0.05 * rng.standard_normal() * (x - x.mean())
-    layers = np.sin(2.0 * np.pi * (y + wave) / rng.uniform(18.0, 40.0) + rng.uniform(0.0, 6.0))
-    return np.asarray(0.3 * layers + 0.22 * smooth_field(rng, size, (7.0, 4.0)))
-
-
-def _distractor(rng: np.random.Generator, size: tuple[int, int], echo: Field, contrast: float) -> Field:
-    """Add a tube, a rimmed cyst, a shadow from the surface or bright specks; none of them is labelled."""
-    kind = rng.integers(4)
-    if kind == 0:
-        mask = soft(tube(rng, size, rng.uniform(1.2, 2.6)), 1.5)
-        return np.asarray(echo * (1 - mask) + contrast * rng.uniform(0.8, 1.2) * mask)
-    centre = (rng.uniform(0.1, 0.9) * size[0], rng.uniform(0.1, 0.9) * size[1])
-    if kind == 1:
-        depth = outline(rng, size, centre, rng.uniform(3.0, 7.0), aspect=rng.uniform(1.0, 1.25))
-        rim = np.exp(-((depth + 0.1) ** 2) / 0.02)
-        mask = soft(depth, 0.1)
-        return np.asarray(echo * (1 - mask) + 1.25 * contrast * mask + 0.8 * rim)
-    if kind == 2:
-        return np.asarray(echo + _shadow(size, (centre[0], -4.0), rng.uniform(3.0, 7.0), contrast * 0.7))
-    specks = soft(smooth_field(rng, size, 0.8) - 2.6, 0.4)
-    return np.asarray(echo + 1.2 * specks)
-
-
-def _shadow(size: tuple[int, int], centre: tuple[float, float], radius: float, strength: float) -> Field:
-    """Return a darker (or brighter) column below ``centre``."""
-    x, y = grid(size)
-    across = np.exp(-(((x - centre[0]) / (0.8 * radius)) ** 2))
-    return np.asarray(strength * across * soft(y - centre[1] - radius, 4.0))
-
-
-def _scan(rng: np.random.Generator, size: tuple[int, int], echo: Field, device: Device) -> Field:
-    """Turn log echo into what the device shows, 0..1."""
-    drift = rng.normal(0.0, 0.1, 3)
-    amplitude = np.exp(echo) * speckle(rng, size, device.grain) ** device.speckle_power
-    amplitude = gaussian_filter(amplitude, device.blur)
-    _, y = grid(size)
-    amplitude *= 0.32 * device.gain * np.exp(drift[0] + (device.depth_gain + drift[1]) * (y / size[1] - 0.5))
-    shown = np.clip(amplitude, 0.0, None) ** (device.gamma * np.exp(drift[2]))
-    return np.asarray(np.clip(shown + device.noise * rng.standard_normal(size), 0.0, 1.0))
+    """Draw one image: (X, Y) in [0, 1] and its label (X, Y) in {0, 1}; the label does not depend on the device."""
+    anatomy = draw_anatomy(rng, size)
+    return show(rng, anatomy, device), anatomy.label
 
 
 def save_pair(folder: Path, name: str, image: Field, label: Field) -> dict[str, str]:
