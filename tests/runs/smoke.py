@@ -17,12 +17,16 @@ from tests.runs.commands import ROOT
 RATE = 0.25
 """SAM-Fed's rounds train at this part of the network's own rate."""
 WHOLE: dict[str, dict[str, Any]] = {
-    "dsfedmed": {"compare": dict.fromkeys(("fedsam", "fedmsa", "fedprox", "centralised"), True)},
+    "dsfedmed": {
+        "compare": dict.fromkeys(("fedsam", "fedmsa", "fedprox", "centralised"), True),
+        "refit": {"steps": 2},
+        "schedule": {"joint_weight": 0.5},
+    },
     "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
 }
-"""By method, what its whole run has besides the preset: every comparison; rates at which something moves, and whole
+"""By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which something moves, and whole
 weights in fp32 on the wire; labels at one site alone; more steps than one a round."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""

@@ -51,7 +51,8 @@ def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
     longest = best_of(cells[max(cells)], baseline=True)
     for rounds in sorted(cells):
         ours, theirs = best_of(cells[rounds], baseline=False), best_of(cells[rounds], baseline=True)
-        for other in dict.fromkeys(each for each in (theirs, longest) if each is not None):
+        others = {(each.arm.key, each.rounds): each for each in (theirs, longest) if each is not None}
+        for other in others.values():
             if ours is not None:
                 figures = [mean_text(ours.minus(other, name), signed=True) for name in ("seen", "unseen")]
                 lines.append(

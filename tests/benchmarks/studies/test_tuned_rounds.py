@@ -41,7 +41,9 @@ def test_what_a_run_reached_by_hand() -> None:
         "unseen": ["c"],
         "verdict": "complete",
         "cases": {"dsfedmed": {"a": [case(0.8), {**case(0.6), "case": 1}], "b": [case(0.3)], "c": [case(0.9)]}},
-        "bytes": {"entries": [{"site": s, "stage": t, "bytes": n, "purpose": "method"} for s, t, n in rows]},
+        "bytes": {
+            "entries": [{"site": s, "stage": t, "bytes": n, "purpose": "method", "direction": "up"} for s, t, n in rows]
+        },
         "stages": [{"name": "audit", "seconds": 7}, {"name": "rounds", "seconds": 5}],
         "selected": {"dsfedmed": {"validation_dice": 0.61, "round": 3}},
         "budgets": {"dsfedmed": {"local_steps": 42}},

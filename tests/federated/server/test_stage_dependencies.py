@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.bundles.documents import METADATA, read_config
+from dsfedmed.bundles.settings import declared_settings
 from dsfedmed.federated.methods.dsfedmed import DSFedMed
 from dsfedmed.federated.server.stage_dependencies import CHAIN, INVALIDATES, STORED, reusable_stages
 from dsfedmed.options import dotted
 from dsfedmed.settings import Settings, merge
 from tests.federated.server.conftest import Finished
+from tests.federated.tiny import BUNDLES
 
+SETTINGS = declared_settings(read_config(BUNDLES / "light_unet_segmentation" / METADATA))
 BASELINES = ("compare fedavg", "compare fedprox", "compare local", "compare centralised")
 ALL = (*CHAIN, *BASELINES)
 
@@ -35,7 +39,12 @@ ALL = (*CHAIN, *BASELINES)
         ({"rounds": 9}, BASELINES),
         ({"seed": 1}, ALL),
         ({"unseen": ["a"]}, ALL),
-        ({"light_settings": {"learning_rate": 0.1}}, ALL),
+        ({"light_settings": {"learning_rate": 0.1}}, ("head start", *BASELINES)),
+        ({"light_settings": {"channels": [8, 16]}}, ALL),
+        ({"light": {"rate_schedule": "cosine"}}, BASELINES),
+        ({"light": {"precision": "fp32"}}, ALL),
+        ({"refit": {"steps": 20}}, ("compare fedavg",)),
+        ({"synthetic": {"broadcast": False}, "schedule": {"distil_at": "server"}}, (*CHAIN[3:], "compare fedavg")),
         ({"light_settings": {"another_bundle/learning_rate": 0.1}}, ()),
         ({"generator_model": {"guidance": 2.0}}, ALL),
     ],
@@ -64,15 +73,21 @@ def test_every_name_is_that_of_a_setting_or_a_section() -> None:
     for key, _ in dotted(Settings().to_dict()):
         parts = key.split(".")
         known |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
-    assert set(INVALIDATES) <= known
+    declared = {f"light_settings.{name}" for name in SETTINGS}
+    assert set(INVALIDATES) <= known | declared
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STORED])
 def test_what_is_copied_of_a_stage_is_what_a_run_keeps_of_it(stage: str, finished: Finished) -> None:
-    """Every pattern names something in the store, but for the rounds of a base, which go when it is done."""
+    """Every pattern names something in the store.
+
+    But for the rounds of a base, which go when it is done, and a training that a falling learning rate alone needs.
+    """
     store = finished.folder / "store"
     for pattern in STORED[stage]:
-        assert pattern == "base-*" or list(store.glob(f"{pattern}.json")), f"no run keeps {pattern}"
+        assert pattern in ("base-*", "training-fedavg_equal_steps") or list(store.glob(f"{pattern}.json")), (
+            f"no run keeps {pattern}"
+        )
 
 
 def test_what_a_baseline_goes_on_with_is_copied_with_it(finished: Finished) -> None:

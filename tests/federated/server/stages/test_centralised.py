@@ -28,13 +28,13 @@ def run(tmp_path: Path) -> Any:
 
 def test_it_trains_on_all_images_and_repeats(run: Any) -> None:
     plan = tiny_plan(run.settings)
-    result = centralised(run, plan)
+    result = centralised(run, plan, run.settings.rounds)
     assert result.info["steps"] == 3 * 3, "12 images in batches of 4, three epochs"
     assert 1 <= result.info["epoch"] <= 3
     start = plan.start_weights()
     assert result.tensors.keys() == start.keys()
     assert any(not torch.equal(result.tensors[name], start[name]) for name in start)
-    again = centralised(run, plan)
+    again = centralised(run, plan, run.settings.rounds)
     assert all(torch.equal(again.tensors[name], tensor) for name, tensor in result.tensors.items())
     chosen, epoch = run.record.data["selected"]["centralised"], result.info["epoch"]
     assert (chosen["round"], chosen["local_steps"]) == (epoch, 3 * epoch), "steps up to the epoch that was kept"

@@ -14,7 +14,7 @@ from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.fusion import Fusion, site_network_specs
 from dsfedmed.federated.server.stages.public_set import PublicSet
-from dsfedmed.federated.server.training_run import TrainingSpec, resume_or_start
+from dsfedmed.federated.server.training_run import NOTHING, TrainingSpec, resume_or_start
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, FuseRequest
@@ -61,7 +61,7 @@ def spec(tmp_path: Path) -> TrainingSpec:
     def request(
         plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, synthetic: SoftLabelChoice | None
     ) -> FuseRequest:
-        assert synthetic is None
+        assert synthetic == NOTHING
         return FuseRequest(plan.common, facts, manifest, SamFedConfig(), True, {"site_a": plan.light_spec})
 
     return TrainingSpec("samfed", task=FUSE, request=request, validate=lambda _: {"public": 0.5})
