@@ -16,6 +16,7 @@ from tests.benchmarks.studies.runs import case
 
 JOB = Path(__file__).parents[3] / "jobs" / "dsfedmed"
 ARMS = """
+set: {refit: {steps: 0}}
 generator: {rounds: 1}
 arms:
   - {key: fedavg, name: FedAvg, baseline: true, grid: [{light: {batch_size: 8}}, {light: {batch_size: 4}}]}
