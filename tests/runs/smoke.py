@@ -26,8 +26,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
 }
-"""By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which something moves, and whole
-weights in fp32 on the wire; labels at one site alone; more steps than one a round."""
+"""By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which
+something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""
 COUNTS = {"training": 12, "validation": 12, "test": 6}

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from dsfedmed.errors import ConfigError, DSFedMedError
-from dsfedmed.federated.local.leaving import LeavingSite, read_leaving
+from dsfedmed.federated.local.leaving import LeavingSite, note_leaving, read_leaving
 from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.wire.message import Envelope, open_reply, reply_message, request_message
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.tasks import TRAIN
+from dsfedmed.store.files import read_json, write_json
 from tests.federated.tiny import tiny_plan, tiny_settings
 
 
@@ -49,3 +50,13 @@ def test_the_command_line_names_sites_and_rounds() -> None:
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--leave: .*SITE=ROUND"):
         read_leaving([text], ["a", "b"])
+
+
+def test_a_run_that_has_begun_keeps_its_leaving_sites(tmp_path: Path) -> None:
+    note_leaving(tmp_path, {"a": 2})
+    assert read_json(tmp_path / "record.json")["leaving"] == {"a": 2}
+    write_json(tmp_path / "store" / "config.json", {})
+    note_leaving(tmp_path, {"a": 2})
+    for other in ({}, {"a": 3}):
+        with pytest.raises(ConfigError, match="was begun with a=2 leaving"):
+            note_leaving(tmp_path, other)

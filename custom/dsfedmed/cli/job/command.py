@@ -54,11 +54,11 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         generator_base=args.generator_base,
         public=args.sites / args.label_site if args.label_site else args.public,
     )
+    leaving = read_leaving(args.leave, names)
     if args.reuse is not None:
         require(method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
-        kept = reuse_stages(args.reuse, args.out, settings, layout)
+        kept = reuse_stages(args.reuse, args.out, settings, layout, leaving)
         print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
-    leaving = read_leaving(args.leave, names)
     if args.engine != "nvflare":
         return _simulate_locally(settings, layout, method, args.engine == "local-processes", leaving)
     require(not leaving, "--leave", "sites of NVFlare's simulator do not leave", "Add --engine local")

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message, error_message, open_request
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import task_named
+from dsfedmed.store.files import read_json, write_json
+
+RECORD = "record.json"
 
 
 class LeavingSite(LocalSite):
@@ -35,6 +40,22 @@ class LeavingSite(LocalSite):
             fix = "The others go on without it"
             return error_message(DSFedMedError(self.name, f"left after round {self.rounds}", fix), self.name), 0
         return super().answer(task, request, on_progress)
+
+
+def note_leaving(run: Path, leaving: Mapping[str, int]) -> None:
+    """Write into the run's record which sites leave; it is no setting, since no real federation decides it.
+
+    Raises:
+        ConfigError: the run has begun with other sites that leave.
+    """
+    path = run / RECORD
+    known = read_json(path) if path.exists() else {"versions": versions()}
+    before = known.get("leaving", {})
+    if (run / "store" / "config.json").exists() and before != dict(leaving):
+        shown = ", ".join(f"{site}={rounds}" for site, rounds in before.items()) or "no site"
+        raise ConfigError(run, f"was begun with {shown} leaving", "Start another run folder (another --out)")
+    if leaving:
+        write_json(path, {**known, "leaving": dict(leaving)})
 
 
 def read_leaving(texts: Sequence[str], sites: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.local.in_process import InProcessWorker
-from dsfedmed.federated.local.leaving import LeavingSite
+from dsfedmed.federated.local.leaving import LeavingSite, note_leaving
 from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.local.transport import LocalTransport
 from dsfedmed.federated.methods import workflow_of
@@ -43,13 +43,15 @@ def simulate_locally(
         leaving: sites that leave, and after how many rounds of a training.
 
     Raises:
-        ConfigError: an unseen site is not among the sites, or too few are left to train.
+        ConfigError: an unseen site is not among the sites, too few are left to train, or a run that is there has other
+            sites that leave.
     """
     names = site_names(layout.sites)
     require_enough(settings, names)
     local = layout.run / FOLDER
     local.mkdir(parents=True, exist_ok=True)
     write_party_config(local, layout)
+    note_leaving(layout.run, leaving)
     workflow = workflow_of(method, settings)
     sites = {name: _site(name, local, run_key(settings, method), processes) for name in names}
     sites |= {name: LeavingSite(sites[name], rounds) for name, rounds in leaving.items()}

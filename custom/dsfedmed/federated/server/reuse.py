@@ -8,7 +8,9 @@ the new run would make itself: every draw has a seed of its own (see tests/feder
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -20,7 +22,7 @@ from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.given_base import ENTRY as GIVEN_BASE
 from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
-from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, STORED, reusable_stages
+from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, FEDPROX, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
 from dsfedmed.settings import Settings
@@ -31,10 +33,17 @@ METHOD = "dsfedmed"
 SAME = "Give a run of the same sites and weights, or leave --reuse out"
 
 
-def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedSites) -> tuple[str, ...]:
+def reuse_stages(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    layout: SimulatedSites,
+    leaving: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[str, ...]:
     """Copy to the run folder ``out`` what it can use of the run in ``source``; return the names of the stages.
 
-    Does nothing where a run has begun in ``out``: that one goes on with its own.
+    Does nothing where a run has begun in ``out``: that one goes on with its own. What was trained in rounds is not
+    taken over where other sites leave (``leaving``, sites and after how many rounds).
 
     Raises:
         ConfigError: ``source`` holds no complete run of DSFedMed, or one of other sites or other start weights.
@@ -50,6 +59,8 @@ def reuse_stages(source: Path, out: Path, settings: Settings, layout: SimulatedS
         _require_same_base(source, layout)
     changed = _other_teacher_weights(source, layout)
     usable = reusable_stages(before, settings, changed)
+    if read_json(source / RECORD).get("leaving", {}) != dict(leaving):
+        usable = tuple(stage for stage in usable if stage not in (FEDAVG, FEDPROX))
     kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
     try:
         for stage in kept:
