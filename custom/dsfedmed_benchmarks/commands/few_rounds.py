@@ -23,9 +23,9 @@ from pathlib import Path
 from dsfedmed.federated.party.layout import require_sites
 from dsfedmed.reporting.record import Record
 from dsfedmed.store.files import write_text
-from dsfedmed_benchmarks.studies.arms import Arm, Arms, read_arms
+from dsfedmed_benchmarks.studies.arms import METHOD, Arm, Arms, read_arms
 from dsfedmed_benchmarks.studies.study import JobRun, Study, job_run, records_argument
-from dsfedmed_benchmarks.studies.tuned_rounds import METHOD, ArmResult, best_point, outcome_of
+from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, best_point, outcome_of
 from dsfedmed_benchmarks.studies.tuned_rounds_figure import tuned_rounds_figure
 from dsfedmed_benchmarks.studies.tuned_rounds_table import Cell, tuned_rounds_markdown
 
@@ -150,7 +150,7 @@ class Comparison:
         """Return the arm's best point by the first seed's source-site validation, once all its points are there."""
         first = self.args.seeds[0]
         records = [self._record(self._run(arm, unseen, rounds, point, first)) for point in range(len(arm.grid))]
-        return best_point([_validation(record) for record in records])
+        return best_point([_validation(record, arm) for record in records])
 
     def _record(self, run: JobRun) -> Record | None:
         record = Study((run,), self.args.out, records_argument(self.args.records)).record(run)
@@ -175,5 +175,5 @@ class Comparison:
         return ["--engine", "local", *(word for pair in words.items() for word in pair)]
 
 
-def _validation(record: Record | None) -> float | None:
-    return None if record is None else float(record.mapping("selected")[METHOD]["validation_dice"])
+def _validation(record: Record | None, arm: Arm) -> float | None:
+    return None if record is None else float(record.mapping("selected")[arm.model]["validation_dice"])

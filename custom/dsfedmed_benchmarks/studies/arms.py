@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -18,6 +18,7 @@ from dsfedmed.options import dotted, read_options, require, require_plain_name
 from dsfedmed.settings import merge
 from dsfedmed_benchmarks.studies.ablation_rows import yaml_text
 
+METHOD = "dsfedmed"
 MOST_POINTS = 8
 
 
@@ -28,7 +29,8 @@ class Arm:
     Attributes:
         key: part of its runs' names.
         name: shown in tables.
-        baseline: whether it is an opponent; the other arms are the method's.
+        kind: "method" for the method's arms, "baseline" for its opponents, "bound" for what no federation may do.
+        model: key of the model that counts, where it is one that the run compares with.
         set: settings of all its points.
         grid: the settings of each point, laid over ``set``; one point of nothing where it is not tuned.
         rounds: the rounds at which it is run; empty for all that are asked for.
@@ -36,7 +38,8 @@ class Arm:
 
     key: str
     name: str
-    baseline: bool = False
+    kind: Literal["method", "baseline", "bound"] = "method"
+    model: str = METHOD
     set: dict[str, Any] = field(default_factory=dict)
     grid: tuple[dict[str, Any], ...] = ({},)
     rounds: tuple[int, ...] = ()

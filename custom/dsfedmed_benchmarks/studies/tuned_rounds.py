@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from dsfedmed.methods import MODELS
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.results import build_results
-from dsfedmed_benchmarks.studies.arms import Arm
+from dsfedmed_benchmarks.studies.arms import METHOD, Arm
 from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
 
-METHOD = "dsfedmed"
 OURS = next(model for model in MODELS if model.key == METHOD)
 BEFORE_ROUNDS = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher")
 """Stages whose bytes and seconds an arm without synthetic images does not need."""
@@ -81,7 +80,7 @@ class ArmResult:
 def outcome_of(record: Record, arm: Arm) -> Outcome:
     """Return what a complete run reached."""
     results = build_results(record)
-    figures, chosen = results["methods"][METHOD], record.mapping("selected")[METHOD]
+    figures, chosen = results["methods"][arm.model], record.mapping("selected")[arm.model]
     entries = record.mapping("bytes").get("entries") or ()
     sites = max(len(record.training_sites), 1)
     in_rounds = sum(int(entry["bytes"]) for entry in entries if entry.get("stage") == "rounds") / sites
@@ -93,11 +92,11 @@ def outcome_of(record: Record, arm: Arm) -> Outcome:
         seen=float(figures["seen"]["dice"]["site_mean"]),
         unseen=None if unseen is None else float(unseen),
         per_site={site: float(found["dice"]["mean"]) for site, found in figures["per_site"].items()},
-        steps=int(record.mapping("budgets")[METHOD]["local_steps"]),
+        steps=int(record.mapping("budgets")[arm.model]["local_steps"]),
         chosen_round=int(chosen["round"]),
         round_bytes=in_rounds,
-        bytes=in_rounds if arm.baseline else moved,
-        seconds=seconds - before if arm.baseline else seconds,
+        bytes=moved if arm.kind == "method" else in_rounds,
+        seconds=seconds if arm.kind == "method" else seconds - before,
     )
 
 
@@ -109,9 +108,9 @@ def best_point(validations: Sequence[float | None]) -> int | None:
     return max(range(len(known)), key=lambda point: (known[point], -point))
 
 
-def best_of(results: Sequence[ArmResult], baseline: bool) -> ArmResult | None:
-    """Return the baseline, or the arm of the method, with the highest validation over its seeds."""
-    found = [result for result in results if result.arm.baseline == baseline and result.outcomes]
+def best_of(results: Sequence[ArmResult], kind: str) -> ArmResult | None:
+    """Return the arm of a kind with the highest validation over its seeds; None without any."""
+    found = [result for result in results if result.arm.kind == kind and result.outcomes]
     if not found:
         return None
     return max(found, key=lambda result: statistics.fmean(o.validation for o in result.outcomes.values()))

@@ -11,7 +11,7 @@ from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult
 
 @styled
 def tuned_rounds_figure(results: Sequence[ArmResult]) -> str | None:
-    """Return two panels as SVG; None without results. Baselines are dashed."""
+    """Return two panels as SVG; None without results. Baselines are dashed, bounds dotted."""
     shown = [result for result in results if result.outcomes]
     if not shown:
         return None
@@ -22,7 +22,7 @@ def tuned_rounds_figure(results: Sequence[ArmResult]) -> str | None:
         for colour, key in zip(SITE_COLOURS, arms, strict=False):
             points = sorted((r for r in shown if r.arm.key == key), key=lambda r: r.rounds)
             means = [(ticks.index(r.rounds), mean) for r in points if (mean := r.mean(group)) is not None]
-            style = "--" if points[0].arm.baseline else "-"
+            style = {"method": "-", "baseline": "--", "bound": ":"}[points[0].arm.kind]
             axis.errorbar(
                 [x for x, _ in means], [mean.mean for _, mean in means], [mean.half or 0.0 for _, mean in means],
                 color=colour, linestyle=style, marker="o", markersize=4, capsize=2, label=points[0].arm.name,

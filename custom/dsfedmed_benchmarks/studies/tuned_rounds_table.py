@@ -37,10 +37,12 @@ def tuned_rounds_markdown(found: Mapping[Cell, Sequence[ArmResult]], lacking: Se
 def _line(result: ArmResult) -> str:
     outcomes = list(result.outcomes.values())
     moved, every = (round(getattr(outcomes[0], name)) for name in ("round_bytes", "bytes"))
+    if result.arm.kind == "bound":
+        moved = every = 0
     cells = [
         str(result.rounds), result.arm.name, result.arm.shown(result.point) or "-",
         *(mean_text(result.mean(name)) for name in ("validation", "seen", "unseen")), str(outcomes[0].steps),
-        byte_text(moved) if moved else "0", byte_text(every), str(round(outcomes[0].seconds)),
+        byte_text(moved) if moved else "-", byte_text(every) if every else "-", str(round(outcomes[0].seconds)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -48,9 +50,9 @@ def _line(result: ArmResult) -> str:
 def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
     """Return the table of the method's best arm minus the best baseline, both by validation."""
     lines = []
-    longest = best_of(cells[max(cells)], baseline=True)
+    longest = best_of(cells[max(cells)], "baseline")
     for rounds in sorted(cells):
-        ours, theirs = best_of(cells[rounds], baseline=False), best_of(cells[rounds], baseline=True)
+        ours, theirs = best_of(cells[rounds], "method"), best_of(cells[rounds], "baseline")
         others = {(each.arm.key, each.rounds): each for each in (theirs, longest) if each is not None}
         for other in others.values():
             if ours is not None:
@@ -58,5 +60,18 @@ def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
                 lines.append(
                     f"| {ours.arm.name}, {rounds} | {other.arm.name}, {other.rounds} | {' | '.join(figures)} |"
                 )
+    lines += _room(cells)
     head = ["| method, rounds | minus baseline, rounds | seen | unseen |", "|---|---|---|---|"]
     return [*head, *lines] if lines else []
+
+
+def _room(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
+    """Return the lines of the room: all images in one place minus the best baseline."""
+    lines = []
+    for rounds in sorted(cells):
+        bound, theirs = best_of(cells[rounds], "bound"), best_of(cells[rounds], "baseline")
+        if bound is not None and theirs is not None:
+            figures = [mean_text(bound.minus(theirs, name), signed=True) for name in ("seen", "unseen")]
+            names = f"| room: {bound.arm.name}, {rounds} | {theirs.arm.name}, {rounds} |"
+            lines.append(f"{names} {' | '.join(figures)} |")
+    return lines

@@ -19,7 +19,7 @@ ARMS = """
 set: {refit: {steps: 0}}
 generator: {rounds: 1}
 arms:
-  - {key: fedavg, name: FedAvg, baseline: true, grid: [{light: {batch_size: 8}}, {light: {batch_size: 4}}]}
+  - {key: fedavg, name: FedAvg, kind: baseline, grid: [{light: {batch_size: 8}}, {light: {batch_size: 4}}]}
   - {key: refit, name: Refit, set: {refit: {steps: 3}}}
   - {key: shot, name: One shot, rounds: [0], set: {schedule: {head_start_steps: 2}}}
 """

@@ -16,7 +16,7 @@ FILE = """
 set: {refit: {steps: 1}, teacher_variant: tiny}
 generator: {rounds: 1}
 arms:
-  - {key: a, name: A, baseline: true, grid: [{refit: {steps: 2}}, {light: {batch_size: 4}}]}
+  - {key: a, name: A, kind: baseline, grid: [{refit: {steps: 2}}, {light: {batch_size: 4}}]}
   - {key: b, name: B, rounds: [0]}
 """
 
@@ -30,7 +30,7 @@ def test_a_point_is_laid_over_what_its_arm_and_all_arms_have(tmp_path: Path) -> 
     assert "light.batch_size=4" in first.words(1, 5)
     assert "refit.steps=1" in first.words(1, 5)
     assert (first.shown(0), second.shown(0)) == ("steps 2", "")
-    assert (first.baseline, second.baseline, second.rounds) == (True, False, (0,))
+    assert (first.kind, second.kind, second.rounds) == ("baseline", "method", (0,))
     assert found.generator_words() == [
         "--set", "refit.steps=1", "--set", "teacher_variant=tiny", "--set", "rounds=1",
     ]  # fmt: skip
@@ -61,5 +61,5 @@ def test_every_point_of_the_committed_arms_is_valid_and_only_the_method_uses_the
             for rounds in arm.rounds or (5,):
                 settings = planned_settings("dsfedmed", JOB, arm.words(point, rounds))
                 uses = settings.refit.steps or settings.schedule.joint_weight or settings.schedule.head_start_steps
-                assert bool(uses) != arm.baseline, f"{arm.key}, point {point}"
+                assert bool(uses) == (arm.kind == "method"), f"{arm.key}, point {point}"
                 assert settings.light.rate_schedule == "cosine"

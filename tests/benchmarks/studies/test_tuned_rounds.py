@@ -15,7 +15,7 @@ from dsfedmed_benchmarks.studies.tuned_rounds_figure import tuned_rounds_figure
 from dsfedmed_benchmarks.studies.tuned_rounds_table import tuned_rounds_markdown
 from tests.benchmarks.studies.runs import case
 
-FEDAVG, REFIT = Arm("fedavg", "FedAvg", baseline=True, grid=({"rounds": 1},)), Arm("refit", "Refit")
+FEDAVG, REFIT = Arm("fedavg", "FedAvg", kind="baseline", grid=({"rounds": 1},)), Arm("refit", "Refit")
 
 
 def outcome(validation: float, seen: float, unseen: float | None = 50.0) -> Outcome:
@@ -59,8 +59,8 @@ def test_what_a_run_reached_by_hand() -> None:
 
 def test_the_difference_is_from_the_best_baseline_by_validation_seed_by_seed() -> None:
     results = [result(FEDAVG, 5, 40.0, 50.0), result(REFIT, 5, 60.0, 64.0)]
-    assert best_of(results, baseline=True) is results[0]
-    assert best_of([results[1]], baseline=True) is None
+    assert best_of(results, "baseline") is results[0]
+    assert best_of([results[1]], "baseline") is None
     minus = results[1].minus(results[0], "seen")
     assert minus is not None
     assert (minus.mean, minus.runs) == (17.0, 2)
@@ -77,3 +77,9 @@ def test_the_picture_has_a_line_for_every_arm() -> None:
     assert svg is not None
     assert svg.startswith("<?xml")
     assert tuned_rounds_figure([]) is None
+
+
+def test_the_room_is_what_all_images_in_one_place_have_above_the_best_baseline() -> None:
+    central = Arm("central", "Central", kind="bound", model="centralised")
+    page = tuned_rounds_markdown({("c", 20): [result(FEDAVG, 20, 70.0), result(central, 20, 75.5)]}, [])
+    assert "| room: Central, 20 | FedAvg, 20 | +5.5 | +0.0 |" in page
