@@ -225,7 +225,14 @@ def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("a: [1", "cannot be read"), ("- a\n- b\n", "does not hold"), ("text", "does not hold")]
+    ("content", "reason"),
+    [
+        ("a: [1", "cannot be read"),
+        ("[" * 3000 + "]" * 3000, "cannot be read"),
+        ("- a\n- b\n", "does not hold"),
+        ("text", "does not hold"),
+    ],
+    ids=["half", "nested", "list", "text"],
 )
 def test_what_is_no_preset_is_named(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "p.yaml").write_text(content)

@@ -418,7 +418,7 @@ def read_preset(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ConfigError(path, "there is no such preset", f"Presets there: {there}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")

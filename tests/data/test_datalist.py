@@ -92,7 +92,7 @@ def test_every_problem_is_collected(make_site: MakeSite) -> None:
 def test_missing_and_damaged_datalists(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"datalist\.json.*missing"):
         load_datalist(tmp_path)
-    for content in ("{", "[]"):
+    for content in ("{", "[]", "[" * 200_000 + "]" * 200_000):
         (tmp_path / "datalist.json").write_text(content)
         with pytest.raises(DataError, match="JSON"):
             load_datalist(tmp_path)

@@ -93,6 +93,14 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: s
         read_raw(tmp_path / name)
 
 
+def test_a_picture_that_announces_too_many_pixels_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    for read in (probe, read_raw):
+        with pytest.raises(DataError, match=r"a\.png: it cannot be read"):
+            read(tmp_path / "a.png")
+
+
 def test_a_missing_file_and_odd_shapes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing"):
         read_raw(tmp_path / "none.png")

@@ -104,7 +104,9 @@ def test_json_comes_back_and_numbers_that_are_none_are_refused(tmp_path: Path) -
     assert read_json(path) == value
 
 
-@pytest.mark.parametrize("content", [None, b"{half", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [None, b"{half", b"\xff\xfe", b"[" * 200_000], ids=["none", "half", "no text", "nested"]
+)
 def test_unreadable_json_says_what_to_remove(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.json"
     if content is not None:

@@ -100,7 +100,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
         document = json.loads(content)
     except FileNotFoundError:
         return None, [DataError(path, "the file is missing", "Make one with `dsfedmed build-datalist`.")]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return None, [DataError(path, f"it is not readable JSON ({error})", "Correct or rebuild it.")]
     try:
         labels, label_map, channels, slices = _settings(path, document)

@@ -132,7 +132,7 @@ def probe(path: Path) -> Probe:
             with Image.open(path) as picture:
                 grey = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
                 return Probe(picture.size, 1 if grey else 3, None)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(path, f"it cannot be read ({error})", "Replace the file or take its item out.") from error
     array = read_raw(path).array
     return Probe((array.shape[0], array.shape[1]), array.shape[2], None)

@@ -86,7 +86,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file written by `write_json`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
 
 
