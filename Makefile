@@ -12,6 +12,9 @@ SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
 POC ?= runs/poc
 
+DEMO_JOB := $(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
+	--teacher data/demo_teacher.safetensors --server-threads 2
+
 .PHONY: help setup demo test check lint types benchmark ablation bench bench-wire gpu-check label-setup label-test poc \
 	deployment-test prov-test clean
 
@@ -34,9 +37,13 @@ $(SITES)/.done: | setup
 data/demo_teacher.safetensors: $(SITES)/.done
 	$(BIN)/dsfedmed pretrain-teacher --data $(SHAPES)/* --variant small --image-size 64 --minutes 1.2 --out $@
 
-demo: setup data/demo_teacher.safetensors   ## a whole federation on made-up sites, with report, in minutes
-	$(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
-		--teacher data/demo_teacher.safetensors --server-threads 2 --out $(DEMO)
+demo: setup data/demo_teacher.safetensors   ## hospitals whose devices differ: few rounds, none at all, one that leaves
+	@echo "== 1 of 3: five rounds, over NVFlare's simulator =="
+	$(DEMO_JOB) --out $(DEMO)
+	@echo "== 2 of 3: no round of the light network at all (one shot) =="
+	$(DEMO_JOB) --engine local --reuse $(DEMO) --set rounds=0 --set compare.local=false --out $(DEMO)_one_shot
+	@echo "== 3 of 3: site_b leaves after two of five rounds, and is scored at the end =="
+	$(DEMO_JOB) --engine local --reuse $(DEMO) --leave site_b=2 --set compare.local=false --out $(DEMO)_leaving
 
 test: setup      ## all tests, simulated federations included
 	$(BIN)/python -m pytest

@@ -16,16 +16,16 @@ def tuned_rounds_figure(results: Sequence[ArmResult]) -> str | None:
     if not shown:
         return None
     figure, axes = new_figure(9.6, 3.6, 2, sharey=True)
-    arms = list(dict.fromkeys(result.arm.key for result in shown))
+    names = list(dict.fromkeys(result.arm.name for result in shown))
     ticks = sorted({result.rounds for result in shown})
     for axis, group in zip(axes, ("seen", "unseen"), strict=True):
-        for colour, key in zip(SITE_COLOURS, arms, strict=False):
-            points = sorted((r for r in shown if r.arm.key == key), key=lambda r: r.rounds)
+        for colour, name in zip(SITE_COLOURS, names, strict=False):
+            points = sorted((r for r in shown if r.arm.name == name), key=lambda r: r.rounds)
             means = [(ticks.index(r.rounds), mean) for r in points if (mean := r.mean(group)) is not None]
             style = {"method": "-", "baseline": "--", "bound": ":"}[points[0].arm.kind]
             axis.errorbar(
                 [x for x, _ in means], [mean.mean for _, mean in means], [mean.half or 0.0 for _, mean in means],
-                color=colour, linestyle=style, marker="o", markersize=4, capsize=2, label=points[0].arm.name,
+                color=colour, linestyle=style, marker="o", markersize=4, capsize=2, label=name,
             )  # fmt: skip
         axis.set_title(f"Dice, {group}")
         axis.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
