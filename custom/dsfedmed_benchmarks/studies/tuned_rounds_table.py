@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from dsfedmed.reporting.units import byte_text
@@ -11,7 +12,9 @@ from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, best_of
 
 Cell = tuple[str, int]
 """Held-out site and rounds."""
-HEAD = "| rounds | arm | chosen point | validation | seen | unseen | steps | bytes a site, rounds | in all | seconds |"
+HEAD = (
+    "| rounds | arm | chosen point | validation | seen | unseen | each site | steps | MiB a site | in all | seconds |"
+)
 
 
 def tuned_rounds_markdown(found: Mapping[Cell, Sequence[ArmResult]], lacking: Sequence[str]) -> str:
@@ -41,10 +44,18 @@ def _line(result: ArmResult) -> str:
         moved = every = 0
     cells = [
         str(result.rounds), result.arm.name, result.arm.shown(result.point) or "-",
-        *(mean_text(result.mean(name)) for name in ("validation", "seen", "unseen")), str(outcomes[0].steps),
+        *(mean_text(result.mean(name)) for name in ("validation", "seen", "unseen")),
+        _each_site(result), str(outcomes[0].steps),
         byte_text(moved) if moved else "-", byte_text(every) if every else "-", str(round(outcomes[0].seconds)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _each_site(result: ArmResult) -> str:
+    """Return the mean Dice of every site over the seeds."""
+    outcomes = list(result.outcomes.values())
+    names = [site for site in outcomes[0].per_site if all(site in outcome.per_site for outcome in outcomes)]
+    return ", ".join(f"{name} {statistics.fmean(o.per_site[name] for o in outcomes):.1f}" for name in names) or "-"
 
 
 def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:

@@ -19,7 +19,7 @@ FEDAVG, REFIT = Arm("fedavg", "FedAvg", kind="baseline", grid=({"rounds": 1},)),
 
 
 def outcome(validation: float, seen: float, unseen: float | None = 50.0) -> Outcome:
-    return Outcome(validation, seen, unseen, {}, 100, 5, 2.0**20, 2.0**21, 12.0)
+    return Outcome(validation, seen, unseen, {"a": seen, "c": 50.0}, 100, 5, 2.0**20, 2.0**21, 12.0)
 
 
 def result(arm: Arm, rounds: int, *seen: float) -> ArmResult:
@@ -66,7 +66,7 @@ def test_the_difference_is_from_the_best_baseline_by_validation_seed_by_seed() -
     assert (minus.mean, minus.runs) == (17.0, 2)
     later = [result(FEDAVG, 20, 65.0, 63.0)]
     page = tuned_rounds_markdown({("c", 5): results, ("c", 20): later}, ["Refit, 20 rounds"])
-    assert "| 5 | FedAvg | rounds 1 | 45.0 ± 63.5 | 45.0 ± 63.5 | 50.0 ± 0.0 | 100 | 1.0 MiB | 2.0 MiB | 12 |" in page
+    assert "| 5 | FedAvg | rounds 1 | 45.0 ± 63.5 | 45.0 ± 63.5 | 50.0 ± 0.0 | a 45.0, c 50.0 | 100 | 1.0 MiB |" in page
     assert "| Refit, 5 | FedAvg, 5 | +17.0 ± 38.1 | +0.0 ± 0.0 |" in page
     assert "| Refit, 5 | FedAvg, 20 | -2.0 ± 38.1 | +0.0 ± 0.0 |" in page
     assert "- Refit, 20 rounds" in page
