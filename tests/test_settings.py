@@ -220,7 +220,7 @@ def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
     assert by_path == read_run(str(tmp_path / "mine.yaml"), presets=PRESETS) == read_run("mine", presets=tmp_path)
     with pytest.raises(ConfigError, match="preset mine: is not a YAML file"):
         read_run("mine")
-    with pytest.raises(ConfigError, match=r"mine\.yaml\.rounds: 0 is below 1"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml\.rounds: 0 rounds and no head start"):
         read_run("mine", ["rounds=0"], presets=tmp_path)
 
 

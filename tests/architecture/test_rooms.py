@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """Every room, from the bottom up, and the rooms that it may import. Modules of the package itself (errors, settings,
 ranges) are open to all."""
 OF_SETTINGS = ("algorithms", "bundles", "generator", "networks", "training")
-"""Rooms whose options are sections of `dsfedmed.settings`, which alone of the package's own modules imports rooms."""
+"""Rooms whose options are sections of the settings, which alone of the package's own modules import rooms."""
+SETTINGS = ("dsfedmed.settings", "dsfedmed.settings_sections")
 
 
 def arrows(module: Module) -> list[tuple[str, int]]:
@@ -64,7 +65,7 @@ def test_no_arrow_leads_upwards() -> None:
 
 
 def _allowed(module: Module) -> tuple[str, ...]:
-    return OF_SETTINGS if module.name == "dsfedmed.settings" else MAY_IMPORT.get(module.room, ())
+    return OF_SETTINGS if module.name in SETTINGS else MAY_IMPORT.get(module.room, ())
 
 
 def test_server_and_site_do_not_know_each_other() -> None:

@@ -23,11 +23,11 @@ from pathlib import Path
 from dsfedmed.federated.party.layout import require_sites
 from dsfedmed.reporting.record import Record
 from dsfedmed.store.files import write_text
-from dsfedmed_benchmarks.studies.arms import METHOD, Arm, Arms, read_arms
 from dsfedmed_benchmarks.studies.study import JobRun, Study, job_run, records_argument
-from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, best_point, outcome_of
-from dsfedmed_benchmarks.studies.tuned_rounds_figure import tuned_rounds_figure
-from dsfedmed_benchmarks.studies.tuned_rounds_table import Cell, tuned_rounds_markdown
+from dsfedmed_benchmarks.studies.tuned.arms import METHOD, Arm, Arms, read_arms
+from dsfedmed_benchmarks.studies.tuned.figure import tuned_rounds_figure
+from dsfedmed_benchmarks.studies.tuned.outcomes import ArmResult, best_point, outcome_of
+from dsfedmed_benchmarks.studies.tuned.table import Cell, tuned_rounds_markdown
 
 TABLE = "few_rounds.md"
 

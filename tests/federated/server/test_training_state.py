@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.federated.server.training_state import TENSORS, TrainingState
 from dsfedmed.federated.wire.requests.training import TrainReply
-from dsfedmed.settings import GuardSettings
+from dsfedmed.settings_sections import GuardSettings
 
 
 def state_at(value: float) -> TrainingState:

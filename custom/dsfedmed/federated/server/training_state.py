@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.requests.training import TrainReply
-from dsfedmed.settings import GuardSettings
+from dsfedmed.settings_sections import GuardSettings
 
 TENSORS = ("weights", "best", "reference", "optimizer", "average")
 """Parts of a training run's state that are tensors."""

@@ -22,7 +22,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest, TrainReply, TrainRequest
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import LOCAL, TRAIN
-from dsfedmed.settings import CompareSettings
+from dsfedmed.settings_sections import CompareSettings
 from tests.federated.tiny import FakeRun, tiny_plan, tiny_settings
 
 NOTHING = {"local": False, "fedavg": False, "equal_steps": False}

@@ -19,7 +19,7 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.federated.wire.task import Task
-from dsfedmed.settings import ScheduleSettings
+from dsfedmed.settings_sections import ScheduleSettings
 from tests.federated.tiny import FakeRun, noise_manifest, tiny_plan, tiny_settings
 
 

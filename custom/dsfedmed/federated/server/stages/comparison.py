@@ -20,7 +20,7 @@ from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest
 from dsfedmed.federated.wire.tasks import LOCAL
 from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.trained_tensors import copied_tensors
-from dsfedmed.settings import CompareSettings
+from dsfedmed.settings_sections import CompareSettings
 from dsfedmed.store.stage_store import StageResult
 from dsfedmed.training.step_rules import StepRules
 

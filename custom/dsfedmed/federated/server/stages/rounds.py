@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.refit import Refit
 from dsfedmed.federated.server.stages.distillation import Distillation
 from dsfedmed.federated.server.stages.head_start import Start
-from dsfedmed.federated.server.stages.refit import Refit
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.training_run import (
     TrainingSpec,
@@ -21,7 +21,8 @@ from dsfedmed.federated.server.training_run import (
 )
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.settings import ScheduleSettings, Settings
+from dsfedmed.settings import Settings
+from dsfedmed.settings_sections import ScheduleSettings
 
 NAME = "dsfedmed"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.federated.server.stages import refit as stage
-from dsfedmed.federated.server.stages.refit import Refit
+from dsfedmed.federated.server import refit as stage
+from dsfedmed.federated.server.refit import Refit
 from dsfedmed.federated.server.training_run import TrainingSpec, checkpoint, resume_or_start
 from dsfedmed.federated.server.training_state import TrainingState
 from tests.federated.tiny import PAIRS, FakeRun, sealed_set, tiny_plan, tiny_settings

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsfedmed.reporting.figures.style import SITE_COLOURS, new_figure, styled, to_svg
-from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult
+from dsfedmed_benchmarks.studies.tuned.outcomes import ArmResult
 
 
 @styled

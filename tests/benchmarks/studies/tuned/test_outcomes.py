@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dsfedmed.reporting.record import Record
-from dsfedmed_benchmarks.studies.arms import Arm
-from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, Outcome, best_of, best_point, outcome_of
-from dsfedmed_benchmarks.studies.tuned_rounds_figure import tuned_rounds_figure
-from dsfedmed_benchmarks.studies.tuned_rounds_table import tuned_rounds_markdown
+from dsfedmed_benchmarks.studies.tuned.arms import Arm
+from dsfedmed_benchmarks.studies.tuned.figure import tuned_rounds_figure
+from dsfedmed_benchmarks.studies.tuned.outcomes import ArmResult, Outcome, best_of, best_point, outcome_of
+from dsfedmed_benchmarks.studies.tuned.table import tuned_rounds_markdown
 from tests.benchmarks.studies.runs import case
 
 FEDAVG, REFIT = Arm("fedavg", "FedAvg", kind="baseline", grid=({"rounds": 1},)), Arm("refit", "Refit")

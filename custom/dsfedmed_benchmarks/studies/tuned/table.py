@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from dsfedmed.reporting.units import byte_text
 from dsfedmed_benchmarks.studies.benchmark import mean_text
-from dsfedmed_benchmarks.studies.tuned_rounds import ArmResult, best_of
+from dsfedmed_benchmarks.studies.tuned.outcomes import ArmResult, best_of
 
 Cell = tuple[str, int]
 """Held-out site and rounds."""

@@ -9,9 +9,9 @@ import pytest
 
 from dsfedmed.cli.job import planned_settings
 from dsfedmed.errors import ConfigError
-from dsfedmed_benchmarks.studies.arms import MOST_POINTS, read_arms
+from dsfedmed_benchmarks.studies.tuned.arms import MOST_POINTS, read_arms
 
-JOB = Path(__file__).parents[3] / "jobs" / "dsfedmed"
+JOB = Path(__file__).parents[4] / "jobs" / "dsfedmed"
 FILE = """
 set: {refit: {steps: 1}, teacher_variant: tiny}
 generator: {rounds: 1}

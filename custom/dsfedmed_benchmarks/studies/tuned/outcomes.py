@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from dsfedmed.methods import MODELS
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.results import build_results
-from dsfedmed_benchmarks.studies.arms import METHOD, Arm
 from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
+from dsfedmed_benchmarks.studies.tuned.arms import METHOD, Arm
 
 OURS = next(model for model in MODELS if model.key == METHOD)
 BEFORE_ROUNDS = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher")
