@@ -35,7 +35,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Which engine ran, without anything being run; the local one says something and ends with a verdict."""
     found: list[tuple[str, Any]] = []
 
-    def locally(method: str, settings: Any, layout: SimulatedSites, processes: bool) -> str:
+    def locally(method: str, settings: Any, layout: SimulatedSites, processes: bool, leaving: dict[str, int]) -> str:
+        assert not leaving
         found.append((method, processes))
         LOGGER.info("half way")
         return "complete" if len(found) == 1 else "incomplete: the second time"

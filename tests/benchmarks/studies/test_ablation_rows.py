@@ -23,7 +23,7 @@ def test_a_change_becomes_the_jobs_arguments() -> None:
 
 
 def test_every_row_beside_the_job_changes_the_preset() -> None:
-    base = read_preset(JOB / "presets" / "cpu.yaml")
+    base = read_preset(JOB / "presets" / "benchmark.yaml")
     rows = read_rows(JOB / "ablation.yaml")
     plain = Settings.from_dict(merge(base, rows[0].set))
     assert rows[0].name == "default"
