@@ -104,7 +104,8 @@ class Comparison:
                         for seed in self.args.seeds
                         if (record := self._record(self._run(arm, unseen, rounds, point, seed))) is not None
                     }
-                    found.setdefault((unseen, rounds), []).append(ArmResult(arm, rounds, point, outcomes))
+                    tried = tuple(100 * value for value in self._tried(arm, unseen, rounds) if value is not None)
+                    found.setdefault((unseen, rounds), []).append(ArmResult(arm, rounds, point, outcomes, tried))
         return found
 
     def lacking(self) -> list[str]:
@@ -148,9 +149,13 @@ class Comparison:
 
     def _chosen(self, arm: Arm, unseen: str, rounds: int) -> int | None:
         """Return the arm's best point by the first seed's source-site validation, once all its points are there."""
+        return best_point(self._tried(arm, unseen, rounds))
+
+    def _tried(self, arm: Arm, unseen: str, rounds: int) -> list[float | None]:
+        """Return the validation of every point with the first seed, 0 to 1; None for one that is not complete."""
         first = self.args.seeds[0]
         records = [self._record(self._run(arm, unseen, rounds, point, first)) for point in range(len(arm.grid))]
-        return best_point([_validation(record, arm) for record in records])
+        return [_validation(record, arm) for record in records]
 
     def _record(self, run: JobRun) -> Record | None:
         record = Study((run,), self.args.out, records_argument(self.args.records)).record(run)

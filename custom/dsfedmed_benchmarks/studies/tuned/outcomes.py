@@ -58,12 +58,14 @@ class ArmResult:
         rounds: rounds of the light network.
         point: of its grid, as chosen.
         outcomes: by seed.
+        tried: validation of every point of the grid with the first seed, in percent.
     """
 
     arm: Arm
     rounds: int
     point: int
     outcomes: dict[int, Outcome]
+    tried: tuple[float, ...] = ()
 
     def mean(self, name: str) -> Mean | None:
         """Return the mean of an outcome's figure over the seeds."""

@@ -26,6 +26,7 @@ def tuned_rounds_markdown(found: Mapping[Cell, Sequence[ArmResult]], lacking: Se
         for rounds in sorted(cells):
             lines += [_line(result) for result in cells[rounds] if result.outcomes]
         lines += ["", *_differences(cells), ""]
+        lines += [*_tried([result for rounds in sorted(cells) for result in cells[rounds]]), ""]
     if lacking:
         lines += ["Not run, or not complete:", "", *(f"- {name}" for name in lacking), ""]
     lines += [
@@ -49,6 +50,17 @@ def _line(result: ArmResult) -> str:
         byte_text(moved) if moved else "-", byte_text(every) if every else "-", str(round(outcomes[0].seconds)),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _tried(results: Sequence[ArmResult]) -> list[str]:
+    """Return the table of every point that was tried, the chosen ones in bold."""
+    lines = ["| rounds | arm | every point that was tried | validation |", "|---|---|---|---|"]
+    for result in results:
+        for point, validation in enumerate(result.tried):
+            mark = "**" if point == result.point else ""
+            shown = result.arm.shown(point) or "-"
+            lines.append(f"| {result.rounds} | {result.arm.name} | {shown} | {mark}{validation:.1f}{mark} |")
+    return lines if len(lines) > 2 else []
 
 
 def _each_site(result: ArmResult) -> str:

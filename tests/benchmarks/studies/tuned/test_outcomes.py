@@ -83,3 +83,11 @@ def test_the_room_is_what_all_images_in_one_place_have_above_the_best_baseline()
     central = Arm("central", "Central", kind="bound", model="centralised")
     page = tuned_rounds_markdown({("c", 20): [result(FEDAVG, 20, 70.0), result(central, 20, 75.5)]}, [])
     assert "| room: Central, 20 | FedAvg, 20 | +5.5 | +0.0 |" in page
+
+
+def test_every_point_that_was_tried_is_shown_with_its_validation() -> None:
+    arm = Arm("fedavg", "FedAvg", kind="baseline", grid=({"rounds": 1}, {"rounds": 2}))
+    found = ArmResult(arm, 5, 1, {0: outcome(60.0, 50.0)}, (40.0, 60.0))
+    page = tuned_rounds_markdown({("c", 5): [found]}, [])
+    assert "| 5 | FedAvg | rounds 1 | 40.0 |" in page
+    assert "| 5 | FedAvg | rounds 2 | **60.0** |" in page
