@@ -307,7 +307,7 @@ def test_a_round_that_fell_too_far_is_undone_and_the_sites_go_on_at_half_the_rat
     assert (state.round, state.undone, state.collapsed) == (3, 1, False)
     kind, _, text = run.record.data["events"][0]
     assert kind == "undone"
-    assert "fell to 0.100" in text
+    assert "fell by 0.700" in text
 
 
 def test_a_training_that_falls_again_and_again_ends_and_is_said_to_have_collapsed(tmp_path: Path) -> None:

@@ -105,10 +105,11 @@ def train_round(
         )
     by_set = _dice(spec, sent, replies)
     dice, state.weights = state.validated(by_set, sent.reference), weights
+    fall = -state.rise(by_set)
     undone = state.undo_fall(by_set, run.settings.guard)
     state.round += 1
     if undone:
-        _report_undone(run, spec, state, dice)
+        _report_undone(run, spec, state, fall)
     else:
         state.take_into_average(run.settings.rounds, spec.average_rounds)
     state.add_steps({site: reply.body for site, reply in replies.items()})
@@ -125,13 +126,10 @@ def round_facts(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec
     return replace(facts, rules=plan.step_rules(state.round, spec.rounds or run.settings.rounds, state.undone))
 
 
-def _report_undone(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState, dice: float) -> None:
-    """Note that a round was undone."""
+def _report_undone(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState, fall: float) -> None:
+    """Note that a round was undone: its validation lies by ``fall`` below the best so far."""
     slower = " at half the learning rate" if spec.network == "light" else ""
-    text = (
-        f"{spec.name}: the validation Dice fell to {dice:.3f}, {state.best_dice:.3f} being the best so far; "
-        f"undone, the sites go on from the weights of round {state.best_round}{slower}"
-    )
+    text = f"{spec.name}: the validation Dice fell by {fall:.3f} below the best so far; undone, the sites go on from the weights of round {state.best_round}{slower}"
     run.record.event("undone", text, run.ledger.stage, state.round)
     run.progress.say(text)
 
