@@ -129,7 +129,8 @@ def round_facts(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec
 def _report_undone(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState, fall: float) -> None:
     """Note that a round was undone: its validation lies by ``fall`` below the best so far."""
     slower = " at half the learning rate" if spec.network == "light" else ""
-    text = f"{spec.name}: the validation Dice fell by {fall:.3f} below the best so far; undone, the sites go on from the weights of round {state.best_round}{slower}"
+    fell = f"{spec.name}: the validation Dice fell by {fall:.3f} below the best so far"
+    text = f"{fell}; undone, the sites go on from the weights of round {state.best_round}{slower}"
     run.record.event("undone", text, run.ledger.stage, state.round)
     run.progress.say(text)
 
