@@ -71,12 +71,16 @@ def _each_site(result: ArmResult) -> str:
 
 
 def _differences(cells: Mapping[int, Sequence[ArmResult]]) -> list[str]:
-    """Return the table of the method's best arm minus the best baseline, both by validation."""
+    """Return the table of the method's best arm by validation minus every baseline.
+
+    Where a site left, validation speaks of those that stayed alone, so that it chooses no baseline to be held against.
+    """
     lines = []
     longest = best_of(cells[max(cells)], "baseline")
     for rounds in sorted(cells):
-        ours, theirs = best_of(cells[rounds], "method"), best_of(cells[rounds], "baseline")
-        others = {(each.arm.key, each.rounds): each for each in (theirs, longest) if each is not None}
+        ours = best_of(cells[rounds], "method")
+        theirs = [result for result in cells[rounds] if result.arm.kind == "baseline" and result.outcomes]
+        others = {(each.arm.key, each.rounds): each for each in (*theirs, longest) if each is not None}
         for other in others.values():
             if ours is not None:
                 figures = [mean_text(ours.minus(other, name), signed=True) for name in ("seen", "unseen")]
