@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from dsfedmed.store.files import write_json
 from dsfedmed_benchmarks.cli import main
+from dsfedmed_benchmarks.commands.few_rounds import Comparison, configure
+from dsfedmed_benchmarks.studies.benchmark_settings import require_planned
+from dsfedmed_benchmarks.studies.records import PackedRecords
+from dsfedmed_benchmarks.studies.tuned.arms import read_arms
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "few_rounds"
@@ -33,3 +38,22 @@ def test_the_table_is_what_the_command_makes_of_the_records(part: str, tmp_path:
     made = (tmp_path / "out" / "few_rounds.md").read_text(encoding="utf-8")
     assert made == (RESULTS / f"{part}.md").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "few_rounds-fluo360.svg").stat().st_size > 0
+
+
+@pytest.mark.parametrize("part", COMMANDS)
+def test_the_command_continues_the_records(part: str, tmp_path: Path) -> None:
+    """What is lacking is made beside these records: they must be what the command would make."""
+    for site in NUCLEI:
+        write_json(tmp_path / "sites" / site / "datalist.json", {})
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    words = ("--sites", str(tmp_path / "sites"), "--out", str(tmp_path), "--jobs", str(ROOT / "jobs"))
+    args = parser.parse_args([*words, "--unseen", "fluo360", "--seeds", "0", *COMMANDS[part]])
+    arms = read_arms(args.arms or ROOT / "jobs" / "dsfedmed" / "few_rounds.yaml")
+    runs = {run.name: run for run in Comparison(args, arms).grids()}
+    packed = PackedRecords(RESULTS.parent / "records.tar.gz", part)
+    assert set(packed.names()) <= runs.keys()
+    for name in packed.names():
+        record = packed.load(name)
+        assert record is not None
+        require_planned(record, runs[name].planned)

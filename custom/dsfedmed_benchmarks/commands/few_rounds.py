@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--rounds", nargs="+", type=int, default=[5, 20], metavar="N", help="numbers of rounds (5 20)")
     parser.add_argument("--leave", metavar="SITE=ROUND", help="a site that leaves after so many rounds")
-    parser.add_argument("--preset", default="cpu", help="preset of every job (cpu)")
+    parser.add_argument("--preset", default="few_rounds", help="preset of every job (few_rounds)")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
     parser.add_argument("--generators", type=Path, metavar="DIR", help="folder with the generator runs (--out)")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time (1)")
@@ -77,19 +77,22 @@ class Comparison:
         folder = self.args.generators or self.args.out
         generators = Study(tuple(self._generator(unseen, seed) for unseen, seed in self._draws()), folder)
         generators.make(lambda: None, self.args.at_once)
-        first = self.args.seeds[0]
-        yield [
-            self._run(arm, unseen, rounds, point, first)
-            for unseen, rounds in self._cells()
-            for arm in self._arms(rounds)
-            for point in range(len(arm.grid))
-        ]
+        yield self.grids()
         yield [
             self._run(arm, unseen, rounds, point, seed)
             for seed in self.args.seeds[1:]
             for unseen, rounds in self._cells()
             for arm in self._arms(rounds)
             if (point := self._chosen(arm, unseen, rounds)) is not None
+        ]
+
+    def grids(self) -> list[JobRun]:
+        """Return the runs of every point with the first seed."""
+        return [
+            self._run(arm, unseen, rounds, point, self.args.seeds[0])
+            for unseen, rounds in self._cells()
+            for arm in self._arms(rounds)
+            for point in range(len(arm.grid))
         ]
 
     def results(self) -> dict[Cell, list[ArmResult]]:

@@ -17,7 +17,7 @@ from dsfedmed.store.files import read_json
 from tests.runs.commands import BUNDLES
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
-from tests.runs.smoke import smoke
+from tests.runs.smoke import WHOLE, smoke
 from tests.runs.stored import assert_same_stages
 
 BASELINES = ("compare fedavg", "compare fedprox", "compare local", "compare centralised")
@@ -56,7 +56,8 @@ def test_a_run_over_nvflare_is_found_as_well(tmp_path: Path, sites: Path, dsfedm
 
 
 def test_the_result_is_that_of_a_run_of_its_own(dsfedmed_in_process: Recording, sites: Path, tmp_path: Path) -> None:
-    settings = smoke(distillation={"rate": 1.0}, compare={"fedprox": True})
+    ours = {part: WHOLE["dsfedmed"][part] for part in ("refit", "schedule")}
+    settings = smoke(distillation={"rate": 1.0}, compare={"fedprox": True}, **ours)
     alone = run_in_process("dsfedmed", settings, sites, tmp_path / "alone").run
     quick = tmp_path / "quick" / "run"
     reuse_stages(dsfedmed_in_process.run, quick, settings, SimulatedSites(sites, quick, BUNDLES))

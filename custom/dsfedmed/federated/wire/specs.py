@@ -179,8 +179,8 @@ class RoundFacts:
         epochs: passes over the site's images; 0 validates only.
         batch_size: images a gradient step.
         keep_optimizer: whether the optimiser's state lasts over rounds.
-        rules: learning rate and gradient of the steps.
         reference: where the weights come as a difference (int8).
+        rules: learning rate and gradient of the steps.
     """
 
     training: Name
@@ -188,8 +188,8 @@ class RoundFacts:
     epochs: Round
     batch_size: Positive
     keep_optimizer: bool
-    rules: StepRules = AS_THEY_ARE
     reference: ReferenceMove | None = None
+    rules: StepRules = AS_THEY_ARE
 
 
 @dataclass(frozen=True)
