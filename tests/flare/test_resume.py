@@ -20,7 +20,10 @@ from tests.runs.killing import kill_in_round, start
 from tests.runs.recording import Recording
 from tests.runs.stored import assert_same_stages
 
-CHANGES = ("--set", "compare.fedsam=true")
+CHANGES = tuple(
+    word for key in ("compare.fedsam=true", "refit.steps=2", "schedule.joint_weight=0.5") for word in ("--set", key)
+)
+"""What decides the rounds of the whole run (`tests.runs.smoke.WHOLE`): the server's repair and joint steps."""
 
 
 @pytest.mark.federation
