@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -76,7 +76,9 @@ def train_at_server(
     best, chosen, spent, weights, steps = -1.0, 0, 0, copied_tensors(network), 0
     for epoch in range(1, epochs + 1):
         seed = derive_seed(plan.settings.seed, name, epoch)
-        training = LocalTraining(epochs=1, rules=plan.step_rules(epoch - 1, epochs))
+        rules = plan.step_rules(epoch - 1, epochs)
+        rules = rules if epoch == 1 else replace(rules, ramp_steps=0)  # the optimiser goes on from pass to pass
+        training = LocalTraining(epochs=1, rules=rules)
         steps += train_light(network, optimizer, real, task, training, seed).steps
         dice = validate(network)
         run.progress.step(epoch, epochs, f"{name}  validation Dice {dice * 100:.1f}")

@@ -75,7 +75,8 @@ def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[
         seed = derive_seed(common.seed, site.name, "local", epoch)
         report = _over_epochs(site, epoch - 1, body.epochs)
         rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * body.rules.rate_factor
-        training = LocalTraining(1, rules=replace(body.rules, rate_factor=rate))
+        ramp = body.rules.ramp_steps if epoch == 1 else 0  # the optimiser goes on from pass to pass
+        training = LocalTraining(1, rules=replace(body.rules, rate_factor=rate, ramp_steps=ramp))
         steps += fit(data, network, optimizer, seed, training, on_progress=report).steps
         dice = validate(data, network)
         if dice > best:
