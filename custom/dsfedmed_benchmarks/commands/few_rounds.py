@@ -73,18 +73,24 @@ class Comparison:
     arms: Arms
 
     def phases(self) -> Iterator[list[JobRun]]:
-        """Yield what can be run next: the generators, the grids with the first seed, the chosen points with all."""
-        folder = self.args.generators or self.args.out
-        generators = Study(tuple(self._generator(unseen, seed) for unseen, seed in self._draws()), folder)
-        generators.make(lambda: None, self.args.at_once)
-        yield self.grids()
-        yield [
+        """Yield what can be run next: the grids with the first seed, then the chosen points with the others."""
+        yield from self._fitted(self.grids())
+        chosen = [
             self._run(arm, unseen, rounds, point, seed)
             for seed in self.args.seeds[1:]
             for unseen, rounds in self._cells()
             for arm in self._arms(rounds)
             if (point := self._chosen(arm, unseen, rounds)) is not None
         ]
+        yield from self._fitted(chosen)
+
+    def _fitted(self, runs: list[JobRun]) -> Iterator[list[JobRun]]:
+        """Fit the generators that runs lack which are not complete, an hour each; yield the runs."""
+        lacking = {(run.planned.unseen, run.planned.seed) for run in runs if self._record(run) is None}
+        needed = [draw for draw in self._draws() if ((draw[0],), draw[1]) in lacking]
+        folder = self.args.generators or self.args.out
+        Study(tuple(self._generator(*draw) for draw in needed), folder).make(lambda: None, self.args.at_once)
+        yield runs
 
     def grids(self) -> list[JobRun]:
         """Return the runs of every point with the first seed."""

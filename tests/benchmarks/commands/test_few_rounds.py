@@ -65,11 +65,10 @@ def test_points_are_chosen_with_the_first_seed_and_used_for_all(
 ) -> None:
     assert main(words) == 0
     assert _names(commands) == [
-        "generator-c-0", "generator-c-1",
-        "fedavg-c-r5-p0-0", "fedavg-c-r5-p1-0", "refit-c-r5-p0-0",
-        "fedavg-c-r5-p1-1", "refit-c-r5-p0-1",
+        "generator-c-0", "fedavg-c-r5-p0-0", "fedavg-c-r5-p1-0", "refit-c-r5-p0-0",
+        "generator-c-1", "fedavg-c-r5-p1-1", "refit-c-r5-p0-1",
     ]  # fmt: skip
-    sources = [Path(c[c.index("--reuse") + 1]).name for c in commands[2:]]
+    sources = [Path(c[c.index("--reuse") + 1]).name for c in commands if "--reuse" in c]
     assert sources == ["generator-c-0"] * 3 + ["generator-c-1"] * 2
     table = (tmp_path / "out" / "few_rounds.md").read_text()
     assert "| Refit, 5 | FedAvg, 5 | +8.0 ± 0.0 | +8.0 ± 0.0 |" in table
@@ -84,9 +83,18 @@ def test_an_arm_may_be_of_some_rounds_alone_and_a_site_may_leave(
 ) -> None:
     words[words.index("--rounds") + 1] = "0"
     assert main([*words, "--only-arms", "shot", "--leave", "a=2"]) == 0
-    assert _names(commands)[2:] == ["shot-c-r0-p0-0", "shot-c-r0-p0-1"]
-    assert all(c[c.index("--leave") + 1] == "a=2" for c in commands[2:])
-    assert not any("--leave" in c for c in commands[:2]), "the generators are fitted with all sites"
+    assert _names(commands) == ["generator-c-0", "shot-c-r0-p0-0", "generator-c-1", "shot-c-r0-p0-1"]
+    assert all(c[c.index("--leave") + 1] == "a=2" for c in commands[1::2])
+    assert not any("--leave" in c for c in commands[::2]), "the generators are fitted with all sites"
+
+
+def test_with_all_records_no_generator_is_fitted(words: list[str], commands: list[list[str]], tmp_path: Path) -> None:
+    records = ["--records", str(tmp_path / "records")]
+    assert main([*words, *records]) == 0
+    words[words.index("--out") + 1] = str(tmp_path / "elsewhere")
+    commands.clear()
+    assert main([*words, *records]) == 0
+    assert commands == []
 
 
 def test_what_is_not_there_is_named(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.site import LocalSite
+from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message, error_message, open_request
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.store.files import read_json, write_json
-
-RECORD = "record.json"
 
 
 class LeavingSite(LocalSite):
@@ -48,7 +47,7 @@ def note_leaving(run: Path, leaving: Mapping[str, int]) -> None:
     Raises:
         ConfigError: the run has begun with other sites that leave.
     """
-    path = run / RECORD
+    path = run / FILE_NAME
     known = read_json(path) if path.exists() else {"versions": versions()}
     before = known.get("leaving", {})
     if (run / "store" / "config.json").exists() and before != dict(leaving):

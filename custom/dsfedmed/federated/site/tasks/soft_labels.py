@@ -59,7 +59,7 @@ def joint_source(site: SiteContext, chosen: JointSet | None) -> SyntheticSource 
     if chosen is None or site.name not in chosen.sites:
         return None
     require_own_audit(site, chosen.manifest, chosen.kept)
-    key = ("joint", chosen.manifest.sha256)
+    key = ("joint", f"{chosen.manifest.sha256}:{hash(chosen.kept)}")
     if key not in site.samples:
         pool = open_set(site, chosen.manifest, chosen.kept)
         others = [index for index, origin in enumerate(pool.origin) if origin != site.name]
