@@ -39,7 +39,7 @@ def audited(auditor: SiteContext, plan: FederationPlan) -> Manifest:
     noise = torch.rand((3, *copy.shape[1:]), generator=torch.Generator().manual_seed(0))
     images = (torch.cat([noise, copy]) * 255).round().to(torch.uint8)
     labels = torch.ones((4, 1, *copy.shape[2:]), dtype=torch.uint8)
-    manifest = write_shards(auditor.folder / "synthetic", images, labels, ["site_b"] * 4)
+    manifest = write_shards(auditor.folder / "synthetic", images, labels, ["site_a", *["site_b"] * 3])
     body = AuditRequest(plan.common, SetOffer(manifest, PULLED), 0.05)
     reply = audit_synthetic_set(auditor, Envelope(body))
     assert reply.tensors["vetoed"].tolist() == [3], "the copy, and nothing else"

@@ -15,11 +15,11 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.tasks.soft_labels import keep_soft_labels, synthetic_source
+from dsfedmed.federated.site.tasks.soft_labels import joint_source, keep_soft_labels, synthetic_source
 from dsfedmed.federated.site.tasks.synthetic import open_set
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
-from dsfedmed.federated.wire.specs import SoftLabelChoice
+from dsfedmed.federated.wire.specs import JointSet, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
 from dsfedmed.training.distillation.soft_labels import encode_soft
 from tests.federated.site.tasks.conftest import newcomer
@@ -118,3 +118,29 @@ def test_soft_labels_that_do_not_fit_the_selection_are_not_kept(
     with pytest.raises(PayloadError, match="server"):
         keep_soft_labels(auditor, request(plan, chosen, tensors))
     assert not (auditor.folder / "soft_labels.safetensors").exists()
+
+
+def test_joint_pairs_are_those_of_the_other_sites_that_were_kept(auditor: SiteContext, audited: Manifest) -> None:
+    """The site's own kind is in its real batch already; masks alone, at the weight that the request gives."""
+    kept = (0, 1, 2)  # image 3 is a copy that it vetoed
+    joint = joint_source(auditor, JointSet(audited, kept, 0.5, (auditor.name,)))
+    assert joint is not None
+    whole = open_set(auditor, audited, None)
+    others = [index for index in kept if whole.origin[index] != auditor.name]
+    assert 0 < len(others) < len(kept)
+    assert torch.equal(joint.images, whole.images(others))
+    assert torch.equal(joint.label_maps, whole.labels(others))
+    assert (joint.soft, joint.supervised_weight, joint.kl_weight) == (None, 0.5, 0.0)
+    fewer = joint_source(auditor, JointSet(audited, tuple(others[:1]), 0.5, (auditor.name,)))
+    assert fewer is not None
+    assert torch.equal(fewer.images, whole.images(others[:1])), "another selection is read anew"
+
+
+def test_joint_pairs_of_a_set_that_it_never_audited_are_refused(
+    auditor: SiteContext, audited: Manifest, tmp_path: Path
+) -> None:
+    stranger = newcomer(auditor, tmp_path / "newcomer")
+    with pytest.raises(PayloadError, match="no synthetic set that it has not audited"):
+        joint_source(stranger, JointSet(audited, (0,), 0.5, (stranger.name,)))
+    assert joint_source(stranger, JointSet(audited, (0,), 0.5, ("another_site",))) is None
+    assert joint_source(stranger, None) is None
