@@ -8,14 +8,13 @@ network at rest; a refit after each mean keeps its rate, which falls from round 
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from dsfedmed.algorithms.schedules import ramp
+from dsfedmed.algorithms.schedules import ramp, rate_over_rounds
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, global_draws
 from dsfedmed.training.pool import device_of
@@ -89,5 +88,5 @@ def train_on_synthetic(
 
 def _rate(start: HeadStart, step: int) -> float:
     """Return the learning rate of ``step``, from 0."""
-    fall = (1 + math.cos(math.pi * step / start.steps)) / 2 if start.falls else 1.0
+    fall = rate_over_rounds("cosine" if start.falls else "constant", step, start.steps)
     return start.learning_rate * start.rules.rate_factor * fall * ramp(step, start.rules.ramp_steps)
