@@ -13,7 +13,9 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
-from dsfedmed.data.formats import SUFFIXES, probe, stem_of, suffix_of
+from dsfedmed.data.files.items import image_files
+from dsfedmed.data.files.kinds import stem_of
+from dsfedmed.data.files.read import probe
 from dsfedmed.data.labels import to_channels, to_label_map
 from dsfedmed.errors import DataError
 
@@ -121,7 +123,7 @@ def image_items(folder: str) -> list[dict[str, Any]]:
     Raises:
         DataError: no such folder, no image in it, or two images whose results would get the same name.
     """
-    return _items(Path(folder), "image", ("image", "slice_index"))
+    return _items(Path(folder), "image", ("image", "slice_index", "window", "planes"))
 
 
 def label_items(folder: str) -> list[dict[str, Any]]:
@@ -130,7 +132,7 @@ def label_items(folder: str) -> list[dict[str, Any]]:
     Raises:
         DataError: as ``image_items``.
     """
-    return _items(Path(folder), "label", ("label", "slice_index", "label_map"))
+    return _items(Path(folder), "label", ("label", "slice_index", "label_map", "mask"))
 
 
 def _items(root: Path, key: str, wanted: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -138,11 +140,12 @@ def _items(root: Path, key: str, wanted: tuple[str, ...]) -> list[dict[str, Any]
         found = [item for item in site_items(str(root), "test") if key in item]
         items = [{name: value for name, value in item.items() if name in wanted} for item in found]
     else:
-        files = sorted(path for path in root.glob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
+        files = image_files(root)
         items = [item for path in files for item in _slices(path, key)]
     if not items:
         raise DataError(root, f"no {key} found", f"Give a folder with {FILE_NAME} or with image files in it.")
-    _refuse_equal_names([Path(item[key]) for item in items])
+    named = [item[key][0] if isinstance(item[key], list) else item[key] for item in items]
+    _refuse_equal_names([Path(name) for name in named])
     return items
 
 

@@ -12,10 +12,12 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired
-from dsfedmed.errors import ConfigError
+from dsfedmed.data.masks.rule import MaskRule, parse_rule
+from dsfedmed.errors import ConfigError, DataError
 
 NAME = "build-datalist"
 HELP = "write datalist.json from paired folders or from the authors' npy layout"
@@ -34,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--case-regex", help="finds the patient in a file name: group 1, or the whole match (default: every file)")
     add("--label-names", nargs="+", metavar="NAME", help="foreground classes, from label value 1 upwards")
     add("--label-map", help="label values to rewrite, such as 128=1,255=2 (0/255 masks need none)")
+    add(
+        "--mask",
+        metavar="KIND",
+        help="what masks mean: values, instances, one-hot, threshold=127, colours=#ff0000:1,...",
+    )
+    add("--ignore", type=int, help="stored value of pixels that are left out of loss and metrics")
+    add("--channels", type=int, help="channels of the images, where they are neither grey nor RGB (2, 4 to 16)")
     add("--exclusive", action="store_true", help="classes exclude each other (default: a higher label lies in a lower)")
     add("--name", help="paired: the site's name (default: the folder's)")
     add("--seed", type=int, default=0, help="seed of the split (default %(default)s)")
@@ -49,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         nested=not args.exclusive,
         seed=args.seed,
         force=args.force,
+        mask=mask_rule(args.mask, args.ignore),
+        channels=args.channels,
     )
     if args.layout == "npy":
         paths = build_npy_layout(args.folder, settings, args.validation_share)
@@ -58,6 +69,33 @@ def run(args: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     return 0
+
+
+def mask_rule(text: str | None, ignore: int | None = None) -> MaskRule | None:
+    """Read ``--mask`` and ``--ignore``; None leaves it to be found.
+
+    Raises:
+        ConfigError: the text is none of the kinds, or what stands behind "=" is not understood.
+    """
+    if text is None and ignore is None:
+        return None
+    kind, _, value = (text or "values").replace("one-hot", "one_hot").partition("=")
+    entry: dict[str, Any] = {"kind": kind}
+    try:
+        if kind == "threshold" and value:
+            entry["above"] = float(value)
+        elif kind == "colours":
+            pairs = [part.rsplit(":", 1) for part in value.split(",")]
+            entry["colours"] = {colour: int(number) for colour, number in pairs}
+        elif value:
+            raise ValueError(value)
+        if ignore is not None:
+            entry["ignore"] = ignore
+        highest = max(entry.get("colours", {}).values(), default=1)
+        return parse_rule(Path("--mask"), entry, highest)
+    except (ValueError, DataError) as error:
+        fix = "Write values, instances, one-hot, threshold=127 or colours=#000000:0,#ff0000:1."
+        raise ConfigError("--mask", f"{text!r} is not understood ({error})", fix) from error
 
 
 def _shares(text: str) -> tuple[float, float, float]:

@@ -43,6 +43,13 @@ def _lines(folder: str, check: SiteCheck) -> list[str]:
             cases, bare = len({item.case for item in items}), sum(item.label is None for item in items)
             values = " ".join(str(value) for value in check.observed.get(part, ())) or "-"
             lines.append(f"  {part:<12}{len(items):>7}{cases:>7}{bare:>12}  {values}")
+    if check.kinds:
+        shown = sorted(check.kinds.items(), key=lambda pair: (-pair[1], pair[0]))
+        lines.append(
+            "  masks: "
+            + "; ".join(f"{count} {kind}" for kind, count in shown[:4])
+            + ("; ..." if len(shown) > 4 else "")
+        )
     for finding in check.findings:
         lines += [f"  {finding.level.upper():<8}{finding.where}", f"          {finding.reason}. {finding.fix}"]
     count = {level: sum(finding.level == level for finding in check.findings) for level in ("error", "warning")}

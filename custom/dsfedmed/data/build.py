@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import Any
 import numpy as np
 
 from dsfedmed.data.datalist import FILE_NAME, PARTS
-from dsfedmed.data.formats import SUFFIXES, read_raw, stem_of, suffix_of
-from dsfedmed.data.reading import observed_values
+from dsfedmed.data.files.kinds import SUFFIXES, Kind, kind_of, stem_of
+from dsfedmed.data.files.listing import composed, list_images
+from dsfedmed.data.masks.propose import Proposal, propose
+from dsfedmed.data.masks.rule import MaskRule
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import write_json
 
-Pair = tuple[Path, Path]
+Pair = tuple[Path, tuple[Path, ...]]
+"""An image and its masks: one, or several of one image."""
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,9 @@ class BuildSettings:
 
     case_regex: finds the patient in an image's path within its folder (group 1, or the whole match); None makes every
     file its own case. label_names: foreground classes from value 1 upwards; empty names them after their values.
-    label_map: values to rewrite; None maps 255 to 1 when the labels hold 0 and 255 only. nested: see ``datalist``.
-    seed: of the split. force: replace a datalist that is there.
+    label_map: values to rewrite; None finds it where masks hold two values. mask: what label files mean; None finds
+    it where there is one meaning. channels: what the images mean; None for grey and RGB as they are. nested: see
+    ``datalist``. seed: of the split. force: replace a datalist that is there.
     """
 
     case_regex: str | None = None
@@ -36,6 +42,8 @@ class BuildSettings:
     nested: bool = True
     seed: int = 0
     force: bool = False
+    mask: MaskRule | None = None
+    channels: int | None = None
 
 
 def build_paired(
@@ -104,32 +112,61 @@ def build_npy_layout(root: str | Path, settings: BuildSettings, validation_share
 
 
 def find_pairs(images: Path, labels: Path, label_suffix: str = "") -> list[Pair]:
-    """Return (image, label) by name, in order of names.
+    """Return (image, masks) by name, in order of names.
+
+    A mask has the image's name with ``label_suffix``; further ones of the same image have a number behind that
+    (``a_mask.png``, ``a_mask_1.png``). A folder of DICOM files that has a mask of its own name is one image (a series).
+    Both folders may be one: what is a mask is then no image.
 
     Raises:
         DataError: naming the first image without label (and how many more), or an image whose name stands twice.
     """
-    found = {folder: _files(folder) for folder in (images, labels)}
-    missing = [name for name in found[images] if name + label_suffix not in found[labels]]
+    masks = _files(labels)
+    found = _files(images, frozenset(masks) if labels != images else frozenset(), label_suffix)
+    if labels == images and label_suffix:
+        numbered = re.compile(re.escape(label_suffix) + r"(?:[_-]?[0-9]+)?$")
+        found = {name: path for name, path in found.items() if not numbered.search(name)}
+    missing = [name for name in found if name + label_suffix not in masks]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(found[images][missing[0]], f"no label of its name in {labels}{more}", "Add it or move it away.")
-    if not found[images]:
+        raise DataError(found[missing[0]], f"no label of its name in {labels}{more}", "Add it or move it away.")
+    if not found:
         raise DataError(images, "it holds no images", f"Known formats: {', '.join(SUFFIXES)}.")
-    return [(path, found[labels][name + label_suffix]) for name, path in found[images].items()]
+    pairs = [(path, _masks_of(name + label_suffix, masks, found)) for name, path in found.items()]
+    spare = set(masks.values()) - {mask for _, several in pairs for mask in several} - set(found.values())
+    if spare:
+        LOG.warning("%s: %d files have no image and are left out (%s)", labels, len(spare), min(spare).name)
+    return pairs
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Return the image files below a folder by their relative name without suffix."""
+def _masks_of(name: str, masks: dict[str, Path], images: dict[str, Path]) -> tuple[Path, ...]:
+    """Return the mask of a name, and those with a number behind it that are no image's own."""
+    more = re.compile(re.escape(name) + r"[_-][0-9]+")
+    numbered = [path for other, path in masks.items() if more.fullmatch(other) and other not in images]
+    return (masks[name], *numbered)
+
+
+def _files(folder: Path, series_named: frozenset[str] = frozenset(), label_suffix: str = "") -> dict[str, Path]:
+    """Return the image files below a folder by their relative name without suffix, accents in one form.
+
+    A sub-folder of DICOM files counts as one image where ``series_named`` has its name with ``label_suffix``.
+    """
     if not folder.is_dir():
         raise DataError(folder, "the folder is missing", "Name the right folder.")
+    listing = list_images(folder, deep=True)
+    if listing.left_out:
+        first = ", ".join(path.name for path in listing.left_out[:3])
+        LOG.warning("%s: %d files are no images and are left out (%s)", folder, len(listing.left_out), first)
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and suffix_of(path) in SUFFIXES and not path.name.startswith("."):
-            name = (path.relative_to(folder).parent / stem_of(path)).as_posix()
-            if name in files:
-                raise DataError(path, f"{files[name].name} has the same name", "Keep one of them.")
-            files[name] = path
+    for path in listing.images:
+        within = composed(path.parent.relative_to(folder).as_posix())
+        if within + label_suffix in series_named and kind_of(path) is Kind.DICOM:
+            files[within] = path.parent
+            continue
+        name = composed((path.relative_to(folder).parent / stem_of(path)).as_posix())
+        if name in files:
+            raise DataError(path, f"{files[name].name} has the same name", "Keep one of them.")
+        files[name] = path
     return files
 
 
@@ -179,7 +216,11 @@ def _write(
     path = folder / FILE_NAME
     if path.exists() and not settings.force:
         raise DataError(path, "it is there already", "Give --force to replace it.")
-    values, label_map = _observed([pair for part in parts.values() for pair in part], settings)
+    labels = sorted({label for part in parts.values() for _, several in part for label in several})
+    found = propose(labels, settings.label_names, settings.label_map, settings.mask)
+    for said in found.said:
+        LOG.warning("%s: %s", folder, said)
+    rule, values, label_map = _rule(found, parts), found.values, found.label_map
     count = max(len(settings.label_names), max(values, default=0), 1)
     names = {value: f"label {value}" for value in range(1, count + 1)}
     names.update(enumerate(settings.label_names, start=1))
@@ -194,13 +235,17 @@ def _write(
         "numTraining": len(parts["training"]),
         "numTest": len(parts["test"]),
     }
+    if settings.channels is not None:
+        document["channels"] = settings.channels
+    if rule != MaskRule():
+        document["mask"] = rule.to_dict()
     if label_map:
         document["label_map"] = {str(value): target for value, target in label_map.items()}
     for part in PARTS:
         document[part] = [
             {
                 "image": pair[0].relative_to(folder).as_posix(),
-                "label": pair[1].relative_to(folder).as_posix(),
+                "label": _written(folder, pair[1]),
                 "case": cases[pair],
             }
             for pair in parts[part]
@@ -209,16 +254,18 @@ def _write(
     return path
 
 
-def _observed(pairs: list[Pair], settings: BuildSettings) -> tuple[set[int], dict[int, int]]:
-    """Return the label values after mapping, and the mapping; values that leave a gap are refused, not guessed."""
-    raw: set[int] = set()
-    for _, label in pairs:
-        raw |= observed_values(read_raw(label, label=True), None)
-    label_map = settings.label_map
-    if label_map is None:
-        label_map = {255: 1} if raw <= {0, 255} else {}
-    values = {label_map.get(value, value) for value in raw}
-    if max(values, default=0) > max(len(values - {0}), len(settings.label_names)):
-        where = pairs[0][1].parent
-        raise DataError(where, f"label values are {sorted(raw)}", "Say what they mean: --label-map 128=1,255=2.")
-    return values, label_map
+def _written(folder: Path, labels: tuple[Path, ...]) -> str | list[str]:
+    names = [label.relative_to(folder).as_posix() for label in labels]
+    return names[0] if len(names) == 1 else names
+
+
+def _rule(found: Proposal, parts: dict[str, list[Pair]]) -> MaskRule:
+    """Return the mask entry; several masks of one image are a union of one class."""
+    several = sum(len(labels) > 1 for part in parts.values() for _, labels in part)
+    if several:
+        LOG.warning("%d images have several masks: their union is taken", several)
+        if max(found.values, default=0) > 1:
+            first = next(labels[0] for part in parts.values() for _, labels in part if len(labels) > 1)
+            reason = "it is one of several masks of an image, and masks hold more than one class"
+            raise DataError(first, reason, "Join them into one label map.")
+    return found.rule

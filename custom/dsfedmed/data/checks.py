@@ -3,22 +3,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
-from dsfedmed.data.formats import Raw, read_volume
-from dsfedmed.data.reading import observed_values
+from dsfedmed.data.files.listing import list_images
+from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.files.read import read_volume
+from dsfedmed.data.labelling import read_label
+from dsfedmed.data.masks.decode import hint
+from dsfedmed.data.masks.describe import describe
+from dsfedmed.data.masks.rule import IGNORED
+from dsfedmed.data.reading import check_one_grid
+from dsfedmed.data.values import windows
 from dsfedmed.errors import DataError
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "note"]
+SQUEEZED = 3.0  # ratio of sides from which resizing to a square is said
+TINY = 8  # pixels
+HOUNSFIELD = -500  # values below mean CT: air has -1000
+# What a reader did and nobody needs to look at; everything else it says is a warning.
+_HARMLESS = ("turned upright", "brought onto", "padding pixels", "read at")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem: an "error" stops a run, a "warning" is for a person to judge."""
+    """One problem: an "error" stops a run, a "warning" is for a person to judge, a "note" is good to know."""
 
     level: Level
     where: str
@@ -28,11 +43,43 @@ class Finding:
 
 @dataclass(frozen=True)
 class SiteCheck:
-    """All findings of a site; the datalist is None when it could not be understood; label values per part."""
+    """All findings of a site; the datalist is None when it could not be understood.
+
+    observed: label values per part. kinds: how many label files (or slices) seem to be of which kind.
+    """
 
     findings: tuple[Finding, ...]
     datalist: SiteDatalist | None
     observed: dict[str, tuple[int, ...]]
+    kinds: dict[str, int] = field(default_factory=dict)
+
+
+class _Seen:
+    """What is gathered over a site's files."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.kinds: Counter[str] = Counter()
+        self.grouped: dict[tuple[Level, str, str], list[str]] = {}
+        self.foreign: dict[int, list[str]] = {}
+
+    def error(self, problem: DataError) -> None:
+        self.findings.append(Finding("error", problem.where, problem.reason, problem.fix))
+
+    def say(self, level: Level, where: Path, reason: str, fix: str) -> None:
+        """Gather what is said of many files in the same words."""
+        self.grouped.setdefault((level, reason, fix), []).append(str(where))
+
+    def all(self) -> list[Finding]:
+        """Return all findings, what is said of many files as one, errors first."""
+        found = list(self.findings)
+        for (level, reason, fix), names in self.grouped.items():
+            files = list(dict.fromkeys(names))
+            more = f" ({len(files)} files, this is the first)" if len(files) > 1 else ""
+            found.append(Finding(level, files[0], reason + more, fix))
+        unique = list(dict.fromkeys(found))  # a damaged volume is one finding, not one per slice
+        order = {"error": 0, "warning": 1, "note": 2}
+        return sorted(unique, key=lambda finding: order[finding.level])
 
 
 def check_site(folder: str | Path) -> list[Finding]:
@@ -41,60 +88,122 @@ def check_site(folder: str | Path) -> list[Finding]:
 
 
 def inspect_site(folder: str | Path) -> SiteCheck:
-    """Like :func:`check_site`, with the datalist and the label values that occur in each part."""
+    """Like :func:`check_site`, with the datalist, the label values of each part, and the kinds of masks."""
     datalist, problems = parse_datalist(Path(folder))
-    findings = [_error(problem) for problem in problems]
+    seen = _Seen()
+    for problem in problems:
+        seen.error(problem)
     observed: dict[str, tuple[int, ...]] = {}
     if datalist is not None:
         for part in PARTS:
             values: set[int] = set()
             for item in datalist.parts[part]:
-                values |= _check_item(datalist, item, findings)
-            observed[part] = tuple(sorted(values))
-            findings += _check_part(datalist, part, observed[part])
-    unique = list(dict.fromkeys(findings))  # a damaged volume is one finding, not one per slice
-    unique.sort(key=lambda finding: finding.level)
-    return SiteCheck(tuple(unique), datalist, observed)
+                values |= _check_item(datalist, item, seen)
+            observed[part] = tuple(sorted(values - {IGNORED} if datalist.ignore is not None else values))
+            seen.findings += _check_part(datalist, part, observed[part])
+        _check_foreign(seen)
+        seen.findings += _unlisted(datalist)
+    return SiteCheck(tuple(seen.all()), datalist, observed, dict(seen.kinds))
 
 
-def _error(problem: DataError) -> Finding:
-    return Finding("error", problem.where, problem.reason, problem.fix)
-
-
-def _check_item(datalist: SiteDatalist, item: Item, findings: list[Finding]) -> set[int]:
+def _check_item(datalist: SiteDatalist, item: Item, seen: _Seen) -> set[int]:
     """Check one image and its label; return the label values seen."""
-    image = _open(item.image, False, findings)
-    if image is not None:
-        try:
-            low, high = image.window
-            if low == high or (not image.volume and (image.array == image.array.flat[0]).all()):
-                findings.append(Finding("warning", str(item.image), "the image is blank", "Look at it."))
-        except DataError as error:
-            findings.append(_error(error))
-    if item.label is None:
-        return set()
-    label = _open(item.label, True, findings)
-    if label is None:
-        return set()
-    if image is not None and (label.array.shape[:2] != image.array.shape[:2] or _slices(label) != _slices(image)):
-        reason = f"the mask is {_size(label)} and its image {_size(image)}"
-        findings.append(Finding("error", str(item.label), reason, "Export the mask at the size of its image."))
-        return set()
-    return _check_label(datalist, item, label, findings)
-
-
-def _check_label(datalist: SiteDatalist, item: Item, label: Raw, findings: list[Finding]) -> set[int]:
-    assert item.label is not None
+    images = [_open(path, False, seen) for path in item.channel_files or (item.image,)]
+    image = images[0]
+    known = [raw for raw in images if raw is not None]
+    for raw in known:
+        _check_image(datalist, raw, seen, alone=len(images) == 1)
     try:
-        values = observed_values(label, item.slice_index, datalist.label_map)
+        check_one_grid(known)
     except DataError as error:
-        findings.append(_error(error))
+        seen.error(error)
+    files = [_open(path, True, seen) for path in item.labels]
+    labels = [raw for raw in files if raw is not None]
+    if not labels or len(labels) < len(files):
         return set()
-    unknown = sorted(values - set(datalist.labels))
+    return _check_label(datalist, item, image, labels, seen)
+
+
+def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> None:
+    for note in raw.notes:
+        level: Level = "note" if any(word in note for word in _HARMLESS) else "warning"
+        seen.say(level, raw.path, note, "Look at it.")
+    if alone:
+        _check_channels(datalist, raw, seen)
+    try:
+        edges = windows(raw, datalist.window)
+        if (edges[:, 0] == edges[:, 1]).all() or (not raw.volume and (raw.array == raw.array.flat[0]).all()):
+            seen.findings.append(Finding("warning", str(raw.path), "the image is blank", "Look at it."))
+    except DataError as error:
+        seen.error(error)
+        return
+    x, y = raw.size
+    if max(x, y) > SQUEEZED * min(x, y):
+        reason = f"its sides are more than 1 to {SQUEEZED:g} and are squeezed to a square for training"
+        seen.say("warning", raw.path, reason, "Cut it into parts that are nearer to a square, if that is not meant.")
+    if min(x, y) < TINY:
+        seen.say("warning", raw.path, f"a side has fewer than {TINY} pixels", "Is it a thumbnail?")
+    if datalist.window is None and raw.array.dtype.kind in "if" and raw.array.min(initial=0) < HOUNSFIELD:
+        reason = "it looks like CT in Hounsfield units, and no window is declared"
+        fix = 'Write "window": [-160, 240] (soft tissue) or another in datalist.json, the same at every site.'
+        seen.say("warning", raw.path, reason, fix)
+
+
+def _check_channels(datalist: SiteDatalist, raw: Raw, seen: _Seen) -> None:
+    found, wanted = raw.channels, datalist.channels
+    if found == wanted or (found in (1, 3) and wanted in (None, 1, 3)):
+        return
+    reason = f"it has {found} channels" + (f" where {wanted} are declared" if wanted else "")
+    fix = f'Write "channels": {found} in datalist.json if all are meant, or export the channels wanted.'
+    seen.findings.append(Finding("error", str(raw.path), reason, fix))
+
+
+def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: list[Raw], seen: _Seen) -> set[int]:
+    """Check the masks of one image (or of one of its slices); return the label values seen."""
+    assert item.label is not None
+    for raw in labels:
+        for note in raw.notes:
+            level: Level = "note" if any(word in note for word in _HARMLESS) else "warning"
+            seen.say(level, raw.path, note, "Look at it.")
+        plane = raw if item.slice_index is None or not raw.volume else _one_slice(raw, item.slice_index)
+        seen.kinds[describe(plane)] += 1
+    try:
+        label = read_label(item.labels, datalist.labelling, item.image if image is not None else None)
+    except DataError as error:
+        seen.error(error)
+        return set()
+    if label.foreign is not None:
+        seen.foreign.setdefault(label.foreign, []).append(str(item.label))
+    for note in set(label.notes) - {note for raw in labels for note in raw.notes}:
+        seen.say("note", item.label, note, "Look at it.")
+    if image is not None and (label.size != image.size or label.slices != image.slices):
+        reason = f"the mask is {_size(label)} and its image {_size(image)}"
+        seen.findings.append(Finding("error", str(item.label), reason, "Export the mask at the size of its image."))
+        return set()
+    array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
+    values = {int(value) for value in np.unique(array)}
+    allowed = set(datalist.labels) | ({IGNORED} if datalist.ignore is not None else set())
+    unknown = sorted(values - allowed)
     if unknown:
-        reason, fix = unknown_values(unknown, datalist.labels), unknown_values_fix(unknown)
-        findings.append(Finding("error", str(item.label), reason, fix))
+        fix = hint(labels[0], datalist.num_classes) if len(unknown) > 3 else unknown_values_fix(unknown)
+        reason = unknown_values(unknown, datalist.labels)
+        seen.findings.append(Finding("error", str(item.label), reason, fix))
     return values
+
+
+def _one_slice(raw: Raw, index: int) -> Raw:
+    """Return one slice of a label as stored, for a look at its kind; the middle one where the label is shorter."""
+    at = min(index, raw.array.shape[2] - 1)
+    return replace(raw, array=raw.array[:, :, at], volume=False)
+
+
+def _check_foreign(seen: _Seen) -> None:
+    """Refuse a site whose two-valued masks use several numbers: only one of them can be the class."""
+    if len(seen.foreign) > 1:
+        shown = ", ".join(f"{value} ({len(set(names))} files)" for value, names in sorted(seen.foreign.items()))
+        reason = f"masks of 0 and one other number use different ones: {shown}"
+        fix = 'Say what each means: "label_map": {"128": 0, "255": 1}, for example, or correct the files.'
+        seen.findings.append(Finding("error", seen.foreign[min(seen.foreign)][0], reason, fix))
 
 
 def _check_part(datalist: SiteDatalist, part: str, values: tuple[int, ...]) -> list[Finding]:
@@ -117,17 +226,27 @@ def _check_part(datalist: SiteDatalist, part: str, values: tuple[int, ...]) -> l
     return findings
 
 
-def _open(path: Path, label: bool, findings: list[Finding]) -> Raw | None:
+def _unlisted(datalist: SiteDatalist) -> list[Finding]:
+    """Count the image files of the folder that stand in no part."""
+    listed: set[Path] = set()
+    for items in datalist.parts.values():
+        for item in items:
+            listed |= {*item.labels, item.image, *item.channel_files}
+    found = [path for path in list_images(datalist.root, deep=True).images if path not in listed]
+    left = [path for path in found if path.parent not in listed]
+    if not left:
+        return []
+    reason = f"{len(left)} image files in the folder stand in no part of the datalist"
+    return [Finding("note", str(left[0]), f"{reason} (this is the first)", "List them if they are meant.")]
+
+
+def _open(path: Path, label: bool, seen: _Seen) -> Raw | None:
     try:
         return read_volume(path, label)
     except DataError as error:
-        findings.append(_error(error))
+        seen.error(error)
         return None
 
 
-def _slices(raw: Raw) -> int | None:
-    return raw.array.shape[2] if raw.volume else None
-
-
 def _size(raw: Raw) -> str:
-    return " x ".join(str(n) for n in (raw.array.shape if raw.volume else raw.array.shape[:2]))
+    return " x ".join(str(n) for n in (*raw.size, *((raw.slices,) if raw.slices else ())))

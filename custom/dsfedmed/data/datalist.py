@@ -10,38 +10,65 @@ Optional keys of this project:
 - ``nested`` (default true): a higher label lies inside the lower ones (cup in disc).
 - ``label_map``: values to rewrite while reading, such as {"128": 1, "255": 2}. A site with a single foreground class
   reads 255 as 1 unless it says otherwise, since binary masks are so often stored as 0/255.
-- ``channels``: 1 or 3, what the site's images mean (grey ultrasound is often stored as RGB).
-- ``slices`` ("labelled" by default, or "all"): which slices of NIfTI volumes to use. "labelled" keeps the slices with
-  foreground for training and validation; the test part always takes every slice, since choosing its slices by their
-  labels would make the test easier than the clinic.
+- ``channels``: 1 to 16, what the site's images mean (grey ultrasound is often stored as RGB). More than 3, and 2, are
+  read only where it says so.
+- ``channel_names``: names of the channels as the site's files have them, such as ["T2", "T1"]. Sites that name them
+  have them in one order, that of the names (case aside); an image is then one file with that many channels, a list of
+  files in the order of ``channel_names``, or {"T1": path, "T2": path}.
+- ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.values``.
+- ``mask``: what label files mean where their numbers do not say so (soft edges, colours, one-hot planes, instances, a
+  value to ignore); see ``data.masks.rule``. ``label`` may be a list of files of one image.
+- ``slices`` ("labelled" by default, or "all"): which slices of volumes, stacks and clips to use. "labelled" keeps the
+  slices with foreground for training and validation; the test part always takes every slice, since choosing its slices
+  by their labels would make the test easier than the clinic.
+
+Paths are relative to the folder; backslashes and either form of accents are understood, and a folder that holds one
+DICOM series is an image (or label) like a file. The file may begin with a byte order mark.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
-from dsfedmed.data.formats import SUFFIXES, probe, read_volume, suffix_of
+from dsfedmed.data.files.limits import MAX_CHANNELS
+from dsfedmed.data.files.listing import composed, found_as
+from dsfedmed.data.files.read import probe
+from dsfedmed.data.labelling import Labelling, read_label
+from dsfedmed.data.masks.rule import IGNORED, MaskRule, parse_rule
 from dsfedmed.errors import DataError
 
 FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
 SLICES = ("labelled", "all")
+_NEVER_STACKS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image (or one slice of a volume), its label if it has one, and the patient it belongs to."""
+    """One image (or one slice of a volume), its label if it has one, and the patient it belongs to.
+
+    ``image`` and ``label`` are the first file where there are several: ``channel_files`` holds one file a channel, in
+    the order of the channels, and ``label_files`` all masks of the image; both are empty where there is one.
+    """
 
     image: Path
     label: Path | None
     case: str
     slice_index: int | None = None
+    channel_files: tuple[Path, ...] = ()
+    label_files: tuple[Path, ...] = ()
+
+    @property
+    def labels(self) -> tuple[Path, ...]:
+        """All label files."""
+        return self.label_files or (() if self.label is None else (self.label,))
 
 
 @dataclass(frozen=True)
@@ -56,6 +83,24 @@ class SiteDatalist:
     sha256: str
     label_map: dict[int, int] = field(default_factory=dict)
     channels: int | None = None
+    channel_names: tuple[str, ...] = ()
+    mask: MaskRule = field(default_factory=MaskRule)
+    window: tuple[float, float] | None = None
+
+    @property
+    def ignore(self) -> int | None:
+        """What an ignored pixel has after reading (255); None where the site ignores none."""
+        return None if self.mask.ignore is None else IGNORED
+
+    @property
+    def channel_order(self) -> tuple[int, ...]:
+        """Which stored channel stands where: by their names, case aside; empty without names."""
+        return channel_order(self.channel_names)
+
+    @property
+    def labelling(self) -> Labelling:
+        """How label files are read."""
+        return Labelling(self.mask, self.num_classes, tuple(sorted(self.label_map.items())))
 
     @property
     def num_classes(self) -> int:
@@ -69,14 +114,26 @@ class SiteDatalist:
 
     def document(self, item: Item) -> dict[str, Any]:
         """Return the item as the dict that ``LoadSiteImaged`` takes."""
-        result: dict[str, Any] = {"image": str(item.image)}
+        files = [str(path) for path in item.channel_files]
+        result: dict[str, Any] = {"image": files or str(item.image)}
         if item.label is not None:
-            result["label"] = str(item.label)
+            labels = [str(path) for path in item.label_files]
+            result["label"] = labels or str(item.label)
+            result["mask"] = {**self.mask.to_dict(), "classes": self.num_classes}
             if self.label_map:
                 result["label_map"] = self.label_map
         if item.slice_index is not None:
             result["slice_index"] = item.slice_index
+        if self.window is not None:
+            result["window"] = list(self.window)
+        if self.channel_names and not files and self.channel_order != tuple(range(len(self.channel_names))):
+            result["planes"] = list(self.channel_order)
         return result
+
+
+def channel_order(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the indices of names in the order in which every site has them: sorted, case aside."""
+    return tuple(sorted(range(len(names)), key=lambda index: (names[index].casefold(), names[index])))
 
 
 def load_datalist(folder: str | Path) -> SiteDatalist:
@@ -97,34 +154,68 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     path = folder / FILE_NAME
     try:
         content = path.read_bytes()
-        document = json.loads(content)
+        document = json.loads(_text(content))
     except FileNotFoundError:
         return None, [DataError(path, "the file is missing", "Make one with `dsfedmed build-datalist`.")]
     except (OSError, ValueError, RecursionError) as error:
         return None, [DataError(path, f"it is not readable JSON ({error})", "Correct or rebuild it.")]
     try:
-        labels, label_map, channels, slices = _settings(path, document)
+        labels, label_map, slices = _settings(path, document)
+        channels, names = _channels(path, document)
+        bare = SiteDatalist(
+            name=str(document.get("name") or folder.name),
+            root=folder,
+            labels=labels,
+            nested=document.get("nested", True),
+            parts={},
+            sha256=hashlib.sha256(content).hexdigest(),
+            label_map=label_map,
+            channels=channels,
+            channel_names=names,
+            mask=parse_rule(path, document.get("mask"), len(labels) - 1),
+            window=_window(path, document.get("window")),
+        )
     except DataError as error:
         return None, [error]
     problems: list[DataError] = []
-    parts = {part: _part(path, part, document.get(part), slices, problems) for part in PARTS}
+    parts = {part: _part(path, bare, (part, document.get(part)), slices, problems) for part in PARTS}
     problems += _split_cases(path, parts)
     if not any(parts.values()) and not problems:
         problems.append(DataError(folder, "the site is empty", "List its images in datalist.json."))
-    datalist = SiteDatalist(
-        name=str(document.get("name") or folder.name),
-        root=folder,
-        labels=labels,
-        nested=document.get("nested", True),
-        parts=parts,
-        sha256=hashlib.sha256(content).hexdigest(),
-        label_map=label_map,
-        channels=channels,
-    )
-    return datalist, problems
+    return replace(bare, parts=parts), problems
 
 
-def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int], int | None, str]:
+def _text(content: bytes) -> str:
+    """Decode JSON that may begin with a byte order mark, as editors on Windows write it."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
+
+
+def _channels(path: Path, document: dict[str, Any]) -> tuple[int | None, tuple[str, ...]]:
+    channels, names = document.get("channels"), document.get("channel_names", [])
+    if channels is not None and (type(channels) is not int or not 1 <= channels <= MAX_CHANNELS):
+        raise DataError(
+            path, f'"channels" is {channels!r}', f"Write 1 (grey), 3 (RGB), up to {MAX_CHANNELS}, or nothing."
+        )
+    usable = isinstance(names, list) and all(isinstance(name, str) and 1 <= len(name) <= 40 for name in names)
+    if not usable or len({name.casefold() for name in names}) != len(names) or len(names) > MAX_CHANNELS:
+        raise DataError(path, f'"channel_names" is {names!r}', 'Write distinct names, such as ["T1", "T2"].')
+    if names and channels not in (None, len(names)):
+        raise DataError(path, f'{len(names)} "channel_names" and "channels" {channels}', "Give each channel a name.")
+    return (len(names) if names else channels), tuple(names)
+
+
+def _window(path: Path, entry: Any) -> tuple[float, float] | None:
+    if entry is None:
+        return None
+    numbers = isinstance(entry, list) and len(entry) == 2 and all(type(value) in (int, float) for value in entry)
+    if not numbers or not float(entry[0]) < float(entry[1]):
+        raise DataError(path, f'"window" is {entry!r}', "Write [low, high], such as [-160, 240] for soft tissue in CT.")
+    return float(entry[0]), float(entry[1])
+
+
+def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int], str]:
     if not isinstance(document, dict):
         raise DataError(path, "it is no JSON object", "See the form in the README.")
     try:
@@ -139,61 +230,96 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
     if not isinstance(document.get("nested", True), bool):
         raise DataError(path, f'"nested" is {document["nested"]!r}', "Write true or false.")
-    channels = document.get("channels")
-    if channels not in (None, 1, 3):
-        raise DataError(path, f'"channels" is {channels!r}', "Write 1 (grey) or 3 (RGB), or leave it out.")
     slices = document.get("slices", "labelled")
     if slices not in SLICES:
         raise DataError(path, f'"slices" is {slices!r}', 'Write "labelled" or "all".')
-    return dict(sorted(labels.items())), label_map, channels, slices
+    return dict(sorted(labels.items())), label_map, slices
 
 
-def _part(path: Path, part: str, entries: Any, slices: str, problems: list[DataError]) -> tuple[Item, ...]:
+def _part(
+    path: Path, site: SiteDatalist, named: tuple[str, Any], slices: str, problems: list[DataError]
+) -> tuple[Item, ...]:
+    part, entries = named
     if not isinstance(entries, (list, type(None))):
         problems.append(DataError(path, f'"{part}" is no list', 'Write [{"image": ..., "label": ...}, ...].'))
         return ()
     items: list[Item] = []
     for number, entry in enumerate(entries or []):
         try:
-            item = _item(path, part, number, entry)
-            items += _slices(item, only_labelled=slices == "labelled" and part != "test")
+            item = _item(path, site, f"{part} item {number}", entry)
+            items += _slices(item, site.labelling, only_labelled=slices == "labelled" and part != "test")
         except DataError as error:
             problems.append(error)
     return tuple(items)
 
 
-def _item(path: Path, part: str, number: int, entry: Any) -> Item:
+def _item(path: Path, site: SiteDatalist, where: str, entry: Any) -> Item:
     if isinstance(entry, str):  # Decathlon lists test images as bare paths
         entry = {"image": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-        raise DataError(path, f'{part} item {number} has no "image"', 'Write {"image": path, "label": path}.')
+    if not isinstance(entry, dict):
+        raise DataError(path, f"{where} is no object", 'Write {"image": path, "label": path}.')
+    names = _image_names(path, site, where, entry.get("image"))
+    files = tuple(_inside(path, name) for name in names)
     label = entry.get("label")
-    image = _inside(path, entry["image"])
-    case = entry.get("case", entry["image"])
-    return Item(image, None if label is None else _inside(path, str(label)), str(case))
+    several = label if isinstance(label, list) else [] if label is None else [label]
+    labels = tuple(_inside(path, str(name)) for name in several)
+    if not all(isinstance(name, str) for name in several) or (isinstance(label, list) and not label):
+        raise DataError(path, f'{where} has no usable "label"', "Write a path, or a list of paths.")
+    return Item(
+        image=files[0],
+        label=labels[0] if labels else None,
+        case=composed(str(entry.get("case", names[0]))),
+        channel_files=files if len(files) > 1 else (),
+        label_files=labels if len(labels) > 1 else (),
+    )
+
+
+def _image_names(path: Path, site: SiteDatalist, where: str, entry: Any) -> list[str]:
+    """Return the paths of an image's files, in the order of the channels where there are several."""
+    names = site.channel_names
+    if isinstance(entry, dict):
+        missing = [name for name in names if name not in entry]
+        foreign = sorted(set(map(str, entry)) - set(names))
+        if missing or foreign:
+            said = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(foreign)}, which is not declared"
+            raise DataError(path, f"{where} {said}", 'Name the same "channel_names" in every item.')
+        entry = [entry[name] for name in names]
+    if isinstance(entry, list) and len(entry) > 1:
+        wanted = site.channels or 0
+        if len(entry) != wanted:
+            reason = f"{where} has {len(entry)} image files and {wanted or 'no'} channels are declared"
+            raise DataError(path, reason, 'Write "channels" or "channel_names", and one file for each.')
+        entry = [entry[index] for index in site.channel_order] if names else entry
+    found = entry if isinstance(entry, list) else [entry]
+    if not found or not all(isinstance(name, str) for name in found):
+        raise DataError(path, f'{where} has no "image"', 'Write {"image": path, "label": path}.')
+    return list(found)
 
 
 def _inside(path: Path, name: str) -> Path:
-    """Resolve a relative path of the datalist; it may not lead out of the folder."""
+    """Resolve a relative path of the datalist as the disc has it; it may not lead out of the folder."""
+    if "\\" in name and not (path.parent / name).exists():
+        name = name.replace("\\", "/")  # written on Windows
     outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or ".." in Path(name).parts
-    if outside or not name:
+    if outside or not name or "\0" in name:
         raise DataError(path, f"{name!r} leads out of the site's folder", "Use paths relative to the folder.")
-    return path.parent / name
+    return found_as(path.parent / name)
 
 
-def _slices(item: Item, only_labelled: bool) -> list[Item]:
-    """Expand a volume into its slices (last axis); a flat image, or one that check_site will report, stays."""
-    if suffix_of(item.image) not in (".nii", ".nii.gz") or not item.image.is_file():
+def _slices(item: Item, how: Labelling, only_labelled: bool) -> list[Item]:
+    """Expand a volume, stack or clip into its slices; a flat image, or one that check_site will report, stays."""
+    if item.image.suffix.lower() in _NEVER_STACKS or not item.image.exists():
         return [item]
     count = probe(item.image).slices
     if count is None:
         return [item]
-    wanted = range(count)
-    if only_labelled and item.label is not None and item.label.is_file() and suffix_of(item.label) in SUFFIXES:
-        volume = read_volume(item.label, label=True)
-        if volume.volume and volume.array.shape[2] == count:
-            wanted = [int(z) for z in np.flatnonzero(volume.array.any(axis=(0, 1)))]  # type: ignore[assignment]
-    return [Item(item.image, item.label, item.case, index) for index in wanted]
+    wanted: Sequence[int] = range(count)
+    if only_labelled and item.labels and all(path.exists() for path in item.labels):
+        volume = read_label(item.labels, how, item.image)
+        if volume.volume and volume.slices == count:
+            drawn = (volume.array > 0) & (volume.array != IGNORED)
+            wanted = [int(z) for z in np.flatnonzero(drawn.any(axis=(0, 1, 3)))]
+    return [replace(item, slice_index=index) for index in wanted]
 
 
 def _split_cases(path: Path, parts: dict[str, tuple[Item, ...]]) -> list[DataError]:

@@ -8,13 +8,16 @@ import platform
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
 from dsfedmed.data.datalist import Item, SiteDatalist
-from dsfedmed.data.formats import probe, read_volume, suffix_of
-from dsfedmed.data.reading import observed_values
+from dsfedmed.data.files.kinds import suffix_of
+from dsfedmed.data.files.read import probe
+from dsfedmed.data.labelling import read_label
+from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.ranges import Between, Classes, Length, Pixels
 from dsfedmed.version import VERSION
@@ -91,10 +94,13 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         raise DataError(datalist.root, "the site is empty", "List its images in datalist.json.")
     probes = [probe(path) for path in sorted({item.image for item in items})]
     sizes = np.array([found.size for found in probes])
+    _refuse_undeclared(datalist, {found.channels for found in probes})
     observed: set[int] = set()
+    foreign: dict[int, Path] = {}
     for part in ("training", "validation"):
         for item in datalist.parts.get(part, ()):
-            observed |= _values(datalist, item)
+            observed |= _values(datalist, item, foreign)
+    _refuse_several(datalist, foreign)
     low, high = sizes.min(axis=0), sizes.max(axis=0)
     return SiteFacts(
         channels=datalist.channels or max(found.channels for found in probes),
@@ -166,7 +172,27 @@ def _difference(site: str, found: FederationFacts, agreed: FederationFacts) -> D
     raise ValueError("the site does not differ")
 
 
-def _values(datalist: SiteDatalist, item: Item) -> set[int]:
+def _values(datalist: SiteDatalist, item: Item, foreign: dict[int, Path]) -> set[int]:
     if item.label is None:
         return set()
-    return observed_values(read_volume(item.label, label=True), item.slice_index, datalist.label_map)
+    label = read_label(item.labels, datalist.labelling, item.image)
+    if label.foreign is not None:
+        foreign.setdefault(label.foreign, item.label)
+    array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
+    return {int(value) for value in np.unique(array)} - ({IGNORED} if datalist.ignore is not None else set())
+
+
+def _refuse_undeclared(datalist: SiteDatalist, found: set[int]) -> None:
+    """Refuse images of 2, or more than 3, channels where the datalist does not say that they are meant."""
+    many = sorted(found - {1, 3})
+    if datalist.channels is None and many:
+        reason = f"it has images of {many[0]} channels, and its datalist declares none"
+        raise DataError(datalist.root, reason, f'Write "channels": {many[0]} if all are meant.')
+
+
+def _refuse_several(datalist: SiteDatalist, foreign: dict[int, Path]) -> None:
+    """Refuse masks of 0 and one other number where files of the site use different ones."""
+    if len(foreign) > 1:
+        shown = " and ".join(f"{value} in {path.name}" for value, path in sorted(foreign.items())[:2])
+        reason = f"masks of 0 and one other number use different ones: {shown}"
+        raise DataError(datalist.root, reason, 'Say what each means in "label_map", or correct the files.')

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``LoadSiteImaged``: the first transform of every bundle, from a path to image and label tensors."""
+"""``LoadSiteImaged``: the first transform of every bundle, from paths to image and label tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +12,45 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dsfedmed.data.formats import Raw, read_raw, read_volume
+from dsfedmed.data.files.limits import MAX_CHANNELS
+from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.files.read import read_raw, read_volume
+from dsfedmed.data.labelling import Labelling, read_label
+from dsfedmed.data.masks.decode import decode
+from dsfedmed.data.masks.rule import parse_rule
+from dsfedmed.data.values import scaled, windows
 from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
+SAME_PLACE = 1e-3  # mm or parts of a direction: the files of one image lie on one grid
+_OPTIONS = ("slice_index", "label_map", "mask", "window", "planes")
 
 
 class LoadSiteImaged(MapTransform):
-    """Load a site's image and label files: PNG, JPEG, TIFF, BMP, NPY, NIfTI (2D, or a slice of a volume), DICOM.
+    """Load a site's image and label files of any format that `data.files` reads, slices of stacks and volumes too.
 
-    Item: ``{"image": path, "label": path, "slice_index": int | None, "label_map": {value: value} | None}``; the last
-    two are optional and taken out of the item again. Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label``
-    (1, X, Y) uint8, both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that
-    ``Resized``, ``Invertd`` and ``SaveImaged`` work; for slices ``patch_index`` holds the slice number, which
-    ``SaveImaged`` puts into the file name. Slices are taken along the last axis.
+    Item: ``{"image": path, "label": path}`` and, as `SiteDatalist.document` writes them and taken out again here:
+    ``slice_index``; ``label_map`` {value: value}; ``mask`` (the datalist's entry, with ``classes``); ``window`` [low,
+    high]; ``planes`` (which stored channel stands where). ``image`` may be a list of files, one a channel; ``label``
+    a list of masks of one image.
 
-    8-bit images are divided by 255. Every other type is scaled by its 0.5 and 99.5 percentiles (of the whole volume
-    for a slice, of all colours together for RGB) and clipped; a constant image becomes 0.
+    Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (255 where the mask's ignore value
+    stands), both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that ``Resized`` and
+    ``Invertd`` work. For `SaveMasksd`: of slices ``patch_index`` and ``frame_slices``; where the file knows its place
+    ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of very large pictures ``full_shape``. Pictures are
+    upright, volumes in the standard orientation of `data.files.geometry`; labels lie on the voxels of their image,
+    also when the image itself is not loaded. How numbers become [0, 1] stands in `data.values`.
 
     Args:
         keys: "image" and "label", or one of them; any key but "label" is read as an image.
-        channels: 1 (RGB becomes luminance) or 3 (grey is repeated).
+        channels: C, 1 to 16. RGB becomes luminance for 1, grey is repeated for 3; any other difference is an error.
         label_map: values to rewrite in labels, such as ``{255: 1}``; an item's own map comes first.
         allow_missing_keys: accept items without a label, for inference.
+        window: the numbers that become 0 and 1, for all files; an item's own window comes first.
 
     Raises:
-        ConfigError: when ``channels`` is neither 1 nor 3.
-        DataError: naming the file that is missing, damaged, not finite, or no label map.
+        ConfigError: when ``channels`` is not 1 to 16.
+        DataError: naming the file that is missing, damaged, not finite, of other channels, or no label map.
     """
 
     def __init__(
@@ -47,96 +59,169 @@ class LoadSiteImaged(MapTransform):
         channels: int = 1,
         label_map: Mapping[Any, int] | None = None,
         allow_missing_keys: bool = False,
+        window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if channels not in (1, 3):
-            raise ConfigError("LoadSiteImaged", f"channels is {channels!r}", "Use 1 (grey) or 3 (RGB).")
+        if not 1 <= channels <= MAX_CHANNELS:
+            raise ConfigError("LoadSiteImaged", f"channels is {channels!r}", f"Use 1 (grey) to {MAX_CHANNELS}.")
         self.channels = channels
         self.label_map = label_map
+        self.window = window
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with paths replaced by tensors."""
         item = dict(data)
-        slice_index = item.pop("slice_index", None)
-        label_map = item.pop("label_map", None) or self.label_map
+        options = {name: item.pop(name, None) for name in _OPTIONS}
+        images = _paths(item["image"]) if isinstance(item.get("image"), (str, Path, list, tuple)) else ()
+        index = options["slice_index"]
+        sizes: dict[str, tuple[int, ...]] = {}
         for key in self.key_iterator(item):
-            path = Path(item[key])
-            raw = _read(path, slice_index, label=key == "label")
+            paths = _paths(item[key])
             if key == "label":
-                array = label_values(path, raw.array, label_map).transpose(2, 0, 1)
+                raw = self._label(paths, options, images[0] if images else None)
+                array = _slice(raw, index)
+                if "image" in sizes and raw.full_size and array.shape[:2] != sizes["image"]:
+                    array = _at(array, sizes["image"])  # both were reduced while reading, by other steps
             else:
-                array = self._scaled_channels(raw, slice_index)
-            item[key] = _meta_tensor(array, path, raw.affine, slice_index)
+                raw, array = self._image(paths, options)
+                sizes["image"] = array.shape[:2]
+            plane = np.ascontiguousarray(array.transpose(2, 0, 1))
+            item[key] = _meta_tensor(plane, raw, index)
         return item
 
-    def _scaled_channels(self, raw: Raw, slice_index: int | None) -> np.ndarray:
-        low, high = raw.window
-        array = raw.array if slice_index is None else raw.array[..., slice_index : slice_index + 1]
-        scaled = np.clip((array.astype(np.float32) - low) / max(high - low, 1e-12), 0.0, 1.0)
-        if self.channels == 1 and scaled.shape[2] == 3:
-            scaled = (scaled @ LUMINANCE)[..., None]
-        if self.channels == 3 and scaled.shape[2] == 1:
-            scaled = np.repeat(scaled, 3, axis=2)
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1), dtype=np.float32)
+    def _label(self, paths: Sequence[Path], options: Mapping[str, Any], image: Path | None) -> Raw:
+        entry = dict(options["mask"] or {})
+        classes = entry.pop("classes", None)
+        rule = parse_rule(paths[0], entry or None, classes or 1)
+        mapping = options["label_map"] or self.label_map or {}
+        pairs = tuple((int(source), int(target)) for source, target in mapping.items())
+        return read_label(paths, Labelling(rule, classes, pairs), image)
+
+    def _image(self, paths: Sequence[Path], options: Mapping[str, Any]) -> tuple[Raw, np.ndarray]:
+        """Return the first file, and the picture (X, Y, C) in [0, 1]."""
+        index = options["slice_index"]
+        files = [read_raw(path) if index is None else read_volume(path) for path in paths]
+        check_one_grid(files)
+        declared = options["window"] if options["window"] is not None else self.window
+        parts = [
+            scaled(_slice(raw, index), windows(raw, _window(declared, number))) for number, raw in enumerate(files)
+        ]
+        if len(parts) > 1:
+            parts = [_grey(part) for part in parts]
+        array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        if options["planes"] is not None:
+            array = array[..., list(options["planes"])]
+        return files[0], self._as_channels(files[0].path, array)
+
+    def _as_channels(self, path: Path, array: np.ndarray) -> np.ndarray:
+        found = array.shape[2]
+        if found == self.channels:
+            return array.astype(np.float32, copy=False)
+        if self.channels == 1 and found == 3:
+            return np.asarray((array @ LUMINANCE)[..., None], dtype=np.float32)
+        if self.channels == 3 and found == 1:
+            return np.repeat(array, 3, axis=2).astype(np.float32, copy=False)
+        reason = f"it has {found} channels where {self.channels} are read"
+        raise DataError(path, reason, f'Write "channels": {found} in datalist.json, or export the channels wanted.')
 
 
 def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:
-    """Return a label array (X, Y, 1) as uint8, with ``label_map`` applied.
-
-    A mask saved as RGB with three equal planes is taken as one plane (the authors' NPY masks are); a coloured mask is
-    refused, since its colours do not say which label they mean.
+    """Return the label values of an array (X, Y, C) as uint8 (X, Y, 1); see `masks.decode.decode`.
 
     Raises:
         DataError: when the array is coloured, not whole-numbered, or outside 0..255.
     """
-    if array.shape[2] == 3:
-        if (array != array[..., :1]).any():
-            raise DataError(path, "the label is a colour picture", "Save it as one grey plane of integers 0, 1, 2...")
-        array = array[..., :1]
-    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
-        raise DataError(path, "the label holds fractions", "Save integers; resize labels by nearest neighbour only.")
-    if array.size and (array.min() < 0 or array.max() > 255):
-        raise DataError(path, f"the label spans {array.min()}..{array.max()}", "Label values lie within 0..255.")
-    values = np.array(array, dtype=np.uint8)
-    result = values.copy()
-    for source, target in (label_map or {}).items():
-        result[values == int(source)] = int(target)
-    return result
+    return decode(Raw(path, array, np.eye(4), volume=False), label_map=label_map)
 
 
-def observed_values(raw: Raw, slice_index: int | None, label_map: Mapping[Any, int] | None = None) -> set[int]:
+def observed_values(raw: Raw, slice_index: int | None = None, label_map: Mapping[Any, int] | None = None) -> set[int]:
     """Return the values that occur in a label file, or in one slice of it; errors as :func:`label_values`."""
-    array = raw.array if slice_index is None else raw.array[..., slice_index : slice_index + 1]
-    if raw.volume:
-        array = array.reshape(array.shape[0], -1, 1)
-    return {int(value) for value in np.unique(label_values(raw.path, array, label_map))}
+    array = decode(raw, label_map=label_map)
+    return {int(value) for value in np.unique(array if slice_index is None else array[:, :, slice_index])}
 
 
-def _read(path: Path, slice_index: int | None, label: bool) -> Raw:
-    if slice_index is None:
-        raw = read_raw(path, label)
+def _paths(entry: Any) -> tuple[Path, ...]:
+    return tuple(Path(part) for part in entry) if isinstance(entry, (list, tuple)) else (Path(entry),)
+
+
+def _window(declared: Any, number: int) -> Sequence[float] | None:
+    """Return the window of the file ``number``: one for all, or one a file."""
+    if declared is None:
+        return None
+    own: Sequence[float] = declared[number] if isinstance(declared[0], (list, tuple)) else declared
+    return own
+
+
+def _slice(raw: Raw, index: int | None) -> np.ndarray:
+    """Return (X, Y, C) of a flat picture or of one slice."""
+    if index is None:
         if raw.volume:
-            raise DataError(path, "it is a volume and no slice was asked for", "Give the item a slice_index.")
-        return raw
-    raw = read_volume(path, label)
-    if not raw.volume or not 0 <= slice_index < raw.array.shape[2]:
-        raise DataError(path, f"it has no slice {slice_index}", "Image and label must be volumes of the same size.")
-    if label:
-        return Raw(path, raw.array[..., slice_index : slice_index + 1], raw.affine, volume=True)
-    return raw
+            reason = f"it is a volume of {raw.slices} slices and no slice was asked for"
+            raise DataError(raw.path, reason, "Give the item a slice_index; image and label are both volumes.")
+        return raw.array
+    if not raw.volume or not 0 <= index < (raw.slices or 0):
+        raise DataError(raw.path, f"it has no slice {index}", "Image and label must be volumes of the same size.")
+    return np.asarray(raw.array[:, :, index])
 
 
-def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray, slice_index: int | None) -> MetaTensor:
+def _grey(array: np.ndarray) -> np.ndarray:
+    """Return one channel of a file that is one of several: a grey picture, or the grey of a picture saved as RGB."""
+    return array if array.shape[2] == 1 else np.asarray((array @ LUMINANCE)[..., None])
+
+
+def check_one_grid(files: Sequence[Raw]) -> None:
+    """Refuse files of one image, one a channel, that do not lie on the same voxels.
+
+    Raises:
+        DataError: naming the file and the one that it differs from.
+    """
+    for raw in files[1:]:
+        first = files[0]
+        if raw.channels not in (1, 3):
+            raise DataError(raw.path, f"it has {raw.channels} channels and is one of several files", "One a file.")
+        if raw.array.shape[:-1] != first.array.shape[:-1]:
+            sizes = [" x ".join(str(n) for n in part.array.shape[:-1]) for part in (raw, first)]
+            reason = f"it is {sizes[0]} and {first.path.name} of the same image is {sizes[1]}"
+            raise DataError(raw.path, reason, "Resample the sequences onto one grid first.")
+        placed = raw.frame is not None and first.frame is not None
+        if placed and not np.allclose(raw.affine, first.affine, atol=SAME_PLACE):
+            reason = f"it does not lie on the voxels of {first.path.name} of the same image"
+            raise DataError(raw.path, reason, "Resample the sequences onto one grid first.")
+
+
+def _at(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Bring a label (X, Y, 1) to another size, by the nearest pixel."""
+    rows, columns = (
+        np.minimum((np.arange(wanted) + 0.5) * have / wanted, have - 1).astype(int)
+        for wanted, have in zip(size, array.shape, strict=False)
+    )
+    return np.asarray(array[rows][:, columns])
+
+
+def _meta_tensor(array: np.ndarray, raw: Raw, index: int | None) -> MetaTensor:
+    affine = raw.affine
+    if index is not None:
+        step = np.eye(4)
+        step[2, 3] = index
+        affine = affine @ step
     meta: dict[str, Any] = {
-        "filename_or_obj": str(path),
+        "filename_or_obj": str(raw.path),
         "affine": affine,
         "original_affine": affine,
         "spatial_shape": np.asarray(array.shape[1:]),
         "original_channel_dim": 0,
         "space": "RAS",
     }
-    if slice_index is not None:
-        meta["patch_index"] = slice_index
-    tensor = MetaTensor.ensure_torch_and_prune_meta(np.ascontiguousarray(array), meta)
+    if index is not None:
+        meta |= {"patch_index": index, "frame_slices": raw.slices}
+    if raw.frame is not None:
+        meta |= {
+            "frame_shape": np.asarray(raw.frame.shape),
+            "frame_affine": raw.frame.affine,
+            "frame_orientation": raw.frame.orientation,
+        }
+    if raw.full_size is not None:
+        meta["full_shape"] = np.asarray(raw.full_size)
+    tensor = MetaTensor.ensure_torch_and_prune_meta(array, meta)
     assert isinstance(tensor, MetaTensor)
     return tensor

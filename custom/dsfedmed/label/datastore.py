@@ -10,7 +10,7 @@ from typing import Any
 from monailabel.config import settings
 from monailabel.datastore.local import LocalDatastore
 
-from dsfedmed.data.formats import probe, read_raw
+from dsfedmed.data.files.read import probe, read_raw
 from dsfedmed.data.reading import observed_values
 from dsfedmed.errors import DataError
 

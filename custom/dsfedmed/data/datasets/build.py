@@ -18,8 +18,9 @@ from dsfedmed.data.arrays import unknown_values
 from dsfedmed.data.datalist import FILE_NAME, PARTS
 from dsfedmed.data.datasets.plan import Encoded, Pair, Recipe, RecipeOptions, Sample, SitePlan, assign_parts
 from dsfedmed.data.datasets.source import Member, Source
-from dsfedmed.data.formats import read_raw
+from dsfedmed.data.files.read import read_raw
 from dsfedmed.data.reading import observed_values
+from dsfedmed.data.values import windows
 from dsfedmed.errors import DataError, StoreError
 from dsfedmed.store.files import write_bytes, write_json
 from dsfedmed.version import VERSION
@@ -152,13 +153,13 @@ def _has_foreground(image: Path, label: Path, pair: Pair, plan: SitePlan, sample
     try:
         picture = read_raw(image)
         mask = read_raw(label, label=True)
-        _ = picture.window  # raises when values are not finite
+        windows(picture)  # raises when values are not finite
         values = observed_values(mask, None, plan.label_map)
     except DataError as error:
         about = pair.label if error.where == str(label) else pair.image
         member = about if isinstance(about, Member) else sample.sources[0]
         raise DataError(member.where, error.reason, "Download it again.") from error
-    sizes = [raw.array.shape if raw.volume else raw.array.shape[:2] for raw in (picture, mask)]
+    sizes = [raw.array.shape[:-1] for raw in (picture, mask)]
     if sizes[0] != sizes[1]:
         reason = f"the image is {sizes[0]} and its label {sizes[1]}"
         raise DataError(sample.sources[0].where, reason, "Download both again.")

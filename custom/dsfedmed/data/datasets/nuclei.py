@@ -34,7 +34,7 @@ from dsfedmed.data.datasets.plan import Pair, Recipe, RecipeOptions, Sample, Sit
 from dsfedmed.data.datasets.polygons import rasterise, read_polygons
 from dsfedmed.data.datasets.source import Member, Source
 from dsfedmed.data.datasets.tiles import tile_boxes
-from dsfedmed.data.formats import PICTURES
+from dsfedmed.data.files.kinds import PICTURES
 from dsfedmed.errors import DataError
 
 PATIENT = re.compile(r"TCGA-\w{2}-\w{4}")

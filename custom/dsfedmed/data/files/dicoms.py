@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DICOM objects, through pydicom: pictures, clips, enhanced volumes, segmentations, and folders that hold one series.
+
+Nothing of the patient is kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from dsfedmed.data.files.dicom_values import Shown, frame_count, macro, shown, stored
+from dsfedmed.data.files.geometry import stand
+from dsfedmed.data.files.kinds import Kind, kind_of
+from dsfedmed.data.files.limits import check_bytes
+from dsfedmed.data.files.raw import Raw
+from dsfedmed.errors import DataError
+
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+GAP = 0.1  # of the usual distance between slices: steps that differ by more are a gap
+TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back (PS3.3 C.7.6.2.1.1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one frame lies: position of its first pixel (3,), directions of rows and columns (3,), spacing in mm."""
+
+    position: np.ndarray
+    along_row: np.ndarray
+    down_column: np.ndarray
+    spacing: tuple[float, float]
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Unit vector across the frame."""
+        return np.cross(self.along_row, self.down_column)
+
+    def affine(self, step: np.ndarray) -> np.ndarray:
+        """Return 4 x 4 from (column, row, slice) to RAS+ mm; ``step`` leads from slice to slice."""
+        result = np.eye(4)
+        result[:3, 0] = self.along_row * self.spacing[1]
+        result[:3, 1] = self.down_column * self.spacing[0]
+        result[:3, 2], result[:3, 3] = step, self.position
+        return np.asarray(TO_RAS @ result)
+
+
+def place_dicom(path: Path) -> Raw:
+    """Return what `read_dicom` will return with the numbers left unread (C is 0), from the headers."""
+    if path.is_dir():
+        found = series_headers(path)
+        dataset, frames = found[0][1], len(found)
+        stack = _series_affine(found) if frames > 1 else None
+    else:
+        dataset = _dataset(path, header_only=True)
+        frames, stack = frame_count(dataset), _stack_affine(dataset)
+    size = (int(dataset.get("Columns", 0) or 0), int(dataset.get("Rows", 0) or 0))
+    empty = np.empty((*size, frames, 0), dtype=np.uint8)
+    place = _place(dataset) if frames == 1 and not path.is_dir() else None
+    if stack is None and place is None:
+        flat = empty[:, :, 0] if frames == 1 else empty
+        return Raw(path, flat, np.eye(4), frames > 1, told_channels=_channels(dataset))
+    affine = stack if stack is not None else place.affine(place.normal)  # type: ignore[union-attr]
+    empty, frame, read = stand(empty, affine, turn=frames > 1)
+    flat = empty[:, :, 0] if frames == 1 else empty
+    return Raw(path, flat, read, frames > 1, frame=frame, told_channels=_channels(dataset))
+
+
+def read_dicom(path: Path, label: bool = False) -> Raw:
+    """Read a file, or a folder that holds one series.
+
+    A picture stays as it is looked at; frames with places (enhanced CT and MR, segmentations) and series become a
+    volume in the standard orientation of `geometry`; frames without (ultrasound clips) become slices in their order.
+
+    Raises:
+        DataError: naming the file, or of a series the files between which slices are missing.
+    """
+    if path.is_dir():
+        return _read_series(path, label)
+    dataset = _dataset(path)
+    if str(dataset.get("SOPClassUID", "")) == SEGMENTATION:
+        return _read_segmentation(path, dataset)
+    return _raw(path, dataset, shown(path, dataset, label))
+
+
+def series_headers(folder: Path) -> list[tuple[Path, Dataset]]:
+    """Return files and headers of a folder's one series, in order of position.
+
+    Raises:
+        DataError: naming the folder or file: no DICOM, several series, sizes or directions that differ, a place taken
+            twice, or slices missing.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    found = [(path, _dataset(path, header_only=True)) for path in files if kind_of(path) is Kind.DICOM]
+    found = [(path, header) for path, header in found if "Rows" in header]
+    if not found:
+        raise DataError(folder, "it holds no DICOM pictures", "Name a file, or a folder that holds one series.")
+    kinds = Counter(str(header.get("SeriesInstanceUID", "")) for _, header in found)
+    if len(kinds) > 1:
+        shown_counts = ", ".join(str(count) for _, count in kinds.most_common(6))
+        raise DataError(folder, f"it holds {len(kinds)} series ({shown_counts} files)", "Put each in its own folder.")
+    if len(found) == 1:
+        return found
+    places = [(path, header, _place(header)) for path, header in found]
+    unplaced = [path for path, _, place in places if place is None]
+    if unplaced:
+        raise DataError(unplaced[0], "it says no position, so its place in the series is not known", "List it singly.")
+    return _in_order(folder, [(path, header, place) for path, header, place in places if place is not None])
+
+
+def _in_order(folder: Path, places: list[tuple[Path, Dataset, Place]]) -> list[tuple[Path, Dataset]]:
+    first = places[0][2]
+    for path, header, place in places:
+        same = np.allclose(place.normal, first.normal, atol=1e-3) and np.allclose(
+            place.spacing, first.spacing, rtol=1e-3
+        )
+        if not same or (header.Rows, header.Columns) != (places[0][1].Rows, places[0][1].Columns):
+            reason = f"its size, direction or spacing is not that of {places[0][0].name}"
+            raise DataError(path, reason, "Keep localisers and other views in folders of their own.")
+    along = sorted(((float(place.position @ first.normal), path, header) for path, header, place in places), key=_first)
+    steps = np.diff([distance for distance, _, _ in along])
+    usual = float(np.median(steps))
+    for (_, one, _), (_, other, _), step in zip(along, along[1:], steps, strict=False):
+        if step <= max(1e-3, GAP * usual):
+            raise DataError(other, f"it lies at the position of {one.name}", "Keep one image a position (one phase).")
+        if abs(step - usual) > GAP * usual:
+            reason = f"between {one.name} and it lie {step:.4g} mm, elsewhere {usual:.4g} mm"
+            raise DataError(other, reason, f"Add the missing slices to {folder.name}, or cut the series there.")
+    return [(path, header) for _, path, header in along]
+
+
+def _first(entry: tuple[float, Path, Dataset]) -> float:
+    return entry[0]
+
+
+def _read_series(folder: Path, label: bool) -> Raw:
+    found = series_headers(folder)
+    check_bytes(folder, (len(found), int(found[0][1].Rows), int(found[0][1].Columns), _channels(found[0][1])), 4)
+    slices = []
+    for path, _ in found:
+        dataset = _dataset(path)
+        if frame_count(dataset) > 1:
+            raise DataError(path, "it holds several frames within a series", "Put it in a folder of its own.")
+        slices.append(shown(path, dataset, label))
+    kinds = {part.window for part in slices}
+    notes = tuple(dict.fromkeys(note for part in slices for note in part.notes))
+    window = next(iter(kinds)) if len(kinds) == 1 else None
+    if len(kinds) > 1:
+        notes = (*notes, f"its slices name {len(kinds)} windows; grey values are scaled by percentiles")
+        if any(part.window is not None and part.window[0] > part.window[1] for part in slices):
+            raise DataError(folder, "low values are white, and its slices name different windows", _ONE_WINDOW)
+    array = np.concatenate([part.array for part in slices]).transpose(2, 1, 0, 3)
+    if len(found) == 1:
+        return Raw(folder, array[:, :, 0], np.eye(4), False, window=window, notes=notes)
+    array, frame, affine = stand(array, _series_affine(found))
+    return Raw(folder, array, affine, True, frame=frame, window=window, notes=notes)
+
+
+_ONE_WINDOW = 'Write "window": [low, high] in datalist.json.'
+
+
+def _series_affine(found: list[tuple[Path, Dataset]]) -> np.ndarray:
+    first, last = _place(found[0][1]), _place(found[-1][1])
+    assert first is not None
+    assert last is not None
+    return first.affine((last.position - first.position) / (len(found) - 1))
+
+
+def _raw(path: Path, dataset: Dataset, part: Shown) -> Raw:
+    array = part.array.transpose(2, 1, 0, 3)
+    if array.shape[2] == 1:
+        place = _place(dataset)
+        if place is None:
+            return Raw(path, array[:, :, 0], np.eye(4), False, window=part.window, notes=part.notes)
+        array, frame, affine = stand(array, place.affine(place.normal), turn=False)
+        return Raw(path, array[:, :, 0], affine, False, frame=frame, window=part.window, notes=part.notes)
+    stack = _stack_affine(dataset)
+    if stack is None:
+        notes = (*part.notes, f"{array.shape[2]} frames without positions, taken as slices in their order")
+        return Raw(path, array, np.eye(4), True, window=part.window, notes=notes)
+    array, frame, affine = stand(array, stack)
+    return Raw(path, array, affine, True, frame=frame, window=part.window, notes=part.notes)
+
+
+def _stack_affine(dataset: Dataset) -> np.ndarray | None:
+    """Return the affine of frames that lie evenly behind each other in their order; None where they do not say."""
+    places = [_place(dataset, number) for number in range(frame_count(dataset))] if frame_count(dataset) > 1 else []
+    known = [place for place in places if place is not None]
+    if len(known) != len(places) or len(known) < 2:
+        return None
+    steps = np.diff([place.position for place in known], axis=0)
+    usual = np.median(steps, axis=0)
+    if np.linalg.norm(usual) < 1e-6 or np.abs(steps - usual).max() > GAP * np.linalg.norm(usual):
+        return None
+    return known[0].affine(usual)
+
+
+def _read_segmentation(path: Path, dataset: Dataset) -> Raw:
+    """Read a segmentation (PS3.3 C.8.20): each frame shows one segment at one place; numbers become label values.
+
+    Frames without a place or segment are slices of a two-valued mask in their order. Where segments overlap the higher
+    number wins.
+    """
+    if str(dataset.get("SegmentationType", "BINARY")) == "FRACTIONAL":
+        reason = "it is a fractional segmentation, whose values are probabilities"
+        raise DataError(path, reason, "Export it as a binary segmentation.")
+    frames = stored(path, dataset)[..., 0] != 0
+    numbers = [_segment(dataset, number) for number in range(len(frames))]
+    places = [_place(dataset, number) for number in range(len(frames))]
+    known = [place for place in places if place is not None]
+    if len(known) < len(frames) or None in numbers:
+        array = frames.astype(np.uint8).transpose(2, 1, 0)[..., None]
+        flat = array.shape[2] == 1
+        return Raw(path, array[:, :, 0] if flat else array, np.eye(4), volume=not flat)
+    normal = known[0].normal
+    along = np.array([float(place.position @ normal) for place in known])
+    order = np.unique(np.round(along, 3))
+    volume = np.zeros((frames.shape[2], frames.shape[1], len(order)), dtype=np.uint8)
+    for frame, number, distance in zip(frames, numbers, along, strict=True):
+        z = int(np.abs(order - distance).argmin())
+        plane = volume[:, :, z]
+        np.maximum(plane, frame.T.astype(np.uint8) * np.uint8(number or 0), out=plane)
+    first = known[int(along.argmin())]
+    steps = np.diff(order)
+    if len(steps) and np.abs(steps - np.median(steps)).max() > GAP * np.median(steps):
+        volume, order = _filled(volume, order)
+    step = normal * (float(np.median(np.diff(order))) if len(order) > 1 else 1.0)
+    array, placed, affine = stand(volume[..., None], first.affine(step), turn=volume.shape[2] > 1)
+    flat = array.shape[2] == 1
+    return Raw(path, array[:, :, 0] if flat else array, affine, volume=not flat, frame=placed)
+
+
+def _filled(volume: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put empty slices where a segmentation left them out (frames without any pixel need not be stored)."""
+    step = float(np.diff(order).min())
+    places = np.rint((order - order[0]) / step).astype(int)
+    result = np.zeros((*volume.shape[:2], int(places[-1]) + 1), dtype=volume.dtype)
+    result[:, :, places] = volume
+    return result, order[0] + step * np.arange(result.shape[2])
+
+
+def _segment(dataset: Dataset, frame: int) -> int | None:
+    item = macro(dataset, frame, "SegmentIdentificationSequence")
+    return None if item is None else int(item.ReferencedSegmentNumber)
+
+
+def _place(dataset: Dataset, frame: int = 0) -> Place | None:
+    """Return where a frame lies; None where its header does not say all of it."""
+    position, direction, spacing = _place_numbers(dataset, frame)
+    if position is None or direction is None:
+        return None
+    numbers = [float(value) for value in direction]
+    if len(numbers) != 6 or len(position) != 3:
+        return None
+    gaps = [float(value) for value in spacing] if spacing is not None and len(spacing) == 2 else [1.0, 1.0]
+    row, column = np.array(numbers[:3]), np.array(numbers[3:])
+    at = np.array([float(value) for value in position])
+    usable = np.isfinite([*row, *column, *at, *gaps]).all() and min(gaps) > 0
+    usable = usable and abs(np.linalg.norm(np.cross(row, column)) - 1) < 0.01
+    return Place(at, row, column, (gaps[0], gaps[1])) if usable else None
+
+
+def _place_numbers(dataset: Dataset, frame: int) -> tuple[list[float] | None, list[float] | None, list[float] | None]:
+    at = macro(dataset, frame, "PlanePositionSequence")
+    towards = macro(dataset, frame, "PlaneOrientationSequence")
+    measures = macro(dataset, frame, "PixelMeasuresSequence")
+    position = (at if at is not None else dataset).get("ImagePositionPatient")
+    direction = (towards if towards is not None else dataset).get("ImageOrientationPatient")
+    spacing = (measures if measures is not None else dataset).get("PixelSpacing")
+    if frame_count(dataset) > 1 and at is None:
+        return None, None, None
+    return position, direction, spacing
+
+
+def _channels(dataset: Dataset) -> int:
+    colour = str(dataset.get("PhotometricInterpretation", "")) == "PALETTE COLOR"
+    return 3 if colour else int(dataset.get("SamplesPerPixel", 1) or 1)
+
+
+def _dataset(path: Path, header_only: bool = False) -> Dataset:
+    try:
+        with warnings.catch_warnings():  # values against the standard are common and said by what uses them
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
+    except Exception as error:  # pydicom hands on what struct, zlib and its value classes raise on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a label file's content to label values: by the datalist's rule, or where nothing else can be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.masks.describe import coloured, describe, ends, one_hot
+from dsfedmed.data.masks.rule import IGNORED, MaskRule
+from dsfedmed.errors import DataError
+
+WHOLE = 1e-3  # how far a number may lie from a whole one, as scaled label volumes do
+
+
+def decode(
+    raw: Raw,
+    rule: MaskRule | None = None,
+    num_classes: int | None = None,
+    label_map: Mapping[Any, int] | None = None,
+) -> np.ndarray:
+    """Return label values, uint8 with the channel axis kept at 1: (X, Y, 1), or (X, Y, Z, 1) of a volume.
+
+    Without a rule: equal planes are one plane; a mask drawn in its opacity, or in a palette of greys, is taken as it
+    is seen; planes whose sum is the same everywhere and that are as many as labels are one-hot, background first; and
+    with one class, files of 0 and one other number are masks whatever that number is. Everything else keeps its
+    numbers, and `arrays.check_label_values` says which are not declared.
+
+    Args:
+        raw: a file read as label.
+        rule: of the datalist.
+        num_classes: K; None where it is not known.
+        label_map: stored values to rewrite; before all but ``ignore``.
+
+    Raises:
+        DataError: naming the file, the kind of mask it seems to be, and what to write in the datalist.
+    """
+    rule = rule or MaskRule()
+    if rule.kind == "colours":
+        return _by_colour(raw, rule)
+    if rule.kind == "one_hot":
+        return _planes(raw, rule, num_classes)
+    plane = _one_plane(raw, num_classes, label_map)
+    if rule.kind == "threshold":
+        ignored = plane == rule.ignore if rule.ignore is not None else np.zeros(plane.shape, dtype=bool)
+        return np.where(ignored, IGNORED, plane > rule.above).astype(np.uint8)
+    whole = _whole(raw.path, plane)
+    if rule.kind == "instances":
+        ignored = whole == rule.ignore if rule.ignore is not None else np.zeros(whole.shape, dtype=bool)
+        return np.where(ignored, IGNORED, whole > 0).astype(np.uint8)
+    return _values(raw, whole, rule, num_classes, label_map)
+
+
+def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:
+    """Return label values of an array (X, Y, C) as :func:`decode` does for a file without a rule."""
+    return decode(Raw(path, array, np.eye(4), volume=False), label_map=label_map)
+
+
+def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int]) -> int | None:
+    """Return the number that :func:`decode` took for the one class though no one declared it; None where it did not.
+
+    Files of one site that use several such numbers contradict each other: the caller has to refuse them.
+    """
+    if rule.kind != "values" or num_classes != 1 or raw.palette is not None or raw.channels != 1:
+        return None
+    left = {int(value) for value in np.unique(raw.array)} - {0, rule.ignore}
+    mapped = {int(source) for source in label_map}
+    return next(iter(left)) if len(left) == 1 and not left & ({1} | mapped) else None
+
+
+def _values(
+    raw: Raw, whole: np.ndarray, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int] | None
+) -> np.ndarray:
+    mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
+    found = {int(value) for value in np.unique(whole)}
+    ignored = {rule.ignore} if rule.ignore is not None else set()
+    left = found - ignored
+    target = {value: mapping.get(value, value) for value in left}
+    foreign = {value for value in left - {0} if num_classes == 1 and target[value] not in (0, 1)}
+    if num_classes == 1 and len(foreign) == 1 and left - {0} == foreign:
+        target.update(dict.fromkeys(foreign, 1))  # 0 and one other number: a mask
+    impossible = sorted(value for value in target.values() if not 0 <= value <= IGNORED)
+    if impossible:
+        raise DataError(raw.path, f"the label spans {min(found)}..{max(found)}", hint(raw, num_classes))
+    if rule.ignore is not None and any(value == IGNORED for value in target.values()):
+        reason = f"label value {IGNORED} is not declared, and stands for what is ignored"
+        raise DataError(raw.path, reason, 'Map it with "label_map", or make it the "ignore" value.')
+    target.update(dict.fromkeys(ignored, IGNORED))
+    result = np.zeros(whole.shape, dtype=np.uint8)
+    for source, value in target.items():
+        if value:
+            result[whole == source] = value
+    return result
+
+
+def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
+    """Return the plane (X, Y, [Z,] 1) that a person sees as the mask."""
+    array = raw.array
+    if raw.alpha is not None:
+        colours = array.reshape(-1, array.shape[-1])
+        array = raw.alpha if (colours == colours[0]).all() else np.where(raw.alpha == 0, 0, array).astype(array.dtype)
+    if raw.palette is not None:
+        return _from_palette(raw, num_classes, label_map)
+    if array.shape[-1] > 1:
+        if (array == array[..., :1]).all():
+            return array[..., :1]
+        if num_classes is not None and one_hot(array) and array.shape[-1] == num_classes + 1:
+            return np.asarray(array.argmax(axis=-1)[..., None])
+        what = "a colour picture" if array.shape[-1] == 3 else f"made of {array.shape[-1]} planes"
+        raise DataError(raw.path, f"the label is {what}: {describe(raw, num_classes)}", hint(raw, num_classes))
+    return array
+
+
+def _from_palette(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
+    """Indices where index 0 is black and they are label values; else the colours decide, where they can."""
+    palette, indices = np.asarray(raw.palette), raw.array
+    used = [int(value) for value in np.unique(indices)]
+    mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
+    known = num_classes is None or all(0 <= mapping.get(value, value) <= num_classes for value in used)
+    black_first = not palette[0].any()
+    if black_first and known:
+        return indices
+    colours = {value: tuple(int(part) for part in palette[value]) for value in used}
+    if all(len(set(colour)) == 1 for colour in colours.values()):
+        return np.asarray(palette[:, 0][indices])
+    bright = {colour for colour in colours.values() if any(colour)}
+    if num_classes == 1 and len(bright) == 1:
+        lit = np.asarray(palette.any(axis=1), dtype=np.uint8)
+        return np.asarray(lit[indices])
+    if black_first:
+        return indices
+    shown = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in list(colours.values())[:6])
+    reason = f"the label's palette does not begin with black, so its indices are no label values ({shown})"
+    raise DataError(raw.path, reason, hint(raw, num_classes))
+
+
+def _by_colour(raw: Raw, rule: MaskRule) -> np.ndarray:
+    array = coloured(raw)
+    if array is None or array.dtype != np.uint8:
+        raise DataError(raw.path, "the label has no colours", 'Change the "mask" entry, or save it as an RGB picture.')
+    code = array.astype(np.int64) @ np.array([65536, 256, 1])
+    codes = np.array([colour[0] * 65536 + colour[1] * 256 + colour[2] for colour, _ in rule.colours])
+    values = np.array([IGNORED if value == rule.ignore else value for _, value in rule.colours], dtype=np.uint8)
+    found, inverse = np.unique(code, return_inverse=True)
+    listed = np.array([[*colour] for colour, _ in rule.colours], dtype=np.int64)
+    parts = np.stack([found >> 16, (found >> 8) & 255, found & 255], axis=1)
+    nearest = ((parts[:, None] - listed[None]) ** 2).sum(axis=2).argmin(axis=1)
+    foreign = [int(value) for value in found[~np.isin(found, codes)]]
+    if foreign and not rule.nearest:
+        shown = ", ".join(f"#{value:06x}" for value in foreign[:6]) + (", ..." if len(foreign) > 6 else "")
+        reason = f"the label has colours that are not listed: {shown}"
+        raise DataError(raw.path, reason, 'List them in "mask", or write "nearest": true (JPEG, soft edges).')
+    return np.asarray(values[nearest][inverse.reshape(code.shape)][..., None])
+
+
+def _planes(raw: Raw, rule: MaskRule, num_classes: int | None) -> np.ndarray:
+    array, wanted = raw.array, (num_classes or raw.channels) + int(rule.background)
+    if num_classes is not None and array.shape[-1] != wanted:
+        reason = f"the label has {array.shape[-1]} planes, and one-hot with {num_classes} classes needs {wanted}"
+        raise DataError(raw.path, reason, 'Say in "mask" whether there is a plane for the "background".')
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(raw.path, "the label holds values that are not finite", "Export it again.")
+    if rule.background:
+        return np.asarray(array.argmax(axis=-1)[..., None].astype(np.uint8))
+    on = array > (float(array.max()) / 2 if array.size and array.max() > 0 else 0)
+    order = np.arange(1, array.shape[-1] + 1)
+    return np.asarray((on * order).max(axis=-1)[..., None].astype(np.uint8))
+
+
+def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
+    if plane.dtype.kind == "f":
+        if not np.isfinite(plane).all() or np.abs(plane - np.rint(plane)).max(initial=0) > WHOLE:
+            reason = "the label holds fractions"
+            fix = (
+                'Save integers and resize labels by nearest neighbour only, or write "mask": {"kind": "threshold", '
+                '"above": 0.5} for probabilities.'
+            )
+            raise DataError(path, reason, fix)
+        plane = np.rint(plane)
+    if plane.size and plane.min() < 0:
+        raise DataError(path, f"the label spans {plane.min()}..{plane.max()}", 'Map negative values in "label_map".')
+    return plane.astype(np.int64)
+
+
+def hint(raw: Raw, num_classes: int | None) -> str:
+    """Return the two ways to say in the datalist what a label file means."""
+    kind = describe(raw, num_classes)
+    entry = {
+        "soft": '"mask": {"kind": "threshold", "above": %g}' % (sum(ends(raw.array)) / 2),
+        "colour": '"mask": {"kind": "colours", "colours": {"#000000": 0, "#ff0000": 1}}',
+        "one-hot": '"mask": {"kind": "one_hot"}',
+        "instance": '"mask": {"kind": "instances"}',
+    }
+    chosen = next((text for word, text in entry.items() if kind.startswith(word)), '"label_map": {"128": 1, "255": 2}')
+    return f'Declare every value under "labels", or write {chosen} in datalist.json (it looks like {kind}).'
