@@ -17,7 +17,7 @@ from dsfedmed.errors import DataError
 
 ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 TURNED_SIDES = (5, 6, 7, 8)
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF")
 _GREY = ("1", "L", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _OPACITY_OF = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 
@@ -30,8 +30,9 @@ def opened(path: Path, formats: tuple[str, ...] | None = FORMATS) -> Iterator[Im
         DataError: naming the file, when it has too many pixels.
     """
     with warnings.catch_warnings():
-        # Pillow warns and then refuses from 90 and 179 million pixels on; `check_pixels` is the bound here.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns, then refuses, from 90 and 179 million pixels on: `check_pixels` is the bound here. What it has to
+        # say of damaged tags is no news to the user: the picture is decoded, or the error names it.
+        warnings.simplefilter("ignore")
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             with Image.open(path, formats=formats) as picture:
