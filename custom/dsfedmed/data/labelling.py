@@ -62,16 +62,17 @@ def _kept(paths: tuple[Path, ...], how: Labelling, image: Path | None, states: t
 def _joined(parts: list[Raw], how: Labelling) -> Raw:
     first = parts[0]
     result = np.zeros_like(first.array)
+    ignored = np.zeros(first.array.shape, dtype=bool)
     for number, part in enumerate(parts, start=1):
         if part.array.shape != first.array.shape:
             sizes = [" x ".join(str(n) for n in raw.array.shape[:-1]) for raw in (part, first)]
             reason = f"it is {sizes[0]} and {first.path.name} is {sizes[1]}"
             raise DataError(part.path, reason, "All masks of an image have its size.")
-        if how.rule.files == "classes":
-            drawn = np.where(part.array == IGNORED, IGNORED, number).astype(np.uint8)
-            result = np.where(part.array > 0, drawn, result)
-        else:
-            result = np.where(part.array == IGNORED, result, np.maximum(result, part.array))
+        left = part.array == IGNORED
+        drawn = (part.array > 0) & ~left
+        ignored |= left
+        result[drawn] = number if how.rule.files == "classes" else part.array[drawn]
+    result[ignored & (result == 0)] = IGNORED  # what one mask leaves out another one may still say
     if how.rule.files == "union" and how.num_classes not in (None, 1):
         reason = f"it is one of {len(parts)} label files, and {how.num_classes} classes are declared"
         raise DataError(first.path, reason, 'Write "mask": {"files": "classes"} if each file is a class.')

@@ -39,7 +39,9 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str, label: 
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(turned_by(orientation, shown)).save(path, exif=exif, **({"quality": 100} if suffix == "jpg" else {}))
+    Image.fromarray(turned_by(orientation, shown)).save(
+        path, exif=exif, **({"quality": 100} if suffix == "jpg" else {})
+    )
     raw = read_raw(path, label)
     assert np.abs(raw.array[..., 0].T.astype(int) - shown).max() <= (6 if suffix == "jpg" else 0)
     assert probe(path).size == raw.size == (80, 48)

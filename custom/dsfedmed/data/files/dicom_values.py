@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dsfedmed.data.files.limits import check_bytes
 from dsfedmed.errors import DataError
@@ -94,7 +96,8 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     frames, samples = frame_count(dataset), int(dataset.get("SamplesPerPixel", 1) or 1)
     check_bytes(path, (frames, rows, columns, samples), max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
     try:
-        array = np.asarray(dataset.pixel_array)
+        _say_syntax(dataset)
+        array = np.asarray(pixel_array(dataset, correct_unused_bits=False))  # ours regards HighBit, pydicom's does not
     except Exception as error:  # pydicom's decoders raise many types, and each plug-in its own
         raise DataError(path, *_undecoded(dataset, error)) from error
     array = array.reshape((frames, rows, columns, samples))
@@ -102,6 +105,16 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     if array.dtype.kind in "ui" and 0 < used < allocated and samples == 1:
         array = _cleared(array, used, int(dataset.get("HighBit", used - 1)))
     return array
+
+
+def _say_syntax(dataset: Dataset) -> None:
+    """Complete a data set that was written without file meta information, from how it was parsed."""
+    if getattr(dataset, "file_meta", None) is None:
+        dataset.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
 def frame_count(dataset: Dataset) -> int:

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -91,6 +93,8 @@ def _one(path: Path, picture: Image.Image, label: bool, notes: tuple[str, ...]) 
         step = max(power for power in (1, 2, 4, 8) if power <= factor)
         picture.draft(None, (full[0] // step, full[1] // step))  # decoded small: the DCT is cut, not the pixels
         factor = reduction(picture.size)
+    if picture.format in ("BMP", "DIB") and picture.mode == "1":
+        picture = _two_coloured(picture)
     turned = _orientation(picture)
     bits = _grey_bits(picture) if label else 8
     palette = _palette(picture) if label and picture.mode == "P" else None
@@ -141,6 +145,16 @@ def split_alpha(
     laid = colours.astype(np.float64) * (alpha.astype(np.float64) / top)
     laid = np.rint(laid).astype(array.dtype) if array.dtype.kind in "ui" else laid.astype(array.dtype)
     return laid, None, ("its transparency is not the same everywhere; it is laid over black",)
+
+
+def _two_coloured(picture: Image.Image) -> Image.Image:
+    """Decode a bitmap in black and white; Pillow 12 takes the bytes of an 8-bit one for bits."""
+    path: Any = picture.filename  # type: ignore[attr-defined]
+    content = Path(path).read_bytes()
+    if int.from_bytes(content[28:30], "little") == 1:
+        return picture
+    indices = np.asarray(imagecodecs.bmp_decode(content, asrgb=False))
+    return Image.fromarray(indices * np.uint8(255))
 
 
 def _with_exif(picture: Image.Image, exif: Image.Exif) -> Image.Image:

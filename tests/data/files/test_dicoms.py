@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DICOM by PS3.3 and PS3.4: values, colours, clips, segmentations and series; identity tags change nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
+
+from dsfedmed.data.files.read import probe, read_raw
+from dsfedmed.data.values import scaled, windows
+from dsfedmed.errors import DataError
+from tests.data.files.making import SEGMENTATION, dicom, item, shape_of
+
+GREY = shape_of()
+
+
+def shown(path: Path, declared: tuple[float, float] | None = None) -> np.ndarray:
+    """(rows, columns) or (rows, columns, 3) in [0, 1], as training sees it."""
+    raw = read_raw(path)
+    picture = scaled(raw.array, windows(raw, declared))
+    return picture[..., 0].T if picture.shape[-1] == 1 else picture.swapaxes(0, 1)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"RescaleSlope": 1, "RescaleIntercept": 0},
+        {"WindowCenter": 128, "WindowWidth": 256},
+        {"WindowCenter": 127.5, "WindowWidth": 255, "VOILUTFunction": "LINEAR_EXACT"},
+        {"PresentationLUTShape": "IDENTITY"},
+        {"RescaleSlope": "1.0", "WindowCenter": ["128", "40"], "WindowWidth": ["256", "80"]},
+    ],
+    ids=str,
+)
+def test_identity_tags_change_no_bit(tmp_path: Path, tags: dict[str, Any]) -> None:
+    dicom(tmp_path / "plain.dcm", GREY)
+    dicom(tmp_path / "said.dcm", GREY, **tags)
+    np.testing.assert_array_equal(shown(tmp_path / "said.dcm"), shown(tmp_path / "plain.dcm"))
+    np.testing.assert_array_equal(shown(tmp_path / "plain.dcm"), GREY / np.float32(255))
+
+
+@pytest.mark.parametrize("pixels", [GREY, GREY.astype(np.uint16) * 16])
+def test_low_is_white(tmp_path: Path, pixels: np.ndarray) -> None:
+    dicom(tmp_path / "black.dcm", pixels)
+    dicom(tmp_path / "white.dcm", (pixels.max() - pixels).astype(pixels.dtype), PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_allclose(shown(tmp_path / "white.dcm"), shown(tmp_path / "black.dcm"), atol=1e-6)
+
+
+def test_a_window_by_hand(tmp_path: Path) -> None:
+    """PS3.3 C.11.2.1.2: x <= c - 0.5 - (w - 1) / 2 is 0, x > c - 0.5 + (w - 1) / 2 is 1."""
+    stored = np.array([[0, 939, 940, 1024, 1139, 1140, 4000]], np.uint16)
+    dicom(tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=16, WindowWidth=201)
+    expected = np.clip((stored - 1024.0 - (15.5 - 100)) / 200, 0, 1)
+    np.testing.assert_allclose(shown(tmp_path / "a.dcm"), expected, atol=1e-6)
+    np.testing.assert_allclose(shown(tmp_path / "a.dcm", (-84.0, 116.0))[0, 3], 84 / 200, atol=1e-6)
+
+
+def test_a_sigmoid_window(tmp_path: Path) -> None:
+    stored = np.array([[100, 200, 300]], np.uint16)
+    dicom(tmp_path / "a.dcm", stored, WindowCenter=200, WindowWidth=400, VOILUTFunction="SIGMOID")
+    np.testing.assert_allclose(shown(tmp_path / "a.dcm")[0], 1 / (1 + np.exp([1.0, 0.0, -1.0])), atol=1e-6)
+
+
+def test_lookup_tables(tmp_path: Path) -> None:
+    stored = np.array([[0, 1, 2, 3]], np.uint8)
+    modality = item(LUTDescriptor=[4, 0, 16], ModalityLUTType="US", LUTData=[10, 20, 30, 40])
+    voi = item(LUTDescriptor=[4, 0, 8], LUTData=[0, 255, 51, 102])
+    for sequence in (modality, voi):
+        sequence["LUTDescriptor"].VR = "US"
+        sequence["LUTData"].VR = "US"
+    dicom(tmp_path / "modality.dcm", stored, ModalityLUTSequence=[modality], WindowCenter=25.5, WindowWidth=31)
+    np.testing.assert_allclose(shown(tmp_path / "modality.dcm")[0], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
+    dicom(tmp_path / "voi.dcm", stored, VOILUTSequence=[voi])
+    np.testing.assert_allclose(shown(tmp_path / "voi.dcm")[0], [0, 1, 0.2, 0.4], atol=1e-6)
+
+
+@pytest.mark.parametrize("tags", [{"PixelPaddingValue": 0}, {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 9}])
+@pytest.mark.parametrize("white", [False, True])
+def test_padding_is_black_and_does_not_stretch_the_scale(tmp_path: Path, tags: dict[str, int], white: bool) -> None:
+    stored = np.full((40, 40), 9 if len(tags) == 2 else 0, np.uint16)
+    stored[:, 20:] = np.linspace(1000, 2000, 800).reshape(40, 20)
+    kind = "MONOCHROME1" if white else "MONOCHROME2"
+    dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=kind, **tags)
+    picture = shown(tmp_path / "a.dcm")
+    assert (picture[:, :20] == 0).all()
+    inside = 1 - picture[:, 20:] if white else picture[:, 20:]
+    np.testing.assert_allclose(inside.ravel()[[200, 400, 600]], [0.25, 0.5, 0.75], atol=0.02)
+
+
+def test_bits_above_those_in_use_and_the_sign(tmp_path: Path) -> None:
+    values = np.array([[-5, 0, 7, 2047]], np.int16)
+    dirty = ((values.astype(np.int32) & 0x0FFF) | 0xA000).astype(np.uint16)
+    dicom(tmp_path / "signed.dcm", dirty, BitsStored=12, HighBit=11, PixelRepresentation=1)
+    np.testing.assert_array_equal(read_raw(tmp_path / "signed.dcm").array[:, 0, 0], values[0])
+    shifted = (np.array([[1, 2, 4095]], np.uint16) << 4) | 3
+    dicom(tmp_path / "high.dcm", shifted, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(read_raw(tmp_path / "high.dcm").array[:, 0, 0], [1, 2, 4095])
+
+
+def test_palette_color_is_the_rgb_picture(tmp_path: Path) -> None:
+    indices = np.arange(12, dtype=np.uint8).reshape(3, 4) % 4
+    table = np.array([[0, 0, 0], [255, 0, 10], [0, 128, 20], [7, 8, 9]], np.uint8)
+    for bits, factor in ((8, 1), (16, 257)):
+        tags: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+        for number, name in enumerate(("Red", "Green", "Blue")):
+            tags[f"{name}PaletteColorLookupTableDescriptor"] = [4, 0, bits]
+            entries = (table[:, number].astype(np.uint16) * factor).astype(np.uint8 if bits == 8 else np.uint16)
+            tags[f"{name}PaletteColorLookupTableData"] = entries.tobytes()
+        dicom(tmp_path / "p.dcm", indices, **tags)
+        np.testing.assert_array_equal(shown(tmp_path / "p.dcm"), table[indices] / np.float32(255))
+        assert probe(tmp_path / "p.dcm").channels == 3
+        np.testing.assert_array_equal(read_raw(tmp_path / "p.dcm", label=True).array[..., 0].T, indices)
+
+
+def test_ybr_is_the_rgb_picture(tmp_path: Path) -> None:
+    colours = np.dstack([np.kron(shape_of(seed, 3, 5), np.ones((8, 8), np.uint8)) for seed in range(3)])
+    ybr = np.asarray(Image.fromarray(colours).convert("YCbCr"))
+    dicom(tmp_path / "full.dcm", ybr, PhotometricInterpretation="YBR_FULL")
+    assert np.abs(shown(tmp_path / "full.dcm") * 255 - colours).max() < 4
+
+
+def compressed(path: Path, stream: bytes, syntax: str) -> None:
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PixelData = encapsulate([stream])
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path)
+
+
+def test_compressed_pixels_are_the_plain_ones(tmp_path: Path) -> None:
+    smooth = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "JPEG", quality=99)
+    dicom(tmp_path / "jpeg.dcm", smooth)
+    compressed(tmp_path / "jpeg.dcm", stream.getvalue(), JPEGBaseline8Bit)
+    assert np.abs(shown(tmp_path / "jpeg.dcm") * 255 - smooth).max() < 4
+    data = dicom(tmp_path / "rle.dcm", smooth)
+    data.compress(RLELossless)
+    data.save_as(tmp_path / "rle.dcm")
+    np.testing.assert_array_equal(shown(tmp_path / "rle.dcm"), smooth / np.float32(255))
+
+
+def test_a_codec_that_is_not_installed_is_named_with_its_package(tmp_path: Path) -> None:
+    dicom(tmp_path / "a.dcm", GREY)
+    compressed(tmp_path / "a.dcm", b"\xff\xd8\xff\xf7" + b"\0" * 40, JPEGLSLossless)
+    with pytest.raises(DataError) as caught:
+        read_raw(tmp_path / "a.dcm")
+    assert "JPEG-LS" in caught.value.reason
+    assert "pip install pyjpegls" in caught.value.fix
+
+
+def test_a_clip_is_frames_in_order(tmp_path: Path) -> None:
+    frames = np.stack([shape_of(seed) for seed in range(5)])
+    dicom(tmp_path / "clip.dcm", frames)
+    raw = read_raw(tmp_path / "clip.dcm")
+    np.testing.assert_array_equal(raw.array[..., 0].transpose(2, 1, 0), frames)
+    assert probe(tmp_path / "clip.dcm").slices == raw.slices == 5
+    assert "5 frames without positions" in raw.notes[0]
+    colour = np.stack([np.dstack([frames[0]] * 3)] * 2)
+    dicom(tmp_path / "colour.dcm", colour)
+    assert read_raw(tmp_path / "colour.dcm").array.shape == (20, 12, 2, 3)
+
+
+def series(folder: Path, volume: np.ndarray, spacing: float = 3.0, **tags: Any) -> list[Path]:
+    """Write (slices, rows, columns) as one axial series; file names run against the positions."""
+    folder.mkdir(parents=True)
+    uid, paths = generate_uid(), []
+    for number, plane in enumerate(volume):
+        paths.append(folder / f"IM{99 - number:04d}")
+        own = {
+            "SeriesInstanceUID": uid,
+            "ImagePositionPatient": [-10.0, -20.0, 5.0 + number * spacing],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": [0.5, 0.7],
+        }
+        dicom(paths[-1], plane, **{**own, **tags})
+    return paths
+
+
+def test_a_series_is_a_volume_in_order_of_position(tmp_path: Path) -> None:
+    volume = np.stack([shape_of(seed) for seed in range(4)])
+    series(tmp_path / "ct", volume)
+    raw = read_raw(tmp_path / "ct")
+    assert raw.volume
+    assert probe(tmp_path / "ct").slices == 4
+    # DICOM runs to the left and back, the standard orientation to the right and front
+    np.testing.assert_array_equal(raw.array[::-1, ::-1, :, 0].transpose(2, 1, 0), volume)
+    assert raw.spacing == pytest.approx((0.7, 0.5, 3.0))
+    np.testing.assert_allclose(raw.affine @ [0, 0, 0, 1], [10 - 19 * 0.7, 20 - 11 * 0.5, 5, 1])
+
+
+def test_a_series_with_a_gap_a_second_series_or_a_place_taken_twice_is_refused(tmp_path: Path) -> None:
+    volume = np.stack([shape_of(seed) for seed in range(5)])
+    paths = series(tmp_path / "gap", volume)
+    paths[2].unlink()
+    with pytest.raises(DataError, match=r"IM0096: between IM0098 and it lie 6 mm, elsewhere 3 mm"):
+        read_raw(tmp_path / "gap")
+    series(tmp_path / "two", volume)
+    dicom(tmp_path / "two" / "other", GREY, SeriesInstanceUID=generate_uid())
+    with pytest.raises(DataError, match=r"two: it holds 2 series \(5, 1 files\)"):
+        read_raw(tmp_path / "two")
+    again = series(tmp_path / "twice", volume)
+    (tmp_path / "twice" / "copy").write_bytes(again[0].read_bytes())
+    with pytest.raises(DataError, match="lies at the position of"):
+        read_raw(tmp_path / "twice")
+    mixed = series(tmp_path / "mixed", volume)
+    data = pydicom.dcmread(mixed[1])
+    data.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    data.save_as(mixed[1])
+    with pytest.raises(DataError, match="localisers"):
+        read_raw(tmp_path / "mixed")
+
+
+def segmentation(path: Path, frames: np.ndarray, segments: list[int], heights: list[float]) -> None:
+    groups = [
+        item(
+            SegmentIdentificationSequence=[item(ReferencedSegmentNumber=segment)],
+            PlanePositionSequence=[item(ImagePositionPatient=[-10.0, -20.0, height])],
+        )
+        for segment, height in zip(segments, heights, strict=True)
+    ]
+    shared = item(
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+        PixelMeasuresSequence=[item(PixelSpacing=[0.5, 0.7])],
+    )
+    tags = {"SOPClassUID": SEGMENTATION, "SegmentationType": "BINARY", "NumberOfFrames": len(frames)}
+    data = dicom(path, frames.astype(np.uint8), **tags)
+    data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence = [shared], groups
+    data.BitsAllocated = data.BitsStored = 1
+    data.HighBit = 0
+    data.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    data.save_as(path)
+
+
+def test_a_segmentation_is_put_together_by_position_and_segment(tmp_path: Path) -> None:
+    first, second = GREY > 128, GREY > 200
+    frames = np.stack([first, second, first])
+    segmentation(tmp_path / "seg.dcm", frames, [1, 2, 1], [8.0, 8.0, 5.0])
+    raw = read_raw(tmp_path / "seg.dcm", label=True)
+    expected = np.stack([first.astype(int), np.where(second, 2, first)])
+    np.testing.assert_array_equal(raw.array[::-1, ::-1, :, 0].transpose(2, 1, 0), expected)
+    assert raw.frame is not None
+
+
+def test_an_object_without_a_picture_and_a_fractional_segmentation_are_refused(tmp_path: Path) -> None:
+    data = dicom(tmp_path / "a.dcm", GREY)
+    del data.PixelData
+    data.save_as(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match="holds no picture"):
+        read_raw(tmp_path / "a.dcm")
+    dicom(tmp_path / "f.dcm", GREY, SOPClassUID=SEGMENTATION, SegmentationType="FRACTIONAL")
+    with pytest.raises(DataError, match="fractional"):
+        read_raw(tmp_path / "f.dcm", label=True)
+
+
+def test_no_patient_data_are_kept(tmp_path: Path) -> None:
+    dicom(tmp_path / "a.dcm", GREY, PatientName="Doe^Jane", PatientID="4711")
+    assert "Doe" not in repr(read_raw(tmp_path / "a.dcm"))
