@@ -15,7 +15,7 @@ from monai.transforms import Compose, Invertd, Resized, SaveImage
 from PIL import Image
 
 from dsfedmed.data import LoadSiteImaged
-from dsfedmed.data.formats import probe, read_volume
+from dsfedmed.data.files.read import probe, read_volume
 from dsfedmed.data.reading import label_values
 from dsfedmed.errors import ConfigError, DataError
 from tests.data.conftest import write_dicom, write_image
@@ -62,14 +62,6 @@ def test_grey_repeats_and_colour_becomes_luminance(tmp_path: Path) -> None:
     assert torch.allclose(one.as_tensor(), torch.tensor(0.299))
 
 
-def test_alpha_is_dropped(tmp_path: Path, grey: np.ndarray) -> None:
-    Image.fromarray(np.stack([grey, grey, grey, 255 - grey], axis=-1), "RGBA").save(tmp_path / "a.png")
-    Image.fromarray(np.stack([grey, 255 - grey], axis=-1), "LA").save(tmp_path / "b.png")
-    for name in ("a.png", "b.png"):
-        image = LoadSiteImaged("image", channels=3)({"image": tmp_path / name})["image"]
-        np.testing.assert_allclose(image[1].numpy(), grey.T / 255.0, atol=1e-6)
-
-
 def test_sixteen_bit_is_scaled_by_percentiles(tmp_path: Path) -> None:
     values = np.arange(1000, dtype=np.uint16).reshape(20, 50) * 60
     write_dicom(tmp_path / "scan.dcm", values, "MONOCHROME2")
@@ -105,12 +97,12 @@ def test_slices_share_the_scale_of_their_volume(tmp_path: Path) -> None:
 
 
 def test_a_volume_is_read_once_for_its_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsfedmed.data import formats
+    from dsfedmed.data.files import read
 
     write_image(tmp_path / "once.nii", np.random.default_rng(0).integers(0, 9, (4, 6, 5)).astype(np.int16))
     reads = []
-    original = formats._read_nifti
-    monkeypatch.setattr(formats, "_read_nifti", lambda path: reads.append(path) or original(path))
+    original = read.read_nifti
+    monkeypatch.setattr(read, "read_nifti", lambda path: reads.append(path) or original(path))
     for index in range(5):
         LoadSiteImaged("image")({"image": tmp_path / "once.nii", "slice_index": index})
     assert len(reads) == 1
@@ -149,7 +141,7 @@ def test_equal_planes_pass_and_colours_do_not(tmp_path: Path) -> None:
         LoadSiteImaged("label")({"label": tmp_path / "colour.png"})
 
 
-@pytest.mark.parametrize("values", [[[0.5]], [[-1]], [[256]], [[float("nan")]]])
+@pytest.mark.parametrize("values", [[[0.5]], [[-1]], [[256, 9]], [[float("nan")]]])
 def test_impossible_label_values_are_refused(values: list[list[float]]) -> None:
     with pytest.raises(DataError, match="here"):
         label_values(Path("here"), np.array(values)[..., None])
@@ -180,7 +172,7 @@ def test_a_missing_label_is_fine_for_inference(tmp_path: Path, grey: np.ndarray)
     with pytest.raises(KeyError):
         LoadSiteImaged()({"image": tmp_path / "scan.png"})
     with pytest.raises(ConfigError, match="channels"):
-        LoadSiteImaged(channels=2)
+        LoadSiteImaged(channels=17)
 
 
 def test_a_bundle_config_resizes_inverts_and_saves_at_the_own_size(tmp_path: Path, grey: np.ndarray) -> None:
@@ -199,3 +191,45 @@ def test_a_bundle_config_resizes_inverts_and_saves_at_the_own_size(tmp_path: Pat
     saved = np.asarray(Image.open(tmp_path / "scan_seg.png"))
     assert saved.shape[:2] == (6, 10)
     assert saved[-1, -1].max() > saved[0, 0].max()
+
+
+@pytest.mark.parametrize("channels", [2, 4, 16])
+def test_every_plane_of_an_array_is_a_channel(tmp_path: Path, channels: int) -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (6, 10, channels), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", planes)
+    image = LoadSiteImaged("image", channels=channels)({"image": tmp_path / "a.npy"})["image"]
+    np.testing.assert_allclose(image.numpy(), planes.transpose(2, 1, 0) / 255.0, atol=1e-6)
+    with pytest.raises(DataError, match=rf"a\.npy: it has {channels} channels where 1 are read"):
+        LoadSiteImaged("image", channels=1)({"image": tmp_path / "a.npy"})
+
+
+def test_one_file_a_channel_in_the_order_of_the_list(tmp_path: Path, grey: np.ndarray) -> None:
+    for name, plane in (("t1", grey), ("t2", 255 - grey), ("pd", grey // 2)):
+        write_image(tmp_path / f"{name}.png", plane)
+    files = [str(tmp_path / f"{name}.png") for name in ("t2", "pd", "t1")]
+    image = LoadSiteImaged("image", channels=3)({"image": files})["image"]
+    np.testing.assert_allclose(image.numpy(), np.stack([255 - grey.T, grey.T // 2, grey.T]) / 255.0, atol=1e-6)
+    write_image(tmp_path / "pd.png", grey[:3])
+    with pytest.raises(DataError, match=r"pd\.png: it is 10 x 3 and t2\.png of the same image is 10 x 6"):
+        LoadSiteImaged("image", channels=3)({"image": files})
+
+
+def test_a_window_of_the_item_comes_before_that_of_the_bundle(tmp_path: Path) -> None:
+    np.save(tmp_path / "ct.npy", np.array([[-1000.0, -160, 40, 240, 3000]], np.float32))
+    load = LoadSiteImaged("image", window=(-1000, 1000))
+    assert load({"image": tmp_path / "ct.npy"})["image"].flatten().tolist() == pytest.approx([0, 0.42, 0.52, 0.62, 1])
+    item = {"image": tmp_path / "ct.npy", "window": [-160, 240]}
+    assert load(item)["image"].flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_a_slice_knows_where_it_lies_and_how_its_volume_is_stored(tmp_path: Path) -> None:
+    import nibabel
+
+    affine = np.array([[-2.0, 0, 0, 9], [0, 3, 0, -7], [0, 0, 5, 4], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 6, 3), np.int16), affine), tmp_path / "v.nii")
+    meta = LoadSiteImaged("image")({"image": tmp_path / "v.nii", "slice_index": 2})["image"].meta
+    assert (meta["patch_index"], meta["frame_slices"]) == (2, 3)
+    assert list(meta["frame_shape"]) == [4, 6, 3]
+    np.testing.assert_array_equal(meta["frame_affine"], affine)
+    np.testing.assert_array_equal(meta["frame_orientation"], [[0, -1], [1, 1], [2, 1]])
+    np.testing.assert_allclose(np.asarray(meta["affine"]) @ [0, 0, 0, 1], affine @ [3, 0, 2, 1])

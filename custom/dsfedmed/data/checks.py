@@ -25,7 +25,7 @@ from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning", "note"]
 SQUEEZED = 3.0  # ratio of sides from which resizing to a square is said
-TINY = 8  # pixels
+TINY = 5  # pixels
 HOUNSFIELD = -500  # values below mean CT: air has -1000
 # What a reader did and nobody needs to look at; everything else it says is a warning.
 _HARMLESS = ("turned upright", "brought onto", "padding pixels", "read at")

@@ -90,8 +90,7 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
         DataError: naming the file.
     """
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
-        what = getattr(dataset.get("SOPClassUID"), "name", "an object")
-        raise DataError(path, f"it holds no picture ({what})", "Take it out.")
+        raise no_picture(path, dataset)
     rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
     frames, samples = frame_count(dataset), int(dataset.get("SamplesPerPixel", 1) or 1)
     check_bytes(path, (frames, rows, columns, samples), max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
@@ -105,6 +104,12 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     if array.dtype.kind in "ui" and 0 < used < allocated and samples == 1:
         array = _cleared(array, used, int(dataset.get("HighBit", used - 1)))
     return array
+
+
+def no_picture(path: Path, dataset: Dataset) -> DataError:
+    """Word the refusal of an object without pixels."""
+    what = getattr(dataset.get("SOPClassUID"), "name", "no DICOM object")
+    return DataError(path, f"it holds no picture ({what})", "Take it out.")
 
 
 def _say_syntax(dataset: Dataset) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from dsfedmed.data.files.dicom_values import Shown, frame_count, macro, shown, stored
+from dsfedmed.data.files.dicom_values import Shown, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import Kind, kind_of
 from dsfedmed.data.files.limits import check_bytes
@@ -60,6 +60,8 @@ def place_dicom(path: Path) -> Raw:
         dataset = _dataset(path, header_only=True)
         frames, stack = frame_count(dataset), _stack_affine(dataset)
     size = (int(dataset.get("Columns", 0) or 0), int(dataset.get("Rows", 0) or 0))
+    if min(size) < 1:
+        raise no_picture(path, dataset)
     empty = np.empty((*size, frames, 0), dtype=np.uint8)
     place = _place(dataset) if frames == 1 and not path.is_dir() else None
     if stack is None and place is None:
@@ -232,7 +234,8 @@ def _read_segmentation(path: Path, dataset: Dataset) -> Raw:
     step = normal * (float(np.median(np.diff(order))) if len(order) > 1 else 1.0)
     array, placed, affine = stand(volume[..., None], first.affine(step), turn=volume.shape[2] > 1)
     flat = array.shape[2] == 1
-    return Raw(path, array[:, :, 0] if flat else array, affine, volume=not flat, frame=placed)
+    flat_or_not = array[:, :, 0] if flat else array
+    return Raw(path, flat_or_not, affine, volume=not flat, frame=placed, sparse=True)
 
 
 def _filled(volume: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

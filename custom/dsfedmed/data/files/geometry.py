@@ -20,6 +20,7 @@ from dsfedmed.errors import DataError
 
 COARSER = 1.5
 SAME_VOXEL = 0.05  # of a voxel: two grids that differ by less are one
+COVERED = 0.95  # share of its image that a label has to cover
 LOST = 0.01  # share of labelled voxels that may fall off the image before the label is refused
 
 
@@ -78,7 +79,8 @@ def aligned(label: Raw, image: Raw | None, by_grid: bool = False) -> Raw:
 
     Raises:
         DataError: naming the label with both affines: one of them is the identity and the other is not (it was lost
-            on the way), or more than 1 % of what is labelled lies outside the image.
+            on the way), more than 1 % of what is labelled lies outside the image, or the label covers less than 95 %
+            of it.
     """
     if label.frame is None and (image is None or image.frame is None):
         return label
@@ -98,6 +100,11 @@ def aligned(label: Raw, image: Raw | None, by_grid: bool = False) -> Raw:
     after = _labelled(result) * abs(np.linalg.det(image.affine[:3, :3]))
     if before > 0 and after < before * (1 - LOST) and _falls_off(label, step, shape):
         raise DataError(label.path, f"part of it lies outside its image: {_both(label, image)}", _SAY)
+    share = 1.0 if label.sparse else _covered(step, shape, _box(label))
+    if share < COVERED:
+        own, whole = (" x ".join(str(n) for n in raw.array.shape[:-1]) for raw in (label, image))
+        reason = f"it is {own} and covers {100 * share:.0f} % of its image ({whole}): {_both(label, image)}"
+        raise DataError(label.path, reason, "Export the label at the size of its image.")
     note = f"brought onto its image's voxels ({_short(label)} to {_short(image)})"
     return replace(label, array=result, affine=image.affine, volume=image.volume, notes=(*label.notes, note))
 
@@ -145,6 +152,14 @@ def _sampled(array: np.ndarray, step: np.ndarray, shape: tuple[int, int, int], v
     ]
     result = np.stack(planes, axis=-1).astype(array.dtype)
     return result if shape[2] > 1 or volume else result[:, :, 0]
+
+
+def _covered(step: np.ndarray, shape: tuple[int, int, int], box: tuple[int, int, int]) -> float:
+    """Return the share of the image (looked at in a grid of up to 32 points an axis) that the label covers."""
+    points = np.meshgrid(*[np.unique(np.linspace(0, n - 1, min(n, 32)).round()) for n in shape], indexing="ij")
+    place = apply_affine(step, np.stack(points, axis=-1).reshape(-1, 3))
+    inside = ((place > -0.5 - SAME_VOXEL) & (place < np.array(box) - 0.5 + SAME_VOXEL)).all(axis=1)
+    return float(inside.mean())
 
 
 def _falls_off(label: Raw, step: np.ndarray, shape: tuple[int, int, int]) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import nibabel
 import numpy as np
 
 from dsfedmed.data.files.geometry import stand
+from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, suffix_of
 from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.errors import DataError
 
+MAX_PACKED = 64 * 1024**2  # bytes of a packed file without suffix: it is unpacked whole
 MAX_HEADER_EXTENT = 64 * 1024**2  # bytes between header and voxels; extensions of this size are no extensions
 
 
@@ -62,7 +65,7 @@ def read_nifti(path: Path) -> Raw:
 
 def _opened(path: Path) -> Any:
     try:
-        image: Any = nibabel.load(path)
+        image: Any = nibabel.load(path) if suffix_of(path) in SUFFIXES_OF[Kind.NIFTI] else _unnamed(path)
     except Exception as error:  # nibabel hands on what zlib, struct and its own readers raise on damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
@@ -73,6 +76,14 @@ def _opened(path: Path) -> Any:
     if int(proxy.offset) > MAX_HEADER_EXTENT:
         raise DataError(path, "its voxels are said to begin far behind its end", "Replace the file.")
     return image
+
+
+def _unnamed(path: Path) -> Any:
+    """Open a file that nibabel does not know by its name."""
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" and len(content) < MAX_PACKED else content
+    kind = nibabel.Nifti2Image if content[4:7] == b"n+2" else nibabel.Nifti1Image
+    return kind.from_bytes(content)
 
 
 def _shape(path: Path, image: Any) -> tuple[tuple[int, int, int], int]:

@@ -37,6 +37,7 @@ class Raw:
     alpha: a label's opacity, shape of ``array`` with C 1, of its own dtype; None when all is opaque.
     full_size: (x, y) of a very large picture, which ``array`` shows reduced.
     told_channels: C by the header, where the numbers were not read; else 0.
+    sparse: whether slices without anything drawn may be missing (DICOM segmentations).
     foreign: of an understood label, the number taken for the one class though nobody declared it; see `masks.decode`.
     notes: what the reader did that a person should know, in words ("turned upright by its EXIF orientation").
     """
@@ -52,6 +53,7 @@ class Raw:
     full_size: tuple[int, int] | None = None
     notes: tuple[str, ...] = field(default=())
     told_channels: int = 0
+    sparse: bool = False
     foreign: int | None = None
 
     @property
