@@ -66,3 +66,52 @@ def test_a_class_that_never_occurs_is_a_warning(make_site: MakeSite) -> None:
     findings = check_site(folder)
     assert {finding.level for finding in findings} == {"warning"}
     assert "vessel" in findings[0].reason
+
+
+def test_what_a_reader_did_is_said_once_for_many_files(make_site: MakeSite) -> None:
+    from PIL import Image
+
+    folder = make_site()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in sorted((folder / "images").glob("*.png")):
+        Image.open(path).save(path, exif=exif)
+    found = inspect_site(folder).findings
+    assert [(finding.level, finding.reason) for finding in found] == [
+        ("note", "turned upright by its EXIF orientation 3 (7 files, this is the first)")
+    ]
+
+
+def test_extra_channels_have_to_be_declared(make_site: MakeSite) -> None:
+    folder = make_site()
+    rng = np.random.default_rng(0)
+    document = json.loads((folder / "datalist.json").read_text())
+    for part in ("training", "validation", "test"):
+        for item in document[part]:
+            name = item["image"].replace(".png", ".npy")
+            np.save(folder / name, rng.integers(0, 256, (12, 16, 4), dtype=np.uint8))
+            (folder / item["image"]).unlink()
+            item["image"] = name
+    (folder / "datalist.json").write_text(json.dumps(document))
+    errors = [finding for finding in check_site(folder) if finding.level == "error"]
+    assert len(errors) == 7
+    assert errors[0].reason == "it has 4 channels"
+    assert '"channels": 4' in errors[0].fix
+    (folder / "datalist.json").write_text(json.dumps({**document, "channels": 4}))
+    assert check_site(folder) == []
+
+
+def test_shapes_sizes_units_and_unlisted_files_are_said(make_site: MakeSite) -> None:
+    folder = make_site(training=4)
+    write_image(folder / "images/training0.png", np.random.default_rng(0).integers(0, 9, (8, 90), dtype=np.uint8))
+    write_image(folder / "labels/training0.png", np.ones((8, 90), np.uint8))
+    document = json.loads((folder / "datalist.json").read_text())
+    np.save(folder / "images/ct.npy", np.linspace(-1000, 900, 192).reshape(12, 16).astype(np.float32))
+    document["training"][1]["image"] = "images/ct.npy"
+    (folder / "datalist.json").write_text(json.dumps(document))
+    reasons = {(finding.level, finding.reason.split(",")[0]) for finding in check_site(folder)}
+    assert reasons == {
+        ("warning", "its sides are more than 1 to 3 and are squeezed to a square for training"),
+        ("warning", "it looks like CT in Hounsfield units"),
+        ("note", "1 image files in the folder stand in no part of the datalist (this is the first)"),
+    }

@@ -105,3 +105,45 @@ def test_volumes_become_slices(make_volume: Callable[..., Path]) -> None:
     assert len({item.case for item in labelled.parts["test"]}) == 1
     everything = load_datalist(make_volume(slices="all"))
     assert [item.slice_index for item in everything.parts["training"]] == [0, 1, 2, 3]
+
+
+def test_paths_from_windows_a_byte_order_mark_and_either_form_of_accents(make_site: MakeSite) -> None:
+    folder = make_site(training=1, validation=0, test=0)
+    (folder / "images/training0.png").rename(folder / "images/Bild u\u0308.png")
+    document = {
+        "labels": {"0": "background", "1": "disc", "2": "cup"},
+        "training": [{"image": "images\\Bild \u00fc.png", "label": "labels\\training0.png"}],
+    }
+    for encoding in ("utf-8-sig", "utf-16", "utf-8"):
+        (folder / "datalist.json").write_bytes(json.dumps(document, ensure_ascii=False).encode(encoding))
+        item = load_datalist(folder).parts["training"][0]
+        assert item.image.is_file()
+        assert item.label == folder / "labels/training0.png"
+
+
+def test_channels_by_name_come_in_the_order_of_the_names(make_site: MakeSite) -> None:
+    folder = make_site(training=3, validation=0, test=0, channel_names=["T2", "adc", "T1"])
+    document = json.loads((folder / "datalist.json").read_text())
+    files = {name: f"images/training{number}.png" for number, name in enumerate(("T1", "T2", "adc"))}
+    by_name, by_order = files, [files["T2"], files["adc"], files["T1"]]
+    for entry in (by_name, by_order):
+        document["training"] = [{"image": entry, "label": "labels/training0.png", "case": "a"}]
+        (folder / "datalist.json").write_text(json.dumps(document))
+        found = load_datalist(folder)
+        assert found.channels == 3
+        order = [path.name for path in found.parts["training"][0].channel_files]
+        assert order == ["training2.png", "training0.png", "training1.png"]  # adc, T1, T2
+    document["training"] = [{"image": {"T1": files["T1"], "T2": files["T2"]}, "label": "labels/training0.png"}]
+    (folder / "datalist.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="training item 0 lacks adc"):
+        load_datalist(folder)
+    document["training"] = [{"image": files["T1"], "label": "labels/training0.png"}]
+    (folder / "datalist.json").write_text(json.dumps(document))
+    found = load_datalist(folder)
+    assert found.document(found.parts["training"][0])["planes"] == [1, 2, 0]
+
+
+@pytest.mark.parametrize("window", [[1], [5, 5], [9, 1], ["a", 2], 7, [True, False]])
+def test_a_window_that_is_none_is_refused(make_site: MakeSite, window: object) -> None:
+    with pytest.raises(DataError, match='"window" is'):
+        load_datalist(make_site(window=window))

@@ -32,8 +32,8 @@ def opened(path: Path, formats: tuple[str, ...] | None = FORMATS) -> Iterator[Im
         DataError: naming the file, when it has too many pixels.
     """
     with warnings.catch_warnings():
-        # From 90 and 179 million pixels on Pillow warns, then refuses: `check_pixels` is the bound here. What it says of
-        # damaged tags is no news to the user: the picture is decoded, or the error names it.
+        # From 90 and 179 million pixels on Pillow warns, then refuses: `check_pixels` is the bound here. What it says
+        # of damaged tags is no news to the user: the picture is decoded, or the error names it.
         warnings.simplefilter("ignore")
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
