@@ -17,6 +17,7 @@ from dsfedmed.bundles.setting_values import shown
 from dsfedmed.errors import ConfigError
 
 ALLOWED = frozenset({
+    "dsfedmed.bundles.saving.RequireWholeVolumes", "dsfedmed.bundles.saving.SaveMasksd",
     "dsfedmed.bundles.transforms.ChannelsToLabeld", "dsfedmed.bundles.transforms.ImageNames",
     "dsfedmed.bundles.transforms.LabelToChannelsd", "dsfedmed.bundles.transforms.NameFromd",
     "dsfedmed.bundles.transforms.image_items", "dsfedmed.bundles.transforms.label_items",

@@ -12,8 +12,9 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from dsfedmed.bundles.saving import result_stem
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
-from dsfedmed.data.formats import SUFFIXES, probe, stem_of, suffix_of
+from dsfedmed.data.formats import SUFFIXES, probe, suffix_of
 from dsfedmed.data.labels import to_channels, to_label_map
 from dsfedmed.errors import DataError
 
@@ -94,7 +95,10 @@ class NameFromd(MapTransform):
         """Return the item with named tensors."""
         item = dict(data)
         own = item[self.source].meta
-        meta = {key: own[key] for key in ("filename_or_obj", "patch_index") if key in own}
+        meta = {key: own[key] for key in ("patch_index",) if key in own}
+        path = Path(str(own["filename_or_obj"]))
+        # SaveImaged takes off whatever follows the last dot: of "IM.0001" the number.
+        meta["filename_or_obj"] = str(path.with_name(result_stem(path) + ".png"))
         for key in self.key_iterator(item):
             item[key] = MetaTensor(_plain(item[key]), meta=meta)
         return item
@@ -158,7 +162,7 @@ def _refuse_equal_names(paths: list[Path]) -> None:
     files = dict.fromkeys(paths)
     seen: dict[Path, Path] = {}
     for path in files:
-        other = seen.setdefault(path.with_name(stem_of(path)), path)
+        other = seen.setdefault(path.with_name(result_stem(path)), path)
         if other != path:
             raise DataError(path, f"its result would have the name of that of {other.name}", "Rename one of them.")
 

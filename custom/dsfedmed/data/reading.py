@@ -66,7 +66,8 @@ class LoadSiteImaged(MapTransform):
                 array = label_values(path, raw.array, label_map).transpose(2, 0, 1)
             else:
                 array = self._scaled_channels(raw, slice_index)
-            item[key] = _meta_tensor(array, path, raw.affine, slice_index)
+            frame = {} if slice_index is None or key == "label" else _frame(raw)
+            item[key] = _meta_tensor(array, path, raw.affine, slice_index, frame)
         return item
 
     def _scaled_channels(self, raw: Raw, slice_index: int | None) -> np.ndarray:
@@ -126,7 +127,19 @@ def _read(path: Path, slice_index: int | None, label: bool) -> Raw:
     return raw
 
 
-def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray, slice_index: int | None) -> MetaTensor:
+def _frame(raw: Raw) -> dict[str, Any]:
+    """Return what puts the mask of a volume back into its place: NIfTI is read with its axes as they are stored."""
+    return {
+        "frame_slices": raw.array.shape[2],
+        "frame_shape": tuple(raw.array.shape),
+        "frame_affine": raw.affine,
+        "frame_orientation": np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]),
+    }
+
+
+def _meta_tensor(
+    array: np.ndarray, path: Path, affine: np.ndarray, slice_index: int | None, frame: dict[str, Any]
+) -> MetaTensor:
     meta: dict[str, Any] = {
         "filename_or_obj": str(path),
         "affine": affine,
@@ -136,7 +149,7 @@ def _meta_tensor(array: np.ndarray, path: Path, affine: np.ndarray, slice_index:
         "space": "RAS",
     }
     if slice_index is not None:
-        meta["patch_index"] = slice_index
+        meta |= {"patch_index": slice_index, **frame}
     tensor = MetaTensor.ensure_torch_and_prune_meta(np.ascontiguousarray(array), meta)
     assert isinstance(tensor, MetaTensor)
     return tensor
