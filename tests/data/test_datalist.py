@@ -105,3 +105,18 @@ def test_volumes_become_slices(make_volume: Callable[..., Path]) -> None:
     assert len({item.case for item in labelled.parts["test"]}) == 1
     everything = load_datalist(make_volume(slices="all"))
     assert [item.slice_index for item in everything.parts["training"]] == [0, 1, 2, 3]
+
+
+def test_a_value_may_stand_for_no_label(make_site: MakeSite) -> None:
+    assert load_datalist(make_site("none")).ignore is None
+    datalist = load_datalist(make_site("own", mask={"ignore": 7}))
+    assert datalist.ignore == 7
+    assert datalist.document(datalist.parts["training"][0])["ignore"] == 7
+    one = load_datalist(make_site("one", labels={"0": "background", "1": "lesion"}, mask={"ignore": 255}))
+    assert (one.ignore, one.label_map) == (255, {})
+    for wrong in (1, 256, -1, True, "255"):
+        with pytest.raises(DataError, match='"mask" ignores'):
+            load_datalist(make_site("wrong", mask={"ignore": wrong}))
+    many = {str(value): f"c{value}" for value in range(256)}
+    with pytest.raises(DataError, match='"mask" ignores 255'):
+        load_datalist(make_site("many", labels=many, mask={"ignore": 255}))

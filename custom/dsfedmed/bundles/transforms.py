@@ -15,14 +15,15 @@ from monai.transforms import MapTransform
 from dsfedmed.bundles.saving import result_stem
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
 from dsfedmed.data.formats import SUFFIXES, probe, suffix_of
-from dsfedmed.data.labels import to_channels, to_label_map
+from dsfedmed.data.labels import to_channels, to_label_map, valid_pixels
 from dsfedmed.errors import DataError
 
 
 class LabelToChannelsd(MapTransform):
-    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}.
+    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}, NaN where a pixel is ignored.
 
-    With ``saturate`` a value above K counts as K, as in masks stored as 0 and 255; else it is an error.
+    With ``saturate`` a value above K counts as K, as in masks stored as 0 and 255, and an ignored pixel as background;
+    else a value above K is an error.
     """
 
     def __init__(
@@ -44,21 +45,44 @@ class LabelToChannelsd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
+            given = item[key]
+            meta = given.meta if isinstance(given, MetaTensor) else {}
+            label = _plain(given)
+            ignored = ~valid_pixels(label) if meta.get("ignores") else torch.zeros_like(label, dtype=torch.bool)
+            label = label.masked_fill(ignored, 0)
             if not self.saturate:
-                self._check(item[key])
-            label = _plain(item[key]).clamp(max=self.num_classes)
-            item[key] = _like(item[key], to_channels(label, self.num_classes, self.nested))
+                self._check(label, meta)
+            channels = to_channels(label.clamp(max=self.num_classes), self.num_classes, self.nested)
+            item[key] = _like(given, channels if self.saturate else channels.masked_fill(ignored, torch.nan))
         return item
 
-    def _check(self, label: torch.Tensor) -> None:
+    def _check(self, label: torch.Tensor, meta: Mapping[str, Any]) -> None:
         highest = int(label.max())
         if highest > self.num_classes:
-            meta = label.meta if isinstance(label, MetaTensor) else {}
             raise DataError(
                 str(meta.get("filename_or_obj", "a label")),
                 f"label value {highest}, but the bundle has {self.num_classes} foreground classes",
                 "Map the file's values in the datalist's label_map, or set num_classes.",
             )
+
+
+class LeaveOutIgnoredd(MapTransform):
+    """Set what the mask channels ``label`` ignore (NaN) to 0, there and under all other keys, so that no score sees it.
+
+    Intersections and sizes do not change by it, so that Dice and IoU are those of the pixels with a label.
+    """
+
+    def __init__(self, keys: KeysCollection, label: str = "label", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label = label
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with (K, X, Y) tensors under ``keys`` that are 0 on ignored pixels."""
+        item = dict(data)
+        ignored = _plain(item[self.label]).isnan()
+        for key in self.key_iterator(item):
+            item[key] = _like(item[key], _plain(item[key]).masked_fill(ignored.to(item[key].device), 0))
+        return item
 
 
 class ChannelsToLabeld(MapTransform):
@@ -134,7 +158,7 @@ def label_items(folder: str) -> list[dict[str, Any]]:
     Raises:
         DataError: as ``image_items``.
     """
-    return _items(Path(folder), "label", ("label", "slice_index", "label_map"))
+    return _items(Path(folder), "label", ("label", "slice_index", "label_map", "ignore"))
 
 
 def _items(root: Path, key: str, wanted: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ Optional keys of this project:
 - ``label_map``: values to rewrite while reading, such as {"128": 1, "255": 2}. A site with a single foreground class
   reads 255 as 1 unless it says otherwise, since binary masks are so often stored as 0/255.
 - ``channels``: 1 or 3, what the site's images mean (grey ultrasound is often stored as RGB).
+- ``mask``: {"ignore": 255} (or another value) for pixels without a label, left out of loss and metrics.
 - ``slices`` ("labelled" by default, or "all"): which slices of NIfTI volumes to use. "labelled" keeps the slices with
   foreground for training and validation; the test part always takes every slice, since choosing its slices by their
   labels would make the test easier than the clinic.
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from dsfedmed.data.formats import SUFFIXES, probe, read_volume, suffix_of
+from dsfedmed.data.labels import IGNORE
 from dsfedmed.errors import DataError
 
 FILE_NAME = "datalist.json"
@@ -46,7 +48,10 @@ class Item:
 
 @dataclass(frozen=True)
 class SiteDatalist:
-    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``."""
+    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``.
+
+    ``ignore`` is the value of pixels without a label in the site's files; arrays have ``labels.IGNORE`` there.
+    """
 
     name: str
     root: Path
@@ -56,6 +61,7 @@ class SiteDatalist:
     sha256: str
     label_map: dict[int, int] = field(default_factory=dict)
     channels: int | None = None
+    ignore: int | None = None
 
     @property
     def num_classes(self) -> int:
@@ -74,6 +80,8 @@ class SiteDatalist:
             result["label"] = str(item.label)
             if self.label_map:
                 result["label_map"] = self.label_map
+            if self.ignore is not None:
+                result["ignore"] = self.ignore
         if item.slice_index is not None:
             result["slice_index"] = item.slice_index
         return result
@@ -120,6 +128,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
         sha256=hashlib.sha256(content).hexdigest(),
         label_map=label_map,
         channels=channels,
+        ignore=(document.get("mask") or {}).get("ignore"),
     )
     return datalist, problems
 
@@ -129,7 +138,8 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(path, "it is no JSON object", "See the form in the README.")
     try:
         labels = {int(value): str(name) for value, name in document["labels"].items()}
-        default_map = {"255": 1} if len(labels) == 2 else {}
+        ignore = (document.get("mask") or {}).get("ignore")
+        default_map = {"255": 1} if len(labels) == 2 and ignore != IGNORE else {}
         label_map = {int(value): int(target) for value, target in document.get("label_map", default_map).items()}
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(path, 'no usable "labels"', 'Write {"0": "background", "1": "lesion"}.') from error
@@ -139,6 +149,8 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
     if not isinstance(document.get("nested", True), bool):
         raise DataError(path, f'"nested" is {document["nested"]!r}', "Write true or false.")
+    if ignore is not None and (type(ignore) is not int or not 0 <= ignore <= 255 or ignore in labels):
+        raise DataError(path, f'"mask" ignores {ignore!r}', 'Write a value 0..255 that "labels" does not declare.')
     channels = document.get("channels")
     if channels not in (None, 1, 3):
         raise DataError(path, f'"channels" is {channels!r}', "Write 1 (grey) or 3 (RGB), or leave it out.")

@@ -14,6 +14,7 @@ import numpy as np
 
 from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.formats import probe, read_volume, suffix_of
+from dsfedmed.data.labels import IGNORE
 from dsfedmed.data.reading import observed_values
 from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.ranges import Between, Classes, Length, Pixels
@@ -95,6 +96,8 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
     for part in ("training", "validation"):
         for item in datalist.parts.get(part, ()):
             observed |= _values(datalist, item)
+    if datalist.ignore is not None:
+        observed -= {datalist.ignore, IGNORE}  # no values of labels
     low, high = sizes.min(axis=0), sizes.max(axis=0)
     return SiteFacts(
         channels=datalist.channels or max(found.channels for found in probes),

@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dsfedmed.data.formats import Raw, read_raw, read_volume
+from dsfedmed.data.labels import IGNORE
 from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
@@ -21,11 +22,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, a
 class LoadSiteImaged(MapTransform):
     """Load a site's image and label files: PNG, JPEG, TIFF, BMP, NPY, NIfTI (2D, or a slice of a volume), DICOM.
 
-    Item: ``{"image": path, "label": path, "slice_index": int | None, "label_map": {value: value} | None}``; the last
-    two are optional and taken out of the item again. Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label``
-    (1, X, Y) uint8, both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that
-    ``Resized``, ``Invertd`` and ``SaveImaged`` work; for slices ``patch_index`` holds the slice number, which
-    ``SaveImaged`` puts into the file name. Slices are taken along the last axis.
+    Item: ``{"image": path, "label": path, "slice_index": int | None, "label_map": {value: value} | None, "ignore": int
+    | None}``; the last three are optional and taken out of the item again. Pixels of the value ``ignore`` become
+    ``labels.IGNORE``, and the label's metadata say ``ignores``. Result: ``image`` (C, X, Y) float32 in [0, 1] and
+    ``label`` (1, X, Y) uint8, both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that
+    ``Resized``, ``Invertd`` and ``SaveMasksd`` work; for slices ``patch_index`` holds the slice number, and the image
+    has what `dsfedmed.bundles.volumes` reads. Slices are taken along the last axis.
 
     8-bit images are divided by 255. Every other type is scaled by its 0.5 and 99.5 percentiles (of the whole volume
     for a slice, of all colours together for RGB) and clipped; a constant image becomes 0.
@@ -59,15 +61,21 @@ class LoadSiteImaged(MapTransform):
         item = dict(data)
         slice_index = item.pop("slice_index", None)
         label_map = item.pop("label_map", None) or self.label_map
+        ignore = item.pop("ignore", None)
         for key in self.key_iterator(item):
             path = Path(item[key])
             raw = _read(path, slice_index, label=key == "label")
             if key == "label":
-                array = label_values(path, raw.array, label_map).transpose(2, 0, 1)
+                values = label_values(path, raw.array, label_map)
+                if ignore is not None:
+                    values[raw.array[..., :1] == ignore] = IGNORE
+                array = values.transpose(2, 0, 1)
             else:
                 array = self._scaled_channels(raw, slice_index)
             frame = {} if slice_index is None or key == "label" else _frame(raw)
             item[key] = _meta_tensor(array, path, raw.affine, slice_index, frame)
+            if key == "label" and ignore is not None:
+                item[key].meta["ignores"] = True
         return item
 
     def _scaled_channels(self, raw: Raw, slice_index: int | None) -> np.ndarray:
