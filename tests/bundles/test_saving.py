@@ -152,6 +152,35 @@ def test_a_picture_that_was_reduced_gets_a_mask_of_its_own_size(tmp_path: Path) 
     ]  # fmt: skip
 
 
+def test_a_flat_nifti_that_was_turned_while_reading_is_turned_back(tmp_path: Path) -> None:
+    """Stored (3, 1, 2), read as (2, 3) with x against its direction."""
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 1), np.int16), AFFINE), tmp_path / "flat.nii.gz")
+    frame = {
+        "frame_shape": (3, 1, 2), "frame_affine": AFFINE, "frame_orientation": np.array([[1, -1], [2, 1], [0, 1]]),
+    }  # fmt: skip
+    meta = {"filename_or_obj": str(tmp_path / "flat.nii.gz"), "original_affine": np.eye(4), **frame}
+    saver(tmp_path, ".nii.gz")(mask_of(np.array([[1, 2, 3], [4, 5, 6]], np.uint8), meta))
+    written, affine = stored(tmp_path / "masks" / "flat_mask.nii.gz")
+    assert written[:, 0].tolist() == [[3, 6], [2, 5], [1, 4]]
+    np.testing.assert_allclose(affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_stack_that_knows_no_place_has_the_axes_as_read(tmp_path: Path, moved: bool) -> None:
+    (tmp_path / "stack.tif").write_bytes(b"never opened")
+    values, save = RANDOM.integers(0, 3, (4, 3, 2), dtype=np.uint8), saver(tmp_path)
+    meta = {"filename_or_obj": str(tmp_path / "stack.tif"), "frame_slices": 2}
+    for z in (1, 0):
+        affine = np.eye(4)
+        affine[2, 3] = z if moved else 0
+        save(mask_of(values[..., z], {**meta, "patch_index": z, "original_affine": affine}))
+    written, affine = stored(tmp_path / "masks" / "stack_mask.nii.gz")
+    np.testing.assert_array_equal(written, values)
+    np.testing.assert_array_equal(affine, np.eye(4))
+    with pytest.raises(DataError, match=r"stack\.tif: its metadata lack frame_shape, frame_affine, frame_orientation"):
+        save(mask_of(values[..., 0], {**meta, "patch_index": 0, "original_affine": AFFINE}))
+
+
 def test_names_without_a_suffix_of_images_stay_whole() -> None:
     names = ("IM.0001", "a.b.png", "scan.NII.GZ", "scan", "1.2.840.5.dcm", ".hidden")
     assert [result_stem(Path(name)) for name in names] == ["IM.0001", "a.b", "scan", "scan", "1.2.840.5", ".hidden"]

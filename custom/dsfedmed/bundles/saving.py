@@ -116,7 +116,7 @@ class SaveMasksd(MapTransform):
 
     def _gather(self, name: str, mask: np.ndarray, meta: Mapping[str, Any]) -> None:
         if name not in self._volumes:
-            self._volumes[name] = VolumeMask(name, meta)
+            self._volumes[name] = VolumeMask(name, meta, mask.shape)
         volume = self._volumes[name]
         volume.add(int(meta["patch_index"]), mask)
         if not volume.missing:
@@ -130,11 +130,21 @@ class SaveMasksd(MapTransform):
             picture = picture.resize((width, height), Image.Resampling.NEAREST)
         path = self._path(name, self.output_ext)
         if self.output_ext in NIFTI:
-            write_nifti(path, np.asarray(picture).T, meta["original_affine"])
+            self._write_flat_nifti(path, name, np.asarray(picture).T, meta)
         elif self.output_ext == ".npy":
             write_atomic(path, lambda part: _save_npy(part, np.asarray(picture)))
         else:
             write_atomic(path, lambda part: picture.save(part, format=PICTURES[self.output_ext]))
+
+    @staticmethod
+    def _write_flat_nifti(path: Path, name: str, mask: np.ndarray, meta: Mapping[str, Any]) -> None:
+        """Write with the axes and affine that the image's file has, where it says so, else with those as read."""
+        if "frame_shape" not in meta:
+            write_nifti(path, mask, meta["original_affine"])
+            return
+        stored = VolumeMask(name, {**meta, "frame_slices": 1}, mask.shape)
+        stored.add(0, mask)
+        stored.write(path, flat=True)
 
     def _path(self, name: str, extension: str) -> Path:
         image = Path(name)

@@ -69,7 +69,8 @@ class LabelToChannelsd(MapTransform):
 class LeaveOutIgnoredd(MapTransform):
     """Set what the mask channels ``label`` ignore (NaN) to 0, there and under all other keys, so that no score sees it.
 
-    Intersections and sizes do not change by it, so that Dice and IoU are those of the pixels with a label.
+    Intersections and sizes are then those of the pixels with a label, and so are Dice and IoU. An image of nothing but
+    ignored pixels counts as an empty mask that was found empty.
     """
 
     def __init__(self, keys: KeysCollection, label: str = "label", allow_missing_keys: bool = False) -> None:

@@ -4,7 +4,8 @@
 The loader says in the metadata of every slice how the array that it read lies in the file: ``patch_index`` (z, the
 slice's number in the array as read), ``frame_slices`` (how many there are), ``frame_shape`` (3, as stored),
 ``frame_affine`` (4 x 4 of the stored array, in mm, RAS+, as nibabel has it) and ``frame_orientation`` (3 x 2, the
-nibabel orientation that takes the stored axes to those of the array as read).
+nibabel orientation that takes the stored axes to those of the array as read). The last three are missing where a file
+knows no place (a stack of pictures): its mask has the axes as read and the identity for an affine.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dsfedmed.store.files import write_atomic
 
 AS_READ = np.array([[0, 1], [1, 1], [2, 1]])
 """nibabel's orientation of an array whose axes stay as they are."""
-NEEDED = ("frame_slices", "frame_shape", "frame_affine", "frame_orientation")
+PLACE = ("frame_shape", "frame_affine", "frame_orientation")
+FIX = "Load volumes with LoadSiteImaged, with a batch size of 1 where they differ in kind."
 
 
 class VolumeMask:
@@ -32,17 +34,21 @@ class VolumeMask:
     Args:
         name: the volume's file, for errors.
         meta: metadata of one of its slices.
+        size: (x, y) of a slice as read, for a file that knows no place.
 
     Raises:
         DataError: the metadata lack what puts the mask into its place, or contradict themselves.
     """
 
-    def __init__(self, name: str, meta: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, meta: Mapping[str, Any], size: tuple[int, ...]) -> None:
         self.name = name
-        lacking = [key for key in NEEDED if key not in meta]
-        if lacking:
+        lacking = [key for key in ("frame_slices", *PLACE) if key not in meta]
+        if lacking == list(PLACE) and _knows_no_place(meta):
+            shape = (*size, int(meta["frame_slices"]))
+            meta = {**meta, "frame_shape": shape, "frame_affine": np.eye(4), "frame_orientation": AS_READ}
+        elif lacking:
             reason = f"its metadata lack {', '.join(lacking)}, so that its mask has no place"
-            raise DataError(name, reason, "Load volumes with LoadSiteImaged.")
+            raise DataError(name, reason, FIX)
         self.orientation = np.asarray(meta["frame_orientation"], dtype=np.float64)
         self.affine = np.asarray(meta["frame_affine"], dtype=np.float64)
         self.shape = tuple(int(n) for n in meta["frame_shape"])
@@ -51,7 +57,7 @@ class VolumeMask:
             read[target] = self.shape[axis]
         if read[2] != int(meta["frame_slices"]):
             reason = f"it has {int(meta['frame_slices'])} slices as read, but its axes say {read[2]}"
-            raise DataError(name, reason, "Load volumes with LoadSiteImaged.")
+            raise DataError(name, reason, FIX)
         self._read = np.zeros(read, np.uint8)
         self._missing = set(range(read[2]))
 
@@ -73,15 +79,16 @@ class VolumeMask:
         self._read[..., index] = mask
         self._missing.discard(index)
 
-    def write(self, path: Path) -> None:
-        """Write the whole mask as NIfTI.
+    def write(self, path: Path, flat: bool = False) -> None:
+        """Write the whole mask as NIfTI; of a ``flat`` image as (x, y) where its stored z is 1.
 
         Raises:
             DataError: slices are missing; nothing is written.
             StoreError: the file cannot be written.
         """
         self.require_whole()
-        write_nifti(path, apply_orientation(self._read, ornt_transform(AS_READ, self.orientation)), self.affine)
+        stored = apply_orientation(self._read, ornt_transform(AS_READ, self.orientation))
+        write_nifti(path, stored[..., 0] if flat and stored.shape[2] == 1 else stored, self.affine)
 
     def require_whole(self) -> None:
         """Raise DataError when slices are missing."""
@@ -94,12 +101,25 @@ class VolumeMask:
 
 
 def slice_affine(meta: Mapping[str, Any]) -> np.ndarray:
-    """Return the affine (4 x 4, mm) of a slice as read, from its metadata: its origin is the slice's, not slice 0's."""
+    """Return the affine (4 x 4, mm) of a slice as read, from its metadata: its origin is the slice's, not slice 0's.
+
+    It is ``original_affine`` where the file knows no place.
+    """
+    if "frame_affine" not in meta:
+        return np.asarray(meta["original_affine"], dtype=np.float64)
     shape = tuple(int(n) for n in meta["frame_shape"])
     affine = np.asarray(meta["frame_affine"], dtype=np.float64)
     affine = affine @ inv_ornt_aff(np.asarray(meta["frame_orientation"], dtype=np.float64), shape)
     affine[:, 3] = affine @ [0, 0, int(meta["patch_index"]), 1]
     return np.asarray(affine)
+
+
+def _knows_no_place(meta: Mapping[str, Any]) -> bool:
+    """Whether the affine is the identity, at slice 0 or at the slice itself; else the place got lost in a batch."""
+    affine = np.array(meta.get("original_affine", np.eye(4)), dtype=np.float64)
+    if affine[2, 3] == int(meta["patch_index"]):
+        affine[2, 3] = 0.0
+    return bool(np.array_equal(affine, np.eye(4)))
 
 
 def write_nifti(path: Path, mask: np.ndarray, affine: Any) -> None:

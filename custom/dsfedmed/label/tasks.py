@@ -50,8 +50,9 @@ class InferTask(BundleInferTask):  # type: ignore[misc]
         mask: VolumeMask | None = None
         for index in range(slices):
             _, data = super().__call__({**request, "slice_index": index, "skip_writer": True}, callbacks)
-            mask = mask or VolumeMask(image, data["image"].meta)
-            mask.add(index, np.asarray(data["pred"], dtype=np.uint8))
+            found = np.asarray(data["pred"], dtype=np.uint8)
+            mask = mask or VolumeMask(image, data["image"].meta, found.shape)
+            mask.add(index, found)
         with tempfile.NamedTemporaryFile(suffix=NIFTI[1], delete=False) as file:
             path = Path(file.name)
         if mask is not None:
