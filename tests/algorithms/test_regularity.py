@@ -62,5 +62,7 @@ def test_the_divergence_is_gated_image_by_image() -> None:
     """Logits 2 log 3 at T = 2: p = 3/4 against 1/2."""
     teacher, logits = images((2 * math.log(3),), (9.0,)), images((0.0,), (0.0,))
     kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    assert float(regularity_kl(teacher, logits, torch.tensor([1.0, 0.0]))) == pytest.approx(10 * kl / 2, rel=1e-5)
-    assert float(regularity_kl(teacher, logits, torch.zeros(2))) == 0.0
+    assert float(regularity_kl(teacher, logits, torch.tensor([1.0, 0.0]), torch.zeros_like(logits))) == pytest.approx(
+        10 * kl / 2, rel=1e-5
+    )
+    assert float(regularity_kl(teacher, logits, torch.zeros(2), torch.zeros_like(logits))) == 0.0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.evaluation.protocol import ForwardPass, evaluate
 from dsfedmed.networks.checkpoints import load_weights
-from tests.bundles.conftest import ALONE, ROOT, SMALL, blocks
+from tests.bundles.conftest import ALONE, ROOT, SMALL, blocks, write_site
 from tests.data.conftest import write_image
 
 
@@ -76,6 +77,29 @@ def test_train_evaluate_and_infer(
         assert set(np.unique(mask)) <= set(range(classes + 1))
 
 
+def test_a_bundle_alone_trains_and_scores_around_ignored_pixels(tmp_path: Path) -> None:
+    """The labels' left part is marked 9: it trains, and evaluate.json says what the federation's scores say."""
+    bundle = ROOT / "bundles" / "light_unet_segmentation"
+    site = write_site(tmp_path / "site", 1, False, (".png", ".png"))
+    for path in site.glob("l*.png"):
+        label = np.array(Image.open(path))
+        label[:, :15] = 9
+        write_image(path, label)
+    document = json.loads((site / "datalist.json").read_text())
+    (site / "datalist.json").write_text(json.dumps({**document, "mask": {"ignore": 9}}))
+    shared = {"dataset_dir": str(site), "ckpt_dir": str(tmp_path / "models")}
+    run(workflow(bundle, ["train"], "train", **shared, epochs=2, batch_size=4))
+    definition = BundleDefinition(bundle, SMALL[bundle.name])
+    network = definition.network()
+    load_weights(network, tmp_path / "models" / "model.pt")
+    assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+    run(workflow(bundle, ["train", "evaluate"], "train", **shared, output_dir=str(tmp_path / "eval")))
+    own = evaluate(network, load_datalist(site), "test", definition.preprocessing(), ForwardPass(1, 16))
+    found = scores(tmp_path / "eval" / "metrics.csv")
+    assert found["val_mean_dice"] == pytest.approx(np.mean([m.dice[0] for m in own]), abs=5e-3)
+    assert found["val_mean_iou"] == pytest.approx(np.mean([m.iou[0] for m in own]), abs=5e-3)
+
+
 def saved(bundle: Path, folder: Path) -> Path:
     network = BundleDefinition(bundle, SMALL.get(bundle.name)).network(seed=3)
     torch.save(network.state_dict(), folder / "model.pt")
@@ -90,12 +114,12 @@ def test_a_folder_of_nifti_slices_and_volumes(bundle: Path, tmp_path: Path) -> N
     out = {"ckpt_path": str(saved(bundle, tmp_path)), "output_dir": str(tmp_path / "masks"), "output_ext": ".nii.gz"}
     run(workflow(bundle, ["inference"], "infer", dataset_dir=str(folder), **out))
     files = sorted((tmp_path / "masks").iterdir())
-    assert [path.name for path in files] == ["flat_mask.nii.gz", *(f"volume_mask_{z}.nii.gz" for z in range(3))]
-    for path in files:
-        mask = nibabel.load(path)
-        assert mask.shape[:2] == (44, 30)
-        assert mask.get_data_dtype() == np.uint8
-        np.testing.assert_allclose(mask.affine[:2, :2], np.diag([0.5, 0.5]))
+    assert [path.name for path in files] == ["flat_mask.nii.gz", "volume_mask.nii.gz"]
+    flat, whole = (nibabel.load(path) for path in files)
+    assert (flat.shape, whole.shape) == ((44, 30), (44, 30, 3))
+    assert flat.get_data_dtype() == whole.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(flat.affine, nibabel.load(folder / "flat.nii.gz").affine)
+    np.testing.assert_allclose(whole.affine, np.diag([0.5, 0.5, 2.0, 1.0]))
 
 
 def test_masks_never_overwrite_each_other(tmp_path: Path) -> None:

@@ -196,4 +196,4 @@ def test_a_party_may_accept_a_class_of_its_own(tmp_path: Path) -> None:
     folder = copy_with(tmp_path / "b", {"loss": {"_target_": other, "gamma": 2.0}})
     with pytest.raises(ConfigError, match=r"loss::_target_ is 'monai.losses.FocalLoss', which a bundle may not call"):
         BundleDefinition(folder)
-    assert type(BundleDefinition(folder, also_allowed=(other,)).loss()).__name__ == "FocalLoss"
+    assert type(BundleDefinition(folder, also_allowed=(other,)).loss().loss).__name__ == "FocalLoss"

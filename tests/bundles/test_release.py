@@ -42,7 +42,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_release_needs_no_settings(release: Path) -> None:
     definition = BundleDefinition(release)
     assert (definition.in_channels, definition.num_classes, definition.image_size) == (3, 2, (32, 32))
-    assert type(definition.loss()).__name__ == "BCEWithLogitsLoss"
+    assert type(definition.loss().loss).__name__ == "BCEWithLogitsLoss"
     report = load_weights(definition.network(), release / "models" / "model.pt")
     assert not report.missing
     plain = torch.load(release / "models" / "model.pt", weights_only=True)

@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from dsfedmed.bundles.transforms import ChannelsToLabeld, LabelToChannelsd, image_items, site_items
+from dsfedmed.bundles.transforms import ChannelsToLabeld, LabelToChannelsd, LeaveOutIgnoredd, image_items, site_items
 from dsfedmed.errors import DataError
 
 
@@ -54,3 +54,19 @@ def test_images_come_from_the_folder_or_its_datalist(tmp_path: Path) -> None:
 def test_folder_without_images_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no image found"):
         image_items(str(tmp_path))
+
+
+def test_ignored_pixels_are_nan_only_where_the_datalist_declares_them() -> None:
+    values = torch.tensor([[[0, 1, 255]]], dtype=torch.uint8)
+    declared = MetaTensor(values, meta={"filename_or_obj": "a.png", "ignores": True})
+    channels = LabelToChannelsd("label", 1)({"label": declared})["label"]
+    assert channels[0, 0, :2].tolist() == [0.0, 1.0]
+    assert bool(channels[0, 0, 2].isnan())
+    with pytest.raises(DataError, match=r"a\.png: label value 255"):
+        LabelToChannelsd("label", 1)({"label": MetaTensor(values, meta={"filename_or_obj": "a.png"})})
+    saturate = LabelToChannelsd("label", 1, saturate=True)
+    assert saturate({"label": declared})["label"].tolist() == [[[0, 1, 0]]]
+    assert saturate({"label": values})["label"].tolist() == [[[0, 1, 1]]]
+    item = {"pred": torch.tensor([[[1.0, 1.0, 1.0]]]), "label": channels}
+    left = LeaveOutIgnoredd(["pred", "label"])(item)
+    assert (left["pred"].tolist(), left["label"].tolist()) == ([[[1, 1, 0]]], [[[0, 1, 0]]])

@@ -32,3 +32,9 @@ def test_empty_beside_empty_is_perfect() -> None:
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="expected two"):
         legacy_eval(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4))
+
+
+def test_ignored_pixels_count_as_neither() -> None:
+    logits = torch.tensor([[[[1.0, 1.0, 1.0, -1.0]]]])
+    found = legacy_eval(logits, torch.tensor([[[[1.0, 0.0, torch.nan, torch.nan]]]]))
+    assert found == legacy_eval(logits[..., :2], torch.tensor([[[[1.0, 0.0]]]]))

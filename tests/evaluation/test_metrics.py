@@ -82,3 +82,20 @@ def test_properties(seed: int, classes: int) -> None:
 def test_unusable_forms_are_refused(found: dict[str, list[float]]) -> None:
     with pytest.raises(ValueError, match="dice, iou and hd95"):
         CaseMetrics.from_dict(found)
+
+
+def test_ignored_pixels_count_as_neither_by_hand() -> None:
+    """A row of 6: drawn 0-2, found 1-4, ignored 4-5. Left: overlap 2, drawn 3, found 3.
+
+    From the borders 0-2 to 1-3 it is 1, 0 and 0, and as far back: the 95th percentile is 0.9.
+    """
+    target, prediction = torch.zeros(1, 6, 1), torch.zeros(1, 6, 1)
+    target[:, :3], prediction[:, 1:5] = 1, 1
+    valid = torch.tensor([True, True, True, True, False, False]).view(1, 6, 1)
+    found = case_metrics(prediction, target, 2, valid)
+    assert (*found.dice, *found.iou, *found.hd95) == pytest.approx((2 / 3, 0.5, 0.9))
+    prediction[:, 4:] = 0
+    assert case_metrics(prediction, target, 2, valid) == found
+    assert case_metrics(prediction, target, None, torch.ones(1, 6, 1).bool()) == case_metrics(prediction, target)
+    with pytest.raises(ValueError, match="nowhere true"):
+        case_metrics(prediction, target, None, torch.zeros(1, 6, 1).bool())

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from monai.transforms import Compose, Resized
 from PIL import Image
 
-from dsfedmed.data.arrays import load_part
+from dsfedmed.data.arrays import SiteArrays, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
+from dsfedmed.data.masks.rule import MaskRule
 from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.evaluation.legacy import legacy_eval
+from dsfedmed.evaluation.metrics import case_metrics
 from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, evaluate, legacy_scores, quick_dice, resize_logits
 
 SIZES = ((48, 32), (40, 40), (33, 21))  # width, height: not square, and not the network's
@@ -122,3 +125,49 @@ def test_an_undeclared_label_value_names_the_file(site: SiteDatalist, preprocess
     Image.fromarray(np.full((40, 40), 9, dtype=np.uint8)).save(site.parts["test"][1].label)
     with pytest.raises(DataError, match=r"label1.png"):
         evaluate(Brightness(), site, "test", preprocessing, ForwardPass(1))
+
+
+def test_ignored_pixels_are_scored_nowhere(site: SiteDatalist, preprocessing: Any) -> None:
+    """The upper half of every label is marked 9; what the network finds there changes no score."""
+    for number in range(3):
+        path = site.root / f"label{number}.png"
+        label = np.array(Image.open(path))
+        label[: label.shape[0] // 3] = 9
+        Image.fromarray(label).save(path)
+    document = json.loads((site.root / "datalist.json").read_text())
+    (site.root / "datalist.json").write_text(json.dumps({**document, "mask": {"ignore": 9}}))
+    marked = load_datalist(site.root)
+    before = evaluate(Brightness(), marked, "test", preprocessing, ForwardPass(1, 2))
+    arrays = load_part(marked, "test", preprocessing)
+    quick = quick_dice(Brightness(), arrays, ForwardPass(1, 2))
+    old = legacy_scores(Brightness(), arrays, ForwardPass(1, 2))
+    for number in range(3):
+        path = site.root / f"image{number}.png"
+        image = np.array(Image.open(path))
+        image[: image.shape[0] // 3 - 4] = 255  # found everywhere; bilinear resizing carries it some rows down
+        Image.fromarray(image).save(path)
+    assert evaluate(Brightness(), marked, "test", preprocessing, ForwardPass(1, 2)) == before
+    bright = load_part(marked, "test", preprocessing)
+    assert quick_dice(Brightness(), bright, ForwardPass(1, 2)) == quick
+    assert legacy_scores(Brightness(), bright, ForwardPass(1, 2)) == old
+    assert not torch.equal(arrays.images, bright.images)
+    expected = [
+        case_metrics(image > 0.5, label == 1, None, label != 255).dice[0]
+        for image, label in zip(arrays.images, arrays.labels, strict=True)
+    ]
+    assert quick == pytest.approx(np.mean(expected))
+
+
+def test_images_without_any_label_are_left_out_or_named(site: SiteDatalist, preprocessing: Any) -> None:
+    arrays = load_part(site, "test", preprocessing)
+    labels = arrays.labels.clone()
+    labels[1] = 255
+    mixed, rest = replace(arrays, labels=labels), [0, 2]
+    kept = SiteArrays(arrays.images[rest], labels[rest], ("a", "b"))
+    for score in (quick_dice, legacy_scores):
+        assert score(Brightness(), mixed, ForwardPass(1, 1)) == score(Brightness(), kept, ForwardPass(1, 1))
+        with pytest.raises(DataError, match="no labelled images"):
+            score(Brightness(), replace(arrays, labels=torch.full_like(labels, 255)), ForwardPass(1, 1))
+    Image.fromarray(np.full((40, 40), 9, np.uint8)).save(site.root / "label1.png")
+    with pytest.raises(DataError, match=r"label1\.png: every pixel of the label is to be ignored"):
+        evaluate(Brightness(), replace(site, mask=MaskRule(ignore=9)), "test", preprocessing, ForwardPass(1, 2))

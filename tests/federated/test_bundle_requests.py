@@ -70,7 +70,7 @@ def test_what_the_party_accepts_beyond_the_list_is_its_own(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"monai\.losses\.FocalLoss.*bundle_classes"):
         SiteContext("site_a", config, tmp_path / "narrow").bundle(plan.light_spec)
     loss = SiteContext("site_a", wide, tmp_path / "wide").bundle(plan.light_spec).loss()
-    assert type(loss).__name__ == "FocalLoss"
+    assert type(loss.loss).__name__ == "FocalLoss"
     assert plan.spec_of(SPEC.bundle).bundle == SPEC.bundle
 
 

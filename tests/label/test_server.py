@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.networks.checkpoints import save_weights
+from tests.bundles.conftest import blocks
 from tests.label.conftest import OTHERS, Server
 
 pytestmark = [pytest.mark.monailabel, pytest.mark.timeout(1800)]
@@ -125,14 +127,30 @@ def test_wrong_requests_get_a_sentence(server: Server, tmp_path: Path) -> None:
     files = {"file": ("note.txt", io.BytesIO(b"no picture"))}
     assert "unknown image format" in refusal(server.ask("POST", f"/infer/{GREY}", files=files), 422)
     assert "no model 'none'" in refusal(server.ask("POST", "/train/none", json={}), 404)
-    volume = nibabel.Nifti1Image(np.zeros((8, 8, 3), np.uint8), np.eye(4))
-    nibabel.save(volume, tmp_path / "v.nii.gz")
-    files = {"file": ("v.nii.gz", io.BytesIO((tmp_path / "v.nii.gz").read_bytes()))}
-    assert "no slice was asked for" in refusal(server.ask("POST", f"/infer/{GREY}", data=CPU, files=files), 422)
-    files["file"][1].seek(0)
-    params = {"params": json.dumps({"device": "cpu", "slice_index": 1})}
-    answer = server.ask("POST", f"/infer/{GREY}?output=image", data=params, files=files)
-    assert nifti_of(answer, tmp_path)[0].shape == (8, 8)
+
+
+def test_a_volume_gets_one_mask_and_a_slice_its_own_position(server: Server, tmp_path: Path) -> None:
+    affine = np.array([[-2.0, 0, 0, 100], [0, 2, 0, -50], [0, 0, 5, -300], [0, 0, 0, 1]])
+    values = np.stack([blocks(seed, 1, False)[0].T for seed in (50, 51, 52)], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "v.nii.gz")
+    content = (tmp_path / "v.nii.gz").read_bytes()
+
+    def answer(**params: Any) -> tuple[np.ndarray, np.ndarray]:
+        data = {"params": json.dumps({"device": "cpu", **params})}
+        files = {"file": ("v.nii.gz", io.BytesIO(content))}
+        response = server.ask("POST", f"/infer/{GREY}?output=image", data=data, files=files)
+        mask, found, dtype = nifti_of(response, tmp_path)
+        assert dtype == np.uint8
+        return mask.T, found
+
+    whole, found = answer()
+    assert whole.shape == (44, 30, 3)
+    np.testing.assert_allclose(found, affine)
+    for index, seed in enumerate((50, 51, 52)):
+        assert dice(whole[..., index] > 0, blocks(seed, 1, False)[1].T > 0) > 0.8
+        alone, found = answer(slice_index=index)
+        np.testing.assert_array_equal(alone, whole[..., index])
+        np.testing.assert_allclose(found[:3, 3], (affine @ [0, 0, index, 1])[:3])
 
 
 def submit(server: Server, image: str, label: np.ndarray) -> requests.Response:

@@ -49,3 +49,15 @@ def test_a_penalty_is_added() -> None:
     pupil = DistilledLoss(Constant(0.0), Constant(0.0))
     loss = guided_loss(pupil, lambda logits, _: logits.mean(), 1.0, 2.0, lambda: torch.tensor(0.5))
     assert float(loss(pupil(torch.zeros(1, 1, 1, 1)), torch.zeros(1, 1, 1, 1)).detach()) == pytest.approx(0.5)
+
+
+def test_pixels_without_a_label_are_left_out_of_the_divergence() -> None:
+    pupil = DistilledLoss(Constant(0.0), Constant(math.log(3)))
+    loss = guided_loss(pupil, lambda logits, _: 0 * logits.mean(), 1.0, 1.0)
+    logits = pupil(torch.zeros(1, 1, 1, 2))
+    logits.retain_grad()
+    value = loss(logits, torch.tensor([[[[1.0, torch.nan]]]]))
+    assert float(value.detach()) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
+    value.backward()
+    assert logits.grad is not None
+    assert logits.grad.flatten().tolist() == [pytest.approx(-0.25), 0.0]

@@ -12,6 +12,7 @@ from monai.losses import DiceCELoss
 from monai.transforms import Compose, RandFlipd
 from torch.nn import functional
 
+from dsfedmed.algorithms.ignored_pixels import ValidPixelLoss
 from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
@@ -214,3 +215,32 @@ def test_the_rules_pace_and_bound_the_steps(light: TinyLight) -> None:
     )
     assert moved == pytest.approx(2.0 * 0.5 * 0.5 * 0.01, rel=1e-4)
     assert optimizer.param_groups[0]["lr"] == 2.0
+
+
+@pytest.mark.parametrize("kind", ["real", "joint", "proximal", "synthetic"])
+def test_what_lies_under_ignored_pixels_teaches_nothing(kind: str) -> None:
+    """Of a network that sees one pixel at a time: whatever the images are there, the weights get the same bits."""
+    images, labels = squares(8)
+    labels[:, :, :5] = 255
+    other = images.clone()
+    other[:, :, :5] = 0.9
+    weights = []
+    for given in (images, other):
+        torch.manual_seed(0)
+        light = torch.nn.Conv2d(1, 1, 1)
+        source = SyntheticSource(given, labels, torch.full((8, 1, 16, 16), 0.7), 1.0, 1.0)
+        options = {"joint": source} if kind == "joint" else {"synthetic": source} if kind == "synthetic" else {}
+        options |= {"proximal": 0.1} if kind == "proximal" else {}
+        summary = trained(light, pairs=(given, labels), loss=ValidPixelLoss(bce), steps=4, **options)  # type: ignore[arg-type]
+        assert summary.steps == 4
+        weights.append(light.weight.detach().clone())
+    assert torch.equal(*weights)
+    torch.manual_seed(0)
+    assert not torch.equal(weights[0], torch.nn.Conv2d(1, 1, 1).weight)
+
+
+def test_a_loss_that_forgets_ignored_pixels_stops_the_training(light: TinyLight) -> None:
+    images, labels = squares(4)
+    labels[0, 0, 0, 0] = 255
+    with pytest.raises(DSFedMedError, match="the loss is nan"):
+        trained(light, pairs=(images, labels), epochs=1)

@@ -72,3 +72,9 @@ def test_a_pool_in_memory_is_read_once_and_gives_the_same_to_the_bit() -> None:
 def test_a_pool_that_does_not_fit_or_is_no_bytes_stays_as_it_is(levels: float, limit: int) -> None:
     pool = Decoded(torch.full((40, 1, 16, 16), 7 / levels))
     assert in_memory(pool, limit) is pool
+
+
+def test_a_cell_with_an_ignored_pixel_is_ignored() -> None:
+    mask = torch.tensor([[1.0, 1.0, 0.0, 1.0], [1.0, torch.nan, 1.0, 0.0]]).view(1, 1, 2, 4)
+    assert mask_at_size(mask, (1, 2)).isnan().flatten().tolist() == [True, False]
+    assert float(mask_at_size(mask, (1, 2))[..., 1]) == 1.0

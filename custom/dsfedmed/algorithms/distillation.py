@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from dsfedmed.algorithms.batch_quantile import select_batch_quantile
+from dsfedmed.algorithms.ignored_pixels import valid_mean
 from dsfedmed.algorithms.losses import bce_per_sample, bernoulli_kl
 from dsfedmed.algorithms.selection import select_softmax, select_top
 from dsfedmed.options import read_options, require, require_choice
@@ -129,7 +130,7 @@ def mutual_distillation_loss(
     Args:
         teacher_logits: (N, K, H, W).
         student_logits: (N, K, H, W) on the same grid.
-        target: (N, K, H, W) in {0, 1}.
+        target: (N, K, H, W) in {0, 1}; NaN where a pixel is ignored.
         config: weights, temperature, stop_gradient, supervise.
         selected: int64 indices (k,) into the batch of the samples for the KL terms; None for all of them.
     """
@@ -138,7 +139,7 @@ def mutual_distillation_loss(
     supervised = every if config.supervise == "all" else chosen
     teacher_bce = bce_per_sample(teacher_logits[supervised], target[supervised], config.pos_weight).mean()
     student_bce = bce_per_sample(student_logits[supervised], target[supervised], config.pos_weight).mean()
-    teacher_kl, student_kl = _kl_terms(teacher_logits[chosen], student_logits[chosen], config)
+    teacher_kl, student_kl = _kl_terms(teacher_logits[chosen], student_logits[chosen], target[chosen], config)
     parts = {
         "teacher_supervised": float(teacher_bce.detach()),
         "student_supervised": float(student_bce.detach()),
@@ -176,9 +177,9 @@ def select_in_batch(
     )
 
 
-def _kl_terms(teacher: Tensor, student: Tensor, config: DistillationConfig) -> tuple[Tensor, Tensor]:
+def _kl_terms(teacher: Tensor, student: Tensor, target: Tensor, config: DistillationConfig) -> tuple[Tensor, Tensor]:
     """Return mean KL(p_S||p_T), charged to the teacher, and mean KL(p_T||p_S), charged to the light network."""
     as_target = (lambda logits: logits.detach()) if config.stop_gradient else (lambda logits: logits)
-    teacher_kl = bernoulli_kl(as_target(student), teacher, config.temperature).mean()
-    student_kl = bernoulli_kl(as_target(teacher), student, config.temperature).mean()
-    return teacher_kl, student_kl
+    teacher_kl = bernoulli_kl(as_target(student), teacher, config.temperature)
+    student_kl = bernoulli_kl(as_target(teacher), student, config.temperature)
+    return valid_mean(teacher_kl, target), valid_mean(student_kl, target)

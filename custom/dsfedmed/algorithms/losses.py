@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dsfedmed.algorithms.ignored_pixels import valid_mean_per_sample
+
 RELEASED_EPSILON = 1e-8
 
 
@@ -30,15 +32,16 @@ def bce_per_sample(logits: Tensor, target: Tensor, pos_weight: float = 1.0) -> T
 
     Args:
         logits: (N, K, H, W).
-        target: (N, K, H, W) in [0, 1].
+        target: (N, K, H, W) in [0, 1]; NaN where a pixel is ignored.
         pos_weight: factor on the positive pixels' term; the released code has 2.
 
     Returns:
-        (N,) means over channels and pixels.
+        (N,) means over channels and the pixels that are not ignored; 0 where all are.
     """
     weight = torch.as_tensor(pos_weight, dtype=logits.dtype, device=logits.device)
-    loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
-    return loss.flatten(1).mean(dim=1)
+    known = target.nan_to_num(nan=0.0)
+    loss = functional.binary_cross_entropy_with_logits(logits, known, pos_weight=weight, reduction="none")
+    return valid_mean_per_sample(loss, target)
 
 
 def bernoulli_kl(p_logits: Tensor, q_logits: Tensor, temperature: float = 1.0) -> Tensor:

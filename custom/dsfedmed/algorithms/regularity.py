@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dsfedmed.algorithms.ignored_pixels import valid_mean, valid_mean_per_sample
 from dsfedmed.algorithms.losses import bernoulli_kl
 
 KL_WEIGHT, KL_TEMPERATURE, GATE = 10.0, 2.0, 0.75
@@ -30,8 +31,11 @@ WINDOW_SHARE, BOUNDARY_WEIGHT = 31 / 384, 5.0
 
 
 def image_accuracy(probability: Tensor, target: Tensor) -> Tensor:
-    """Return the share of right pixels of each image, (N,), of probabilities and masks (N, K, H, W)."""
-    return ((probability > 0.5) == (target > 0.5)).float().flatten(1).mean(dim=1)
+    """Return the share of right pixels of each image, (N,), of probabilities and masks (N, K, H, W).
+
+    Ignored pixels (NaN) do not count; an image of nothing else has 0.
+    """
+    return valid_mean_per_sample(((probability > 0.5) == (target > 0.5)).float(), target)
 
 
 def best_of(probabilities: list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,22 +52,33 @@ def best_of(probabilities: list[Tensor], target: Tensor) -> tuple[Tensor, Tensor
 
 
 def boundary_weight(target: Tensor) -> Tensor:
-    """Return w, (N, K, H, W) in [1, 6]: large near the edge of a mask."""
+    """Return w, (N, K, H, W) in [1, 6]: large near the edge of a mask; 0 on ignored pixels, which move no edge."""
     window = max(3, round(WINDOW_SHARE * target.shape[-1]) | 1)
-    near = functional.avg_pool2d(target, window, stride=1, padding=window // 2)
-    return 1 + BOUNDARY_WEIGHT * (near - target).abs()
+    ignored = target.isnan()
+    if not bool(ignored.any()):
+        near = functional.avg_pool2d(target, window, stride=1, padding=window // 2)
+        return 1 + BOUNDARY_WEIGHT * (near - target).abs()
+    known = target.nan_to_num(nan=0.0)
+    near = functional.avg_pool2d(known, window, stride=1, padding=window // 2)
+    share = 1 - functional.avg_pool2d(ignored.to(known.dtype), window, stride=1, padding=window // 2)
+    near = near / share.clamp(min=1 / window**2)  # a pixel that counts is in its own window
+    return (1 + BOUNDARY_WEIGHT * (near - known).abs()).masked_fill(ignored, 0.0)
 
 
 def structure_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the structure loss of logits and masks (N, K, H, W), a scalar."""
-    bce = functional.binary_cross_entropy_with_logits(logits, target)
+    """Return the structure loss of logits and masks (N, K, H, W), a scalar, without the ignored pixels (NaN)."""
+    known = target.nan_to_num(nan=0.0)
+    bce = valid_mean(functional.binary_cross_entropy_with_logits(logits, known, reduction="none"), target)
     weight, probability = boundary_weight(target), torch.sigmoid(logits)
-    overlap = (weight * probability * target).sum((2, 3))
-    union = (weight * (probability + target)).sum((2, 3))
+    overlap = (weight * probability * known).sum((2, 3))
+    union = (weight * (probability + known)).sum((2, 3))
     return bce + (1 - (overlap + 1) / (union - overlap + 1)).mean()
 
 
-def regularity_kl(teacher_logits: Tensor, logits: Tensor, gate: Tensor) -> Tensor:
-    """Return 10 KL_2(teacher -> logits) averaged over the images that ``gate`` (N,) opens; 0 where it opens none."""
+def regularity_kl(teacher_logits: Tensor, logits: Tensor, gate: Tensor, target: Tensor) -> Tensor:
+    """Return 10 KL_2(teacher -> logits) averaged over the images that ``gate`` (N,) opens; 0 where it opens none.
+
+    Pixels that the masks ``target`` (N, K, H, W) ignore (NaN) are left out.
+    """
     divergence = bernoulli_kl(teacher_logits, logits, KL_TEMPERATURE) / KL_TEMPERATURE**2
-    return KL_WEIGHT * (gate * divergence.flatten(1).mean(dim=1)).mean()
+    return KL_WEIGHT * (gate * valid_mean_per_sample(divergence, target)).mean()

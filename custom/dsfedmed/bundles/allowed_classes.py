@@ -17,8 +17,11 @@ from dsfedmed.bundles.setting_values import shown
 from dsfedmed.errors import ConfigError
 
 ALLOWED = frozenset({
+    "dsfedmed.algorithms.ignored_pixels.ValidPixelLoss",
+    "dsfedmed.bundles.saving.RequireWholeVolumes", "dsfedmed.bundles.saving.SaveMasksd",
     "dsfedmed.bundles.transforms.ChannelsToLabeld", "dsfedmed.bundles.transforms.ImageNames",
-    "dsfedmed.bundles.transforms.LabelToChannelsd", "dsfedmed.bundles.transforms.NameFromd",
+    "dsfedmed.bundles.transforms.LabelToChannelsd", "dsfedmed.bundles.transforms.LeaveOutIgnoredd",
+    "dsfedmed.bundles.transforms.NameFromd",
     "dsfedmed.bundles.transforms.image_items", "dsfedmed.bundles.transforms.label_items",
     "dsfedmed.bundles.transforms.site_items", "dsfedmed.data.LoadSiteImaged", "dsfedmed.data.RandInvertIntensityd",
     "dsfedmed.generator.bundle.MaskToImage",

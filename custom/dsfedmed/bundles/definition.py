@@ -18,6 +18,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
+from dsfedmed.algorithms.ignored_pixels import ValidPixelLoss
 from dsfedmed.bundles.documents import CONFIGS, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.settings import check_settings, declared_settings, values_by_id
 from dsfedmed.errors import ConfigError, DSFedMedError
@@ -96,8 +97,8 @@ class BundleDefinition:
             return cast(nn.Module, self._build("network_def"))
 
     def loss(self) -> nn.Module:
-        """Build the supervised loss over (logits, channels), both (N, K, S, S)."""
-        return cast(nn.Module, self._build("loss"))
+        """Build the supervised loss over (logits, channels), both (N, K, S, S), without the ignored pixels."""
+        return ValidPixelLoss(cast(nn.Module, self._build("loss")))
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build the optimiser over ``parameters``."""

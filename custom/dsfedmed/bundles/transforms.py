@@ -12,18 +12,19 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from dsfedmed.bundles.saving import result_stem
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
 from dsfedmed.data.files.items import image_files
-from dsfedmed.data.files.kinds import stem_of
 from dsfedmed.data.files.read import probe
-from dsfedmed.data.labels import to_channels, to_label_map
+from dsfedmed.data.labels import to_channels, to_label_map, valid_pixels
 from dsfedmed.errors import DataError
 
 
 class LabelToChannelsd(MapTransform):
-    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}.
+    """Turn label maps (1, X, Y) into mask channels (K, X, Y) float32 in {0, 1}, NaN where a pixel is ignored.
 
-    With ``saturate`` a value above K counts as K, as in masks stored as 0 and 255; else it is an error.
+    With ``saturate`` a value above K counts as K, as in masks stored as 0 and 255, and an ignored pixel as background;
+    else a value above K is an error.
     """
 
     def __init__(
@@ -45,21 +46,45 @@ class LabelToChannelsd(MapTransform):
         """
         item = dict(data)
         for key in self.key_iterator(item):
+            given = item[key]
+            meta = given.meta if isinstance(given, MetaTensor) else {}
+            label = _plain(given)
+            ignored = ~valid_pixels(label) if meta.get("ignores") else torch.zeros_like(label, dtype=torch.bool)
+            label = label.masked_fill(ignored, 0)
             if not self.saturate:
-                self._check(item[key])
-            label = _plain(item[key]).clamp(max=self.num_classes)
-            item[key] = _like(item[key], to_channels(label, self.num_classes, self.nested))
+                self._check(label, meta)
+            channels = to_channels(label.clamp(max=self.num_classes), self.num_classes, self.nested)
+            item[key] = _like(given, channels if self.saturate else channels.masked_fill(ignored, torch.nan))
         return item
 
-    def _check(self, label: torch.Tensor) -> None:
+    def _check(self, label: torch.Tensor, meta: Mapping[str, Any]) -> None:
         highest = int(label.max())
         if highest > self.num_classes:
-            meta = label.meta if isinstance(label, MetaTensor) else {}
             raise DataError(
                 str(meta.get("filename_or_obj", "a label")),
                 f"label value {highest}, but the bundle has {self.num_classes} foreground classes",
                 "Map the file's values in the datalist's label_map, or set num_classes.",
             )
+
+
+class LeaveOutIgnoredd(MapTransform):
+    """Set what the mask channels ``label`` ignore (NaN) to 0, there and under all other keys, so that no score sees it.
+
+    Intersections and sizes are then those of the pixels with a label, and so are Dice and IoU. An image of nothing but
+    ignored pixels counts as an empty mask that was found empty.
+    """
+
+    def __init__(self, keys: KeysCollection, label: str = "label", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label = label
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with (K, X, Y) tensors under ``keys`` that are 0 on ignored pixels."""
+        item = dict(data)
+        ignored = _plain(item[self.label]).isnan()
+        for key in self.key_iterator(item):
+            item[key] = _like(item[key], _plain(item[key]).masked_fill(ignored.to(item[key].device), 0))
+        return item
 
 
 class ChannelsToLabeld(MapTransform):
@@ -96,7 +121,10 @@ class NameFromd(MapTransform):
         """Return the item with named tensors."""
         item = dict(data)
         own = item[self.source].meta
-        meta = {key: own[key] for key in ("filename_or_obj", "patch_index") if key in own}
+        meta = {key: own[key] for key in ("patch_index",) if key in own}
+        path = Path(str(own["filename_or_obj"]))
+        # SaveImaged takes off whatever follows the last dot: of "IM.0001" the number.
+        meta["filename_or_obj"] = str(path.with_name(result_stem(path) + ".png"))
         for key in self.key_iterator(item):
             item[key] = MetaTensor(_plain(item[key]), meta=meta)
         return item
@@ -161,7 +189,7 @@ def _refuse_equal_names(paths: list[Path]) -> None:
     files = dict.fromkeys(paths)
     seen: dict[Path, Path] = {}
     for path in files:
-        other = seen.setdefault(path.with_name(stem_of(path)), path)
+        other = seen.setdefault(path.with_name(result_stem(path)), path)
         if other != path:
             raise DataError(path, f"its result would have the name of that of {other.name}", "Rename one of them.")
 

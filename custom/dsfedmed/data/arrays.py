@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dsfedmed.data.datalist import Item, SiteDatalist
+from dsfedmed.data.labels import IGNORE, valid_pixels
 from dsfedmed.errors import DataError, DSFedMedError
 
 Preprocessing = Callable[[dict[str, Any]], Any]
@@ -18,7 +19,7 @@ Preprocessing = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True)
 class SiteArrays:
-    """images (N, C, S, S) float32 in [0, 1]; labels (N, 1, S, S) uint8 in 0..K; cases: N patient names."""
+    """images (N, C, S, S) float32 in [0, 1]; labels (N, 1, S, S) uint8, 0..K or ``IGNORE``; cases: N patient names."""
 
     images: Tensor
     labels: Tensor
@@ -60,10 +61,31 @@ def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -
             raise DataError(
                 item.label, f"the label is {tuple(label.shape)} beside {tuple(image.shape)}", "Resize both alike."
             )
-        check_label_values(item, label, datalist.labels)
+        check_label_values(item, label, datalist.labels, datalist.ignore is not None)
         images.append(image)
         labels.append(label.to(torch.uint8))
     return SiteArrays(torch.stack(images), torch.stack(labels), tuple(item.case for item in items))
+
+
+def generator_pairs(arrays: SiteArrays, where: str) -> SiteArrays:
+    """Return what a generator of images learns from: ignored pixels are background, as a mask to draw from says all.
+
+    Images of which more than half is ignored are left out, since their background would mostly be a guess. Arrays
+    without ignored pixels come back as they are.
+
+    Raises:
+        DataError: naming ``where``, when no image is left.
+    """
+    ignored = ~valid_pixels(arrays.labels)
+    if not bool(ignored.any()):
+        return arrays
+    kept = torch.nonzero(ignored.flatten(1).float().mean(dim=1) <= 0.5).flatten()
+    if not len(kept):
+        raise DataError(
+            where, "more than half of every training label is to be ignored", "Label more of at least one image."
+        )
+    labels = arrays.labels.masked_fill(ignored, 0)
+    return SiteArrays(arrays.images[kept], labels[kept], tuple(arrays.cases[index] for index in kept.tolist()))
 
 
 def load_images(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -> Tensor:
@@ -111,9 +133,12 @@ def plain(value: Any) -> Tensor:
     return tensor.detach().contiguous()
 
 
-def check_label_values(item: Item, label: Tensor, declared: dict[int, str]) -> None:
-    """Raise DataError when ``label`` holds a value that the datalist does not declare."""
-    unknown = sorted(set(torch.unique(label).tolist()) - set(declared))
+def check_label_values(item: Item, label: Tensor, declared: dict[int, str], ignores: bool = False) -> None:
+    """Raise DataError when ``label`` holds a value that the datalist does not declare.
+
+    ``IGNORE`` is allowed where the datalist ``ignores`` a value of its files.
+    """
+    unknown = sorted(set(torch.unique(label).tolist()) - set(declared) - ({IGNORE} if ignores else set()))
     if unknown:
         raise DataError(item.label or item.image, unknown_values(unknown, declared), unknown_values_fix(unknown))
 

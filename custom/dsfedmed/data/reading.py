@@ -34,8 +34,8 @@ class LoadSiteImaged(MapTransform):
     high]; ``planes`` (which stored channel stands where). ``image`` may be a list of files, one a channel; ``label``
     a list of masks of one image.
 
-    Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (255 where the mask's ignore value
-    stands), both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that ``Resized`` and
+    Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (``labels.IGNORE`` where the mask's
+    ignore value stands; its metadata then say ``ignores``), both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and ``spatial_shape``, so that ``Resized`` and
     ``Invertd`` work. For `SaveMasksd`: of slices ``patch_index`` and ``frame_slices``; where the file knows its place
     ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of very large pictures ``full_shape``. Pictures are
     upright, volumes in the standard orientation of `data.files.geometry`; labels lie on the voxels of their image,
@@ -87,6 +87,8 @@ class LoadSiteImaged(MapTransform):
                 sizes["image"] = array.shape[:2]
             plane = np.ascontiguousarray(array.transpose(2, 0, 1))
             item[key] = _meta_tensor(plane, raw, index)
+            if key == "label" and (options["mask"] or {}).get("ignore") is not None:
+                item[key].meta["ignores"] = True
         return item
 
     def _label(self, paths: Sequence[Path], options: Mapping[str, Any], image: Path | None) -> Raw:

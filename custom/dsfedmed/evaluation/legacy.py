@@ -33,7 +33,7 @@ def legacy_eval(logits: torch.Tensor, target: torch.Tensor) -> LegacyScores:
 
     Args:
         logits: (N, K, S, S) raw network outputs.
-        target: (N, K, S, S) mask channels in [0, 1].
+        target: (N, K, S, S) mask channels in [0, 1]; NaN where a pixel is ignored, which then counts as neither.
 
     Raises:
         ValueError: the shapes differ or the batch is empty.
@@ -41,8 +41,10 @@ def legacy_eval(logits: torch.Tensor, target: torch.Tensor) -> LegacyScores:
     if logits.ndim != 4 or logits.shape != target.shape or not logits.numel():
         raise ValueError(f"expected two (N, K, S, S) tensors, got {tuple(logits.shape)} and {tuple(target.shape)}")
     dice, iou = [], []
+    valid = ~target.isnan()
     for threshold in THRESHOLDS:
         predicted, true = logits > threshold, target > threshold
+        predicted = predicted & valid
         inter = (predicted & true).flatten(2).sum(-1).double()
         sizes = predicted.flatten(2).sum(-1).double() + true.flatten(2).sum(-1).double()
         dice.append(((2 * inter + DICE_EPS) / (sizes + DICE_EPS)).mean())

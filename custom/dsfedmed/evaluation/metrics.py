@@ -60,7 +60,9 @@ class CaseMetrics:
         return cls(values["dice"], values["iou"], values["hd95"], None if case is None else int(case))
 
 
-def case_metrics(prediction: torch.Tensor, target: torch.Tensor, case: int | None = None) -> CaseMetrics:
+def case_metrics(
+    prediction: torch.Tensor, target: torch.Tensor, case: int | None = None, valid: torch.Tensor | None = None
+) -> CaseMetrics:
     """Score one image.
 
     HD95 is the larger of the two directed 95th percentiles between the mask borders, in pixels
@@ -68,14 +70,22 @@ def case_metrics(prediction: torch.Tensor, target: torch.Tensor, case: int | Non
     is a perfect answer (Dice 1, IoU 1, HD95 0); exactly one empty is a total miss (Dice 0, IoU 0, HD95
     the image's diagonal), so that a missed lesion costs something instead of dropping out of the mean.
 
+    Pixels that are not ``valid`` count as neither in Dice and IoU. For HD95 both masks end where they begin: what a
+    mask has inside of them is cut off, and the cut is part of its border.
+
     Args:
         prediction: (K, X, Y) bool.
         target: (K, X, Y) bool, the same shape.
         case: number of the patient, carried through.
+        valid: (1, X, Y) bool, the pixels with a label; None for all.
 
     Raises:
-        ValueError: the shapes differ or are not (K, X, Y).
+        ValueError: the shapes differ or are not (K, X, Y), or no pixel is valid.
     """
+    if valid is not None:
+        if valid.shape != (1, *target.shape[1:]) or not bool(valid.any()):
+            raise ValueError(f"valid is {tuple(valid.shape)} for masks {tuple(target.shape)}, or nowhere true")
+        prediction, target = prediction.bool() & valid, target.bool() & valid
     if prediction.ndim != 3 or prediction.shape != target.shape:
         raise ValueError(f"expected two (K, X, Y) masks, got {tuple(prediction.shape)} and {tuple(target.shape)}")
     pair = prediction.bool()[None].float(), target.bool()[None].float()

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 
 from dsfedmed.data.arrays import SiteArrays, check_label_values, plain, preprocess_item
 from dsfedmed.data.datalist import Item, SiteDatalist
-from dsfedmed.data.labels import to_channels
+from dsfedmed.data.labels import to_channels, valid_pixels
 from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.evaluation.legacy import LegacyScores, legacy_eval
@@ -47,8 +47,8 @@ class ScoredImage:
     Attributes:
         index: position in the part.
         item: the datalist's item.
-        target: (K, X, Y) bool at the label's own size.
-        prediction: (K, X, Y) bool, the same size.
+        target: (K, X, Y) bool at the label's own size; ignored pixels are False.
+        prediction: (K, X, Y) bool, the same size, ignored pixels included.
         metrics: what it scored.
     """
 
@@ -70,7 +70,7 @@ def evaluate(
     """Score a network on one part of a site, one entry per image in the datalist's order.
 
     Several images of one patient stay several entries that share ``case``; a volume is scored slice by
-    slice, as the authors do (not as a volume).
+    slice, as the authors do (not as a volume). Pixels that the label ignores do not count (see ``case_metrics``).
 
     Args:
         network: (N, C, S, S) images in [0, 1] to (N, K, S, S) logits; left in the mode it came in.
@@ -81,7 +81,8 @@ def evaluate(
         on_image: called with every scored image, for pictures.
 
     Raises:
-        DataError: the part is empty, or an image or label cannot be read, is missing or has undeclared values.
+        DataError: the part is empty, or an image or label cannot be read, is missing, has undeclared values or
+            nothing but ignored pixels.
         ConfigError: the network does not answer with K channels.
     """
     items = datalist.parts.get(part, ())
@@ -94,9 +95,9 @@ def evaluate(
         images = torch.stack([_image(datalist, item, preprocessing) for item in batch])
         logits = _forward(network, images, forward)
         for item, answer in zip(batch, logits, strict=True):
-            target = _own_label(item, load_label, datalist, forward.num_classes)
+            target, valid = _own_label(item, load_label, datalist, forward.num_classes)
             prediction = resize_logits(answer[None], (target.shape[1], target.shape[2]))[0] > 0  # sigmoid > 0.5
-            metrics = case_metrics(prediction, target, numbers[item.case])
+            metrics = case_metrics(prediction, target, numbers[item.case], valid)
             scored.append(metrics)
             if on_image is not None:
                 on_image(ScoredImage(len(scored) - 1, item, target, prediction, metrics))
@@ -111,7 +112,8 @@ def quick_dice(
 ) -> float:
     """Return the mean Dice (fraction) over images and classes at network size, for per-round validation.
 
-    Both masks empty counts 1. It equals the mean of ``case_metrics``' Dice on the same masks.
+    Both masks empty counts 1. It equals the mean of ``case_metrics``' Dice on the same masks. Ignored pixels do not
+    count, nor do images of nothing else.
 
     Args:
         network: (N, C, S, S) to (N, K, S, S) logits.
@@ -120,16 +122,17 @@ def quick_dice(
         nested: whether label values are nested (see ``data.labels``).
 
     Raises:
-        DataError: there are no images.
+        DataError: there are no images, or none with a label.
         ConfigError: the network does not answer with K channels.
     """
-    sums = torch.zeros((), dtype=torch.float64)
+    sums, scored = torch.zeros((), dtype=torch.float64), 0
     for logits, target in _array_batches(network, arrays, forward, nested):
-        predicted, true = logits > 0, target > 0.5
+        predicted, true = (logits > 0) & ~target.isnan(), target > 0.5
         inter = (predicted & true).flatten(2).sum(-1).double()
         sizes = predicted.flatten(2).sum(-1).double() + true.flatten(2).sum(-1).double()
         sums += torch.where(sizes > 0, 2 * inter / sizes.clamp(min=1), torch.ones_like(inter)).mean(1).sum()
-    return float(sums / len(arrays.images))
+        scored += len(logits)
+    return float(sums / scored)
 
 
 def legacy_scores(
@@ -139,12 +142,13 @@ def legacy_scores(
     nested: bool = True,
 ) -> LegacyScores:
     """Return the authors' protocol (``legacy_eval``) at network size over one part; arguments of ``quick_dice``."""
-    dice = iou = 0.0
+    dice, iou, scored = 0.0, 0.0, 0
     for logits, target in _array_batches(network, arrays, forward, nested):
         scores = legacy_eval(logits, target)
         dice += scores.dice * len(logits)  # the last batch may be smaller
         iou += scores.iou * len(logits)
-    return LegacyScores(dice / len(arrays.images), iou / len(arrays.images))
+        scored += len(logits)
+    return LegacyScores(dice / scored, iou / scored)
 
 
 def predict_probabilities(
@@ -169,13 +173,17 @@ def resize_logits(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def _array_batches(
     network: torch.nn.Module, arrays: SiteArrays, forward: ForwardPass, nested: bool
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (logits, mask channels) of consecutive slices of the arrays."""
-    if not len(arrays.images):
-        raise DataError("validation", "there are no images to score", "Add items to the part in the datalist.")
-    for start in range(0, len(arrays.images), forward.batch_size):
+    """Yield (logits, mask channels) of consecutive slices of the arrays, without images that have no labelled pixel."""
+    labelled = valid_pixels(arrays.labels).flatten(1).any(dim=1)
+    if not bool(labelled.any()):
+        raise DataError("validation", "there are no labelled images to score", "Add items to the part in the datalist.")
+    images, labels = arrays.images, arrays.labels
+    if not bool(labelled.all()):
+        images, labels = images[labelled], labels[labelled]
+    for start in range(0, len(images), forward.batch_size):
         chosen = slice(start, start + forward.batch_size)
-        logits = _forward(network, arrays.images[chosen], forward)
-        yield logits, to_channels(arrays.labels[chosen], forward.num_classes, nested)
+        logits = _forward(network, images[chosen], forward)
+        yield logits, to_channels(labels[chosen], forward.num_classes, nested)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -190,12 +198,21 @@ def _image(datalist: SiteDatalist, item: Item, preprocessing: Preprocessing) -> 
     return plain(preprocess_item(datalist, item, preprocessing)["image"]).float()
 
 
-def _own_label(item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int) -> torch.Tensor:
-    """Return the label at its own size as (K, X, Y) bool."""
+def _own_label(
+    item: Item, load: LoadSiteImaged, datalist: SiteDatalist, num_classes: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the label at its own size as (K, X, Y) bool, and where it has one, (1, X, Y) bool; None for everywhere."""
     fields: Any = datalist.document(item)
     label_map = plain(load(fields)["label"])
-    check_label_values(item, label_map, datalist.labels)
-    return to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5
+    check_label_values(item, label_map, datalist.labels, datalist.ignore is not None)
+    target = to_channels(label_map[None], num_classes, datalist.nested)[0] > 0.5
+    if datalist.ignore is None:
+        return target, None
+    valid = valid_pixels(label_map)
+    if not bool(valid.any()):
+        fix = "Take the item out of the part: there is nothing to score."
+        raise DataError(item.label or item.image, "every pixel of the label is to be ignored", fix)
+    return target, valid
 
 
 def _forward(network: torch.nn.Module, images: torch.Tensor, forward: ForwardPass) -> torch.Tensor:

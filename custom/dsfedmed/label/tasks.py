@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from monai.transforms import Activationsd, SaveImaged
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
@@ -17,17 +16,48 @@ from monailabel.tasks.infer.bundle import BundleInferTask
 from monailabel.tasks.train.bundle import BundleTrainTask
 from monailabel.utils.others.generic import file_ext
 
+from dsfedmed.bundles.saving import SaveMasksd
+from dsfedmed.bundles.volumes import VolumeMask, slice_affine, write_nifti
+from dsfedmed.data.files.read import probe
 from dsfedmed.errors import CheckpointError, DataError
 
 NIFTI = (".nii", ".nii.gz")
 
 
 class InferTask(BundleInferTask):  # type: ignore[misc]
-    """A bundle's inference; weights must be there and must be those of the bundle's network."""
+    """A bundle's inference; weights must be there and must be those of the bundle's network.
+
+    A volume is segmented slice by slice and answered with one NIfTI mask that has its shape and affine; with
+    ``slice_index`` in the request it is that slice alone, at its own position.
+    """
 
     def __init__(self, path: str, conf: dict[str, str], **kwargs: Any) -> None:
-        super().__init__(path, conf, post_filter=[SaveImaged], load_strict=True, **kwargs)
+        super().__init__(path, conf, post_filter=[SaveMasksd, SaveImaged], load_strict=True, **kwargs)
         self.folder = Path(path)
+
+    def __call__(self, request: Any, callbacks: Any = None) -> tuple[str | None, dict[str, Any]]:
+        """Run the bundle on the request's image; return the mask's file and what MONAI Label says of it.
+
+        Raises:
+            CheckpointError: no weights, or those of another network.
+            DataError: naming the image that cannot be read.
+        """
+        image = request.get("image")
+        whole = isinstance(image, str) and request.get("slice_index") is None and not self.skip_writer
+        slices = probe(Path(image)).slices if whole else None
+        if slices is None:
+            return super().__call__(request, callbacks)  # type: ignore[no-any-return]
+        mask: VolumeMask | None = None
+        for index in range(slices):
+            _, data = super().__call__({**request, "slice_index": index, "skip_writer": True}, callbacks)
+            found = np.asarray(data["pred"], dtype=np.uint8)
+            mask = mask or VolumeMask(image, data["image"].meta, found.shape)
+            mask.add(index, found)
+        with tempfile.NamedTemporaryFile(suffix=NIFTI[1], delete=False) as file:
+            path = Path(file.name)
+        if mask is not None:
+            mask.write(path)
+        return str(path), {"label_names": self.labels}
 
     def _get_network(self, device: str, data: Any) -> Any:
         """Load the network; without a file MONAI Label would answer with random weights."""
@@ -47,10 +77,12 @@ class InferTask(BundleInferTask):  # type: ignore[misc]
         if suffix not in NIFTI:
             return super().writer(data, extension, dtype)  # type: ignore[no-any-return]
         mask = np.asarray(data["pred"])
-        affine = np.asarray(data["image"].meta["original_affine"], dtype=np.float64)
+        meta = data["image"].meta
+        affine = meta["original_affine"] if "patch_index" not in meta else slice_affine(meta)
         with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
-            nibabel.save(nibabel.Nifti1Image(mask.astype(data.get("result_dtype") or mask.dtype), affine), file.name)
-        return file.name, {}
+            path = Path(file.name)
+        write_nifti(path, mask.astype(np.uint8), affine)
+        return str(path), {}
 
 
 class ProbabilityTask(InferTask):

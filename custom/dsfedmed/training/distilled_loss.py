@@ -4,7 +4,8 @@
     loss(z, y) + weight * T^2 * pixel mean of KL( sigmoid(z_guide / T) || sigmoid(z / T) ) + penalty
 
 The guide is a constant. So are pFedSAM's branches to each other in their two phases (arXiv 2509.15638; the form of the
-divergence, its weight and T are [inferred]: K independent channels here, a softmax over classes there).
+divergence, its weight and T are [inferred]: K independent channels here, a softmax over classes there). Pixels without
+a label are left out of the divergence as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from dsfedmed.algorithms.ignored_pixels import valid_mean
 from dsfedmed.algorithms.losses import bernoulli_kl
 from dsfedmed.training.task import Loss
 
@@ -46,7 +48,8 @@ def guided_loss(
     """Return the loss above for batches that went through ``pupil``."""
 
     def value(logits: Tensor, target: Tensor) -> Tensor:
-        total = loss(logits, target) + weight * bernoulli_kl(pupil.advice, logits, temperature).mean()
+        divergence = bernoulli_kl(pupil.advice, logits, temperature)
+        total = loss(logits, target) + weight * valid_mean(divergence, target)
         return total if penalty is None else total + penalty()
 
     return value

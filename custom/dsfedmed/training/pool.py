@@ -136,11 +136,14 @@ def coarse_logits(network: Any, images: Tensor) -> Tensor:
 def mask_at_size(channels: Tensor, size: Sequence[int]) -> Tensor:
     """Return mask channels (N, K, S, S) in {0, 1} on a coarser grid: 1 where at least half of the cell is covered.
 
+    A cell in which a pixel is ignored (NaN) is ignored.
+
     Deviation: the released code stores label maps shrunk by nearest neighbour.
     """
     if tuple(channels.shape[-2:]) == tuple(size):
         return channels
-    return (functional.interpolate(channels, size=tuple(size), mode="area") >= 0.5).to(channels.dtype)
+    covered = functional.interpolate(channels, size=tuple(size), mode="area")
+    return (covered >= 0.5).to(channels.dtype).masked_fill(covered.isnan(), torch.nan)
 
 
 def is_encoder(name: str) -> bool:

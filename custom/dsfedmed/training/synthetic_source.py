@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dsfedmed.algorithms.ignored_pixels import valid_mean
 from dsfedmed.algorithms.soft_divergence import soft_kl
 from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError
@@ -77,5 +78,5 @@ def synthetic_loss(network: nn.Module, batch: Batch, source: SyntheticSource, ta
     if "soft" in batch and source.kl_weight > 0:
         soft = to_device(batch["soft"], logits.device)
         divergence = soft_kl(soft, logits, symmetric=source.divergence == "symmetric")
-        value = value + source.kl_weight * divergence.mean()
+        value = value + source.kl_weight * valid_mean(divergence, target)
     return value

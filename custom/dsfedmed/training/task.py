@@ -26,7 +26,7 @@ class TrainingTask:
     Attributes:
         num_classes: K.
         nested: how label maps turn into K channels, see ``data.labels``.
-        loss: of (logits, mask channels).
+        loss: of (logits, mask channels); it leaves out pixels without a label, whose channels are NaN.
         augmentation: MONAI dict transform over "image", "label" and "soft", or None.
         batch_size: images a step.
         precision: number format of the forward pass; weights, loss and update stay float32. On CPUs with AVX-512 BF16

@@ -39,6 +39,7 @@ def test_a_rule_survives_the_datalist(rule: MaskRule) -> None:
         ({"kind": "colours", "colours": {"red": 1}}, "'red': 1"),
         ({"kind": "colours", "colours": {"#ff0000": 7}}, "'#ff0000': 7"),
         ({"ignore": 0}, '"ignore" is 0'),
+        ({"ignore": 1}, "which is a label"),
         ({"ignore": True}, '"ignore" is True'),
         ({"geometry": "sideways"}, "sideways"),
         ({"files": "first"}, "first"),

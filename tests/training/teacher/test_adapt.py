@@ -12,7 +12,7 @@ import torch
 from monai.losses import DiceLoss
 
 from dsfedmed.algorithms.losses import bce_per_sample
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.networks.promptless_sam.image_encoder import SamImageEncoder
 from dsfedmed.training.pool import TensorPool
@@ -174,3 +174,41 @@ def test_recomputing_runs_every_block_twice() -> None:
 def test_a_teacher_without_blocks_cannot_recompute_them(teacher: TinyTeacher) -> None:
     with pytest.raises(ConfigError, match=r"teacher\.checkpoint_blocks: TinyTeacher has no such mode"):
         adapt_on_pool(teacher, TensorPool(*squares(8)), replace(SHORT, checkpoint_blocks=True), seed=0)
+
+
+def test_what_lies_under_ignored_pixels_does_not_reach_the_teacher(teacher: TinyTeacher) -> None:
+    """Its cells are 4 pixels wide and do not overlap: an ignored band of 4 rows feeds cells of its own."""
+    images, labels = squares(8)
+    labels[:, :, :8] = 255
+    other = images.clone()
+    other[:, :, :4] = 0.9  # up to the band's inner half, since logits are resampled across the cells' borders
+    config = TeacherConfig(epochs=2, batch_size=4, learning_rate=0.02, flips=False, tune="full")
+    found = []
+    for given in (images, other):
+        learner = copy.deepcopy(teacher)
+        history = adapt_on_pool(learner, TensorPool(given, labels), config, seed=0)
+        found.append((history[-1].loss, learner.state_dict()))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(value, found[1][1][name]) for name, value in found[0][1].items())
+
+
+def test_pool_dice_by_hand_without_ignored_pixels() -> None:
+    """First: of two labelled pixels found, one is right and the other wrong. Second: nothing labelled, left out."""
+    labels = torch.tensor([[[[1, 0], [255, 0]]], [[[255, 255], [255, 255]]]], dtype=torch.uint8)
+    logits = torch.tensor([[[[1.0, 1.0], [1.0, -1.0]]], [[[1.0, 1.0], [1.0, 1.0]]]])
+    network = _Fixed(logits)
+    pool = TensorPool(torch.zeros(2, 1, 2, 2), labels)
+    assert pool_dice(network, pool, True) == pytest.approx(2 / 3)
+    with pytest.raises(DataError, match="every pixel"):
+        pool_dice(network, TensorPool(torch.zeros(2, 1, 2, 2), torch.full_like(labels, 255)), True)
+
+
+class _Fixed(torch.nn.Module):
+    """Answers with the same logits, whatever the images."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]

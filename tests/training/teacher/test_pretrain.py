@@ -27,6 +27,7 @@ from dsfedmed.training.teacher.pretrain import (
     held_out_dice,
     load_folders,
     pretrain,
+    pretrain_loss,
     schedule,
 )
 
@@ -172,3 +173,35 @@ def test_no_data_is_refused(tmp_path: Path) -> None:
         load_folders([], 32)
     with pytest.raises(DataError, match="validation part is empty"):
         load_folders([site(tmp_path / "s", validation=0)], 32)
+
+
+def test_the_loss_leaves_ignored_pixels_out_by_hand() -> None:
+    """Probabilities 1/2, 3/4, 1/2: BCE is the mean of log 2, log 4/3, log 2; Dice has overlap 5/4, sizes 7/4, 2."""
+    logits = torch.tensor([[[[0.0, math.log(3)], [-math.log(3), 0.0]]]], requires_grad=True)
+    masks = torch.tensor([[[[1.0, 1.0], [255.0, 0.0]]]])
+    value = pretrain_loss(logits, masks)
+    expected = (2 * math.log(2) + math.log(4 / 3)) / 3 + 1 - 3.5 / 4.75
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-6)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert (gradient == 0).flatten().tolist() == [False, False, True, False]
+    known = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert torch.equal(pretrain_loss(logits, known), pretraining.LOSS(logits, known))
+
+
+def test_folders_keep_ignored_pixels_and_the_score_leaves_them_out(tmp_path: Path) -> None:
+    label = np.zeros((16, 16), np.uint8)
+    label[:8], label[:, :4] = 3, 9
+    for name in ("a", "b"):
+        Image.fromarray(label).save(tmp_path / f"{name}-label.png")
+        Image.fromarray(label * 20).save(tmp_path / f"{name}.png")
+    items = [{"image": f"{name}.png", "label": f"{name}-label.png"} for name in ("a", "b")]
+    classes = {"0": "background", "1": "a", "2": "b", "3": "c"}
+    document = {"name": "public", "labels": classes, "training": items[:1], "validation": items[1:]}
+    (tmp_path / "datalist.json").write_text(json.dumps({**document, "mask": {"ignore": 9}}))
+    (folder,) = load_folders([tmp_path], 16)
+    for masks in (folder.masks, folder.held_out_masks):
+        assert masks.unique().tolist() == [0, 1, 255]
+    config, network = PretrainConfig(variant="tiny", image_size=16), build_promptless_sam("tiny", 16, 1, seed=0)
+    nothing = replace(folder, held_out_masks=torch.full_like(folder.held_out_masks, 255))
+    with pytest.raises(DataError, match="public: every pixel"):
+        held_out_dice(network, nothing, config)

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import pixel_array
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dsfedmed.data.files.limits import check_bytes
+from dsfedmed.data.files.pydicom_functions import IS_3, apply_color_lut, apply_modality_lut, apply_voi_lut, decoded
 from dsfedmed.errors import DataError
 
 Window = tuple[float, float]
@@ -96,7 +95,7 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     check_bytes(path, (frames, rows, columns, samples), max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
     try:
         _say_syntax(dataset)
-        array = np.asarray(pixel_array(dataset, correct_unused_bits=False))  # ours regards HighBit, pydicom's does not
+        array = decoded(dataset)
     except Exception as error:  # pydicom's decoders raise many types, and each plug-in its own
         raise DataError(path, *_undecoded(dataset, error)) from error
     array = array.reshape((frames, rows, columns, samples))
@@ -117,7 +116,7 @@ def _say_syntax(dataset: Dataset) -> None:
     if getattr(dataset, "file_meta", None) is None:
         dataset.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, little = dataset.original_encoding
+        implicit, little = dataset.original_encoding if IS_3 else (dataset.is_implicit_VR, dataset.is_little_endian)
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 

@@ -127,6 +127,8 @@ def _ignore(path: Path, value: Any, num_classes: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value == 0:
         raise DataError(path, f'"ignore" is {value!r}', "Write the whole number that is left out; not 0.")
+    if 0 < value <= num_classes:
+        raise DataError(path, f'"ignore" is {value}, which is a label', "Write a value that no class has.")
     if num_classes >= IGNORED:
         raise DataError(path, f"{num_classes} classes leave no value to ignore", "Declare at most 254 classes.")
     return value

@@ -71,6 +71,7 @@ def condense(
         for step, batch in enumerate(torch.randperm(len(images), generator=random).split(batch_size)):
             noise = (NOISE * torch.randn(images[batch].shape, generator=random)).clamp(-LIMIT, LIMIT)
             logits = network((images[batch] + noise).to(device))
-            value = structure_loss(logits, target[batch].to(device))
-            value = value + regularity_kl(advice[batch].to(device), logits, gate[batch].to(device))
+            masks = target[batch].to(device)
+            value = structure_loss(logits, masks)
+            value = value + regularity_kl(advice[batch].to(device), logits, gate[batch].to(device), masks)
             descend(value, optimizer, scaler, "condensation", step)

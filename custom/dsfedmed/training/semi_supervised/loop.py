@@ -206,4 +206,4 @@ def _public_loss(network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor
     advice = to_device(batch["soft"], logits.device)
     gate = (advice[:, -1].flatten(1).mean(dim=1) > 0.5).float()
     server = torch.logit(advice[:, :-1].clamp(HALF_STEP, 1 - HALF_STEP))
-    return structure_loss(logits, target) + regularity_kl(server, logits, gate)
+    return structure_loss(logits, target) + regularity_kl(server, logits, gate, target)

@@ -7,7 +7,8 @@ DiceLoss), on logits at the label's size.
 
 Deviations: soft Dice (the release has BCE with ``pos_weight`` 2 alone: set ``dice_weight`` 0); flips as augmentation
 (none in the release); a cosine schedule as an option (constant in the release); ``tune`` says whether the image encoder
-learns too ("full"), by low-rank updates ("lora"), or not ("decoder", as in the released distillation).
+learns too ("full"), by low-rank updates ("lora"), or not ("decoder", as in the released distillation). Pixels without
+a label are left out of both losses and of the validation.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ import torch
 from monai.losses.dice import DiceLoss
 from torch import Tensor, nn
 
+from dsfedmed.algorithms.ignored_pixels import without_ignored
 from dsfedmed.algorithms.losses import bce_per_sample
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import to_device
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.networks.lora import is_lora, lora
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.pool import Pool, Teacher, at_size, device_of, index_batches, is_encoder
@@ -113,17 +115,29 @@ def trainable_parameters(teacher: Teacher, tune: str) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def pool_dice(teacher: Callable[[Tensor], Tensor], pool: Pool, nested: bool, batch_size: int = 16) -> float:
-    """Return the mean Dice in [0, 1] over samples and channels at probability 0.5; empty against empty counts 1."""
+    """Return the mean Dice in [0, 1] over samples and channels at probability 0.5; empty against empty counts 1.
+
+    Ignored pixels do not count, nor do samples of nothing else.
+
+    Raises:
+        DataError: every pixel of the pool is ignored.
+    """
     if isinstance(teacher, nn.Module):
         teacher.eval()
     scores = []
     for batch in index_batches(range(len(pool)), batch_size):
         logits = teacher(pool.images(batch).to(device_of(teacher)))
         target = to_channels(pool.labels(batch), logits.shape[1], nested).to(logits.device)
-        predicted = (at_size(logits, target.shape[-2:]) > 0).to(target.dtype)
+        valid = ~target.isnan()
+        predicted = ((at_size(logits, target.shape[-2:]) > 0) & valid).to(target.dtype)
+        target = target.nan_to_num(nan=0.0)
         overlap, size = (predicted * target).sum((2, 3)), (predicted + target).sum((2, 3))
-        scores.append(torch.where(size > 0, 2 * overlap / size.clamp(min=1), torch.ones_like(size)))
-    return float(torch.cat(scores).mean())
+        found = torch.where(size > 0, 2 * overlap / size.clamp(min=1), torch.ones_like(size))
+        scores.append(found[valid.flatten(1).any(dim=1)])
+    scored = torch.cat(scores)
+    if not len(scored):
+        raise DataError("teacher's validation", "every pixel of its labels is to be ignored", "Label some of it")
+    return float(scored.mean())
 
 
 @contextmanager
@@ -180,7 +194,7 @@ class _Adaptation:
         logits = logits.float()
         target = to_device(to_channels(labels, logits.shape[1], self.nested), self.device)
         bce = bce_per_sample(logits, target, self.config.pos_weight).mean()
-        dice = self.soft_dice(logits, target)
+        dice = self.soft_dice(*without_ignored(logits, target))
         loss = bce + self.config.dice_weight * dice
         return loss, torch.stack([loss, bce, dice]).detach().double().cpu()
 

@@ -19,10 +19,13 @@ import torch
 from monai.losses import DiceCELoss
 from monai.transforms import Compose, Resized
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
+from dsfedmed.algorithms.ignored_pixels import valid_mean, without_ignored
 from dsfedmed.data import LoadSiteImaged
 from dsfedmed.data.arrays import load_part
 from dsfedmed.data.datalist import load_datalist
+from dsfedmed.data.labels import IGNORE, valid_pixels
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.seeds import derive_seed, generator
@@ -76,7 +79,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class Folder:
-    """One labelled folder in memory: images uint8 (N, 3, T, T), masks uint8 (N, 1, T, T) in {0, 1}."""
+    """One labelled folder in memory: images uint8 (N, 3, T, T), masks uint8 (N, 1, T, T) in {0, 1, ``IGNORE``}."""
 
     name: str
     images: Tensor
@@ -135,9 +138,9 @@ def load_folders(paths: Sequence[Path], image_size: int) -> list[Folder]:
             Folder(
                 datalist.name,
                 _bytes(training.images),
-                (training.labels > 0).to(torch.uint8),
+                _foreground(training.labels),
                 _bytes(held_out.images),
-                (held_out.labels > 0).to(torch.uint8),
+                _foreground(held_out.labels),
             )
         )
     return folders
@@ -193,13 +196,30 @@ def _step(state: PretrainState, folders: Sequence[Folder], config: PretrainConfi
     images, masks = _batch(folders, config, state.draws)
     with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bfloat16):
         logits = state.network(images.to(config.device))
-    loss = LOSS(logits.float(), masks.to(config.device))
+    loss = pretrain_loss(logits.float(), masks.to(config.device))
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimizer.step()
     state.step += 1
     state.loss = loss.item() if math.isnan(state.loss) else 0.98 * state.loss + 0.02 * loss.item()
+
+
+def pretrain_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return BCE + Dice of logits and masks (N, 1, S, S) in {0, 1}, without the pixels marked ``IGNORE``."""
+    target = masks.masked_fill(masks == IGNORE, torch.nan)
+    filled, known = without_ignored(logits, target)
+    if filled is logits:
+        whole: Tensor = LOSS(logits, masks)
+        return whole
+    bce = binary_cross_entropy_with_logits(logits, known, reduction="none")
+    dice: Tensor = LOSS.dice(filled, known)
+    return dice + valid_mean(bce, target)
+
+
+def _foreground(labels: Tensor) -> Tensor:
+    """Return uint8 masks: 1 for every class, and the ignored pixels as they are."""
+    return (labels > 0).to(torch.uint8).masked_fill(~valid_pixels(labels), IGNORE)
 
 
 def _result(state: PretrainState, folders: Sequence[Folder], config: PretrainConfig) -> PretrainResult:
@@ -218,7 +238,13 @@ def schedule(done: float, warm_up: float) -> float:
 
 @torch.no_grad()
 def held_out_dice(network: PromptlessSam, folder: Folder, config: PretrainConfig) -> float:
-    """Return the mean Dice over a folder's held-out images, in grey, at network size (threshold 0.5)."""
+    """Return the mean Dice over a folder's held-out images, in grey, at network size (threshold 0.5).
+
+    Ignored pixels do not count, nor do images of nothing else.
+
+    Raises:
+        DataError: every pixel is ignored.
+    """
     network.eval()
     size = (config.image_size, config.image_size)
     scores = []
@@ -226,12 +252,18 @@ def held_out_dice(network: PromptlessSam, folder: Folder, config: PretrainConfig
         images = folder.held_out_images[start : start + 32].float().div(255.0).mean(1, keepdim=True)
         images = torch.nn.functional.interpolate(images, size=size, mode="bilinear", antialias=True)
         masks = torch.nn.functional.interpolate(folder.held_out_masks[start : start + 32], size=size, mode="nearest")
-        found = network(images.to(config.device)).cpu() > 0
-        overlap = (found & masks.bool()).sum((1, 2, 3))
-        total = found.sum((1, 2, 3)) + masks.sum((1, 2, 3))
-        scores.append(torch.where(total > 0, 2.0 * overlap / total.clamp_min(1), torch.ones(len(total))))
+        valid = valid_pixels(masks)
+        found = (network(images.to(config.device)).cpu() > 0) & valid
+        drawn = (masks > 0) & valid
+        overlap = (found & drawn).sum((1, 2, 3))
+        total = found.sum((1, 2, 3)) + drawn.sum((1, 2, 3))
+        dice = torch.where(total > 0, 2.0 * overlap / total.clamp_min(1), torch.ones(len(total)))
+        scores.append(dice[valid.flatten(1).any(dim=1)])
     network.train()
-    return float(torch.cat(scores).mean())
+    scored = torch.cat(scores)
+    if not len(scored):
+        raise DataError(folder.name, "every pixel of its validation labels is to be ignored", "Label some of it.")
+    return float(scored.mean())
 
 
 def _batch(

@@ -25,12 +25,12 @@ def augment(images: Tensor, masks: Tensor, size: int, generator: torch.Generator
 
     Args:
         images: (N, 3, T, T) float in [0, 1]; T may be larger than ``size``, so that zooming in keeps detail.
-        masks: (N, 1, T, T) float in {0, 1}.
+        masks: (N, 1, T, T) float in {0, 1, 255 (ignored)}; resampled by nearest neighbour, so that no value is new.
         size: side of the result, in pixels.
         generator: source of all randomness.
 
     Returns:
-        images (N, 3, size, size) in [0, 1] and masks (N, 1, size, size) in {0, 1}.
+        images (N, 3, size, size) in [0, 1] and masks (N, 1, size, size) of the values that came in.
     """
     grid = functional.affine_grid(_affine(len(images), generator), [len(images), 3, size, size], align_corners=False)
     images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -125,6 +125,21 @@ def test_masks_are_deformed_unless_the_hospital_lets_its_own_leave(
     assert torch.equal(unpack_label_maps(drawn.tensors, 1, 32, "site_a"), labels[:4])
 
 
+def test_masks_have_background_where_a_pixel_has_no_label(
+    site: SiteContext, plan: FederationPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the first image is ignored, all of the second: of four drawn masks three leave."""
+    arrays = site.arrays("training", plan.light_spec)
+    labels = arrays.labels.clone()
+    labels[0, :, :8], labels[1] = 255, 255
+    monkeypatch.setattr(site, "arrays", lambda *_: replace(arrays, labels=labels))
+    monkeypatch.setattr(site, "config", replace(site.config, send_drawn_masks=True))
+    drawn = unpack_label_maps(sample_masks(site, masks_request(plan, 4)).tensors, 1, 32, "site_a")
+    assert torch.equal(drawn[1:], labels[2:5])
+    assert not drawn[0, :, :8].any()
+    assert torch.equal(drawn[0, :, 8:], labels[0, :, 8:])
+
+
 def test_the_base_travels_in_the_runs_number_format(site: SiteContext, base: dict[str, torch.Tensor]) -> None:
     half = tiny_plan(tiny_settings(light={"precision": "fp16"}, generator_model={"batch_size": 4}))
     reply = train_base(site, base_request(half, base))

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks of the generator: a round of the base, the site's own branch, and masks to sample from."""
+"""Tasks of the generator: a round of the base, the site's own branch, and masks to sample from.
+
+Pixels without a label are background to the branch and in the masks; images that are mostly of them are left out of
+both (`dsfedmed.data.arrays.generator_pairs`). The base learns images alone, all of them.
+"""
 
 from __future__ import annotations
 
+from dsfedmed.data.arrays import generator_pairs
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.exchange.compression import difference, pack, unpack
@@ -57,7 +62,7 @@ def fit_site_branch(site: SiteContext, request: Envelope[BranchRequest]) -> Enve
 
 def _fit(site: SiteContext, body: BranchRequest, weights: Weights) -> tuple[float, Weights]:
     common, config = body.common, body.generator
-    arrays = site.arrays("training", common.light)
+    arrays = generator_pairs(site.arrays("training", common.light), site.name)
     base = load_generator_base(config, site.config, weights)
     network = build_branch(base, config, seed=derive_seed(common.seed, "branch"))
     network = on_device(network, site.config.device)
@@ -79,7 +84,7 @@ def _fit(site: SiteContext, body: BranchRequest, weights: Weights) -> tuple[floa
 def sample_masks(site: SiteContext, request: Envelope[MasksRequest]) -> Envelope[MasksReply]:
     """Return label maps to sample from: deformed ones, unless the site allows its drawn ones to leave."""
     common, count = request.body.common, request.body.count
-    labels = site.arrays("training", common.light).labels
+    labels = generator_pairs(site.arrays("training", common.light), site.name).labels
     if site.config.send_drawn_masks:
         reply, label_maps = MasksReply("drawn"), labels[:count]
     else:

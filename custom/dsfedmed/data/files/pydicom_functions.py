@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pydicom's pixel functions under one name each: MONAI Label's environment has pydicom 2, everything else 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+try:
+    from pydicom.pixels import pixel_array
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
+
+    IS_3 = True
+except ImportError:
+    from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
+        apply_color_lut,
+        apply_modality_lut,
+        apply_voi_lut,
+        convert_color_space,
+    )
+
+    IS_3 = False
+
+__all__ = ["apply_color_lut", "apply_modality_lut", "apply_voi_lut", "decoded"]
+
+
+def decoded(dataset: Dataset) -> np.ndarray:
+    """Return a data set's stored numbers; YBR becomes RGB, and bits that are not in use are left as they are."""
+    if IS_3:
+        return np.asarray(pixel_array(dataset, correct_unused_bits=False))
+    array: Any = dataset.pixel_array
+    kind = str(dataset.get("PhotometricInterpretation", ""))
+    return np.asarray(convert_color_space(array, kind, "RGB") if kind.startswith("YBR_FULL") else array)
