@@ -23,7 +23,7 @@ from dsfedmed.data import LoadSiteImaged
 from dsfedmed.errors import ConfigError, DataError
 from tests.data.conftest import write_image
 
-AFFINE = np.array([[-2.0, 0.1, 0, 100], [0, 2, 0.2, -50], [0.3, 0, 5, -300], [0, 0, 0, 1]])
+AFFINE = np.array([[2.0, 0.1, 0, -100], [0, 2, 0.2, -50], [0.3, 0, 5, -300], [0, 0, 0, 1]])
 RANDOM = np.random.default_rng(0)
 
 

@@ -62,6 +62,7 @@ class _Seen:
         self.kinds: Counter[str] = Counter()
         self.grouped: dict[tuple[Level, str, str], list[str]] = {}
         self.foreign: dict[int, list[str]] = {}
+        self.declared = False
 
     def error(self, problem: DataError) -> None:
         self.findings.append(Finding("error", problem.where, problem.reason, problem.fix))
@@ -182,6 +183,7 @@ def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: 
         return set()
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
     values = {int(value) for value in np.unique(array)}
+    seen.declared |= label.foreign is None and 1 in values
     allowed = set(datalist.labels) | ({IGNORED} if datalist.ignore is not None else set())
     unknown = sorted(values - allowed)
     if unknown:
@@ -199,8 +201,9 @@ def _one_slice(raw: Raw, index: int) -> Raw:
 
 def _check_foreign(seen: _Seen) -> None:
     """Refuse a site whose two-valued masks use several numbers: only one of them can be the class."""
-    if len(seen.foreign) > 1:
+    if len(seen.foreign) > 1 or (seen.foreign and seen.declared):
         shown = ", ".join(f"{value} ({len(set(names))} files)" for value, names in sorted(seen.foreign.items()))
+        shown += ", besides declared ones" if seen.declared else ""
         reason = f"masks of 0 and one other number use different ones: {shown}"
         fix = 'Say what each means: "label_map": {"128": 0, "255": 1}, for example, or correct the files.'
         seen.findings.append(Finding("error", seen.foreign[min(seen.foreign)][0], reason, fix))

@@ -22,6 +22,7 @@ from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.ranges import Between, Classes, Length, Pixels
 from dsfedmed.version import VERSION
 
+DECLARED = -1  # in place of a number: the file uses one that the datalist declares
 PACKAGES = ("torch", "monai", "nvflare")
 Part: TypeAlias = Annotated[str, Length(40)]
 Images: TypeAlias = Annotated[int, Between(0, 10**6)]
@@ -176,10 +177,13 @@ def _values(datalist: SiteDatalist, item: Item, foreign: dict[int, Path]) -> set
     if item.label is None:
         return set()
     label = read_label(item.labels, datalist.labelling, item.image)
+    array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
+    values = {int(value) for value in np.unique(array)}
     if label.foreign is not None:
         foreign.setdefault(label.foreign, item.label)
-    array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
-    return {int(value) for value in np.unique(array)} - ({IGNORED} if datalist.ignore is not None else set())
+    elif 1 in values:
+        foreign.setdefault(DECLARED, item.label)
+    return values - ({IGNORED} if datalist.ignore is not None else set())
 
 
 def _refuse_undeclared(datalist: SiteDatalist, found: set[int]) -> None:
@@ -193,6 +197,7 @@ def _refuse_undeclared(datalist: SiteDatalist, found: set[int]) -> None:
 def _refuse_several(datalist: SiteDatalist, foreign: dict[int, Path]) -> None:
     """Refuse masks of 0 and one other number where files of the site use different ones."""
     if len(foreign) > 1:
-        shown = " and ".join(f"{value} in {path.name}" for value, path in sorted(foreign.items())[:2])
+        named = {"declared ones" if value == DECLARED else value: path for value, path in sorted(foreign.items())}
+        shown = " and ".join(f"{value} in {path.name}" for value, path in list(named.items())[:2])
         reason = f"masks of 0 and one other number use different ones: {shown}"
         raise DataError(datalist.root, reason, 'Say what each means in "label_map", or correct the files.')

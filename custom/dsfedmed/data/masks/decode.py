@@ -63,13 +63,16 @@ def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | N
 def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int]) -> int | None:
     """Return the number that :func:`decode` took for the one class though no one declared it; None where it did not.
 
-    Files of one site that use several such numbers contradict each other: the caller has to refuse them.
+    Files of one site that use several such numbers, or a declared one as well, contradict each other: the caller has
+    to refuse them.
     """
     if rule.kind != "values" or num_classes != 1 or raw.palette is not None or raw.channels != 1:
         return None
-    left = {int(value) for value in np.unique(raw.array)} - {0, rule.ignore}
+    left = {int(value) for value in np.unique(raw.array)} - {rule.ignore}
     mapped = {int(source) for source in label_map}
-    return next(iter(left)) if len(left) == 1 and not left & ({1} | mapped) else None
+    if 0 not in left or len(left) != 2 or left & ({1} | mapped):
+        return None
+    return max(left)
 
 
 def _values(
@@ -81,7 +84,7 @@ def _values(
     left = found - ignored
     target = {value: mapping.get(value, value) for value in left}
     foreign = {value for value in left - {0} if num_classes == 1 and target[value] not in (0, 1)}
-    if num_classes == 1 and len(foreign) == 1 and left - {0} == foreign:
+    if num_classes == 1 and len(foreign) == 1 and left == foreign | {0}:
         target.update(dict.fromkeys(foreign, 1))  # 0 and one other number: a mask
     impossible = sorted(value for value in target.values() if not 0 <= value <= IGNORED)
     if impossible:
