@@ -15,6 +15,7 @@ import numpy as np
 from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.formats import probe, read_volume, suffix_of
 from dsfedmed.data.reading import observed_values
+from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.ranges import Between, Classes, Length, Pixels
 from dsfedmed.version import VERSION
@@ -32,6 +33,7 @@ class SiteFacts:
 
     channels: 1 or 3. label_values: values that occur in training and validation labels. counts: images (slices) per
     part. suffixes: kinds of image file. size_min, size_max: smallest and largest extent (x, y), axis by axis.
+    look: what the images look like, coarsely; None where the site has too few images to say so without telling of one.
     """
 
     channels: int
@@ -44,6 +46,7 @@ class SiteFacts:
     size_min: tuple[Pixels, Pixels]
     size_max: tuple[Pixels, Pixels]
     versions: Annotated[dict[Part, Part], Length(32)]
+    look: SiteLook | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -58,6 +61,8 @@ class SiteFacts:
         """
         try:
             fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+            if fields.get("look") is not None:
+                fields["look"] = SiteLook.from_dict(fields["look"])
             facts = cls(**fields)
             usable = facts.channels in (1, 3) and facts.num_classes == len(facts.label_names) >= 1
             usable = usable and all(isinstance(count, int) and count >= 0 for count in facts.counts.values())
@@ -107,6 +112,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         size_min=(int(low[0]), int(low[1])),
         size_max=(int(high[0]), int(high[1])),
         versions=versions(),
+        look=site_look(datalist),
     )
 
 

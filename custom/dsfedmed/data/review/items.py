@@ -23,7 +23,9 @@ CONSTANT = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class ReviewedItem:
-    """What the review knows of one image (or slice); grey values are luminance in [0, 1] as training sees them.
+    """What the review knows of one image (or slice).
+
+    Grey values are those that training sees, in [0, 1]: luminance of colours, the mean of other channels.
 
     Attributes:
         item: of the datalist.
@@ -32,6 +34,7 @@ class ReviewedItem:
         spacing: (x, y) as the file gives it, mm for DICOM and NIfTI; None where the file has none.
         mean, spread: mean and standard deviation of the grey values.
         histogram: (32,) counts of the grey values over [0, 1].
+        labelled: share of the image with any label; None without a mask.
         areas: share of the image of each foreground label, in the order of the labels; None without a mask. Nested
             labels count the higher ones in.
         values: values that occur in the mask; empty without one.
@@ -48,6 +51,7 @@ class ReviewedItem:
     mean: float
     spread: float
     histogram: NDArray[np.int64]
+    labelled: float | None
     areas: tuple[float, ...] | None
     values: tuple[int, ...]
     contrast: float | None
@@ -87,11 +91,8 @@ def review_item(datalist: SiteDatalist, part: str, item: Item) -> ReviewedItem:
     Raises:
         DataError: as `LoadSiteImaged`; or the mask has another size than its image.
     """
-    read = LoadSiteImaged(channels=1, allow_missing_keys=True)({**datalist.document(item)})
-    grey: NDArray[np.float32] = np.asarray(read["image"][0])
-    label = np.asarray(read["label"][0]) if "label" in read else None
-    if label is not None and label.shape != grey.shape:
-        raise DataError(item.label, "the mask has another size than its image", "Export it at the size of its image.")
+    image, label, affine = read_item(datalist, item, colour=False)
+    grey = image.mean(axis=0, dtype=np.float32)
     mask = None if label is None else label > 0
     inside = float(grey[mask].mean()) if mask is not None and mask.any() else None
     outside = float(grey[~mask].mean()) if mask is not None and not mask.all() else None
@@ -100,10 +101,11 @@ def review_item(datalist: SiteDatalist, part: str, item: Item) -> ReviewedItem:
         item=item,
         part=part,
         size=(grey.shape[0], grey.shape[1]),
-        spacing=spacing_of(np.asarray(read["image"].affine)),
+        spacing=spacing_of(affine),
         mean=float(grey.mean()),
         spread=float(grey.std()),
         histogram=np.histogram(grey, BINS, (0.0, 1.0))[0],
+        labelled=None if mask is None else float(mask.mean()),
         areas=None if label is None else label_areas(label, datalist.num_classes, datalist.nested),
         values=() if label is None else tuple(int(value) for value in np.unique(label)),
         contrast=None if inside is None or outside is None else inside - outside,
@@ -111,6 +113,34 @@ def review_item(datalist: SiteDatalist, part: str, item: Item) -> ReviewedItem:
         pixels=_pixels(grey) if varied else "",
         thumbnail=normalised_thumbnail(grey),
     )
+
+
+def read_item(
+    datalist: SiteDatalist, item: Item, colour: bool
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, NDArray[np.float64]]:
+    """Read one image and its mask as training does.
+
+    Args:
+        datalist: of the site.
+        item: the image.
+        colour: with three channels rather than as luminance, unless the site says that its images are grey; a number
+            of channels that is no picture's is read as it is.
+
+    Returns:
+        Image (C, X, Y) float32 in [0, 1], mask (X, Y) uint8 or None, and the image's 4 x 4 affine.
+
+    Raises:
+        DataError: as `LoadSiteImaged`; or the mask has another size than its image.
+    """
+    channels = datalist.channels if datalist.channels not in (None, 1, 3) else 1
+    if colour and datalist.channels in (None, 3):
+        channels = 3
+    read = LoadSiteImaged(channels=channels, allow_missing_keys=True)({**datalist.document(item)})
+    image = np.asarray(read["image"])
+    label = np.asarray(read["label"][0]) if "label" in read else None
+    if label is not None and label.shape != image.shape[1:]:
+        raise DataError(item.label, "the mask has another size than its image", "Export it at the size of its image.")
+    return image, label, np.asarray(read["image"].affine)
 
 
 def label_areas(label: NDArray[np.uint8], classes: int, nested: bool) -> tuple[float, ...]:
