@@ -156,3 +156,20 @@ def test_several_folders_are_compared(tmp_path: Path, capsys: pytest.CaptureFixt
     told = capsys.readouterr().out.split("the sites together")[1]
     assert "0 errors, 5 warnings" in told
     assert "byte by byte" in told
+
+
+def test_check_site_writes_pages_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(demo_sites, str(tmp_path), *SMALL)
+    north = str(tmp_path / "north")
+    assert run(check_site, north, "--pictures", str(tmp_path / "north.html")) == 0
+    assert "north.html: for this hospital alone" in capsys.readouterr().out
+    assert "data:image/jpeg" in (tmp_path / "north.html").read_text()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    assert run(check_site, north, str(broken), "--pictures", str(tmp_path / "pages")) == 1
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == ["north.html"]
+    assert "no page of pictures" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="one page and there are 2 sites"):
+        run(check_site, north, str(broken), "--pictures", str(tmp_path / "one.html"))
+    with pytest.raises(ConfigError, match="the same name"):
+        run(check_site, north, str(tmp_path / "other/north"), "--pictures", str(tmp_path / "pages"))

@@ -67,7 +67,8 @@ def test_a_method_runs_to_its_release_and_no_stage_is_done_twice(method: str, si
     settings, layout = settings_of(method), layout_of(sites, tmp_path / "run")
     assert simulate_locally(method, settings, layout) == "complete"
     record = read_json(tmp_path / "run" / "record.json")
-    assert (record["method"], record["sites"], record["events"]) == (method, list(SITES), [])
+    assert (record["method"], record["sites"]) == (method, list(SITES))
+    assert {event["kind"] for event in record["events"]} <= {"stands out"}, "the made-up devices differ on purpose"
     assert set(record["cases"][method]) == set(SITES)
     assert {entry["direction"] for entry in record["bytes"]["entries"]} == {"down", "up"}
     assert (tmp_path / "run" / "report.html").is_file()

@@ -62,9 +62,7 @@ def standing_out(looks: Mapping[str, SiteLook]) -> dict[str, list[str]]:
             others = [other for name, other in values.items() if name != site]
             if others and _is_far(value, others, measure):
                 usual = median(others)
-                text = (
-                    f"its {measure.name} is {value:.3g}{measure.unit} where the others have {usual:.3g}{measure.unit}"
-                )
+                text = f"its {measure.name} is {_written(value)} where the others have {_written(usual)}{measure.unit}"
                 found.setdefault(site, []).append(text)
     return found
 

@@ -15,7 +15,7 @@ from dsfedmed.data.review.items import read_item
 from dsfedmed.reporting.pictures import draw_contour, upright
 
 COLOURS = (
-    (0, 214, 255), (255, 214, 64), (255, 90, 170), (120, 255, 80), (255, 112, 32), (150, 120, 255), (255, 255, 255),
+    (255, 230, 0), (0, 214, 255), (255, 90, 170), (120, 255, 80), (255, 112, 32), (150, 120, 255), (255, 255, 255),
     (0, 150, 110),
 )  # fmt: skip
 """Of the classes, in the order of their values; from the ninth class on they come again."""
