@@ -21,12 +21,12 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from dsfedmed.data.checks import Finding, SiteCheck, inspect_site
-from dsfedmed.data.review.findings import across_findings, site_findings
-from dsfedmed.data.review.items import Progress, ReviewedItem, review_items
+from dsfedmed.data.checks import Finding, SiteCheck
+from dsfedmed.data.review.findings import across_findings
+from dsfedmed.data.review.items import Progress, ReviewedItem
+from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError
 from dsfedmed.reporting.site_page.page import site_page
 from dsfedmed.store.files import write_text
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     findings: list[Finding] = []
     sites: dict[str, Sequence[ReviewedItem]] = {}
     for folder in folders:
-        check, sites[folder] = _checked(folder)
+        check, sites[folder] = check_whole_site(folder, _progress(folder))
         print("\n".join(_lines(folder, check)))
         if folder in pages:
             print(f"  {_written(pages[folder], check, sites[folder])}")
@@ -86,17 +86,6 @@ def _written(path: Path, check: SiteCheck, items: Sequence[ReviewedItem]) -> str
         return f"no page of pictures: {check.findings[0].where} has to be corrected first"
     write_text(path, site_page(check.datalist, items, check.findings))
     return f"{path}: for this hospital alone, it shows patient images"
-
-
-def _checked(folder: str) -> tuple[SiteCheck, list[ReviewedItem]]:
-    """Return all findings of a site, and its images as read."""
-    check = inspect_site(folder)
-    if check.datalist is None:
-        return check, []
-    items = review_items(check.datalist, _progress(folder))
-    both = dict.fromkeys((*check.findings, *site_findings(check.datalist, items)))
-    found = sorted(both, key=lambda finding: finding.level)
-    return replace(check, findings=tuple(found)), items
 
 
 def _progress(folder: str) -> Progress:

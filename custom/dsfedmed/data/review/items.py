@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,8 @@ def read_item(
     channels = datalist.channels if datalist.channels not in (None, 1, 3) else 1
     if colour and datalist.channels in (None, 3):
         channels = 3
-    read = LoadSiteImaged(channels=channels, allow_missing_keys=True)({**datalist.document(item)})
+    document: dict[Hashable, Any] = dict(datalist.document(item).items())
+    read = LoadSiteImaged(channels=channels, allow_missing_keys=True)(document)
     image = np.asarray(read["image"])
     label = np.asarray(read["label"][0]) if "label" in read else None
     if label is not None and label.shape != image.shape[1:]:

@@ -43,7 +43,8 @@ class SiteLook:
         Raises:
             TypeError: keys are missing or unknown.
         """
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+        return cls(**fields)
 
 
 def site_look(datalist: SiteDatalist) -> SiteLook | None:
