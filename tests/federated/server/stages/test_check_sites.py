@@ -92,6 +92,8 @@ def test_a_site_that_stands_out_is_told_of_and_takes_part(tmp_path: Path) -> Non
     assert (kind, site) == ("stands out", "site_b")
     assert "its mean grey value is 0.7 where the others have 0.1" in text
     assert any(line.startswith("site_b stands out: its mean grey value") for line in run.progress.lines)
+    check_sites(run)
+    assert len(run.record.data["events"]) == 1, "a resumed run does not say it again"
 
 
 def test_a_method_may_do_without_a_part(tmp_path: Path) -> None:

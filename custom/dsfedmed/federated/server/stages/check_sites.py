@@ -59,11 +59,13 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         }
         _leave_out(run, silent | _lacking(run, facts, needed) | misfits)
         present = {site: facts[site] for site in run.sources + run.unseen}
+        before = {site: SiteFacts.from_dict(told) for site, told in run.record.data.get("facts", {}).items()}
+        if present != before:  # a resumed run asks again, and its record says already who stands out
+            _tell_of_looks(run, present)
         run.record.put(
             sites=run.sources, unseen=run.unseen, label_names=list(agreed.label_names),
             facts={site: found.to_dict() for site, found in present.items()},
         )  # fmt: skip
-        _tell_of_looks(run, present)
         counts = {site: facts[site].counts["training"] for site in run.sources}
         run.progress.say(", ".join(f"{site} {count}" for site, count in counts.items()) + " training images")
         plan = make_plan(run.settings, run.config, agreed, counts)
