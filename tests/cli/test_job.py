@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dsfedmed.cli.job import RENAMED, planned_settings, run_job
+from dsfedmed.cli.job.command import refuse_damaged_sites
 from dsfedmed.cli.main import main
 from dsfedmed.data.demo.sites import make_demo_sites
-from dsfedmed.errors import ConfigError, StoreError
+from dsfedmed.errors import ConfigError, DataError, StoreError
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.settings import Settings
@@ -162,3 +164,13 @@ def test_a_given_base_that_is_not_there_is_said_before_an_image_is_read(
     assert error.startswith(f"job.py: {said}")
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_image_in_the_test_part_stops_the_run(sites: Path, tmp_path: Path) -> None:
+    names = sorted(path.parent.name for path in sites.glob("*/datalist.json"))
+    refuse_damaged_sites(sites, names)
+    shutil.copytree(sites, tmp_path / "sites")
+    site = tmp_path / "sites" / names[0]
+    shutil.copy(site / "images/training_0000.png", site / "images/test_0000.png")
+    with pytest.raises(DataError, match=f"{names[0]}: 1 errors, listed above"):
+        refuse_damaged_sites(tmp_path / "sites", names)

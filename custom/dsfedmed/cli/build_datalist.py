@@ -3,6 +3,12 @@
 
 The split goes by case, so all images of a patient stay in one part; the same seed gives the same split.
 
+Without --case-regex the file names are tried for the commonest ways to name a patient (patient3_slice07, P01-02,
+case_003_image_2, 0012_L_CC, sub-01_ses-02, a folder per patient). Where one groups the files, the datalist is written
+with these patients, and the command says so: patients that are too large cost a little freedom in the split, a patient
+in training and in test makes every figure wrong. `--case-regex none` makes each file a patient. Names without such a
+structure (0001.png) make each file a patient as well.
+
 Examples:
   dsfedmed build-datalist /data/our_hospital --images images --labels labels --label-names lesion
   dsfedmed build-datalist /data/our_hospital --case-regex '^(patient[0-9]+)_' --split 0.6/0.15/0.25
@@ -12,15 +18,19 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired
+from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired, find_pairs
 from dsfedmed.data.masks.rule import MaskRule, parse_rule
+from dsfedmed.data.review.case_patterns import CaseProposal, propose_cases
+from dsfedmed.data.review.client_cases import propose_for_clients
 from dsfedmed.errors import ConfigError, DataError
 
 NAME = "build-datalist"
 HELP = "write datalist.json from paired folders or from the authors' npy layout"
+EACH_FILE = "none"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--label-suffix", default="", help="paired: what label names have behind the image's name, such as _mask")
     add("--split", default="0.6/0.15/0.25", help="paired: training/validation/test shares (default %(default)s)")
     add("--validation-share", type=float, default=0.15, help="npy: share cut from data_npy (default %(default)s)")
-    add("--case-regex", help="finds the patient in a file name: group 1, or the whole match (default: every file)")
+    add("--case-regex", help="finds the patient in a file name: group 1, or the whole match; none: every file")
     add("--label-names", nargs="+", metavar="NAME", help="foreground classes, from label value 1 upwards")
     add("--label-map", help="label values to rewrite, such as 128=1,255=2 (0/255 masks need none)")
     add(
@@ -51,10 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the datalists and name them with their counts."""
+    split, label_map = _shares(args.split), _numbers(args.label_map)
     settings = BuildSettings(
-        case_regex=args.case_regex,
+        case_regex=_case_regex(args),
         label_names=tuple(args.label_names or ()),
-        label_map=_numbers(args.label_map),
+        label_map=label_map,
         nested=not args.exclusive,
         seed=args.seed,
         force=args.force,
@@ -64,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
     if args.layout == "npy":
         paths = build_npy_layout(args.folder, settings, args.validation_share)
     else:
-        split = _shares(args.split)
         paths = [build_paired(args.folder, settings, args.images, args.labels, split, args.label_suffix, args.name)]
     for path in paths:
         print(path)
@@ -96,6 +106,32 @@ def mask_rule(text: str | None, ignore: int | None = None) -> MaskRule | None:
     except (ValueError, DataError) as error:
         fix = "Write values, instances, one-hot, threshold=127 or colours=#000000:0,#ff0000:1."
         raise ConfigError("--mask", f"{text!r} is not understood ({error})", fix) from error
+
+
+def _case_regex(args: argparse.Namespace) -> str | None:
+    """Return the expression that was given or, without one, that of the first pattern the names follow."""
+    if args.case_regex is not None:
+        return None if args.case_regex == EACH_FILE else str(args.case_regex)
+    root = Path(args.folder)
+    if args.layout == "npy":
+        proposal = propose_for_clients(root)
+    else:
+        pairs = find_pairs(root / args.images, root / args.labels, args.label_suffix, quiet=True)
+        proposal = propose_cases([image.relative_to(root / args.images).as_posix() for image, _ in pairs])
+    if proposal is None:
+        return None
+    print("\n".join(_said(proposal)))
+    return proposal.regex
+
+
+def _said(proposal: CaseProposal) -> Sequence[str]:
+    """Return what the user has to know before believing the split."""
+    return (
+        f"The file names look like those of {proposal.patients} patients ({proposal.files} files); each is one case:",
+        f"  for example one patient: {', '.join(proposal.example)}",
+        f"  If that is right, say so the next time: --case-regex '{proposal.regex}'",
+        f"  If each file is a patient of its own: --case-regex {EACH_FILE} --force",
+    )
 
 
 def _shares(text: str) -> tuple[float, float, float]:

@@ -111,18 +111,19 @@ def build_npy_layout(root: str | Path, settings: BuildSettings, validation_share
     return written
 
 
-def find_pairs(images: Path, labels: Path, label_suffix: str = "") -> list[Pair]:
+def find_pairs(images: Path, labels: Path, label_suffix: str = "", quiet: bool = False) -> list[Pair]:
     """Return (image, masks) by name, in order of names.
 
     A mask has the image's name with ``label_suffix``; further ones of the same image have a number behind that
     (``a_mask.png``, ``a_mask_1.png``). A folder of DICOM files that has a mask of its own name is one image (a series).
-    Both folders may be one: what is a mask is then no image.
+    Both folders may be one: what is a mask is then no image. What is left out is logged, unless ``quiet``.
 
     Raises:
         DataError: naming the first image without label (and how many more), or an image whose name stands twice.
     """
-    masks = _files(labels)
-    found = _files(images, frozenset(masks) if labels != images else frozenset(), label_suffix)
+    masks = _files(labels, quiet=quiet)
+    named = frozenset(masks) if labels != images else frozenset()
+    found = _files(images, named, label_suffix, quiet or labels == images)
     if labels == images and label_suffix:
         numbered = re.compile(re.escape(label_suffix) + r"(?:[_-]?[0-9]+)?$")
         found = {name: path for name, path in found.items() if not numbered.search(name)}
@@ -134,7 +135,7 @@ def find_pairs(images: Path, labels: Path, label_suffix: str = "") -> list[Pair]
         raise DataError(images, "it holds no images", f"Known formats: {', '.join(SUFFIXES)}.")
     pairs = [(path, _masks_of(name + label_suffix, masks, found)) for name, path in found.items()]
     spare = set(masks.values()) - {mask for _, several in pairs for mask in several} - set(found.values())
-    if spare:
+    if spare and not quiet:
         LOG.warning("%s: %d files have no image and are left out (%s)", labels, len(spare), min(spare).name)
     return pairs
 
@@ -146,7 +147,9 @@ def _masks_of(name: str, masks: dict[str, Path], images: dict[str, Path]) -> tup
     return (masks[name], *numbered)
 
 
-def _files(folder: Path, series_named: frozenset[str] = frozenset(), label_suffix: str = "") -> dict[str, Path]:
+def _files(
+    folder: Path, series_named: frozenset[str] = frozenset(), label_suffix: str = "", quiet: bool = False
+) -> dict[str, Path]:
     """Return the image files below a folder by their relative name without suffix, accents in one form.
 
     A sub-folder of DICOM files counts as one image where ``series_named`` has its name with ``label_suffix``.
@@ -154,7 +157,7 @@ def _files(folder: Path, series_named: frozenset[str] = frozenset(), label_suffi
     if not folder.is_dir():
         raise DataError(folder, "the folder is missing", "Name the right folder.")
     listing = list_images(folder, deep=True)
-    if listing.left_out:
+    if listing.left_out and not quiet:
         first = ", ".join(path.name for path in listing.left_out[:3])
         LOG.warning("%s: %d files are no images and are left out (%s)", folder, len(listing.left_out), first)
     files: dict[str, Path] = {}

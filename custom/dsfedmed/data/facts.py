@@ -18,6 +18,7 @@ from dsfedmed.data.files.kinds import suffix_of
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import read_label
 from dsfedmed.data.masks.rule import IGNORED
+from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
 from dsfedmed.ranges import Between, Classes, Length, Pixels
 from dsfedmed.version import VERSION
@@ -36,6 +37,7 @@ class SiteFacts:
 
     channels: 1 or 3. label_values: values that occur in training and validation labels. counts: images (slices) per
     part. suffixes: kinds of image file. size_min, size_max: smallest and largest extent (x, y), axis by axis.
+    look: what the images look like, coarsely; None where the site has too few images to say so without telling of one.
     """
 
     channels: int
@@ -48,6 +50,7 @@ class SiteFacts:
     size_min: tuple[Pixels, Pixels]
     size_max: tuple[Pixels, Pixels]
     versions: Annotated[dict[Part, Part], Length(32)]
+    look: SiteLook | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -62,6 +65,8 @@ class SiteFacts:
         """
         try:
             fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+            if fields.get("look") is not None:
+                fields["look"] = SiteLook.from_dict(fields["look"])
             facts = cls(**fields)
             usable = facts.channels in (1, 3) and facts.num_classes == len(facts.label_names) >= 1
             usable = usable and all(isinstance(count, int) and count >= 0 for count in facts.counts.values())
@@ -114,6 +119,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         size_min=(int(low[0]), int(low[1])),
         size_max=(int(high[0]), int(high[1])),
         versions=versions(),
+        look=site_look(datalist),
     )
 
 

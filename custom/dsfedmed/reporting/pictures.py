@@ -86,10 +86,10 @@ def overlay_png(
     if target.ndim != 3 or target.shape != prediction.shape:
         raise ValueError(f"masks must be two (K, X, Y), got {tuple(target.shape)} and {tuple(prediction.shape)}")
     size = _scaled((target.shape[1], target.shape[2]), longer_side)
-    picture = _upright(image, size)
+    picture = upright(image, size)
     for channels, colours in ((target, TARGET_COLOURS), (prediction, PREDICTION_COLOURS)):
         for k, mask in enumerate(channels):
-            _draw_contour(picture, mask, size, colours[k % len(colours)], width=3)
+            draw_contour(picture, mask, size, colours[k % len(colours)], width=3)
     _save(picture, path, grey=image.shape[0] == 1)
 
 
@@ -115,10 +115,10 @@ def contact_sheet(images: torch.Tensor, labels: torch.Tensor, path: Path, column
     sheet = np.full((height, width, 3), 255, dtype=np.uint8)
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         top, left = index // columns * (cell + gap), index % columns * (2 * cell + half + gap)
-        bare = _upright(image.float() / 255, (cell, cell))
+        bare = upright(image.float() / 255, (cell, cell))
         marked = bare.copy()
         for value in range(1, int(label.max()) + 1):
-            _draw_contour(marked, label[0] >= value, (cell, cell), TARGET_COLOURS[(value - 1) % 3], width=1)
+            draw_contour(marked, label[0] >= value, (cell, cell), TARGET_COLOURS[(value - 1) % 3], width=1)
         sheet[top : top + cell, left : left + cell] = bare
         sheet[top : top + cell, left + cell + half : left + 2 * cell + half] = marked
     _save(sheet, path, grey=images.shape[1] == 1)
@@ -167,7 +167,7 @@ def _scaled(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _upright(image: torch.Tensor, size: tuple[int, int]) -> Rgb:
+def upright(image: torch.Tensor, size: tuple[int, int]) -> Rgb:
     """Return a (C, X, Y) image in [0, 1] as (rows, columns, 3) uint8 of the wanted (x, y) size."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"expected a (1 or 3, X, Y) image, got {tuple(image.shape)}")
@@ -176,7 +176,7 @@ def _upright(image: torch.Tensor, size: tuple[int, int]) -> Rgb:
     return np.array(Image.fromarray(np.ascontiguousarray(array)).resize(size, Image.Resampling.BICUBIC))
 
 
-def _draw_contour(picture: Rgb, mask: torch.Tensor, size: tuple[int, int], colour: tuple[int, ...], width: int) -> None:
+def draw_contour(picture: Rgb, mask: torch.Tensor, size: tuple[int, int], colour: tuple[int, ...], width: int) -> None:
     """Draw the inner border of an (X, Y) mask into the picture, in place."""
     array = np.ascontiguousarray((mask.detach().cpu().float() > 0.5).numpy().T.astype(np.float32))
     smooth = np.array(Image.fromarray(array, mode="F").resize(size, Image.Resampling.BILINEAR)) > 0.5

@@ -41,7 +41,8 @@ def test_the_record_holds_both_branches_and_the_baseline(recording: Recording) -
     assert results["comparisons"]["equal_rounds"]["baseline"] == "fedsam"
     branches = results["methods"]
     assert branches["pfedsam"]["per_site"]["site_d"] == branches["pfedsam_global"]["per_site"]["site_d"]
-    assert results["events"] == [], "every source site was scored with its own branch"
+    unwanted = [event for event in results["events"] if event["kind"] != "stands out"]
+    assert unwanted == [], "every source site was scored with its own branch"
 
 
 def test_every_site_has_a_personal_branch_of_its_own(recording: Recording) -> None:

@@ -114,7 +114,8 @@ def test_what_a_heterogeneous_site_sends_are_its_answers_to_public_images(hetero
 
 
 def test_own_networks_serve_their_sites_and_the_servers_all_others(heterogeneous: Recording) -> None:
-    assert read_json(heterogeneous.run / "record.json")["events"] == []
+    events = read_json(heterogeneous.run / "record.json")["events"]
+    assert [event for event in events if event["kind"] != "stands out"] == []
     assert all((heterogeneous.run / "sites" / site / "pictures").is_dir() for site in (*BUNDLES, "site_d"))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dsfedmed.cli.job.words import parse_words, read_settings
-from dsfedmed.data.checks import check_site
+from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.local.leaving import read_leaving
 from dsfedmed.federated.local.simulation import simulate_locally
@@ -87,7 +87,7 @@ def _simulate_locally(
 
 def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
     """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here."""
-    found = {name: [f for f in check_site(folder / name) if f.level == "error"] for name in names}
+    found = {name: [f for f in check_whole_site(folder / name)[0].findings if f.level == "error"] for name in names}
     lines = [f"{site}: {f.where}: {f.reason}. {f.fix}" for site, findings in found.items() for f in findings]
     if lines:
         print("\n".join(lines), file=sys.stderr)

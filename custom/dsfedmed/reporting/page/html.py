@@ -65,6 +65,11 @@ def png_figure(path: Path, caption: object, css: str) -> Markup:
     return _figure(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", caption, css)
 
 
+def jpeg_figure(content: bytes, caption: object, css: str) -> Markup:
+    """Return a figure with a JPEG picture embedded."""
+    return _figure(f"data:image/jpeg;base64,{base64.b64encode(content).decode()}", caption, css)
+
+
 def nothing(why: object) -> Markup:
     """Return a note that says what is not there."""
     return tag("p", why, css="nothing")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dsfedmed.data.facts import SiteFacts
+from dsfedmed.data.review.look import SiteLook
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.federated.server.stages.check_sites import LIGHT_START, TEACHER_START, check_sites, require_auditors
 from dsfedmed.federated.wire.message import Envelope
@@ -77,6 +78,22 @@ def test_the_plan_has_the_sites_counts_and_the_record_their_facts(tmp_path: Path
     assert run.record.data["label_names"] == ["lesion"]
     assert run.record.data["facts"]["site_b"]["counts"] == {**COUNTS, "validation": 9}
     assert SiteFacts.from_dict(run.record.data["facts"]["site_a"]) == FACTS
+
+
+def test_a_site_that_stands_out_is_told_of_and_takes_part(tmp_path: Path) -> None:
+    def answer(site: str, _: Any, __: Any) -> Envelope[FactsReply]:
+        look = SiteLook(0.7 if site == "site_b" else 0.1, 0.1, 0.02, (64, 64), (0.0, 0.0))
+        return Envelope(FactsReply(replace(FACTS, look=look)))
+
+    run: Any = FakeRun(tmp_path, tiny_settings(), answer)
+    run.unseen = ["site_c", "site_d"]
+    assert check_sites(run).counts == {"site_a": 4, "site_b": 4}
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("stands out", "site_b")
+    assert "its mean grey value is 0.7 where the others have 0.1" in text
+    assert any(line.startswith("site_b stands out: its mean grey value") for line in run.progress.lines)
+    check_sites(run)
+    assert len(run.record.data["events"]) == 1, "a resumed run does not say it again"
 
 
 def test_a_method_may_do_without_a_part(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dsfedmed.data.facts import SiteFacts
+from dsfedmed.data.review.look import SiteLook
 from dsfedmed.errors import PayloadError
 from dsfedmed.federated.wire.codec import from_json
 from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
@@ -15,13 +17,15 @@ from tests.federated.wire.requests.bodies import comes_back, refused
 
 REPLY = FactsReply(
     SiteFacts(1, 2, ("cell", "nucleus"), True, (0, 1, 2), {"training": 4, "validation": 0}, (".png",), (32, 48),
-              (64, 64), {"torch": "2.9"})
+              (64, 64), {"torch": "2.9"}, SiteLook(0.25, 0.1, 0.012, (48, 64), (0.5, 0.5)))
 )  # fmt: skip
 
 
 def test_both_come_back() -> None:
     assert comes_back(FactsRequest()) == FactsRequest()
     assert comes_back(REPLY) == REPLY
+    few = FactsReply(replace(REPLY.facts, look=None))
+    assert comes_back(few) == few
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,11 @@ def test_both_come_back() -> None:
         ("facts.size_max", [64, 10**5], "100000 is not between"),
         ("facts.label_values", [70_000], "70000 is not between"),
         ("facts.nested", "yes", "which is no bool"),
+        ("facts.look.grey_mean", 1.5, "1.5 is not between 0 and 1"),
+        ("facts.look.foreground", -0.1, "-0.1 is not between 0 and 1"),
+        ("facts.look.spacing", [0.5, 2000.0], "2000.0 is not between 0 and 1000"),
+        ("facts.look.size", [0, 64], "0 is not between"),
+        ("facts.look", {"grey_mean": 0.1}, "without its key 'grey_spread'"),
     ],
 )
 def test_facts_within_their_limits_only(path: str, value: Any, reason: str) -> None:

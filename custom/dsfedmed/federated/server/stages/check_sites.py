@@ -2,7 +2,8 @@
 """Stage "check sites": what the sites hold, and whether it goes together.
 
 A site whose facts do not go together with those of the majority is left out of the run, and a record's event says why.
-One site can therefore not stop a federation; too few that are left can.
+One site can therefore not stop a federation; too few that are left can. A site whose images look unlike those of the
+others is told of in an event and takes part.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from dsfedmed.data.facts import SiteFacts, agreement
+from dsfedmed.data.review.standing_out import standing_out
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
@@ -57,6 +59,9 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         }
         _leave_out(run, silent | _lacking(run, facts, needed) | misfits)
         present = {site: facts[site] for site in run.sources + run.unseen}
+        before = {site: SiteFacts.from_dict(told) for site, told in run.record.data.get("facts", {}).items()}
+        if present != before:  # a resumed run asks again, and its record says already who stands out
+            _tell_of_looks(run, present)
         run.record.put(
             sites=run.sources, unseen=run.unseen, label_names=list(agreed.label_names),
             facts={site: found.to_dict() for site, found in present.items()},
@@ -77,6 +82,16 @@ def _lacking(run: FederatedWorkflow, facts: Mapping[str, SiteFacts], needed: tup
             fix = f"Give every source site {', '.join(needed)} images"
             found[site] = DataError(site, f"has no {' and no '.join(lacking)} images", fix)
     return found
+
+
+def _tell_of_looks(run: FederatedWorkflow, facts: Mapping[str, SiteFacts]) -> None:
+    """Record which sites stand out by their grey values, labelled share, size or spacing; the run goes on with them."""
+    looks = {site: found.look for site, found in facts.items() if found.look is not None}
+    for site, sentences in standing_out(looks).items():
+        text = "; ".join(sentences)
+        question = f"{text}. Is that its device, or are its files read wrongly?"
+        run.record.event("stands out", question, run.ledger.stage, None, site)
+        run.progress.say(f"{site} stands out: {text}")
 
 
 def _leave_out(run: FederatedWorkflow, problems: Mapping[str, DataError]) -> None:
