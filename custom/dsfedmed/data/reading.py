@@ -35,12 +35,12 @@ class LoadSiteImaged(MapTransform):
     a list of masks of one image.
 
     Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (``labels.IGNORE`` where the mask's
-    ignore value stands; its metadata then say ``ignores``), both ``MetaTensor`` with ``filename_or_obj``, ``affine`` and
-    ``spatial_shape``, so that ``Resized`` and ``Invertd`` work. For `SaveMasksd`: of slices ``patch_index`` and
-    ``frame_slices``; where the file knows its place ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of very
-    large pictures ``full_shape``. Pictures are upright, volumes in the standard orientation of `data.files.geometry`;
-    labels lie on the voxels of their image, also when the image itself is not loaded. How numbers become [0, 1] stands
-    in `data.values`.
+    ignore value stands; its metadata then say ``ignores``), both ``MetaTensor`` with ``filename_or_obj``, ``affine``
+    and ``spatial_shape``, so that ``Resized`` and ``Invertd`` work. For `SaveMasksd`: of slices ``patch_index`` and
+    ``frame_slices``; where the file knows its place ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of
+    very large pictures ``full_shape``. Pictures are upright, volumes in the standard orientation of
+    `data.files.geometry`; labels lie on the voxels of their image, also when the image itself is not loaded. How
+    numbers become [0, 1] stands in `data.values`.
 
     Args:
         keys: "image" and "label", or one of them; any key but "label" is read as an image.
