@@ -180,7 +180,7 @@ def test_a_missing_label_is_fine_for_inference(tmp_path: Path, grey: np.ndarray)
     with pytest.raises(KeyError):
         LoadSiteImaged()({"image": tmp_path / "scan.png"})
     with pytest.raises(ConfigError, match="channels"):
-        LoadSiteImaged(channels=2)
+        LoadSiteImaged(channels=17)
 
 
 def test_a_bundle_config_resizes_inverts_and_saves_at_the_own_size(tmp_path: Path, grey: np.ndarray) -> None:

@@ -22,6 +22,7 @@ ALLOWED = frozenset({
     "dsfedmed.bundles.transforms.image_items", "dsfedmed.bundles.transforms.label_items",
     "dsfedmed.bundles.transforms.site_items", "dsfedmed.data.LoadSiteImaged", "dsfedmed.data.RandInvertIntensityd",
     "dsfedmed.generator.bundle.MaskToImage",
+    "dsfedmed.networks.any_size.AnySizeFlexibleUNet", "dsfedmed.networks.any_size.AnySizeUNet",
     "dsfedmed.networks.checkpoints.load_weights", "dsfedmed.networks.light_weights.start_from",
     "dsfedmed.networks.personal_sam.build_personal_sam", "dsfedmed.networks.promptless_sam.build_promptless_sam",
     "dsfedmed.networks.teacher_weights.load_teacher", "dsfedmed.networks.teacher_weights.start_teacher",

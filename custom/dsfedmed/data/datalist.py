@@ -10,7 +10,9 @@ Optional keys of this project:
 - ``nested`` (default true): a higher label lies inside the lower ones (cup in disc).
 - ``label_map``: values to rewrite while reading, such as {"128": 1, "255": 2}. A site with a single foreground class
   reads 255 as 1 unless it says otherwise, since binary masks are so often stored as 0/255.
-- ``channels``: 1 or 3, what the site's images mean (grey ultrasound is often stored as RGB).
+- ``channels``: 1 to 16, what the site's images mean (grey ultrasound is often stored as RGB).
+- ``channel_names``: what the channels of the site's files are, in the files' order, such as ["T1", "T2", "FLAIR"]; as
+  many as ``channels``. Images are read in the order of the sorted names (`dsfedmed.data.channels`).
 - ``slices`` ("labelled" by default, or "all"): which slices of NIfTI volumes to use. "labelled" keeps the slices with
   foreground for training and validation; the test part always takes every slice, since choosing its slices by their
   labels would make the test easier than the clinic.
@@ -26,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from dsfedmed.data.channels import channel_order, names_problem, sorted_names, usable_channels
 from dsfedmed.data.formats import SUFFIXES, probe, read_volume, suffix_of
 from dsfedmed.errors import DataError
 
@@ -46,7 +49,10 @@ class Item:
 
 @dataclass(frozen=True)
 class SiteDatalist:
-    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``."""
+    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``.
+
+    ``channel_names`` are in the order of the site's files, ``sorted_channel_names`` in that of the images as read.
+    """
 
     name: str
     root: Path
@@ -56,6 +62,7 @@ class SiteDatalist:
     sha256: str
     label_map: dict[int, int] = field(default_factory=dict)
     channels: int | None = None
+    channel_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -67,6 +74,11 @@ class SiteDatalist:
         """Names of the foreground classes, in the order of the mask channels."""
         return tuple(self.labels[value] for value in range(1, len(self.labels)))
 
+    @property
+    def sorted_channel_names(self) -> tuple[str, ...]:
+        """Names of the image channels, in the order in which every site's channels are read."""
+        return sorted_names(self.channel_names)
+
     def document(self, item: Item) -> dict[str, Any]:
         """Return the item as the dict that ``LoadSiteImaged`` takes."""
         result: dict[str, Any] = {"image": str(item.image)}
@@ -76,6 +88,8 @@ class SiteDatalist:
                 result["label_map"] = self.label_map
         if item.slice_index is not None:
             result["slice_index"] = item.slice_index
+        if self.channel_names:
+            result["channel_order"] = channel_order(self.channel_names)
         return result
 
 
@@ -103,7 +117,8 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     except (OSError, ValueError, RecursionError) as error:
         return None, [DataError(path, f"it is not readable JSON ({error})", "Correct or rebuild it.")]
     try:
-        labels, label_map, channels, slices = _settings(path, document)
+        labels, label_map, slices = _settings(path, document)
+        channels, channel_names = _channels(path, document)
     except DataError as error:
         return None, [error]
     problems: list[DataError] = []
@@ -120,11 +135,12 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
         sha256=hashlib.sha256(content).hexdigest(),
         label_map=label_map,
         channels=channels,
+        channel_names=channel_names,
     )
     return datalist, problems
 
 
-def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int], int | None, str]:
+def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int], str]:
     if not isinstance(document, dict):
         raise DataError(path, "it is no JSON object", "See the form in the README.")
     try:
@@ -139,13 +155,27 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
     if not isinstance(document.get("nested", True), bool):
         raise DataError(path, f'"nested" is {document["nested"]!r}', "Write true or false.")
-    channels = document.get("channels")
-    if channels not in (None, 1, 3):
-        raise DataError(path, f'"channels" is {channels!r}', "Write 1 (grey) or 3 (RGB), or leave it out.")
     slices = document.get("slices", "labelled")
     if slices not in SLICES:
         raise DataError(path, f'"slices" is {slices!r}', 'Write "labelled" or "all".')
-    return dict(sorted(labels.items())), label_map, channels, slices
+    return dict(sorted(labels.items())), label_map, slices
+
+
+def _channels(path: Path, document: dict[str, Any]) -> tuple[int | None, tuple[str, ...]]:
+    """Return the number of image channels, None where it is not said, and their names, where they are."""
+    channels, names = document.get("channels"), document.get("channel_names", [])
+    if channels is not None and not usable_channels(channels):
+        fix = "Write 1 (grey), 3 (RGB) or another number up to 16, or leave it out."
+        raise DataError(path, f'"channels" is {channels!r}', fix)
+    fix = 'Write one distinct name a channel, such as ["T1", "T2"], or leave it out.'
+    if not isinstance(names, list):
+        raise DataError(path, f'"channel_names" is {names!r}', fix)
+    if names and channels is None:
+        raise DataError(path, '"channel_names" without "channels"', f'Write "channels": {len(names)} beside it.')
+    problem = names_problem(names, channels or 0)
+    if problem:
+        raise DataError(path, f'"channel_names": {problem}', fix)
+    return channels, tuple(names)
 
 
 def _part(path: Path, part: str, entries: Any, slices: str, problems: list[DataError]) -> tuple[Item, ...]:

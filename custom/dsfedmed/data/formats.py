@@ -18,6 +18,7 @@ from monai.data import NibabelReader, NumpyReader, PILReader, PydicomReader
 from PIL import Image
 
 from dsfedmed.errors import DataError
+from dsfedmed.ranges import MOST_CHANNELS
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 SUFFIXES = (*PICTURES, ".npy", ".nii", ".nii.gz", ".dcm")
@@ -57,7 +58,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the header says: size (x, y), channels (1 or 3) and slices (None for a flat image)."""
+    """What the header says: size (x, y), channels (1 to 16) and slices (None for a flat image)."""
 
     size: tuple[int, int]
     channels: int
@@ -138,15 +139,15 @@ def probe(path: Path) -> Probe:
     return Probe((array.shape[0], array.shape[1]), array.shape[2], None)
 
 
-def _flat(path: Path, array: np.ndarray, affine: Any = None) -> Raw:
-    """Bring a flat image to (X, Y, C) with C 1 or 3; alpha is dropped."""
+def _flat(path: Path, array: np.ndarray, affine: Any = None, most: int = 0) -> Raw:
+    """Bring a flat image to (X, Y, C): C 1 or 3 and alpha dropped, or as it is where up to ``most`` are channels."""
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
+    if array.ndim != 3 or not 1 <= array.shape[2] <= max(4, most) or 0 in array.shape:
         raise DataError(
             path, f"its shape {array.shape} is no flat image", "Use (x, y) or (x, y, 3); volumes belong in NIfTI."
         )
-    if array.shape[2] in (2, 4):
+    if not most and array.shape[2] in (2, 4):
         array = array[..., :-1]
     return Raw(path, array, np.eye(4) if affine is None else np.asarray(affine, dtype=np.float64), volume=False)
 
@@ -167,11 +168,11 @@ def _read_picture(path: Path, label: bool) -> Raw:
 
 
 def _read_npy(path: Path) -> Raw:
-    """NPY holds pictures as (H, W) or (H, W, C), as the authors' release writes them; MONAI's order is (x, y)."""
+    """NPY holds pictures as (H, W) or (H, W, C), as the authors' release writes them; C is 1 to 16. MONAI: (x, y)."""
     array, _ = NumpyReader(allow_pickle=False).get_data(NumpyReader(allow_pickle=False).read(path))
     if array.ndim not in (2, 3):
         raise DataError(path, f"its shape {array.shape} is no flat image", "Save it as (H, W) or (H, W, 3).")
-    return _flat(path, np.swapaxes(array, 0, 1))
+    return _flat(path, np.swapaxes(array, 0, 1), most=MOST_CHANNELS)
 
 
 def _nifti_shape(path: Path) -> tuple[int, ...]:
