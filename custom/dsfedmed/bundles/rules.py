@@ -22,6 +22,7 @@ REFERENCE = re.compile(r"[@%]\w+(::\w+)*")
 ELSEWHERE = re.compile(r"/|~|\\|[A-Za-z]:|.*://|(.*/)?\.\.(/|$)", re.DOTALL)
 DEEPEST = 32
 FIXED: dict[str, dict[str, Any]] = {
+    "dsfedmed.networks.any_size.AnySizeFlexibleUNet": {"pretrained": False},
     "monai.handlers.CheckpointSaver": {"save_dir": "@ckpt_dir"},
     "monai.handlers.MetricsSaver": {"save_dir": "@output_dir"},
     "monai.networks.nets.FlexibleUNet": {"pretrained": False},

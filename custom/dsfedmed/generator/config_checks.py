@@ -77,7 +77,8 @@ def check_ranges(config: GeneratorFields) -> None:
 
 def side_step(config: GeneratorFields) -> int:
     """Return what the sides of an embedded generator's images are extended to a multiple of, in pixels."""
-    return config.unshuffle * 2 ** (len(config.block_out_channels) - 1)
+    halvings = len(config.block_out_channels) - 1
+    return config.unshuffle << halvings
 
 
 def check_shapes(config: GeneratorFields) -> None:
