@@ -165,7 +165,10 @@ def test_sizes_that_fail_hours_later_are_refused_at_once(values: dict[str, Any])
         ({"generator_model": {"sampler_steps": 0}}, r"generator_model\.sampler_steps: 0 is not usable"),
         ({"generator_model": {"branch_learning_rate": -1.0}}, r"generator_model\.branch_learning_rate: -1\.0 is not"),
         ({"generator_model": {"samplr": "ddim"}}, r"generator_model\.samplr: unknown key\. Did you mean 'sampler'"),
-        ({"generator_model": {"unshuffle": 32}}, r"generator_model\.image_size: 64 is not usable\. Give a multiple of"),
+        (
+            {"generator_model": {"unshuffle": 128}},
+            r"generator_model\.image_size: 64 is not usable\. Give a multiple of",
+        ),
         ({"light": {"bundle": "../../secrets"}}, r"light\.bundle: '\.\./\.\./secrets' is no bundle's name"),
         ({"light": {"bundle": ".hidden"}}, r"light\.bundle: '\.hidden' is no bundle's name"),
         ({"light": {"bundle": "a/b"}}, r"light\.bundle: 'a/b' is no bundle's name"),

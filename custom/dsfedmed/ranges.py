@@ -72,6 +72,9 @@ Round: TypeAlias = Annotated[int, Between(0, 10**6)]
 Seed: TypeAlias = Annotated[int, Between(0, 2**64 - 1)]
 Pixels: TypeAlias = Annotated[int, Between(1, 2**14)]
 Classes: TypeAlias = Annotated[int, Between(1, 255)]
+MOST_CHANNELS = 16
+Channels: TypeAlias = Annotated[int, Between(1, MOST_CHANNELS)]
+"""Image channels: 1 is grey, 3 RGB unless they have names."""
 Fraction: TypeAlias = Annotated[float, Between(0, 1)]
 """Dice, IoU, a share, a probability."""
 Real: TypeAlias = Annotated[float, Between(-1e30, 1e30)]

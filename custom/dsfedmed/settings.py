@@ -19,7 +19,7 @@ from dsfedmed.bundles.installed import require_bundle_name
 from dsfedmed.bundles.setting_values import SettingValue
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.networks.promptless_sam.variants import check_size
+from dsfedmed.networks.promptless_sam.variants import check_size, check_variant, next_size
 from dsfedmed.options import dotted, read_options, require
 from dsfedmed.renamed import refuse_renamed
 from dsfedmed.settings_checks import check_numbers
@@ -56,7 +56,8 @@ class Settings:
         generator_model: what the generator is; keys of `dsfedmed.generator.config.GeneratorConfig`.
         synthetic: the synthetic set and its audit.
         teacher_variant: size of the teacher, a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
-        teacher_image_size: side of the square image that the teacher's encoder sees, in pixels; 0: ``image_size``.
+        teacher_image_size: side of the square image that the teacher's encoder sees, in pixels; 0: ``image_size``, or
+            the next larger side that its variant can cut into patches. Images are resized on the way in.
         teacher: its adaptation to the synthetic set.
         distillation: learnability, selection and losses.
         server_distillation: batches and rates of the distillation at the server.
@@ -125,6 +126,7 @@ class Settings:
         check_numbers(dict(dotted(self.to_dict())), where)
         require_bundle_name(self.light.bundle, f"{where}.light.bundle")
         self._check_schedule(where)
+        check_variant(self.teacher_variant)
         check_size(self.teacher_variant, self.teacher_size)
         model = GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
         require(
@@ -147,7 +149,7 @@ class Settings:
     @property
     def teacher_size(self) -> int:
         """Side of the square image that the teacher's encoder sees, in pixels."""
-        return self.teacher_image_size or self.image_size
+        return self.teacher_image_size or next_size(self.teacher_variant, self.image_size)
 
     @property
     def light_values(self) -> dict[str, SettingValue]:

@@ -127,6 +127,8 @@ HOSTILE = (
         _quiet("hub", {"_target_": "torch.hub.load_state_dict_from_url", "url": "http://127.0.0.1:9/x"}),
         _quiet("pretrained", {"_target_": "monai.networks.nets.FlexibleUNet", "in_channels": 3, "out_channels": 1,
                              "backbone": "resnet18", "pretrained": True}),
+        _quiet("pretrained at any size", {"_target_": "dsfedmed.networks.any_size.AnySizeFlexibleUNet",
+                                         "backbone": "resnet18", "pretrained": True}),
         _quiet("no name", {"_target_": [SYSTEM]}),
         _quiet("a reference for a name", {"_target_": "@loss"}),
         _quiet("absolute", "/etc/passwd", "dataset_dir"),

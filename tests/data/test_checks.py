@@ -95,7 +95,7 @@ def test_extra_channels_have_to_be_declared(make_site: MakeSite) -> None:
     (folder / "datalist.json").write_text(json.dumps(document))
     errors = [finding for finding in check_site(folder) if finding.level == "error"]
     assert len(errors) == 7
-    assert errors[0].reason == "it has 4 channels"
+    assert errors[0].reason == "it has 4 channels, and the datalist declares none"
     assert '"channels": 4' in errors[0].fix
     (folder / "datalist.json").write_text(json.dumps({**document, "channels": 4}))
     assert check_site(folder) == []

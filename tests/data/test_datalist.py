@@ -140,7 +140,7 @@ def test_channels_by_name_come_in_the_order_of_the_names(make_site: MakeSite) ->
     document["training"] = [{"image": files["T1"], "label": "labels/training0.png"}]
     (folder / "datalist.json").write_text(json.dumps(document))
     found = load_datalist(folder)
-    assert found.document(found.parts["training"][0])["planes"] == [1, 2, 0]
+    assert found.document(found.parts["training"][0])["channel_order"] == (1, 2, 0)
 
 
 @pytest.mark.parametrize("window", [[1], [5, 5], [9, 1], ["a", 2], 7, [True, False]])

@@ -37,7 +37,7 @@ def test_the_wire_form_comes_back_and_holds_no_names(make_site: MakeSite, tmp_pa
     assert str(tmp_path) not in text
 
 
-@pytest.mark.parametrize("change", [{"channels": 2}, {"num_classes": 5}, {"counts": {"training": -1}}, {"more": 1}])
+@pytest.mark.parametrize("change", [{"channels": 17}, {"num_classes": 5}, {"counts": {"training": -1}}, {"more": 1}])
 def test_impossible_facts_are_refused(make_site: MakeSite, change: dict[str, object]) -> None:
     document = {**site_facts(load_datalist(make_site())).to_dict(), **change}
     with pytest.raises(PayloadError):

@@ -18,7 +18,7 @@ from dsfedmed.errors import PayloadError
 HERE = Path("shard")
 
 
-@given(size=st.integers(1, 40), channels=st.sampled_from([1, 3]), seed=st.integers(0, 1000))
+@given(size=st.integers(1, 40), channels=st.sampled_from([1, 2, 3, 4, 16]), seed=st.integers(0, 1000))
 def test_every_image_comes_back_to_the_last_bit(size: int, channels: int, seed: int) -> None:
     draws = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 256, (channels, size, size), dtype=torch.uint8, generator=draws)
@@ -37,6 +37,15 @@ def test_ends_cut_the_row_into_its_images() -> None:
     assert ends.tolist()[-1] == len(row)
     second = row[ends[0] : ends[1]].numpy().tobytes()
     assert torch.equal(decode_png(second, 1, 4, HERE), images[1])
+
+
+def test_four_channels_stand_one_below_the_other_and_no_other_number_is_taken() -> None:
+    image = torch.arange(4 * 9, dtype=torch.uint8).reshape(4, 3, 3)
+    with Image.open(io.BytesIO(encode_png(image))) as picture:
+        assert (picture.mode, picture.size) == ("L", (3, 12))
+        assert list(picture.tobytes()) == list(range(36))
+    with pytest.raises(PayloadError, match="L 3 x 12, not L 3 x 15"):
+        decode_png(encode_png(image), 5, 3, HERE)
 
 
 def _png(size: tuple[int, int], mode: str = "L") -> bytes:

@@ -199,7 +199,7 @@ def test_every_plane_of_an_array_is_a_channel(tmp_path: Path, channels: int) -> 
     np.save(tmp_path / "a.npy", planes)
     image = LoadSiteImaged("image", channels=channels)({"image": tmp_path / "a.npy"})["image"]
     np.testing.assert_allclose(image.numpy(), planes.transpose(2, 1, 0) / 255.0, atol=1e-6)
-    with pytest.raises(DataError, match=rf"a\.npy: it has {channels} channels where 1 are read"):
+    with pytest.raises(DataError, match=rf"a\.npy: it has {channels} channels and 1 are expected"):
         LoadSiteImaged("image", channels=1)({"image": tmp_path / "a.npy"})
 
 

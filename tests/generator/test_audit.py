@@ -60,6 +60,18 @@ def test_descriptors_ignore_brightness_and_a_blank_image_matches_nothing() -> No
     assert float(descriptors(image).norm()) == pytest.approx(1, abs=1e-5)
 
 
+def test_channels_of_opposite_contrast_do_not_cancel() -> None:
+    """T1 and T2 of one picture: their mean is flat, and a copy is still at distance 0, another picture far."""
+    first, other = pictures(1, 5)[:, :1], pictures(1, 6)[:, :1]
+    pair, stranger = (torch.cat([image, 1 - image], dim=1) for image in (first, other))
+    found = descriptors(pair)
+    assert found.shape == (1, 2 * 1024)
+    assert float(found.norm()) == pytest.approx(1, abs=1e-5)
+    assert float(nearest_distances(descriptors(0.5 * pair + 0.25), found)) == pytest.approx(0, abs=1e-4)
+    expected = nearest_distances(descriptors(other), descriptors(first))
+    torch.testing.assert_close(nearest_distances(descriptors(stranger), found), expected, atol=1e-4, rtol=0)
+
+
 def test_no_baseline_no_verdict() -> None:
     with pytest.raises(DataError, match=r"site_b: 4 training and 7 held-out.*at least 8"):
         audit(pictures(1, 0), pictures(4, 1), pictures(7, 2), where="site_b")

@@ -22,9 +22,9 @@ def test_unknown_key_is_named_with_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("image_size", 62),
+        ("image_size", 5),
         ("image_size", "64"),
-        ("channels", 2),
+        ("channels", 17),
         ("num_classes", 0),
         ("num_classes", True),
         ("unshuffle", 3),

@@ -32,7 +32,7 @@ def test_zero_and_less_are_refused(name: str) -> None:
         ({"train_timesteps": 2, "sampler_steps": 2}, {"train_timesteps": 1, "sampler_steps": 1}),
         ({"flip_axes": (1, 0)}, {"flip_axes": (0, 1, 1)}),
         ({"lora_rank": 1, "zero_rank": 1}, {"lora_rank": 0, "zero_rank": 1}),
-        ({"image_size": 16}, {"image_size": 24}),
+        ({"image_size": 6}, {"image_size": 5}),
         ({"attention_head_channels": 16, "attention_levels": 3}, {"attention_levels": 4}),
         ({"prediction_type": "epsilon", "zero_terminal_snr": False}, {"prediction_type": "epsilon"}),
     ],

@@ -19,6 +19,7 @@ from dsfedmed.reporting.pictures import (
     overlay_png,
     read_picture_index,
     select_cases,
+    shown_channel,
     write_picture_index,
 )
 
@@ -61,6 +62,19 @@ def test_an_overlay_is_upright_and_enlarged(tmp_path: Path, channels: int) -> No
     assert colour_box(path, PREDICTION_COLOURS[0]) == pytest.approx((200, 120, 269, 179), abs=2)
 
 
+def test_of_four_channels_the_first_is_shown_and_said(tmp_path: Path) -> None:
+    empty = torch.zeros(1, 8, 8)
+    image = torch.stack([torch.full((8, 8), level) for level in (0.2, 0.9, 0.5, 0.0)])
+    overlay_png(image, empty, empty, tmp_path / "p.png", longer_side=8)
+    assert np.abs(np.asarray(Image.open(tmp_path / "p.png").convert("L")).astype(int) - 51).max() <= 1
+    sheet = (image * 255).to(torch.uint8)[None]
+    contact_sheet(sheet, torch.zeros(1, 1, 8, 8, dtype=torch.uint8), tmp_path / "s.png", cell=8)
+    assert np.abs(np.asarray(Image.open(tmp_path / "s.png").convert("L"))[:8, :8].astype(int) - 51).max() <= 1
+    assert shown_channel(4, ("ADC", "FLAIR", "T1", "T2")) == "channel 1 of 4 (ADC)"
+    assert (shown_channel(2), shown_channel(1), shown_channel(3)) == ("channel 1 of 2", "", "")
+    assert shown_channel(3, ("ADC", "T1", "T2")) == "ADC, T1, T2 as red, green and blue"
+
+
 def test_a_large_image_is_not_shrunk(tmp_path: Path) -> None:
     empty = torch.zeros(1, 500, 30)
     overlay_png(torch.rand(1, 250, 15), empty, empty, tmp_path / "p.png")
@@ -85,8 +99,8 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     mask = torch.zeros(1, 8, 8)
     with pytest.raises(ValueError, match="masks must be"):
         overlay_png(mask, mask, torch.zeros(1, 8, 9), tmp_path / "p.png")
-    with pytest.raises(ValueError, match="1 or 3"):
-        overlay_png(torch.zeros(2, 8, 8), mask, mask, tmp_path / "p.png")
+    with pytest.raises(ValueError, match=r"\(C, X, Y\)"):
+        overlay_png(torch.zeros(8, 8), mask, mask, tmp_path / "p.png")
     with pytest.raises(ValueError, match="expected"):
         contact_sheet(torch.zeros(0, 1, 8, 8), torch.zeros(0, 1, 8, 8), tmp_path / "s.png")
 

@@ -25,6 +25,7 @@ ALLOWED = frozenset({
     "dsfedmed.bundles.transforms.image_items", "dsfedmed.bundles.transforms.label_items",
     "dsfedmed.bundles.transforms.site_items", "dsfedmed.data.LoadSiteImaged", "dsfedmed.data.RandInvertIntensityd",
     "dsfedmed.generator.bundle.MaskToImage",
+    "dsfedmed.networks.any_size.AnySizeFlexibleUNet", "dsfedmed.networks.any_size.AnySizeUNet",
     "dsfedmed.networks.checkpoints.load_weights", "dsfedmed.networks.light_weights.start_from",
     "dsfedmed.networks.personal_sam.build_personal_sam", "dsfedmed.networks.promptless_sam.build_promptless_sam",
     "dsfedmed.networks.teacher_weights.load_teacher", "dsfedmed.networks.teacher_weights.start_teacher",
@@ -44,6 +45,8 @@ ALLOWED = frozenset({
     "monai.transforms.SqueezeDimd", "torch.nn.BCEWithLogitsLoss", "torch.optim.Adam",
     "torch.optim.AdamW", "torch.optim.SGD",
 })  # fmt: skip
+EARLIER = ("monai.networks.nets.FlexibleUNet", "monai.networks.nets.UNet")
+"""Of `ALLOWED`, what bundles released before images of any side name; the committed ones do not any more."""
 MOVED = {"dsfedmed.networks.bundle_transforms.": "dsfedmed.bundles.transforms."}
 """Modules of older versions and where their classes are now."""
 DOTTED = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")

@@ -61,7 +61,7 @@ class BundleDefinition:
 
     @property
     def in_channels(self) -> int:
-        """Image channels, 1 or 3."""
+        """Image channels, 1 to 16."""
         return int(self._value("in_channels"))
 
     @property

@@ -18,6 +18,7 @@ from torch import Tensor
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import INFERENCE, METADATA, TRAIN, read_config
 from dsfedmed.bundles.settings import values_by_id
+from dsfedmed.data.channels import channel_labels
 from dsfedmed.errors import CheckpointError, ConfigError, DSFedMedError, StoreError
 from dsfedmed.networks.checkpoints import load_state, save_weights
 from dsfedmed.version import VERSION
@@ -44,6 +45,10 @@ class Agreement(Protocol):
     @property
     def nested(self) -> bool:
         """Whether a higher label implies the lower ones."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the image channels, in their order; empty where they have none."""
 
 
 def write_release(
@@ -142,11 +147,14 @@ def _write_configs(
     prediction = metadata["network_data_format"]["outputs"]["pred"]
     image["num_channels"], prediction["num_channels"] = definition.in_channels, facts.num_classes
     image["spatial_shape"] = prediction["spatial_shape"] = list(definition.image_size)
-    image["channel_def"] = {str(k): name for k, name in enumerate(("red", "green", "blue"))}
-    if definition.in_channels == 1:
-        image["channel_def"] = {"0": "image"}
+    labels = channel_labels(definition.in_channels, facts.channel_names)
+    image["channel_def"] = {str(k): label for k, label in enumerate(labels)}
     prediction["channel_def"] = definition.settings["channel_def"]
     _write_json(folder / METADATA, metadata)
+
+
+def _order(facts: Agreement) -> str:
+    return f" in the order {', '.join(facts.channel_names)}" if facts.channel_names else ""
 
 
 def _write_card(
@@ -159,7 +167,8 @@ def _write_card(
         *_measured(metrics),
         "",
         f"Label values: 0 background, {classes}{' (nested)' if facts.nested and facts.num_classes > 1 else ''}. "
-        f"Input: {definition.in_channels} channel(s), {definition.image_size[0]} x {definition.image_size[1]}.",
+        f"Input: {definition.in_channels} channel(s){_order(facts)}, "
+        f"{definition.image_size[0]} x {definition.image_size[1]}.",
         "",
         "Research only. Not for clinical use.",
         "",

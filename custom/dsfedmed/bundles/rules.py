@@ -23,6 +23,7 @@ ELSEWHERE = re.compile(r"/|~|\\|[A-Za-z]:|.*://|(.*/)?\.\.(/|$)", re.DOTALL)
 DEEPEST = 32
 FIXED: dict[str, dict[str, Any]] = {
     "dsfedmed.bundles.saving.SaveMasksd": {"output_dir": "@output_dir", "data_root_dir": "@dataset_dir"},
+    "dsfedmed.networks.any_size.AnySizeFlexibleUNet": {"pretrained": False},
     "monai.handlers.CheckpointSaver": {"save_dir": "@ckpt_dir"},
     "monai.handlers.MetricsSaver": {"save_dir": "@output_dir"},
     "monai.networks.nets.FlexibleUNet": {"pretrained": False},

@@ -151,7 +151,7 @@ def image_items(folder: str) -> list[dict[str, Any]]:
     Raises:
         DataError: no such folder, no image in it, or two images whose results would get the same name.
     """
-    return _items(Path(folder), "image", ("image", "slice_index", "window", "planes"))
+    return _items(Path(folder), "image", ("image", "slice_index", "window", "channel_order"))
 
 
 def label_items(folder: str) -> list[dict[str, Any]]:

@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.own_weights:
         origin = check_official(args.checkpoint, args.variant).file_name
     network = build_promptless_sam(args.variant, args.image_size, len(args.classes))
-    report = load_weights(network, args.checkpoint, "--checkpoint", allow_head_change=True, allow_resize=True)
+    report = load_weights(
+        network, args.checkpoint, "--checkpoint", allow_head_change=True, allow_resize=True, allow_channels=True
+    )
     print(report.summary())
     facts = FederationFacts(CHANNELS, len(args.classes), tuple(args.classes), not args.separate)
     settings = {"variant": args.variant, "image_size": [args.image_size, args.image_size]}

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders with datalist.json")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"weights file to write ({SUFFIX})")
     parser.add_argument("--image-size", type=int, default=model.image_size, help="side of the images, in pixels")
-    parser.add_argument("--channels", type=int, default=model.channels, help="1 (grey) or 3 (RGB)")
+    parser.add_argument("--channels", type=int, default=model.channels, help="1 (grey), 3 (RGB) or up to 16")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of `generator_model`")
     parser.add_argument("--steps", type=int, default=training.steps, help="gradient steps at most (%(default)s)")
     parser.add_argument("--minutes", type=float, default=None, help="wall-clock limit (default: none)")

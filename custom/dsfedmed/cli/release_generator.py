@@ -19,6 +19,8 @@ from typing import Any
 
 from dsfedmed.bundles.checks import WEIGHTS, require_bundle
 from dsfedmed.bundles.documents import INFERENCE, METADATA, read_config
+from dsfedmed.data.channels import channel_labels
+from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.finished_run import FinishedRun
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     partial = args.out.with_name(f".{args.out.name}.{os.getpid()}.partial")
     try:
         shutil.copytree(args.bundles / FOLDER, partial)
-        _write_configs(partial, settings, finished.plan.facts.nested, args.site)
+        _write_configs(partial, settings, finished.plan.facts, args.site)
         _write_card(partial / "docs" / "README.md", args.run_folder.resolve().name, args.site)
         save_weights(network.state_dict(), partial / WEIGHTS)
         require_bundle(partial, weights=True)
@@ -64,10 +66,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_configs(folder: Path, settings: dict[str, Any], nested: bool, site: str) -> None:
+def _write_configs(folder: Path, settings: dict[str, Any], facts: FederationFacts, site: str) -> None:
     inference, metadata = read_config(folder / INFERENCE), read_config(folder / METADATA)
     size = [settings["image_size"]] * 2
-    inference |= {"image_size": size, "num_classes": settings["num_classes"], "nested": nested, "generator": settings}
+    inference |= {
+        "image_size": size,
+        "num_classes": settings["num_classes"],
+        "nested": facts.nested,
+        "generator": settings,
+    }
     tensors = metadata["network_data_format"]
     mask, image = tensors["inputs"]["image"], tensors["outputs"]["pred"]
     classes, channels = settings["num_classes"], settings["channels"]
@@ -76,8 +83,8 @@ def _write_configs(folder: Path, settings: dict[str, Any], nested: bool, site: s
         "spatial_shape": size,
         "channel_def": {str(k): f"{k + 1}" for k in range(classes)},
     }
-    names = ("image",) if channels == 1 else ("red", "green", "blue")
-    image |= {"num_channels": channels, "spatial_shape": size, "channel_def": {str(k): n for k, n in enumerate(names)}}
+    labels = channel_labels(channels, facts.channel_names)
+    image |= {"num_channels": channels, "spatial_shape": size, "channel_def": {str(k): n for k, n in enumerate(labels)}}
     metadata |= {"version": "1.0.0", "changelog": {"1.0.0": f"base and branch of {site}", **metadata["changelog"]}}
     for name, document in ((INFERENCE, inference), (METADATA, metadata)):
         (folder / name).write_text(json.dumps(document, indent=4) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
+from dsfedmed.data.channels import PICTURE, require_channels
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
@@ -152,11 +153,15 @@ def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> 
 
 def _check_channels(datalist: SiteDatalist, raw: Raw, seen: _Seen) -> None:
     found, wanted = raw.channels, datalist.channels
-    if found == wanted or (found in (1, 3) and wanted in (None, 1, 3)):
+    if wanted is None and found not in PICTURE:
+        reason = f"it has {found} channels, and the datalist declares none"
+        fix = f'Write "channels": {found} in datalist.json if all are meant, or export the channels wanted.'
+        seen.findings.append(Finding("error", str(raw.path), reason, fix))
         return
-    reason = f"it has {found} channels" + (f" where {wanted} are declared" if wanted else "")
-    fix = f'Write "channels": {found} in datalist.json if all are meant, or export the channels wanted.'
-    seen.findings.append(Finding("error", str(raw.path), reason, fix))
+    try:
+        require_channels(raw.path, found, wanted or found)
+    except DataError as error:
+        seen.error(error)
 
 
 def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: list[Raw], seen: _Seen) -> set[int]:

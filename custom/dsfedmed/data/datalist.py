@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.data.files.limits import MAX_CHANNELS
+from dsfedmed.data.channels import channel_order, names_problem, sorted_names, usable_channels
 from dsfedmed.data.files.listing import composed, found_as
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import Labelling, read_label
@@ -73,7 +73,10 @@ class Item:
 
 @dataclass(frozen=True)
 class SiteDatalist:
-    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``."""
+    """A site's items by part, and what its labels mean. ``sha256`` is that of the file ``datalist.json``.
+
+    ``channel_names`` are in the order of the site's files, ``sorted_channel_names`` in that of the images as read.
+    """
 
     name: str
     root: Path
@@ -93,11 +96,6 @@ class SiteDatalist:
         return None if self.mask.ignore is None else IGNORED
 
     @property
-    def channel_order(self) -> tuple[int, ...]:
-        """Which stored channel stands where: by their names, case aside; empty without names."""
-        return channel_order(self.channel_names)
-
-    @property
     def labelling(self) -> Labelling:
         """How label files are read."""
         return Labelling(self.mask, self.num_classes, tuple(sorted(self.label_map.items())))
@@ -111,6 +109,11 @@ class SiteDatalist:
     def label_names(self) -> tuple[str, ...]:
         """Names of the foreground classes, in the order of the mask channels."""
         return tuple(self.labels[value] for value in range(1, len(self.labels)))
+
+    @property
+    def sorted_channel_names(self) -> tuple[str, ...]:
+        """Names of the image channels, in the order in which every site's channels are read."""
+        return sorted_names(self.channel_names)
 
     def document(self, item: Item) -> dict[str, Any]:
         """Return the item as the dict that ``LoadSiteImaged`` takes."""
@@ -126,14 +129,9 @@ class SiteDatalist:
             result["slice_index"] = item.slice_index
         if self.window is not None:
             result["window"] = list(self.window)
-        if self.channel_names and not files and self.channel_order != tuple(range(len(self.channel_names))):
-            result["planes"] = list(self.channel_order)
+        if self.channel_names and not files:
+            result["channel_order"] = channel_order(self.channel_names)
         return result
-
-
-def channel_order(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the indices of names in the order in which every site has them: sorted, case aside."""
-    return tuple(sorted(range(len(names)), key=lambda index: (names[index].casefold(), names[index])))
 
 
 def load_datalist(folder: str | Path) -> SiteDatalist:
@@ -192,20 +190,6 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8-sig")
 
 
-def _channels(path: Path, document: dict[str, Any]) -> tuple[int | None, tuple[str, ...]]:
-    channels, names = document.get("channels"), document.get("channel_names", [])
-    if channels is not None and (type(channels) is not int or not 1 <= channels <= MAX_CHANNELS):
-        raise DataError(
-            path, f'"channels" is {channels!r}', f"Write 1 (grey), 3 (RGB), up to {MAX_CHANNELS}, or nothing."
-        )
-    usable = isinstance(names, list) and all(isinstance(name, str) and 1 <= len(name) <= 40 for name in names)
-    if not usable or len({name.casefold() for name in names}) != len(names) or len(names) > MAX_CHANNELS:
-        raise DataError(path, f'"channel_names" is {names!r}', 'Write distinct names, such as ["T1", "T2"].')
-    if names and channels not in (None, len(names)):
-        raise DataError(path, f'{len(names)} "channel_names" and "channels" {channels}', "Give each channel a name.")
-    return (len(names) if names else channels), tuple(names)
-
-
 def _window(path: Path, entry: Any) -> tuple[float, float] | None:
     if entry is None:
         return None
@@ -234,6 +218,22 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
     if slices not in SLICES:
         raise DataError(path, f'"slices" is {slices!r}', 'Write "labelled" or "all".')
     return dict(sorted(labels.items())), label_map, slices
+
+
+def _channels(path: Path, document: dict[str, Any]) -> tuple[int | None, tuple[str, ...]]:
+    """Return the number of image channels, None where it is not said, and their names, where they are."""
+    channels, names = document.get("channels"), document.get("channel_names", [])
+    if channels is not None and not usable_channels(channels):
+        fix = "Write 1 (grey), 3 (RGB) or another number up to 16, or leave it out."
+        raise DataError(path, f'"channels" is {channels!r}', fix)
+    fix = 'Write one distinct name a channel, such as ["T1", "T2"], or leave it out.'
+    if not isinstance(names, list):
+        raise DataError(path, f'"channel_names" is {names!r}', fix)
+    channels = len(names) if names and channels is None else channels
+    problem = names_problem(names, channels or 0)
+    if problem:
+        raise DataError(path, f'"channel_names": {problem}', fix)
+    return channels, tuple(names)
 
 
 def _part(
@@ -289,7 +289,7 @@ def _image_names(path: Path, site: SiteDatalist, where: str, entry: Any) -> list
         if len(entry) != wanted:
             reason = f"{where} has {len(entry)} image files and {wanted or 'no'} channels are declared"
             raise DataError(path, reason, 'Write "channels" or "channel_names", and one file for each.')
-        entry = [entry[index] for index in site.channel_order] if names else entry
+        entry = [entry[index] for index in channel_order(names)] if names else entry
     found = entry if isinstance(entry, list) else [entry]
     if not found or not all(isinstance(name, str) for name in found):
         raise DataError(path, f'{where} has no "image"', 'Write {"image": path, "label": path}.')

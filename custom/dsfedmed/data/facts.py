@@ -13,6 +13,13 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
+from dsfedmed.data.channels import (
+    ChannelNames,
+    names_problem,
+    require_channels,
+    sorted_names,
+    usable_channels,
+)
 from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.files.kinds import suffix_of
 from dsfedmed.data.files.read import probe
@@ -20,7 +27,7 @@ from dsfedmed.data.labelling import read_label
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
-from dsfedmed.ranges import Between, Classes, Length, Pixels
+from dsfedmed.ranges import Between, Channels, Classes, Length, Pixels
 from dsfedmed.version import VERSION
 
 DECLARED = -1  # in place of a number: the file uses one that the datalist declares
@@ -35,12 +42,13 @@ Label: TypeAlias = Annotated[int, Between(0, 65535)]
 class SiteFacts:
     """Counts and kinds only; no names, paths or pixels of patients.
 
-    channels: 1 or 3. label_values: values that occur in training and validation labels. counts: images (slices) per
-    part. suffixes: kinds of image file. size_min, size_max: smallest and largest extent (x, y), axis by axis.
-    look: what the images look like, coarsely; None where the site has too few images to say so without telling of one.
+    channels: 1 to 16. channel_names: of the channels, sorted; empty where they have none. label_values: values that
+    occur in training and validation labels. counts: images (slices) per part. suffixes: kinds of image file. size_min,
+    size_max: smallest and largest extent (x, y), axis by axis. look: what the images look like, coarsely; None where
+    the site has too few images to say so without telling of one.
     """
 
-    channels: int
+    channels: Channels
     num_classes: Classes
     label_names: Annotated[tuple[Part, ...], Length(255)]
     nested: bool
@@ -51,6 +59,7 @@ class SiteFacts:
     size_max: tuple[Pixels, Pixels]
     versions: Annotated[dict[Part, Part], Length(32)]
     look: SiteLook | None = None
+    channel_names: ChannelNames = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -68,7 +77,9 @@ class SiteFacts:
             if fields.get("look") is not None:
                 fields["look"] = SiteLook.from_dict(fields["look"])
             facts = cls(**fields)
-            usable = facts.channels in (1, 3) and facts.num_classes == len(facts.label_names) >= 1
+            usable = usable_channels(facts.channels) and facts.num_classes == len(facts.label_names) >= 1
+            usable = usable and not names_problem(facts.channel_names, facts.channels)
+            usable = usable and facts.channel_names == sorted_names(facts.channel_names)
             usable = usable and all(isinstance(count, int) and count >= 0 for count in facts.counts.values())
         except (TypeError, AttributeError) as error:
             raise PayloadError("site facts", f"not understood ({error})", "Install one version everywhere.") from error
@@ -79,28 +90,35 @@ class SiteFacts:
 
 @dataclass(frozen=True)
 class FederationFacts:
-    """What all sites agree on: image channels, foreground classes and their names, and whether they nest."""
+    """What all sites agree on: image channels, foreground classes and their names, whether they nest, channel names."""
 
     channels: int
     num_classes: int
     label_names: tuple[str, ...]
     nested: bool
+    channel_names: tuple[str, ...] = ()
 
 
 def site_facts(datalist: SiteDatalist) -> SiteFacts:
     """Collect the facts of a site from its datalist, image headers and labels.
 
-    A site with grey and RGB files counts as RGB; ``channels`` in its datalist overrides.
+    A site with grey and RGB files counts as RGB; ``channels`` in its datalist overrides. Beyond these two, every file
+    has the site's number of channels.
 
     Raises:
-        DataError: when the site is empty or a file cannot be read.
+        DataError: when the site is empty, or a file cannot be read or has another number of channels.
     """
     items = [item for part in datalist.parts.values() for item in part]
     if not items:
         raise DataError(datalist.root, "the site is empty", "List its images in datalist.json.")
-    probes = [probe(path) for path in sorted({item.image for item in items})]
-    sizes = np.array([found.size for found in probes])
-    _refuse_undeclared(datalist, {found.channels for found in probes})
+    alone = {item.image: not item.channel_files for item in items}
+    probes = {path: probe(path) for path in sorted(alone)}
+    whole = {path: found for path, found in probes.items() if alone[path]}  # else a file is one of the channels
+    _refuse_undeclared(datalist, {found.channels for found in whole.values()})
+    channels = datalist.channels or max(found.channels for found in probes.values())
+    for path, found in whole.items():
+        require_channels(path, found.channels, channels)
+    sizes = np.array([found.size for found in probes.values()])
     observed: set[int] = set()
     foreign: dict[int, Path] = {}
     for part in ("training", "validation"):
@@ -109,7 +127,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
     _refuse_several(datalist, foreign)
     low, high = sizes.min(axis=0), sizes.max(axis=0)
     return SiteFacts(
-        channels=datalist.channels or max(found.channels for found in probes),
+        channels=channels,
         num_classes=datalist.num_classes,
         label_names=datalist.label_names,
         nested=datalist.nested,
@@ -120,6 +138,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         size_max=(int(high[0]), int(high[1])),
         versions=versions(),
         look=site_look(datalist),
+        channel_names=datalist.sorted_channel_names,
     )
 
 
@@ -166,17 +185,35 @@ def versions() -> dict[str, str]:
 
 
 def _agreed_part(facts: SiteFacts) -> FederationFacts:
-    return FederationFacts(facts.channels, facts.num_classes, facts.label_names, facts.nested)
+    return FederationFacts(facts.channels, facts.num_classes, facts.label_names, facts.nested, facts.channel_names)
 
 
 def _difference(site: str, found: FederationFacts, agreed: FederationFacts) -> DataError:
     """Return the error that says in which way a site differs first."""
+    names = _names_difference(found.channel_names, agreed.channel_names)
+    if names:
+        return DataError(site, names, 'Correct "channel_names" in its datalist.json or leave the site out.')
     for field in fields(FederationFacts):
         own, others = getattr(found, field.name), getattr(agreed, field.name)
         if own != others:
             reason = f"its {field.name} is {own!r} where the others have {others!r}"
             return DataError(site, reason, "Correct its datalist.json or leave the site out.")
     raise ValueError("the site does not differ")
+
+
+def _names_difference(own: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """Return in which way a site's channel names differ, or an empty string."""
+    if own == others:
+        return ""
+    if not own or not others:
+        word, verb = ("not name", "do") if others else ("name", "do not")
+        return f"it does {word} its channels, which the others {verb}"
+    ours, theirs = ({name.casefold() for name in names} for names in (own, others))
+    lacking = [name for name in others if name.casefold() not in ours]
+    further = [name for name in own if name.casefold() not in theirs]
+    parts = [f"it lacks {', '.join(lacking)}, which the others have"] if lacking else []
+    parts += [f"it has {', '.join(further)}, which the others lack"] if further else []
+    return "; ".join(parts) or f"it writes {', '.join(own)} where the others write {', '.join(others)}"
 
 
 def _values(datalist: SiteDatalist, item: Item, foreign: dict[int, Path]) -> set[int]:

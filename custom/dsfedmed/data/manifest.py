@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dsfedmed.data.channels import usable_channels
 from dsfedmed.errors import PayloadError
 
 # Letters, digits, dot, dash and underscore only: no separator, no drive, nothing hidden.
@@ -94,7 +95,7 @@ def _problem(manifest: Manifest) -> str:
         first += shard.count
     if len({shard.name for shard in manifest.shards}) != len(manifest.shards):
         return "a shard name stands twice"
-    if not _whole(manifest.image_size) or manifest.image_size < 1 or manifest.channels not in (1, 3):
+    if not _whole(manifest.image_size) or manifest.image_size < 1 or not usable_channels(manifest.channels):
         return "channels or image_size are not usable"
     if not all(isinstance(site, str) for site in manifest.origin):
         return "origins are not all names"

@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from dsfedmed.data.files.limits import MAX_CHANNELS
+from dsfedmed.data.channels import require_channels, usable_channels
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_raw, read_volume
 from dsfedmed.data.labelling import Labelling, read_label
@@ -23,7 +23,7 @@ from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
 SAME_PLACE = 1e-3  # mm or parts of a direction: the files of one image lie on one grid
-_OPTIONS = ("slice_index", "label_map", "mask", "window", "planes")
+_OPTIONS = ("slice_index", "label_map", "mask", "window", "channel_order")
 
 
 class LoadSiteImaged(MapTransform):
@@ -31,7 +31,7 @@ class LoadSiteImaged(MapTransform):
 
     Item: ``{"image": path, "label": path}`` and, as `SiteDatalist.document` writes them and taken out again here:
     ``slice_index``; ``label_map`` {value: value}; ``mask`` (the datalist's entry, with ``classes``); ``window`` [low,
-    high]; ``planes`` (which stored channel stands where). ``image`` may be a list of files, one a channel; ``label``
+    high]; ``channel_order`` (which stored channel stands where). ``image`` may be a list of files, one a channel; ``label``
     a list of masks of one image.
 
     Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (``labels.IGNORE`` where the mask's
@@ -63,8 +63,8 @@ class LoadSiteImaged(MapTransform):
         window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if not 1 <= channels <= MAX_CHANNELS:
-            raise ConfigError("LoadSiteImaged", f"channels is {channels!r}", f"Use 1 (grey) to {MAX_CHANNELS}.")
+        if not usable_channels(channels):
+            raise ConfigError("LoadSiteImaged", f"channels is {channels!r}", "Use 1 (grey), 3 (RGB) or up to 16.")
         self.channels = channels
         self.label_map = label_map
         self.window = window
@@ -112,20 +112,19 @@ class LoadSiteImaged(MapTransform):
         if len(parts) > 1:
             parts = [_grey(part) for part in parts]
         array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-        if options["planes"] is not None:
-            array = array[..., list(options["planes"])]
+        order = options["channel_order"]
+        if order is not None and array.shape[2] == len(order):
+            array = array[..., list(order)]
         return files[0], self._as_channels(files[0].path, array)
 
     def _as_channels(self, path: Path, array: np.ndarray) -> np.ndarray:
         found = array.shape[2]
-        if found == self.channels:
-            return array.astype(np.float32, copy=False)
+        require_channels(path, found, self.channels)
         if self.channels == 1 and found == 3:
             return np.asarray((array @ LUMINANCE)[..., None], dtype=np.float32)
         if self.channels == 3 and found == 1:
             return np.repeat(array, 3, axis=2).astype(np.float32, copy=False)
-        reason = f"it has {found} channels where {self.channels} are read"
-        raise DataError(path, reason, f'Write "channels": {found} in datalist.json, or export the channels wanted.')
+        return array.astype(np.float32, copy=False)
 
 
 def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:

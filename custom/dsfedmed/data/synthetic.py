@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dsfedmed.data.channels import usable_channels
 from dsfedmed.data.manifest import Manifest, Shard, set_sha256
 from dsfedmed.data.png import decode_png, pack_png
 from dsfedmed.errors import PayloadError
@@ -92,8 +93,8 @@ def _write_shard(folder: Path, before: Sequence[Shard], images: Tensor, labels: 
 def _check_set(images: Tensor, labels: Tensor, origin: Sequence[str], shard_size: int) -> None:
     if images.dtype != torch.uint8 or labels.dtype != torch.uint8:
         raise ValueError(f"images and labels are uint8, not {images.dtype} and {labels.dtype}")
-    if images.ndim != 4 or images.shape[2] != images.shape[3] or images.shape[1] not in (1, 3):
-        raise ValueError(f"images are (N, 1 or 3, S, S), not {tuple(images.shape)}")
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or not usable_channels(images.shape[1]):
+        raise ValueError(f"images are (N, 1 to 16, S, S), not {tuple(images.shape)}")
     if labels.shape != (len(images), 1, *images.shape[2:]) or len(origin) != len(images) or not len(images):
         raise ValueError(f"{len(images)} images, labels {tuple(labels.shape)} and {len(origin)} origins do not fit")
     if shard_size < 1:

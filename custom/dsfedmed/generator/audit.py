@@ -2,15 +2,17 @@
 """Copy check: synthetic images nearer to a site's training images than other patients' real images are.
 
 Distance of two images: 1 minus the normalised cross-correlation of their smoothed 32 px grey versions, least over the
-flips of the training image; so brightness, contrast and noise make no difference. The baseline is the distance of each
-held-out (validation) image of the same site to its nearest training image: no held-out image is a copy, and a synthetic
-image that is nearer than all but a small quantile of them is vetoed. The check sees copies of whole images, not of
-details; it is no formal privacy guarantee.
+flips of the training image; so brightness, contrast and noise make no difference. Images of other than one and three
+channels may have opposite contrasts in them: there it is the mean over the channels of their correlations. The baseline
+is the distance of each held-out (validation) image of the same site to its nearest training image: no held-out image is
+a copy, and a synthetic image that is nearer than all but a small quantile of them is vetoed. The check sees copies of
+whole images, not of details; it is no formal privacy guarantee.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from monai.networks.layers.simplelayers import GaussianFilter
@@ -65,7 +67,14 @@ def audit(
 
 
 def descriptors(images: Tensor) -> Tensor:
-    """Return float32 (N, 1024) descriptors of mean 0 and norm 1 (all zeros for a blank image)."""
+    """Return float32 descriptors of mean 0 and norm 1 (all zeros for a blank image), (N, 1024) for grey and RGB.
+
+    Of any other number of channels C each has its own, and they stand one behind the other, (N, C * 1024).
+    """
+    count, channels = images.shape[:2]
+    if channels not in (1, 3):
+        own = descriptors(images.reshape(count * channels, 1, *images.shape[2:]))
+        return own.reshape(count, -1) / math.sqrt(channels)
     grey = images.to(torch.float32).mean(dim=1, keepdim=True)
     if not images.is_floating_point():
         grey = grey / 255

@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dsfedmed.generator.config_checks import check_ranges, check_shapes
+from dsfedmed.algorithms.sides import up_to_multiple
+from dsfedmed.generator.config_checks import check_ranges, check_shapes, side_step
 from dsfedmed.generator.config_fields import GeneratorFields
 from dsfedmed.options import read_options
 
@@ -40,9 +41,14 @@ class GeneratorConfig(GeneratorFields):
         return self.channels * self.unshuffle**2
 
     @property
+    def extended_size(self) -> int:
+        """Side of the images that the embedded networks see, in pixels: the next that their levels divide."""
+        return up_to_multiple(self.image_size, side_step(self))
+
+    @property
     def latent_size(self) -> int:
         """Side of the embedded latents."""
-        return self.image_size // self.unshuffle
+        return self.extended_size // self.unshuffle
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values (tuples as lists)."""

@@ -6,8 +6,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from dsfedmed.algorithms.sides import reflectable
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config_fields import GeneratorFields
+from dsfedmed.ranges import MOST_CHANNELS
 
 CHOICES = {
     "base": ("embedded", "stable_diffusion"),
@@ -54,7 +56,10 @@ def check_ranges(config: GeneratorFields) -> None:
     for name in ("warmup_steps", "attention_levels", "guidance", "lora_rank", "zero_rank"):
         value = getattr(config, name)
         _require(math.isfinite(value) and value >= 0, name, value, "Give a finite number, 0 or above.")
-    _require(config.channels in (1, 3), "channels", config.channels, "Give 1 or 3.")
+    channels = config.channels
+    _require(1 <= channels <= MOST_CHANNELS, "channels", channels, f"Give 1 to {MOST_CHANNELS}.")
+    picture = config.base != "stable_diffusion" or channels in (1, 3)
+    _require(picture, "channels", channels, "Stable Diffusion draws 1 or 3 channels; use base: embedded.")
     _require(0 <= config.image_mean <= 1, "image_mean", config.image_mean, "Give a grey value in [0, 1].")
     _require(config.snr_clamp > 1, "snr_clamp", config.snr_clamp, "Give a number above 1.")
     _require(config.train_timesteps >= 2, "train_timesteps", config.train_timesteps, "Give 2 or more.")
@@ -70,14 +75,20 @@ def check_ranges(config: GeneratorFields) -> None:
     _require(few_enough, "sampler_steps", config.sampler_steps, "Give at most train_timesteps.")
 
 
+def side_step(config: GeneratorFields) -> int:
+    """Return what the sides of an embedded generator's images are extended to a multiple of, in pixels."""
+    halvings = len(config.block_out_channels) - 1
+    return config.unshuffle << halvings
+
+
 def check_shapes(config: GeneratorFields) -> None:
     """Check the fields of the embedded networks against each other."""
     levels = config.block_out_channels
     _require(len(levels) > 0 and min(levels) > 0, "block_out_channels", levels, "Give one positive number per level.")
     power = config.unshuffle & (config.unshuffle - 1) == 0
     _require(power, "unshuffle", config.unshuffle, "Give a power of two.")
-    step = config.unshuffle * 2 ** (len(levels) - 1)
-    _require(config.image_size % step == 0, "image_size", config.image_size, f"Give a multiple of {step}.")
+    step = side_step(config)
+    _require(reflectable(config.image_size, step), "image_size", config.image_size, f"Give a multiple of {step}.")
     divides = all(width % config.norm_groups == 0 for width in levels)
     _require(divides, "norm_groups", config.norm_groups, f"Give a divisor of every level of {levels}.")
     fits = config.attention_levels <= len(levels)

@@ -19,10 +19,11 @@ class GeneratorFields:
         prompt: the one text that conditions every image (stable_diffusion); empty says nothing.
         dtype: number format of the networks' arithmetic: "float32", "float16" or "bfloat16". What is trained stays in
             float32, what is frozen in a Stable Diffusion is held in this format.
-        image_size: side of the square images, in pixels.
-        channels: image channels, 1 (grey) or 3 (RGB).
+        image_size: side of the square images, in pixels. The embedded networks see the next multiple of ``unshuffle``
+            times 2 ** (levels - 1), to which images and masks are extended by reflection.
+        channels: image channels, 1 (grey), 3 (RGB) or another number up to 16 (embedded only).
         num_classes: mask channels K.
-        unshuffle: pixels per latent position along each axis (a power of two); latents are image_size / unshuffle
+        unshuffle: pixels per latent position along each axis (a power of two); latents are that side / unshuffle
             (embedded, as are all fields up to ``snr_clamp``).
         image_mean: mean grey value, in [0, 1], of the images of all sites together, roughly.
         image_deviation: their standard deviation; diffusion wants latents near unit variance.

@@ -21,8 +21,8 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def look_count(channels: int) -> int:
-    """Return in how many looks images of so many channels come; a grey one has no colours to lose."""
-    return 2 if channels == 1 else 3
+    """Return in how many looks images of so many channels come; only RGB has colours to lose."""
+    return 3 if channels == len(LUMINANCE) else 2
 
 
 def in_looks(images: Tensor, looks: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def in_looks(images: Tensor, looks: Tensor) -> Tensor:
     """
     chosen = looks.view(-1, 1, 1, 1)
     inverted = torch.where(chosen == INVERTED, 1 - images, images)
-    if images.shape[1] == 1:
+    if images.shape[1] != len(LUMINANCE):
         return inverted
     grey = (images * images.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True).expand_as(images)
     return torch.where(chosen == GREY, grey, inverted)

@@ -32,6 +32,7 @@ class KeyReport:
         unexpected: keys of the file that the network does not have.
         dropped: keys of the file that were left out: a class-dependent head of another shape, or parts nothing runs.
         resized: of the loaded keys, the position tables that were resampled to the network's image size.
+        inflated: of the loaded keys, the first layer's, learned on RGB and inflated to the network's channels.
         idle: of the loaded keys, those the network holds for the format's sake and never runs, such as SAM's prompts.
     """
 
@@ -41,6 +42,7 @@ class KeyReport:
     unexpected: tuple[str, ...]
     dropped: tuple[str, ...]
     resized: tuple[str, ...] = ()
+    inflated: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
 
     def summary(self) -> str:
@@ -48,6 +50,7 @@ class KeyReport:
         parts = [f"{self.source}: {len(self.loaded)} tensors loaded"]
         for word, keys in (
             ("of them resampled to this image size", self.resized),
+            ("of them inflated from RGB to its channels", self.inflated),
             ("of them held but not run", self.idle),
             ("not in the file", self.missing),
             ("not in the network", self.unexpected),
@@ -64,6 +67,14 @@ class FitsPositions(Protocol):
 
     def fit_positions(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tables of ``state`` that have another size, resampled to the network's."""
+
+
+@runtime_checkable
+class FitsChannels(Protocol):
+    """A network that can take the first layer of a network for RGB."""
+
+    def fit_channels(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of ``state`` that are for RGB, inflated to the network's channels."""
 
 
 def read_state(path: Path | str, where: str = "") -> dict[str, Tensor]:
@@ -101,6 +112,7 @@ def load_weights(
     *,
     allow_head_change: bool = False,
     allow_resize: bool = False,
+    allow_channels: bool = False,
 ) -> KeyReport:
     """Load a weights file into a network, whole or not at all.
 
@@ -110,13 +122,15 @@ def load_weights(
         where: the site or setting, for the error text.
         allow_head_change: let the class-dependent head be absent or of another shape; it then keeps its start values.
         allow_resize: resample position tables that were learned at another image size (``network.fit_positions``).
+        allow_channels: inflate a first layer that was learned on RGB (``network.fit_channels``).
 
     Raises:
         CheckpointError: unreadable file, another architecture (missing, unexpected or misshapen keys), or numbers
             that are not finite. The network is unchanged then.
     """
     state, name = read_state(path, where), _name(Path(path), where)
-    report = load_state(network, state, name, allow_head_change=allow_head_change, allow_resize=allow_resize)
+    allowed = {"allow_head_change": allow_head_change, "allow_resize": allow_resize, "allow_channels": allow_channels}
+    report = load_state(network, state, name, **allowed)
     return replace(report, source=_name(Path(Path(path).name), where))
 
 
@@ -127,11 +141,13 @@ def load_state(
     *,
     allow_head_change: bool = False,
     allow_resize: bool = False,
+    allow_channels: bool = False,
 ) -> KeyReport:
     """Load a state dict as :func:`load_weights` loads a file; ``where`` names it in errors and in the report."""
     own = network.state_dict()
     fitted = network.fit_positions(state) if allow_resize and isinstance(network, FitsPositions) else {}
-    state = {**state, **fitted}
+    wider = network.fit_channels(state) if allow_channels and isinstance(network, FitsChannels) else {}
+    state = {**state, **fitted, **wider}
     prefixes = tuple(getattr(network, "class_dependent_prefixes", ())) if allow_head_change else ()
     head = {key for key in {*own, *state} if prefixes and key.startswith(prefixes)}
     shared = [key for key in own if key in state]
@@ -154,6 +170,7 @@ def load_state(
         tuple(unexpected),
         tuple(misshapen),
         resized=tuple(key for key in loaded if key in fitted),
+        inflated=tuple(key for key in loaded if key in wider),
         idle=tuple(key for key in loaded if idle and key.startswith(idle)),
     )
 

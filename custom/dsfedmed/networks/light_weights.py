@@ -17,7 +17,8 @@ from dsfedmed.networks.tiny_sam.keys import from_reference, is_reference_state
 def load_light_weights(network: nn.Module, path: Path | str, where: str = "light_weights") -> KeyReport:
     """Load a weights file into a light network, whole or not at all.
 
-    A head for other classes keeps its start values, if the network names one; what a reference checkpoint of TinySAM
+    A head for other classes keeps its start values, if the network names one, and a first layer for RGB is inflated to
+    the network's channels, if it can do so; what a reference checkpoint of TinySAM
     has and nothing runs is reported as dropped.
 
     Args:
@@ -32,7 +33,7 @@ def load_light_weights(network: nn.Module, path: Path | str, where: str = "light
     left_out: tuple[str, ...] = ()
     if isinstance(network, TinySam) and is_reference_state(state):
         state, left_out = from_reference(state, network, name)
-    report = load_state(network, state, name, allow_head_change=True)
+    report = load_state(network, state, name, allow_head_change=True, allow_channels=True)
     return replace(report, source=f"{where}: {Path(path).name}", dropped=report.dropped + left_out)
 
 

@@ -25,6 +25,7 @@ def build_personal_sam(
     layers: Sequence[str],
     experts: int,
     top_k: int,
+    in_channels: int = 3,
     normalise: bool = False,
 ) -> PromptlessSam:
     """Build a promptless SAM with low-rank updates and local experts, with random weights.
@@ -40,12 +41,13 @@ def build_personal_sam(
         layers: which layers they adapt, of `dsfedmed.networks.lora.TARGETS`.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
+        in_channels: of the images, 1 to 16.
         normalise: subtract SAM's pixel mean inside the network.
 
     Raises:
         ConfigError: unknown variant, size or layer.
     """
-    shared = build_promptless_sam(variant, image_size, num_classes, normalise=normalise)
+    shared = build_promptless_sam(variant, image_size, num_classes, in_channels=in_channels, normalise=normalise)
     return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
 
 

@@ -42,7 +42,9 @@ def start_teacher(network: PromptlessSam, path: Path | str, variant: str) -> Key
     if not str(path):
         return None
     _require(path, variant)
-    report = load_weights(network, path, "promptless SAM", allow_head_change=True, allow_resize=True)
+    report = load_weights(
+        network, path, "promptless SAM", allow_head_change=True, allow_resize=True, allow_channels=True
+    )
     logging.getLogger(__name__).info(report.summary())
     return report
 

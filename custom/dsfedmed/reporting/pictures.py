@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures for people: overlays of single cases and contact sheets of the synthetic set.
 
-Overlays are made and stay at the site that owns the image; only a report built on the same disk shows
-them. All pictures are turned upright: MONAI's (x, y) becomes (rows, columns).
+An image of one channel is shown in grey, one of three in their colours, of any other number the first channel alone,
+in grey; the report says so (`shown_channel`). Overlays are made and stay at the site that owns the image; only a report
+built on the same disk shows them. All pictures are turned upright: MONAI's (x, y) becomes (rows, columns).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ INDEX_NAME = "index.json"
 TARGET_COLOURS = ((0, 214, 255), (120, 255, 180), (90, 150, 255))
 PREDICTION_COLOURS = ((255, 112, 32), (255, 214, 64), (255, 90, 170))
 GREYS = 122  # levels in the palette of a grey picture, beside the six contour colours
+COLOURS = 3
 RANKS = ("best", "median", "worst")
 Rgb = NDArray[np.uint8]
 
@@ -36,6 +38,7 @@ class Picture:
         case: the site's own name of the case; it never leaves the site.
         rank: "best", "median" or "worst" of the method at this site.
         dice: mean Dice over the classes, fraction.
+        shown: which of several channels is to be seen (`shown_channel`).
     """
 
     file: str
@@ -43,6 +46,7 @@ class Picture:
     case: str
     rank: str
     dice: float
+    shown: str = ""
 
 
 def select_cases(dice: Sequence[float]) -> dict[str, int]:
@@ -68,13 +72,25 @@ def select_cases(dice: Sequence[float]) -> dict[str, int]:
     return {rank: distinct[rank] for rank in RANKS if rank in distinct}
 
 
+def shown_channel(channels: int, names: Sequence[str] = ()) -> str:
+    """Return which channel a picture shows, such as "channel 1 of 4 (FLAIR)"; empty for grey and RGB.
+
+    Args:
+        channels: of the images.
+        names: of the channels, in their order; may be empty.
+    """
+    if channels in (1, COLOURS):
+        return f"{', '.join(names)} as red, green and blue" if names and channels == COLOURS else ""
+    return f"channel 1 of {channels}" + (f" ({names[0]})" if names else "")
+
+
 def overlay_png(
     image: torch.Tensor, target: torch.Tensor, prediction: torch.Tensor, path: Path, longer_side: int = 384
 ) -> None:
     """Write the image with the contours of the target (blue) and of the prediction (orange).
 
     Args:
-        image: (C, X, Y) float in [0, 1], C 1 or 3, at any size: it is scaled to the masks' shape.
+        image: (C, X, Y) float in [0, 1], C from 1 on, at any size: it is scaled to the masks' shape.
         target: (K, X, Y) bool or {0, 1}.
         prediction: (K, X, Y), the same shape as the target.
         path: PNG file to write; its folder is made.
@@ -90,14 +106,14 @@ def overlay_png(
     for channels, colours in ((target, TARGET_COLOURS), (prediction, PREDICTION_COLOURS)):
         for k, mask in enumerate(channels):
             draw_contour(picture, mask, size, colours[k % len(colours)], width=3)
-    _save(picture, path, grey=image.shape[0] == 1)
+    _save(picture, path, grey=image.shape[0] != COLOURS)
 
 
 def contact_sheet(images: torch.Tensor, labels: torch.Tensor, path: Path, columns: int = 6, cell: int = 112) -> None:
     """Write a sheet of pairs: each synthetic image bare, and beside it with the contour of its mask.
 
     Args:
-        images: (N, C, S, S) uint8, C 1 or 3, at least one.
+        images: (N, C, S, S) uint8, C from 1 on, at least one.
         labels: (N, 1, S, S) uint8 label maps; every value's border is drawn.
         path: PNG file to write; its folder is made.
         columns: pairs in a row.
@@ -121,7 +137,7 @@ def contact_sheet(images: torch.Tensor, labels: torch.Tensor, path: Path, column
             draw_contour(marked, label[0] >= value, (cell, cell), TARGET_COLOURS[(value - 1) % 3], width=1)
         sheet[top : top + cell, left : left + cell] = bare
         sheet[top : top + cell, left + cell + half : left + 2 * cell + half] = marked
-    _save(sheet, path, grey=images.shape[1] == 1)
+    _save(sheet, path, grey=images.shape[1] != COLOURS)
 
 
 def write_picture_index(folder: Path, pictures: Sequence[Picture]) -> None:
@@ -169,9 +185,10 @@ def _scaled(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
 
 def upright(image: torch.Tensor, size: tuple[int, int]) -> Rgb:
     """Return a (C, X, Y) image in [0, 1] as (rows, columns, 3) uint8 of the wanted (x, y) size."""
-    if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"expected a (1 or 3, X, Y) image, got {tuple(image.shape)}")
-    pixels = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    if image.ndim != 3 or image.shape[0] < 1:
+        raise ValueError(f"expected a (C, X, Y) image, got {tuple(image.shape)}")
+    shown = image if image.shape[0] == COLOURS else image[:1]
+    pixels = (shown.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
     array = pixels.expand(3, -1, -1).permute(2, 1, 0).numpy()
     return np.array(Image.fromarray(np.ascontiguousarray(array)).resize(size, Image.Resampling.BICUBIC))
 

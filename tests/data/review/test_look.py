@@ -48,7 +48,9 @@ def test_few_images_are_not_told_of(tmp_path: Path) -> None:
 def test_the_spacing_is_that_of_the_files(tmp_path: Path) -> None:
     volume = np.random.default_rng(0).integers(0, 100, (8, 6, 5)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.5, 0.75, 3.0, 1.0])), tmp_path / "a.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.ones((8, 6, 5), np.uint8), np.eye(4)), tmp_path / "a_label.nii.gz")
+    nibabel.save(
+        nibabel.Nifti1Image(np.ones((8, 6, 5), np.uint8), np.diag([0.5, 0.75, 3.0, 1.0])), tmp_path / "a_label.nii.gz"
+    )
     entry = {"image": "a.nii.gz", "label": "a_label.nii.gz"}
     document = {"labels": {"0": "background", "1": "lesion"}, "training": [entry]}
     (tmp_path / "datalist.json").write_text(json.dumps(document))

@@ -61,11 +61,36 @@ def test_the_teacher_has_its_own_image_size() -> None:
     assert plan.teacher_spec == TeacherSpec("tiny", 64, 1)
     assert plan.teacher_network().image_size == 64
     assert tiny_plan(tiny_settings()).teacher_network().image_size == 32
+    assert tiny_settings(image_size=50).teacher_size == 56, "the next that the variant's eight tokens divide"
+
+
+def test_the_teacher_of_four_channels_has_a_stem_of_four() -> None:
+    facts = FederationFacts(4, 1, ("lesion",), True, ("ADC", "FLAIR", "T1", "T2"))
+    plan = make_plan(tiny_settings(), PartyConfig(bundles=BUNDLES), facts, {"site_a": 1})
+    assert plan.teacher_spec == TeacherSpec("tiny", 32, 1, 4)
+    network = plan.teacher_network()
+    assert network.image_encoder.patch_embed.proj.weight.shape[1] == 4
+    assert network(torch.rand(1, 4, 32, 32)).shape == (1, 1, 32, 32)
+    assert plan.light_bundle.in_channels == plan.generator.channels == 4
+
+
+def test_stable_diffusion_refuses_four_channels_by_name() -> None:
+    facts = FederationFacts(4, 1, ("lesion",), True)
+    settings = tiny_settings(generator_model={"base": "stable_diffusion"})
+    with pytest.raises(ConfigError, match=r"generator_model\.channels: 4 .*Stable Diffusion draws 1 or 3"):
+        make_plan(settings, PartyConfig(bundles=BUNDLES), facts, {"site_a": 1})
+
+
+def test_an_image_size_that_the_light_network_cannot_take_is_refused_by_name() -> None:
+    facts = FederationFacts(1, 1, ("lesion",), True)
+    settings = tiny_settings(light={"bundle": "light_tinysam_segmentation"}, image_size=16)
+    with pytest.raises(ConfigError, match="image_size 16 is below 32"):
+        make_plan(settings, PartyConfig(bundles=BUNDLES), facts, {"site_a": 1})
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"teacher_image_size": 1000, "teacher_variant": "vit_b"}, {"teacher_image_size": -16}, {"image_size": 60}],
+    [{"teacher_image_size": 1000, "teacher_variant": "vit_b"}, {"teacher_image_size": -16}],
 )
 def test_a_size_without_patches_is_refused_before_the_run(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"teacher[ _]image_size"):

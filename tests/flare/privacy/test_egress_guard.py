@@ -193,6 +193,11 @@ def test_no_weight_of_our_networks_is_taken_for_an_image() -> None:
     assert taken <= {"image_encoder.pos_embed"}
 
 
+@pytest.mark.parametrize(("shape", "image"), [((64, 64, 4), True), ((2, 32, 40, 16), True), ((64, 64, 17), False)])
+def test_images_of_up_to_sixteen_channels_are_told_by_their_shape(shape: tuple[int, ...], image: bool) -> None:
+    assert looks_like_images(torch.zeros(shape)) is image
+
+
 @pytest.mark.parametrize(("arguments", "word"), [({"allow": ["pixels"]}, "pixels"), ({"masks": "all"}, "masks")])
 def test_wrong_rules_stop_the_site_s_start(arguments: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=word):

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dsfedmed.errors import DataError
+from dsfedmed.ranges import MOST_CHANNELS
 
 MAX_BYTES = 2 * 1024**3
 MAX_PIXELS = 400_000_000
 KEPT_PIXELS = 16_000_000
-MAX_CHANNELS = 16
+MAX_CHANNELS = MOST_CHANNELS
 
 
 def check_bytes(path: Path, shape: Sequence[int], bytes_a_value: int) -> None:

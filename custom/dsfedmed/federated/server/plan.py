@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from dsfedmed.algorithms.schedules import rate_over_rounds
+from dsfedmed.bundles.answer import require_answer
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.documents import METADATA, read_config
 from dsfedmed.bundles.installed import installed_bundle
@@ -21,6 +22,7 @@ from dsfedmed.federated.wire.specs import BundleSpec, LowRankSpec, RoundFacts, R
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.light_weights import load_light_weights
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.stem_channels import stem_channels
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.settings import Settings
@@ -92,7 +94,9 @@ class FederationPlan:
     @property
     def teacher_spec(self) -> TeacherSpec:
         """The teacher's size as requests name it."""
-        return TeacherSpec(self.settings.teacher_variant, self.settings.teacher_size, self.facts.num_classes)
+        settings, facts = self.settings, self.facts
+        channels = stem_channels(facts.channels, "teacher")
+        return TeacherSpec(settings.teacher_variant, settings.teacher_size, facts.num_classes, channels)
 
     @cached_property
     def teacher_init(self) -> TeacherInit:
@@ -123,9 +127,9 @@ class FederationPlan:
 
     def teacher_network(self) -> PromptlessSam:
         """Build the teacher with the run's random start weights."""
-        size, classes = self.settings.teacher_size, self.facts.num_classes
-        seed = derive_seed(self.settings.seed, "teacher")
-        return build_promptless_sam(self.settings.teacher_variant, size, classes, seed=seed)
+        spec, seed = self.teacher_spec, derive_seed(self.settings.seed, "teacher")
+        size, classes = spec.image_size, spec.num_classes
+        return build_promptless_sam(spec.variant, size, classes, in_channels=spec.channels, seed=seed)
 
 
 def make_plan(
@@ -134,7 +138,8 @@ def make_plan(
     """Lay the federation's sizes over the bundle and the generator.
 
     Raises:
-        ConfigError: the bundle is not there, or a setting of it or of the generator is unknown or impossible.
+        ConfigError: the bundle is not there, a setting of it or of the generator is unknown or impossible, or the light
+            network cannot take images of that size.
     """
     size = settings.image_size
     names = {str(index): name for index, name in enumerate(facts.label_names)}
@@ -149,6 +154,7 @@ def make_plan(
     check_light_settings(settings, config.need("bundles"))
     folder = installed_bundle(config.need("bundles"), settings.light.bundle, "light.bundle")
     light = BundleDefinition(folder, values, also_allowed=config.bundle_classes, sender="the run's light network")
+    require_answer(light)
     model = {"image_size": size, "channels": facts.channels, "num_classes": facts.num_classes}
     generator = GeneratorConfig.from_dict({**settings.generator_model, **model})
     return FederationPlan(settings, facts, counts, light, generator, config.light_weights, config.teacher)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.ranges import (
     Between,
+    Channels,
     Classes,
     Index,
     Length,
@@ -66,11 +67,13 @@ class TeacherSpec:
         variant: a key of `dsfedmed.networks.promptless_sam.variants.VARIANTS`.
         image_size: side of the square image that it sees, in pixels.
         num_classes: K.
+        channels: of its stem, which takes grey images (1) at 3 channels.
     """
 
     variant: Name
     image_size: Pixels
     num_classes: Classes
+    channels: Channels = 3
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from dsfedmed.flare.privacy.outgoing import (
 )
 from dsfedmed.flare.site_folder import site_folder
 from dsfedmed.json_types import Json, JsonObject
+from dsfedmed.ranges import MOST_CHANNELS
 from dsfedmed.store.files import read_json, write_json
 
 KINDS = tuple(dict.fromkeys(task.sends for task in TASKS.values()))
@@ -46,7 +47,7 @@ class EgressGuard(Filter):  # type: ignore[misc]
 
     The rules: facts are plain JSON of at most 4 MiB; float tensors are finite; integers occur only in masks (bit
     planes), in the audit's verdict (indices) and in answers; and no float tensor is shaped like images, that is with
-    two axes of 32 or more at its end, or before a last axis of at most four channels. Weights of convolutions are
+    two axes of 32 or more at its end, or before a last axis of at most sixteen channels. Weights of convolutions are
     smaller and matrices have two axes; SAM's table of positions is the exception, by name.
 
     The shape rule stops mistakes and other people's tasks. It does not stop a network that was made to hide images in
@@ -153,11 +154,11 @@ def _body(outgoing: Outgoing) -> JsonObject:
 
 
 def looks_like_images(tensor: Tensor) -> bool:
-    """Tell a shape (..., X, Y) or (..., X, Y, C) with three axes or more, X and Y at least 32, C at most 4."""
+    """Tell a shape (..., X, Y) or (..., X, Y, C) with three axes or more, X and Y at least 32, C at most 16."""
     if tensor.ndim < 3:
         return False
     *_, z, y, x = tensor.shape
-    return min(y, x) >= IMAGE_SIDE or (x <= 4 and min(z, y) >= IMAGE_SIDE)
+    return min(y, x) >= IMAGE_SIDE or (x <= MOST_CHANNELS and min(z, y) >= IMAGE_SIDE)
 
 
 def _check_verdict(outgoing: Outgoing) -> None:

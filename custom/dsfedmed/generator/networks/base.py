@@ -18,6 +18,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
+from dsfedmed.algorithms.sides import extended
 from dsfedmed.generator.networks.codec import LatentCodec
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -64,7 +65,7 @@ class GeneratorBase:
 
     def latent_shape(self, image_size: int) -> tuple[int, int, int]:
         """Return the shape of the latents of one image of side ``image_size``."""
-        side = image_size // self.codec.factor
+        side = self.codec.latent_side(image_size)
         return int(self.unet.config["in_channels"]), side, side
 
     def arithmetic(self) -> contextlib.AbstractContextManager[None]:
@@ -84,8 +85,11 @@ def predict(
     """Return the prediction (shape of ``latents``, float32) of the generator base alone or under masks (N, K, S, S).
 
     ControlNet (Zhang et al., arXiv 2302.05543, equation 2): y = F(x; Phi) + Z(F(x + Z(c_f; Phi_z1); Phi_c); Phi_z2)
-    with c_f = E(mask); the branch adds its outputs to the skip connections of the frozen network.
+    with c_f = E(mask); the branch adds its outputs to the skip connections of the frozen network. Masks are extended as
+    the images behind the latents were.
     """
+    if channels is not None:
+        channels = extended(channels, latents.shape[-1] * generator_base.codec.factor)
     unet, dtype = generator_base.unet, generator_base.dtype
     context = generator_base.context.to(latents.device, dtype).expand(len(latents), -1, -1)
     noisy = latents.to(dtype)

@@ -10,6 +10,8 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional
 
+from dsfedmed.algorithms.sides import cut_back, extended, up_to_multiple
+
 
 class LatentCodec(Protocol):
     """What the diffusion code asks of a codec."""
@@ -17,6 +19,10 @@ class LatentCodec(Protocol):
     @property
     def factor(self) -> int:
         """Pixels per latent position along each axis."""
+        ...
+
+    def latent_side(self, image_size: int) -> int:
+        """Return the side of the latents of an image of side ``image_size``, in pixels."""
         ...
 
     def encode(self, images: Tensor) -> Tensor:
@@ -31,16 +37,29 @@ class LatentCodec(Protocol):
 class PixelUnshuffle:
     """Lossless codec: every ``factor`` x ``factor`` patch becomes channels, values v become (v - mean) / deviation.
 
-    Not learned, so it costs nothing to send and blurs nothing; latents are (N, C * factor**2, S / factor, S / factor).
+    Not learned, so it costs nothing to send and blurs nothing; latents are (N, C * factor**2, s, s), s = S / factor.
+
+    Args:
+        factor: pixels per latent position along each axis.
+        mean: value that becomes 0.
+        deviation: difference from it that becomes 1.
+        sides: image size and what it is extended to (`dsfedmed.algorithms.sides`), in pixels; None: nothing is.
     """
 
-    def __init__(self, factor: int, mean: float = 0.5, deviation: float = 0.5) -> None:
-        self._factor, self.mean, self.deviation = factor, mean, deviation
+    def __init__(
+        self, factor: int, mean: float = 0.5, deviation: float = 0.5, sides: tuple[int, int] | None = None
+    ) -> None:
+        self._factor, self.mean, self.deviation, self.sides = factor, mean, deviation, sides
 
     @property
     def factor(self) -> int:
         """Pixels per latent position along each axis."""
         return self._factor
+
+    def latent_side(self, image_size: int) -> int:
+        """Return the side of the latents of an image of side ``image_size``, in pixels."""
+        whole = image_size if self.sides is None else up_to_multiple(image_size, self.sides[1])
+        return whole // self.factor
 
     @property
     def limit(self) -> float:
@@ -49,11 +68,15 @@ class PixelUnshuffle:
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the latents of images in [0, 1]."""
-        return functional.pixel_unshuffle((images.to(torch.float32) - self.mean) / self.deviation, self.factor)
+        whole = images.to(torch.float32)
+        if self.sides is not None:
+            whole = extended(whole, self.sides[1])
+        return functional.pixel_unshuffle((whole - self.mean) / self.deviation, self.factor)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the images of latents, clamped to [0, 1]."""
-        return (functional.pixel_shuffle(latents, self.factor) * self.deviation + self.mean).clamp(0, 1)
+        images = (functional.pixel_shuffle(latents, self.factor) * self.deviation + self.mean).clamp(0, 1)
+        return images if self.sides is None else cut_back(images, self.sides[0], self.sides[0])
 
 
 class Autoencoder:
@@ -75,6 +98,10 @@ class Autoencoder:
     def factor(self) -> int:
         """Pixels per latent position along each axis."""
         return int(2 ** (len(self.network.config["block_out_channels"]) - 1))
+
+    def latent_side(self, image_size: int) -> int:
+        """Return the side of the latents of an image of side ``image_size``, in pixels."""
+        return image_size // self.factor
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ def embedded_base(base: UNet2DConditionModel, config: GeneratorConfig) -> Genera
 
 def codec_of(config: GeneratorConfig) -> PixelUnshuffle:
     """Return the latent codec of ``config``."""
-    return PixelUnshuffle(config.unshuffle, config.image_mean, config.image_deviation)
+    sides = (config.image_size, config.extended_size)
+    return PixelUnshuffle(config.unshuffle, config.image_mean, config.image_deviation, sides)
 
 
 def to_latent(images: Tensor, config: GeneratorConfig) -> Tensor:

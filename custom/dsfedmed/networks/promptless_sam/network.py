@@ -11,7 +11,8 @@ Parameters by test, one class: ViT-B 93,735,477 (encoder 89,670,912, prompt enco
 costs another five.
 
 Deviations from the release: the tokens are batched by ``expand`` (the release builds them with batch 1); the quality
-head is kept for its keys and not run; ``seg1`` starts as mask token 0 plus a small random part, so that a teacher
+head is kept for its keys and not run; images of other than one and three channels have a stem of their own
+(`dsfedmed.networks.stem_channels`); ``seg1`` starts as mask token 0 plus a small random part, so that a teacher
 pre-trained on one foreground class starts several classes from that foreground; logits come back at the input's size.
 """
 
@@ -31,6 +32,7 @@ from dsfedmed.networks.promptless_sam.image_encoder import SamImageEncoder
 from dsfedmed.networks.promptless_sam.positions import fit_positions
 from dsfedmed.networks.promptless_sam.stem import convolutional_stem
 from dsfedmed.networks.promptless_sam.variants import VARIANTS, SamVariant, check_size
+from dsfedmed.networks.stem_channels import COLOURS, fit_channels, stem_channels
 
 # SAM's own pixel statistics (ImageNet, in units of [0, 1]); used with ``normalise=True`` only.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -78,13 +80,15 @@ class PromptlessMaskDecoder(MaskDecoder):  # type: ignore[misc]
 
 
 class PromptlessSam(nn.Module):
-    """SAM without prompts: (N, 1 or 3, H, W) in [0, 1] -> logits (N, K, H, W).
+    """SAM without prompts: (N, C, H, W) in [0, 1] -> logits (N, K, H, W); C is 1 or 3, or what the stem has.
 
     Args:
         image_encoder: segment-anything's ViT (fixed square input).
         prompt_encoder: used for the dense positional encoding only.
         mask_decoder: promptless decoder with K classes.
         normalise: subtract SAM's pixel mean and divide by its deviation; off as in the release.
+        channels: of the image encoder's stem; 3 takes grey images too. Others than 3 have the mean of the three
+            statistics.
     """
 
     pixel_mean: Tensor
@@ -107,14 +111,16 @@ class PromptlessSam(nn.Module):
         prompt_encoder: PromptEncoder,
         mask_decoder: PromptlessMaskDecoder,
         normalise: bool = False,
+        channels: int = COLOURS,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         self.normalise = normalise
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("pixel_mean", _statistic(PIXEL_MEAN, channels), persistent=False)
+        self.register_buffer("pixel_std", _statistic(PIXEL_STD, channels), persistent=False)
 
     @property
     def image_size(self) -> int:
@@ -130,6 +136,10 @@ class PromptlessSam(nn.Module):
         """Return the position tables of ``state`` that were learned at another image size, resampled to this one's."""
         return fit_positions(self.state_dict(), state)
 
+    def fit_channels(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the stem's weights of ``state`` that were learned on RGB, inflated to this network's channels."""
+        return fit_channels(self.state_dict(), state, self.channels)
+
     def checkpoint_blocks(self, on: bool) -> None:
         """Recompute the encoder's blocks in the backward pass instead of keeping their activations, or stop doing so.
 
@@ -142,10 +152,12 @@ class PromptlessSam(nn.Module):
         self.image_encoder.checkpoint_blocks = on
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return embeddings (N, E, h, w) of images (N, 1 or 3, H, W) in [0, 1]; resized (bilinear) if need be."""
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise ValueError(f"expected images (N, 1 or 3, H, W), got {tuple(images.shape)}")
-        if images.shape[1] == 1:
+        """Return embeddings (N, E, h, w) of images (N, C, H, W) in [0, 1]; resized (bilinear) if need be."""
+        wanted = (1, COLOURS) if self.channels == COLOURS else (self.channels,)
+        if images.ndim != 4 or images.shape[1] not in wanted:
+            expected = " or ".join(map(str, wanted))
+            raise ValueError(f"expected images (N, {expected}, H, W), got {tuple(images.shape)}")
+        if images.shape[1] == 1 and self.channels == COLOURS:
             images = images.expand(-1, 3, -1, -1)
         size = (self.image_size, self.image_size)
         if tuple(images.shape[-2:]) != size:
@@ -160,7 +172,7 @@ class PromptlessSam(nn.Module):
         return cast(Tensor, self.mask_decoder(embeddings, positional))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K, H, W) at the size of the images (N, 1 or 3, H, W) in [0, 1]."""
+        """Return logits (N, K, H, W) at the size of the images (N, C, H, W) in [0, 1]."""
         logits = self.decode(self.encode(images))
         if logits.shape[-2:] == images.shape[-2:]:
             return logits
@@ -172,7 +184,13 @@ BUNDLE = "promptless_sam_segmentation"
 
 
 def build_promptless_sam(
-    variant: str, image_size: int, num_classes: int, *, normalise: bool = False, seed: int = 0
+    variant: str,
+    image_size: int,
+    num_classes: int,
+    *,
+    in_channels: int = COLOURS,
+    normalise: bool = False,
+    seed: int = 0,
 ) -> PromptlessSam:
     """Build a promptless SAM with random weights drawn from ``seed``.
 
@@ -182,27 +200,30 @@ def build_promptless_sam(
         image_size: side of the square encoder input, in pixels; a multiple of the patch (16 for the ViT variants) or,
             for the others, of the token grid ("small" 16, "wide" and "tiny" 8).
         num_classes: K >= 1.
+        in_channels: of the images, 1 to 16; grey (1) and colour (3) ones share the stem of SAM.
         normalise: subtract SAM's pixel mean inside the network; off as in the release.
         seed: seed of the random weights; the global generator is left as it was.
 
     Raises:
-        ConfigError: unknown variant, size that the variant cannot cut into patches, or no class.
+        ConfigError: unknown variant, size that the variant cannot cut into patches, no class, or no usable channels.
     """
     check_size(variant, image_size)
     shape = VARIANTS[variant]
     if num_classes < 1:
         raise ConfigError("teacher num_classes", f"{num_classes} is below 1", "Name at least one foreground class.")
+    channels = stem_channels(in_channels, "teacher")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _assemble(shape, image_size, num_classes, normalise)
+        return _assemble(shape, image_size, num_classes, normalise, channels)
 
 
-def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: bool) -> PromptlessSam:
+def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: bool, channels: int) -> PromptlessSam:
     patch = shape.patch(image_size)
     grid = image_size // patch
     encoder = SamImageEncoder(
         img_size=image_size,
         patch_size=patch,
+        in_chans=channels,
         embed_dim=shape.embed_dim,
         depth=shape.depth,
         num_heads=shape.num_heads,
@@ -224,9 +245,9 @@ def _assemble(shape: SamVariant, image_size: int, num_classes: int, normalise: b
     if shape.patch_size is None:
         _start_without_checkpoint(encoder)
     if shape.convolutional_stem:
-        encoder.patch_embed.proj = convolutional_stem(patch, shape.embed_dim)
+        encoder.patch_embed.proj = convolutional_stem(patch, shape.embed_dim, channels)
     decoder = PromptlessMaskDecoder(shape.prompt_dim, transformer, num_classes, shape.quality_dim)
-    return PromptlessSam(encoder, prompt_encoder, decoder, normalise)
+    return PromptlessSam(encoder, prompt_encoder, decoder, normalise, channels)
 
 
 def _start_without_checkpoint(encoder: ImageEncoderViT) -> None:
@@ -238,6 +259,13 @@ def _start_without_checkpoint(encoder: ImageEncoderViT) -> None:
     """
     nn.init.trunc_normal_(encoder.pos_embed, std=0.02)
     projection = encoder.patch_embed.proj
+    channels = projection.in_channels
     with torch.no_grad():
-        projection.weight.div_(torch.tensor(PIXEL_STD).view(1, 3, 1, 1))
-        projection.bias.copy_(-(projection.weight * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1)).sum((1, 2, 3)))
+        projection.weight.div_(_statistic(PIXEL_STD, channels))
+        projection.bias.copy_(-(projection.weight * _statistic(PIXEL_MEAN, channels)).sum((1, 2, 3)))
+
+
+def _statistic(colours: tuple[float, float, float], channels: int) -> Tensor:
+    """Return SAM's statistic of each channel, (1, C, 1, 1): of RGB its own, of other channels the mean over RGB."""
+    values = torch.tensor(colours).view(1, COLOURS, 1, 1)
+    return values if channels == COLOURS else values.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)

@@ -35,12 +35,13 @@ class Residual(nn.Module):
         return functional.gelu(features + self.inner(features))
 
 
-def convolutional_stem(patch: int, width: int) -> nn.Sequential:
-    """Return a stem (N, 3, S, S) -> (N, width, S / patch, S / patch).
+def convolutional_stem(patch: int, width: int, channels: int = 3) -> nn.Sequential:
+    """Return a stem (N, C, S, S) -> (N, width, S / patch, S / patch).
 
     Args:
         patch: side of a patch, a power of two from 2.
         width: of the tokens, a multiple of 8.
+        channels: C, of the images.
 
     Raises:
         ConfigError: the patch cannot be made by halving.
@@ -49,7 +50,6 @@ def convolutional_stem(patch: int, width: int) -> nn.Sequential:
     if patch < 2 or patch != 1 << levels:
         fix = "Choose an image size that is the token grid times a power of two"
         raise ConfigError("teacher image_size", f"patches of {patch} px cannot be made by halving", fix)
-    channels = 3
     layers: list[nn.Module] = []
     for level in range(1, levels + 1):
         wider = max(LEAST_WIDTH, width >> (levels - level)) if level < levels else width

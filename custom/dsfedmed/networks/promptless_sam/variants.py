@@ -44,6 +44,14 @@ class SamVariant:
     mask_in_chans: int = 16
     convolutional_stem: bool = False
 
+    def takes(self, image_size: int) -> bool:
+        """Say whether a square image of this side, in pixels, can be cut into patches."""
+        unit = self.patch_size or self.grid or 16
+        if image_size < unit or image_size % unit:
+            return False
+        patch = self.patch(image_size)
+        return not self.convolutional_stem or (patch >= 2 and patch & (patch - 1) == 0)
+
     def patch(self, image_size: int) -> int:
         """Return the patch side for an image side, both in pixels."""
         return self.patch_size if self.patch_size is not None else image_size // (self.grid or 16)
@@ -68,13 +76,24 @@ VARIANTS: dict[str, SamVariant] = {
 }  # fmt: skip
 
 
+def check_variant(variant: str) -> None:
+    """Raise ``ConfigError`` unless the variant is known."""
+    if variant not in VARIANTS:
+        raise ConfigError("teacher variant", f"'{variant}' is not known", f"Choose one of {', '.join(VARIANTS)}.")
+
+
 def check_size(variant: str, image_size: int) -> None:
     """Raise ``ConfigError`` unless the variant is known and can cut a square image of this side into patches."""
-    shape = VARIANTS.get(variant)
-    if shape is None:
-        raise ConfigError("teacher variant", f"'{variant}' is not known", f"Choose one of {', '.join(VARIANTS)}.")
-    unit = shape.patch_size or shape.grid or 16
-    if image_size < unit or image_size % unit:
-        raise ConfigError(
-            "teacher image_size", f"{image_size} is not a multiple of {unit} ({variant})", "Choose a multiple."
-        )
+    check_variant(variant)
+    shape = VARIANTS[variant]
+    if not shape.takes(image_size):
+        unit = shape.patch_size or shape.grid or 16
+        times = ", by a power of two" if shape.convolutional_stem else ""
+        reason = f"{image_size} is not a multiple of {unit}{times} ({variant})"
+        raise ConfigError("teacher image_size", reason, f"Choose a multiple, such as {next_size(variant, image_size)}.")
+
+
+def next_size(variant: str, image_size: int) -> int:
+    """Return the smallest side from ``image_size`` on, in pixels, that a known variant can cut into patches."""
+    shape = VARIANTS[variant]
+    return next(side for side in range(max(image_size, 1), 2 * max(image_size, 1) + 2**10) if shape.takes(side))

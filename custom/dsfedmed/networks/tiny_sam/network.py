@@ -10,7 +10,8 @@ and ``head`` (321,000). Here they are not built.
 
 Deviations: what a promptless decoder never runs (prompt embeddings, mask-prompt stem, quality head and, with one class,
 ``seg1`` and the hypernetworks of mask tokens 1 to 3) is kept for its keys, frozen and never sent: 9,250,196 parameters
-are trained with one class. Any square size works (the release reshapes to 64 x 64), and grey images are repeated.
+are trained with one class. Any square size works (the release reshapes to 64 x 64), and grey images are repeated;
+images of other than one and three channels have a stem of their own (`dsfedmed.networks.stem_channels`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import Attention
 from torch import Tensor, nn
 
+from dsfedmed.algorithms.sides import cut_back, extended, up_to_multiple
 from dsfedmed.errors import ConfigError
 from dsfedmed.networks.promptless_sam import PromptlessMaskDecoder, PromptlessSam
 from dsfedmed.networks.promptless_sam.variants import VARIANTS
+from dsfedmed.networks.stem_channels import COLOURS, stem_channels
 
 STRIDE = 16
 SMALLEST = 32
@@ -35,21 +38,22 @@ IDLE_WITH_ONE_CLASS = ("mask_decoder.seg1.", *(f"mask_decoder.output_hypernetwor
 
 
 class TinyVitEncoder(nn.Module):
-    """TinyViT-5M with SAM's neck: (N, 3, S, S) -> (N, 256, S / 16, S / 16).
+    """TinyViT-5M with SAM's neck: (N, C, S, S) -> (N, 256, S / 16, S / 16).
 
     As in MobileSAM the last patch merging does not halve the map, so that 1024 pixels give SAM's 64 x 64.
 
     Args:
         image_size: S, in pixels; a multiple of 16 from 32 on (timm pads what does not fill a window).
         width: channels of the embedding.
+        channels: C, of the stem.
     """
 
     trunk: Any
 
-    def __init__(self, image_size: int, width: int = 256) -> None:
+    def __init__(self, image_size: int, width: int = 256, channels: int = COLOURS) -> None:
         super().__init__()
         self.img_size = image_size
-        self.trunk = timm.create_model("tiny_vit_5m_224", pretrained=False, num_classes=0)
+        self.trunk = timm.create_model("tiny_vit_5m_224", pretrained=False, num_classes=0, in_chans=channels)
         self.trunk.reset_classifier(0, "", reset_other=True)  # the head's norm would be dead weight as well
         self.trunk.stages[3].downsample.conv2.conv.stride = (1, 1)
         self.neck = nn.Sequential(
@@ -77,13 +81,14 @@ class TinyVitEncoder(nn.Module):
 
 
 class TinySam(PromptlessSam):
-    """Promptless TinySAM: (N, 1 or 3, H, W) in [0, 1] -> logits (N, K, H, W); plain arguments, for a bundle.
+    """Promptless TinySAM: (N, C, H, W) in [0, 1] -> logits (N, K, H, W); plain arguments, for a bundle.
 
     Args:
-        image_size: side of the square image that the encoder sees, in pixels; a multiple of 16 from 32 on. Images of
-            another size are resized on the way in, logits on the way out.
+        image_size: side of the square images, in pixels, from 32 on. The encoder sees the next multiple of 16, to which
+            they are extended (`dsfedmed.algorithms.sides`). Images of another size are resized on the way in, logits on
+            the way out.
         num_classes: K >= 1.
-        in_channels: channels of the images, 1 (repeated) or 3; the stem always has three.
+        in_channels: C, of the images, 1 to 16; grey ones (1) are repeated to the three channels of the stem.
         normalise: subtract SAM's pixel mean and divide by its deviation, as MobileSAM's and TinySAM's own weights were
             trained with; off as in DSFedMed's release.
 
@@ -94,17 +99,27 @@ class TinySam(PromptlessSam):
     def __init__(
         self, image_size: int = 1024, num_classes: int = 1, in_channels: int = 3, normalise: bool = False
     ) -> None:
-        _check(image_size, num_classes, in_channels)
+        _check(image_size, num_classes)
+        channels = stem_channels(in_channels, "TinySam")
         shape = VARIANTS["vit_b"]
-        encoder = TinyVitEncoder(image_size, shape.prompt_dim)
+        asked, image_size = image_size, up_to_multiple(image_size, STRIDE)
+        encoder = TinyVitEncoder(image_size, shape.prompt_dim, channels)
         grid = image_size // STRIDE
         prompts = PromptEncoder(shape.prompt_dim, (grid, grid), (image_size, image_size), shape.mask_in_chans)
         transformer = TwoWayTransformer(2, shape.prompt_dim, shape.decoder_heads, shape.mlp_dim)
         decoder = PromptlessMaskDecoder(shape.prompt_dim, transformer, num_classes, shape.quality_dim)
-        super().__init__(encoder, prompts, decoder, normalise)
+        super().__init__(encoder, prompts, decoder, normalise, channels)
+        self._asked = asked
         if num_classes == 1:
             self.idle_prefixes = (*self.idle_prefixes, *IDLE_WITH_ONE_CLASS)
         self._freeze_what_is_not_run()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K, H, W) at the size of the images (N, C, H, W) in [0, 1]."""
+        height, width = images.shape[-2:]
+        if (height, width) != (self._asked, self._asked):
+            return super().forward(images)
+        return cut_back(super().forward(extended(images, STRIDE)), height, width)
 
     def _freeze_what_is_not_run(self) -> None:
         for name, parameter in self.named_parameters():
@@ -112,12 +127,9 @@ class TinySam(PromptlessSam):
                 parameter.requires_grad_(False)
 
 
-def _check(image_size: int, num_classes: int, in_channels: int) -> None:
+def _check(image_size: int, num_classes: int) -> None:
     where = "TinySam"
-    if image_size < SMALLEST or image_size % STRIDE:
-        reason = f"image_size {image_size} is no multiple of {STRIDE} from {SMALLEST} on"
-        raise ConfigError(where, reason, "Choose a multiple")
+    if image_size < SMALLEST:
+        raise ConfigError(where, f"image_size {image_size} is below {SMALLEST}", f"Choose {SMALLEST} or more")
     if num_classes < 1:
         raise ConfigError(where, f"num_classes {num_classes} is below 1", "Name at least one foreground class")
-    if in_channels not in (1, 3):
-        raise ConfigError(where, f"in_channels is {in_channels}", "Give grey (1) or colour (3) images")

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dsfedmed.methods import MODELS
 from dsfedmed.reporting.figures.audit import audit_figure
 from dsfedmed.reporting.methods import BY_KEY, display_name
 from dsfedmed.reporting.page.html import Markup, Section, join, note, nothing, png_figure, svg_figure, table, tag
-from dsfedmed.reporting.pictures import RANKS, Picture, read_picture_index
+from dsfedmed.reporting.pictures import RANKS, Picture, read_picture_index, shown_channel
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text
 
@@ -48,7 +50,7 @@ def synthetic(record: Record) -> Section:
         parts.append(
             note(
                 f"{made} pairs generated, {kept} kept after the sites' audit{size}. "
-                "Each pair of pictures: the image bare, and with its mask."
+                f"Each pair of pictures: the image bare, and with its mask.{_shown(record)}"
             )
         )
     sheets = {site: record.run / str(name) for site, name in (info.get("sheets") or {}).items()}
@@ -68,7 +70,7 @@ def _site(folder: Path, pictures: list[Picture]) -> Markup:
     rows = []
     for method in sorted({picture.method for picture in pictures}, key=lambda key: order.get(key, len(order))):
         chosen = sorted((p for p in pictures if p.method == method), key=lambda p: ranks.get(p.rank, len(ranks)))
-        cells = [png_figure(folder / p.file, f"{p.rank}: Dice {100 * p.dice:.1f} % ({p.case})", "case") for p in chosen]
+        cells = [png_figure(folder / p.file, _caption(p), "case") for p in chosen]
         label = tag(
             "p",
             display_name(method),
@@ -77,6 +79,11 @@ def _site(folder: Path, pictures: list[Picture]) -> Markup:
         )
         rows.append(tag("div", label, tag("div", *cells, css="row"), css="method-row"))
     return tag("div", *rows, css="method-rows")
+
+
+def _caption(picture: Picture) -> str:
+    shown = f"; {picture.shown}" if picture.shown else ""
+    return f"{picture.rank}: Dice {100 * picture.dice:.1f} % ({picture.case}){shown}"
 
 
 def _audit(record: Record) -> Markup:
@@ -106,6 +113,13 @@ def _audit(record: Record) -> Markup:
             svg_figure(audit_figure(audit), ""),
         )
     )
+
+
+def _shown(record: Record) -> str:
+    """Return a sentence on the channel that pictures of the synthetic set show, or nothing where they show all."""
+    facts: Mapping[str, Any] = next(iter(record.mapping("facts").values()), {})
+    shown = shown_channel(facts.get("channels", 1), facts.get("channel_names", ()))
+    return f" Shown: {shown}." if shown else ""
 
 
 def _inside(path: Path, run: Path) -> bool:

@@ -51,6 +51,12 @@ def test_labels_of_another_kind_are_refused(run: Any, plan: FederationPlan) -> N
         load_public_set(run, other)
 
 
+def test_channels_of_other_names_are_refused(run: Any, plan: FederationPlan) -> None:
+    facts = replace(plan.facts, channel_names=("T1",))
+    with pytest.raises(DataError, match="names its channels not at all, the sites T1"):
+        load_public_set(run, replace(plan, facts=facts))
+
+
 def test_a_network_is_validated_on_the_public_validation_part(
     run: Any, plan: FederationPlan, public: PublicSet
 ) -> None:

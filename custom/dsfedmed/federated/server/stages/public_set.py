@@ -58,6 +58,10 @@ def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
     ours, theirs = (found.num_classes, found.nested), (plan.facts.num_classes, plan.facts.nested)
     if ours != theirs:
         raise DataError(found.root, f"has classes and nesting {ours}, the sites {theirs}", "Give labels of their kind")
+    named, sites = found.sorted_channel_names, plan.facts.channel_names
+    if named != sites:
+        reason = f"names its channels {', '.join(named) or 'not at all'}, the sites {', '.join(sites) or 'not at all'}"
+        raise DataError(found.root, reason, 'Write the sites\' "channel_names" into its datalist.json')
     preprocessing = plan.light_bundle.preprocessing()
 
     def make() -> StageResult:

@@ -29,7 +29,7 @@ def start_teacher(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Promptl
         return teacher, "random start: no `teacher` file is set for the server"
     if official and (not path.is_file() or path.name == official.file_name):
         check_official(path, official.variant)
-    report = load_weights(teacher, path, "teacher", allow_head_change=True, allow_resize=True)
+    report = load_weights(teacher, path, "teacher", allow_head_change=True, allow_resize=True, allow_channels=True)
     return teacher, report.summary()
 
 

@@ -22,7 +22,14 @@ from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
 from dsfedmed.federated.wire.task import load_function
 from dsfedmed.federated.wire.tasks import task_named
-from dsfedmed.reporting.pictures import Picture, overlay_png, read_picture_index, select_cases, write_picture_index
+from dsfedmed.reporting.pictures import (
+    Picture,
+    overlay_png,
+    read_picture_index,
+    select_cases,
+    shown_channel,
+    write_picture_index,
+)
 
 
 def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[EvaluateReply]:
@@ -94,24 +101,26 @@ def _score(site: SiteContext, body: EvaluateRequest, name: str, network: nn.Modu
     forward = ForwardPass(body.common.num_classes, 16, site.config.device)
     cases = score(network, site.datalist, "test", preprocessing, forward, on_image=scored.append)
     if name in body.pictures:
-        _draw(site, name, scored)
+        _draw(site, name, scored, site.bundle(body.common.light).in_channels)
     return cases
 
 
-def _draw(site: SiteContext, method: str, scored: list[ScoredImage]) -> None:
+def _draw(site: SiteContext, method: str, scored: list[ScoredImage], channels: int) -> None:
     """Write overlays of the method's best, median and worst case into the site's own folder."""
-    folder = site.folder / "pictures"
+    folder, shown = site.folder / "pictures", shown_channel(channels, site.datalist.sorted_channel_names)
     kept = [picture for picture in read_picture_index(folder) if picture.method != method]
     for rank, index in select_cases([image.metrics.mean_dice for image in scored]).items():
         image = scored[index]
         file = f"{method}-{rank}.png"
-        overlay_png(_own_image(site, image), image.target, image.prediction, folder / file)
-        kept.append(Picture(file, method, image.item.case, rank, image.metrics.mean_dice))
+        overlay_png(_own_image(site, image, channels), image.target, image.prediction, folder / file)
+        kept.append(Picture(file, method, image.item.case, rank, image.metrics.mean_dice, shown))
     write_picture_index(folder, kept)
 
 
-def _own_image(site: SiteContext, image: ScoredImage) -> Tensor:
+def _own_image(site: SiteContext, image: ScoredImage, channels: int) -> Tensor:
+    """Return the image at its own size, (C, X, Y): in colour where the run's images are grey or RGB."""
     document: dict[Hashable, Any] = {
         key: value for key, value in site.datalist.document(image.item).items() if key != "label"
     }
-    return plain(LoadSiteImaged(keys=("image",), channels=3)(document)["image"])
+    read = 3 if channels == 1 else channels
+    return plain(LoadSiteImaged(keys=("image",), channels=read)(document)["image"])

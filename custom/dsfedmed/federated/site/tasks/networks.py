@@ -82,7 +82,8 @@ def _teacher(specs: NetworkSpecs, seed: int) -> PromptlessSam:
     teacher = specs.teacher
     if teacher is None:
         raise PayloadError("server", "named no teacher", SAME_VERSION)
-    return build_promptless_sam(teacher.variant, teacher.image_size, teacher.num_classes, seed=seed)
+    size, classes = teacher.image_size, teacher.num_classes
+    return build_promptless_sam(teacher.variant, size, classes, in_channels=teacher.channels, seed=seed)
 
 
 def _with_teacher_weights(site: SiteContext, network: PromptlessSam, init: TeacherInit) -> PromptlessSam:
@@ -97,7 +98,7 @@ def _with_teacher_weights(site: SiteContext, network: PromptlessSam, init: Teach
     if not path.is_file() or file_sha256(path) != init.sha256:
         reason = "its `teacher` file is missing or is not the server's"
         raise ConfigError(site.name, reason, "Install the same file at all sites; this method does not send it")
-    load_weights(network, path, "teacher", allow_head_change=True, allow_resize=True)
+    load_weights(network, path, "teacher", allow_head_change=True, allow_resize=True, allow_channels=True)
     return network
 
 

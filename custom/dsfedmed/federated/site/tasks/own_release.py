@@ -39,7 +39,8 @@ def write_own_release(
         note: the bundle's changelog entry.
     """
     channels = site.bundle(common.light).in_channels
-    facts = FederationFacts(channels, common.num_classes, site.datalist.label_names, common.nested)
+    labels, names = site.datalist.label_names, site.datalist.sorted_channel_names
+    facts = FederationFacts(channels, common.num_classes, labels, common.nested, names)
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     own = {"own site": scores}
