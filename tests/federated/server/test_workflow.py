@@ -126,7 +126,7 @@ def prepared(transport: Scripted, **changes: Any) -> Work:
 
 
 def facts(header: ReplyHeader | None = None) -> Reply:
-    return lambda: reply_message(Envelope(FactsReply(FOUND), header=header or ReplyHeader(seconds=1.5)))
+    return lambda: reply_message(Envelope(FactsReply(FOUND, "0" * 64), header=header or ReplyHeader(seconds=1.5)))
 
 
 def refusing(reason: str) -> Reply:
@@ -194,7 +194,7 @@ def test_replies_come_in_the_order_of_the_sites_and_without_tensors_where_they_w
         (lambda: Message({"weights": "all"}), "sent FactsReply, which is None"),
         (lambda: Message({"body": {"facts": {}}, "header": {}}),
          "sent FactsReply.facts without its key 'channels'"),
-        (lambda: reply_message(Envelope(FactsReply(FOUND), header=ReplyHeader(seconds=-1.0))),
+        (lambda: reply_message(Envelope(FactsReply(FOUND, "0" * 64), header=ReplyHeader(seconds=-1.0))),
          "sent ReplyHeader.seconds: -1.0 is not between 0 and 1e+30"),
     ],
 )  # fmt: skip

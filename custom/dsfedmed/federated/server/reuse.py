@@ -82,7 +82,7 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     if site_config is None or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
     there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
-    here = {"data": f"{layout.sites.resolve()}/{{site}}"}
+    here = {"data": f"{layout.sites.resolve()}/{{folder}}"}
     for name in ("generator", "light_weights"):
         path: Path | None = getattr(layout, name)
         here[name] = "none" if path is None else str(path.resolve())

@@ -202,7 +202,9 @@ class FederatedWorkflow(ABC):
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
         self.store = StageStore(self.folder / "store", key)
         self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
-        self.progress = Progress(self.folder, self.stages(self.settings))
+        own = {site: name for site, name in self.config.own_names.items() if site in found.sites}
+        self.record.put(site_names=own)
+        self.progress = Progress(self.folder, self.stages(self.settings), own)
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
         transport.connect(self.ledger, self.progress.site_step, self.config.uploads_on_disk)

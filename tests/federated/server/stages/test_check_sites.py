@@ -31,7 +31,7 @@ def run_of(folder: Path, validation: dict[str, int], min_sites: int) -> Any:
 
     def answer(site: str, task: Task[Any, Any], _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
         assert task is FACTS_TASK
-        return Envelope(FactsReply(replace(FACTS, counts={**COUNTS, "validation": validation[site]})))
+        return Envelope(FactsReply(replace(FACTS, counts={**COUNTS, "validation": validation[site]}), "0" * 64))
 
     return FakeRun(folder, tiny_settings(min_sites=min_sites), answer)
 
@@ -107,7 +107,7 @@ def test_an_unseen_site_that_has_not_joined_is_named(tmp_path: Path) -> None:
 
 def test_a_site_of_another_kind_is_named(tmp_path: Path) -> None:
     def answer(site: str, _: Any, __: Any) -> Envelope[FactsReply]:
-        return Envelope(FactsReply(replace(FACTS, channels=3 if site == "site_b" else 1)))
+        return Envelope(FactsReply(replace(FACTS, channels=3 if site == "site_b" else 1), "0" * 64))
 
     with pytest.raises(DataError, match="site_b: its channels is 3 where the others have 1"):
         check_sites(FakeRun(tmp_path, tiny_settings(), answer))  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checked(folder: Path, light_weights: Path | None, bundle: str = TINY_SAM, teacher: Path | None = None) -> Any:
     """Run the stage "check sites" with two sites that report made-up facts."""
     settings = tiny_settings(image_size=64, light={"bundle": bundle})
-    run: Any = FakeRun(folder, settings, lambda *_: Envelope(FactsReply(FACTS)))
+    run: Any = FakeRun(folder, settings, lambda *_: Envelope(FactsReply(FACTS, "0" * 64)))
     run.config = replace(run.config, light_weights=light_weights, teacher=teacher)
     check_sites(run)
     return run
