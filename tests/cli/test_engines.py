@@ -93,7 +93,7 @@ def test_a_run_of_either_engine_may_be_reused(engine: str, sites: Path, tmp_path
     with pytest.raises(ConfigError, match="holds no complete run of dsfedmed"):
         reuse._require_fit(tmp_path, layout)
     known = tmp_path / engine / "local" / "dsfedmed.yaml"
-    write_text(known, yaml.safe_dump({"data": f"{sites.resolve()}/{{site}}"}))
+    write_text(known, yaml.safe_dump({"data": f"{sites.resolve()}/{{folder}}"}))
     reuse._require_fit(tmp_path, layout)
     write_text(known, yaml.safe_dump({"data": "elsewhere"}))
     with pytest.raises(ConfigError, match="is a run with another 'data'"):

@@ -77,7 +77,9 @@ def fingerprint(folder: Path, files: Iterable[Path], known: Fingerprint = NONE) 
             same = known.marks.get(name) == marks[name] and name in known.files
             hashes[name] = known.files[name] if same else file_sha256(path)
         except OSError as error:
-            raise StoreError(path, f"cannot be read ({error.strerror})", "Put it back, or correct its rights") from error
+            raise StoreError(
+                path, f"cannot be read ({error.strerror})", "Put it back, or correct its rights"
+            ) from error
     return Fingerprint(hashes, marks)
 
 

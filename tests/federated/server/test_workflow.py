@@ -121,7 +121,8 @@ def transport(tmp_path: Path) -> Scripted:
 def prepared(transport: Scripted, **changes: Any) -> Work:
     """Return a workflow within its work."""
     workflow = Work(tiny_settings(unseen=["site_c"], **changes))
-    workflow._prepare(transport)
+    workflow._find(transport)
+    workflow._prepare()
     return workflow
 
 
@@ -150,7 +151,8 @@ def test_unseen_sites_are_kept_apart(transport: Scripted, tmp_path: Path) -> Non
     assert transport.uploads_on_disk is True
     (transport.folder / "local" / "dsfedmed.yaml").write_text("uploads_on_disk: false\n")
     elsewhere = Work(tiny_settings())
-    elsewhere._prepare(transport)
+    elsewhere._find(transport)
+    elsewhere._prepare()
     assert elsewhere.folder == tmp_path / "scratch" / "dsfedmed"
     assert transport.uploads_on_disk is False
 

@@ -104,17 +104,22 @@ def plain_site(folders: Mapping[str, str], name: str, where: str) -> str:
 
 
 def with_plain_names(settings: Settings, folders: Mapping[str, str]) -> Settings:
-    """Return settings whose sites (``unseen``, SAM-Fed's ``method.label_site``) go by the names that travel.
+    """Return settings whose sites go by the names that travel.
+
+    Sites are named in ``unseen``, and in SAM-Fed's ``method.label_site`` and ``method.site_bundles``.
 
     Raises:
         ConfigError: one of them is none of the sites.
     """
     unseen = tuple(plain_site(folders, site, "--unseen") for site in settings.unseen)
-    label_site = settings.method.get("label_site")
-    if not isinstance(label_site, str) or not label_site:
-        return replace(settings, unseen=unseen)
-    labels = plain_site(folders, label_site, "method.label_site")
-    return replace(settings, unseen=unseen, method={**settings.method, "label_site": labels})
+    method = dict(settings.method)
+    if isinstance(method.get("label_site"), str) and method["label_site"]:
+        method["label_site"] = plain_site(folders, method["label_site"], "method.label_site")
+    if isinstance(method.get("site_bundles"), dict):
+        where = "method.site_bundles"
+        bundles = method["site_bundles"].items()
+        method["site_bundles"] = {plain_site(folders, str(site), where): bundle for site, bundle in bundles}
+    return replace(settings, unseen=unseen, method=method)
 
 
 def require_sites(folder: Path, asked: Sequence[str], where: str) -> list[str]:
@@ -163,7 +168,7 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         path: Path | None = getattr(layout, name)
         if path is not None:
             config[name] = str(path.resolve())
-    renamed = {plain_name(name): name for name in _folders(layout.sites) if plain_name(name) != name}
+    renamed: JsonObject = {plain_name(name): name for name in _folders(layout.sites) if plain_name(name) != name}
     return {**config, "site_folders": renamed} if renamed else config
 
 
