@@ -11,7 +11,20 @@ import pytest
 from dsfedmed.ranges import SiteName
 from dsfedmed.site_names import PLAIN, own_name, plain_name, with_own_names
 
-ODD = ["Klinik Nord", "st.anna", "Süd", "O'Brien", "ward #3", "東京", " ", "-x", "a" * 65, "server", "Server", "Maßstab"]
+ODD = [
+    "Klinik Nord",
+    "st.anna",
+    "Süd",
+    "O'Brien",
+    "ward #3",
+    "東京",
+    " ",
+    "-x",
+    "a" * 65,
+    "server",
+    "Server",
+    "Maßstab",
+]
 
 
 @pytest.mark.parametrize("name", ["site_a", "SITE_A", "Site-B", "busbra_aplio300", "a" * 64])

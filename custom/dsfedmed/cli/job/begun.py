@@ -34,7 +34,7 @@ MADE = (
     "local", WEIGHTS, PUBLIC_MEMORY,
 )  # fmt: skip
 """What runs write below their folder."""
-FIX = "Choose another --out (with --reuse, stages that the change leaves as they are count there), or --start-over"
+FIX = "Choose another --out (--reuse RUN takes over there what the change leaves as it is), or begin anew: --start-over"
 SAME = "Give what the run began with, choose another --out, or remove that run with --start-over"
 
 

@@ -163,3 +163,30 @@ def test_a_missing_or_wrong_file_stops_the_run_before_any_work(start_file: Path,
         checked(tmp_path / "a", tmp_path / "none.pt")
     with pytest.raises(CheckpointError, match="another architecture"):
         checked(tmp_path / "b", start_file, "light_unet_segmentation")
+
+
+def run_with_digest(folder: Path, digests: dict[str, str], min_sites: int = 2) -> Any:
+    """Two sites whose data have these digests."""
+
+    def answer(site: str, task: Task[Any, Any], _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
+        return Envelope(FactsReply(FACTS, digests[site] * 64))
+
+    return FakeRun(folder, tiny_settings(min_sites=min_sites), answer)
+
+
+def test_data_that_have_changed_since_the_run_began_stop_it_and_the_site_is_named(tmp_path: Path) -> None:
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}))
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}))
+    for _ in range(2):  # a refused start is no new beginning
+        with pytest.raises(DataError, match="site_b: its data have changed since the run began"):
+            check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "c"}))
+
+
+def test_where_enough_are_left_a_site_with_other_data_is_left_out(tmp_path: Path) -> None:
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}, 1))
+    run = run_with_digest(tmp_path, {"site_a": "a", "site_b": "c"}, 1)
+    check_sites(run)
+    assert run.sources == ["site_a"]
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("left out", "site_b")
+    assert "its data have changed" in text
