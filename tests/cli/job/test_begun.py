@@ -180,9 +180,9 @@ def test_other_weights_are_named_wherever_they_lie(layout: SimulatedSites, tmp_p
     with pytest.raises(ConfigError) as error:
         begun(replace(layout, teacher=tmp_path / "other.st")).require_same_weights()
     assert "another --teacher: it began with t.st, other.st is given, which is another file" in said(error)
-    with pytest.raises(ConfigError, match="it began with t.st, none is given"):
+    with pytest.raises(ConfigError, match=r"it began with t\.st, none is given"):
         begun(layout).require_same_weights()
-    with pytest.raises(ConfigError, match="--light-weights: it began with none, t.st is given"):
+    with pytest.raises(ConfigError, match=r"--light-weights: it began with none, t\.st is given"):
         begun(replace(given, light_weights=tmp_path / "t.st")).require_same_weights()
 
 

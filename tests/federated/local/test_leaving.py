@@ -56,7 +56,7 @@ def test_other_words_are_refused(text: str) -> None:
 
 
 def test_a_site_that_is_not_there_cannot_leave() -> None:
-    with pytest.raises(ConfigError, match="--leave: d is none of the sites. Sites: a, Süd"):
+    with pytest.raises(ConfigError, match=r"--leave: d is none of the sites\. Sites: a, Süd"):
         read_leaving(["d=3"], {"a": "a", plain_name("Süd"): "Süd"})
 
 

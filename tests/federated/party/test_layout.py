@@ -134,7 +134,7 @@ def test_settings_that_name_sites_as_people_do_get_the_names_that_travel(odd: Pa
     assert found.unseen == (plain_name("Süd"), plain_name("st.anna"))
     assert found.method["label_site"] == plain_name("Klinik Nord")
     assert found.method["site_bundles"] == {plain_name("st.anna"): "light_b", "site_b": "light_a"}
-    with pytest.raises(ConfigError, match="--unseen: site_B is none of the sites. Sites: .*Klinik Nord.*site_b"):
+    with pytest.raises(ConfigError, match=r"--unseen: site_B is none of the sites\. Sites: .*Klinik Nord.*site_b"):
         with_plain_names(Settings.from_dict({"unseen": ["site_B"]}), folders)
 
 
