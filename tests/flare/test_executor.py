@@ -35,7 +35,9 @@ from dsfedmed.flare.codec import from_shareable, register_tensors, to_shareable
 from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.site_folder import RUN
 
-REPLY = FactsReply(SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 3}, (".png",), (32, 32), (32, 32), {}))
+REPLY = FactsReply(
+    SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 3}, (".png",), (32, 32), (32, 32), {}), "0" * 64
+)
 HEADER = ReplyHeader(scalars={"dsfedmed/loss": 0.5}, step=3)
 
 

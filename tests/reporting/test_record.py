@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from dsfedmed.errors import StoreError
-from dsfedmed.reporting.record import load_record
+from dsfedmed.reporting.record import load_record, parse_record
+from dsfedmed.reporting.results import build_results
+from dsfedmed.site_names import plain_name
 
 
 def test_a_complete_record_misses_nothing(make_run: Callable[..., Path]) -> None:
@@ -47,3 +50,20 @@ def test_a_test_figure_that_is_no_number_names_method_and_site(
     record["cases"]["fedavg"]["busi"][3]["hd95"] = [float("nan")]
     with pytest.raises(StoreError, match=r"cases\.fedavg\.busi.*finite"):
         _ = load_record(make_run(record)).cases
+
+
+def test_sites_are_called_by_their_own_names_and_their_folders_by_the_plain_ones(
+    make_run: Callable[..., Path], make_record: Callable[..., dict[str, Any]]
+) -> None:
+    plain = plain_name("Klinik Süd")
+    text = json.dumps(make_record()).replace('"busi"', f'"{plain}"')
+    named = {**json.loads(text), "site_names": {plain: "Klinik Süd"}, "verdict": f"incomplete: {plain} has left"}
+    record = parse_record(json.dumps(named).encode(), Path("run"))
+    assert record.sites == ("Klinik Süd", "logiq7", "logiq5")
+    assert record.verdict == "incomplete: Klinik Süd has left"
+    assert "Klinik Süd" in record.cases["fedavg"]
+    assert record.names_that_travel["Klinik Süd"] == plain
+    assert record.names_that_travel["logiq7"] == "logiq7"
+    results = build_results(record)
+    assert results["site_names"] == record.names_that_travel
+    assert results["methods"]["fedavg"]["per_site"].keys() == {"Klinik Süd", "logiq7", "logiq5", "aplio300"}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_plain_names
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.flare.deployment.federation import take_results
 from dsfedmed.flare.deployment.poc import PORT, Poc
@@ -139,7 +139,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     """Lay the command line over the preset."""
     if args.preset is None:
         raise ConfigError("--preset", "is not given", "Give a preset file, such as jobs/dsfedmed/presets/demo.yaml")
-    return read_run(args.preset, args.set, presets=PRESETS / args.method / "presets", unseen=args.unseen)
+    settings = read_run(args.preset, args.set, presets=PRESETS / args.method / "presets", unseen=args.unseen)
+    return settings if args.sites is None else with_plain_names(settings, site_folders(args.sites))
 
 
 def _job(poc: Poc) -> dict[str, Any]:

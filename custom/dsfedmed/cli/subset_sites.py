@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.data.subset import subset_site
-from dsfedmed.federated.party.layout import site_names
+from dsfedmed.federated.party.layout import site_folders
 
 NAME = "subset-sites"
 HELP = "copy site folders with fewer training images"
@@ -28,6 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folders and name them."""
-    for name in site_names(args.sites):
+    for name in site_folders(args.sites).values():
         print(subset_site(args.sites / name, args.out, args.training, args.seed))
     return 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, own_names, site_folders, site_names
 from dsfedmed.flare.workspace import prepare_workspace
 
 NAME = "workspace"
@@ -51,4 +51,6 @@ def run(args: argparse.Namespace) -> int:
     prepare_workspace(args.workspace, layout)
     print(f"{args.workspace} is ready. Next:")
     print(f"  nvflare simulator jobs/dsfedmed -w {args.workspace} -c {','.join(names)} -t {len(names)}")
+    for plain, own in own_names(site_folders(args.sites)).items():
+        print(f"  ({plain} is the site {own}: NVFlare takes letters, digits, _ and - only)")
     return 0

@@ -31,8 +31,8 @@ class LoadSiteImaged(MapTransform):
 
     Item: ``{"image": path, "label": path}`` and, as `SiteDatalist.document` writes them and taken out again here:
     ``slice_index``; ``label_map`` {value: value}; ``mask`` (the datalist's entry, with ``classes``); ``window`` [low,
-    high]; ``channel_order`` (which stored channel stands where). ``image`` may be a list of files, one a channel; ``label``
-    a list of masks of one image.
+    high]; ``channel_order`` (which stored channel stands where). ``image`` may be a list of files, one a channel;
+    ``label`` a list of masks of one image.
 
     Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (``labels.IGNORE`` where the mask's
     ignore value stands; its metadata then say ``ignores``), both ``MetaTensor`` with ``filename_or_obj``, ``affine``

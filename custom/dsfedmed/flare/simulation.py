@@ -3,18 +3,41 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import require_enough
-from dsfedmed.federated.server.run_record import FILE_NAME
+from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.recipe import MethodRecipe
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
+
+PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+
+
+@contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """Yield a path of ``folder`` without blanks and quotes, where NVFlare's command line would be split: a link to it.
+
+    Args:
+        folder: a folder that is there.
+    """
+    whole = folder.resolve()
+    if PLAIN.fullmatch(str(whole)):
+        yield whole
+        return
+    with tempfile.TemporaryDirectory(prefix="dsfedmed-") as temporary:
+        link = Path(temporary) / "workspace"
+        link.symlink_to(whole, target_is_directory=True)
+        yield link
 
 
 def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed") -> int:
@@ -24,21 +47,21 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
         ConfigError: an unseen site is not among the sites, too few are left to train, or NVFlare refused the job.
     """
     require_enough(settings, sites)
-    workspace = out / "nvflare"
-    environment = SimEnv(
-        clients=sites,
-        num_threads=len(sites),
-        workspace_root=str(workspace.resolve()),
-        log_config=str((workspace / method / "local" / "log_config.json").resolve()),
-    )
-    recipe = MethodRecipe(settings, method)
-    try:
-        environment.deploy(recipe.job)
-    except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
-        if not (out / FILE_NAME).exists():
-            raise ConfigError(
-                workspace, f"NVFlare did not start the run ({error})", "Read the log files there"
-            ) from error
+    mark_not_begun(out)
+    with plain_path(out / "nvflare") as workspace:
+        environment = SimEnv(
+            clients=sites,
+            num_threads=len(sites),
+            workspace_root=str(workspace),
+            log_config=str(workspace / method / "local" / "log_config.json"),
+        )
+        recipe = MethodRecipe(settings, method)
+        try:
+            environment.deploy(recipe.job)
+        except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
+            if not (out / FILE_NAME).exists():
+                fix = "Read the log files there"
+                raise ConfigError(out / "nvflare", f"NVFlare did not start the run ({error})", fix) from error
     results = build_report(out)
     print(summary_text(results))
     return 0 if read_json(out / FILE_NAME)["verdict"] == "complete" else 1

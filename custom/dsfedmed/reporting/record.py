@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The run record: what the federation wrote down, read with tolerance for what is not there yet.
 
+Sites are called by the names that people gave them, though they travelled under plain ones.
+
 A record of an unfinished run lacks parts. Reading never invents them: every accessor answers with an
 empty value, and ``missing`` says in words what is not there.
 """
@@ -18,6 +20,7 @@ from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.methods import MODELS, required_models
 from dsfedmed.reporting.methods import ONLY_OF, display_name
+from dsfedmed.site_names import with_own_names
 
 RECORD_NAME = "record.json"
 FIX = "Run the job again with the same --out: it resumes after the last complete stage."
@@ -50,6 +53,12 @@ class Record:
     def all_sites(self) -> tuple[str, ...]:
         """Source sites, then held-out sites."""
         return self.sites + self.unseen
+
+    @property
+    def names_that_travel(self) -> dict[str, str]:
+        """Names under which the sites travelled, and by which their folders in the run are called, by own name."""
+        plain = {own: name for name, own in self.mapping("site_names").items()}
+        return {site: str(plain.get(site, site)) for site in self.all_sites}
 
     @property
     def method(self) -> str:
@@ -157,4 +166,5 @@ def parse_record(content: bytes, run: Path) -> Record:
         raise StoreError(path, f"is not JSON ({error})", FIX) from error
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list):
         raise StoreError(path, "does not name the run's sites", FIX)
-    return Record(run, data)
+    own = data.get("site_names") or {}
+    return Record(run, {**with_own_names(data, own), "site_names": own})

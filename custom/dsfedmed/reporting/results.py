@@ -39,6 +39,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "finished": data.get("finished"),
             "sites": list(record.sites),
             "unseen": list(record.unseen),
+            "site_names": record.names_that_travel,
             "label_names": [str(name) for name in data.get("label_names") or ()],
             "versions": {str(name): str(value) for name, value in record.mapping("versions").items()},
             "methods": methods_block(record),

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from dsfedmed.errors import StoreError
+from dsfedmed.store.differences import differences
 from dsfedmed.store.files import file_sha256, read_json, read_tensors, write_json, write_tensors
 from dsfedmed.store.run_version import CONFIG, require_this_version
 from dsfedmed.version import VERSION
@@ -58,7 +59,7 @@ class StageStore:
             if found != self.key:
                 raise StoreError(
                     folder,
-                    f"holds a run of another configuration ({found}, not {self.key})",
+                    f"holds a run of another configuration ({differences(written['config'], config)})",
                     "Choose another --out, or remove that folder to start again",
                 )
         else:

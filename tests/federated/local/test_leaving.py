@@ -14,6 +14,7 @@ from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.wire.message import Envelope, open_reply, reply_message, request_message
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.tasks import TRAIN
+from dsfedmed.site_names import plain_name
 from dsfedmed.store.files import read_json, write_json
 from tests.federated.tiny import tiny_plan, tiny_settings
 
@@ -42,14 +43,21 @@ def test_it_takes_part_in_its_rounds_and_in_no_later_one(tmp_path: Path) -> None
 
 
 def test_the_command_line_names_sites_and_rounds() -> None:
-    assert read_leaving(["a=3", "b=0"], ["a", "b", "c"]) == {"a": 3, "b": 0}
-    assert read_leaving([], ["a"]) == {}
+    folders = {"a": "a", "b": "b", plain_name("Klinik = Süd"): "Klinik = Süd"}
+    assert read_leaving(["a=3", "b=0"], folders) == {"a": 3, "b": 0}
+    assert read_leaving(["Klinik = Süd=1"], folders) == {plain_name("Klinik = Süd"): 1}
+    assert read_leaving([], folders) == {}
 
 
-@pytest.mark.parametrize("text", ["a", "a=", "a=-1", "a=x", "d=3", "=3"])
+@pytest.mark.parametrize("text", ["a", "a=", "a=-1", "a=x", "=3"])
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--leave: .*SITE=ROUND"):
-        read_leaving([text], ["a", "b"])
+        read_leaving([text], {"a": "a", "b": "b"})
+
+
+def test_a_site_that_is_not_there_cannot_leave() -> None:
+    with pytest.raises(ConfigError, match=r"--leave: d is none of the sites\. Sites: a, Süd"):
+        read_leaving(["d=3"], {"a": "a", plain_name("Süd"): "Süd"})
 
 
 def test_a_run_that_has_begun_keeps_its_leaving_sites(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,16 @@ from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import (
     SimulatedSites,
+    own_names,
     require_enough,
     require_sites,
+    site_folders,
     site_names,
+    with_plain_names,
     write_party_config,
 )
 from dsfedmed.settings import Settings
+from dsfedmed.site_names import plain_name
 
 
 def _layout(folder: Path, **changes: object) -> SimulatedSites:
@@ -98,3 +104,54 @@ def test_too_few_sites_to_train_are_refused(three: Path, values: dict, words: st
     require_enough(Settings.from_dict({"unseen": ["site_a"]}), site_names(three))
     with pytest.raises(ConfigError, match=words):
         require_enough(Settings.from_dict(values), site_names(three))
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    for name in ("Klinik Nord", "st.anna", unicodedata.normalize("NFD", "Süd"), "site_b"):
+        (tmp_path / "sites" / name).mkdir(parents=True)
+        (tmp_path / "sites" / name / "datalist.json").write_text("{}")
+    return tmp_path
+
+
+def test_a_folder_of_any_name_is_a_site_under_a_plain_name(odd: Path) -> None:
+    folders = site_folders(odd / "sites")
+    assert list(folders) == sorted(folders) == site_names(odd / "sites")
+    assert folders[plain_name("Süd")] == unicodedata.normalize("NFD", "Süd")
+    assert own_names(folders) == {plain_name(name): name for name in ("Klinik Nord", "st.anna", "Süd")}
+    write_party_config(odd / "local", _layout(odd))
+    for plain, folder in folders.items():
+        config = load_party_config(odd / "local", plain)
+        assert (config.data, config.output) == (odd / "sites" / folder, odd / "run" / "sites" / plain)
+    assert load_party_config(odd / "local", "server").own_names == own_names(folders)
+
+
+def test_settings_that_name_sites_as_people_do_get_the_names_that_travel(odd: Path) -> None:
+    folders = site_folders(odd / "sites")
+    labels = {"label_site": "Klinik Nord", "site_bundles": {"st.anna": "light_b", "site_b": "light_a"}}
+    asked = Settings.from_dict({"unseen": [unicodedata.normalize("NFC", "Süd"), plain_name("st.anna")]})
+    found = with_plain_names(replace(asked, method=labels), folders)
+    assert found.unseen == (plain_name("Süd"), plain_name("st.anna"))
+    assert found.method["label_site"] == plain_name("Klinik Nord")
+    assert found.method["site_bundles"] == {plain_name("st.anna"): "light_b", "site_b": "light_a"}
+    with pytest.raises(ConfigError, match=r"--unseen: site_B is none of the sites\. Sites: .*Klinik Nord.*site_b"):
+        with_plain_names(Settings.from_dict({"unseen": ["site_B"]}), folders)
+
+
+def test_two_folders_that_people_cannot_tell_apart_are_refused(odd: Path) -> None:
+    (odd / "sites" / unicodedata.normalize("NFC", "Süd")).mkdir()
+    (odd / "sites" / unicodedata.normalize("NFC", "Süd") / "datalist.json").write_text("{}")
+    with pytest.raises(DataError, match="two sites are called 'Süd'"):
+        site_folders(odd / "sites")
+
+
+def test_a_name_that_cannot_be_shown_is_refused(odd: Path) -> None:
+    (odd / "sites" / "st.anna").rename(odd / "sites" / "line\nbreak")
+    with pytest.raises(DataError, match=r"the site's name 'line\\nbreak' cannot be shown"):
+        site_folders(odd / "sites")
+
+
+def test_a_link_to_a_folder_is_a_site(odd: Path) -> None:
+    (odd / "sites" / "st.anna").rename(odd / "share")
+    (odd / "sites" / "st.anna").symlink_to(odd / "share", target_is_directory=True)
+    assert site_folders(odd / "sites")[plain_name("st.anna")] == "st.anna"

@@ -10,6 +10,7 @@ import pytest
 
 from dsfedmed.federated.server import progress as module
 from dsfedmed.federated.server.progress import Progress, clock
+from dsfedmed.site_names import plain_name
 from dsfedmed.store.files import read_json
 from tests.federated.watch import Watch
 
@@ -141,3 +142,15 @@ def test_of_many_sites_the_slowest_are_named(
     progress.site_step("site_0", "dsf_train", 9, 10)
     shown = ", ".join(f"site_{number} {8 - number}/10" for number in range(2, 8))
     assert caplog.records[-1].getMessage().endswith(f"{shown} and 2 that are farther  task ETA 1:30")
+
+
+def test_people_read_the_sites_own_names(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    plain = plain_name("Klinik Nord")
+    progress = Progress(tmp_path, ("rounds",), {plain: "Klinik Nord"})
+    progress.site(plain, "dsf_train done in 2.0 s")
+    progress.say(f"the run goes on without {plain}")
+    assert caplog.messages == ["[   0:00] 0/1 None: the run goes on without Klinik Nord"]
+    status = read_json(tmp_path / "status.json")
+    assert status["sites"] == {"Klinik Nord": "dsf_train done in 2.0 s"}
+    assert status["last"] == "the run goes on without Klinik Nord"

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.data.datalist import load_datalist
+from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.federated.party.site_data import SITE_DATA, data_fingerprint
+from dsfedmed.federated.server import reuse
 from dsfedmed.federated.server.reuse import reuse_stages
 from dsfedmed.federated.server.stage_dependencies import CHAIN
 from dsfedmed.settings import Settings
-from dsfedmed.store.files import read_json
+from dsfedmed.site_names import plain_name
+from dsfedmed.store.files import read_json, write_json
 from tests.runs.commands import BUNDLES
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
@@ -81,3 +86,20 @@ def _bytes(record: dict[str, Any]) -> dict[tuple[str, ...], int]:
     """Bytes by source site, direction and stage; a held-out site without a task only shows that it is there."""
     rows = [row for row in record["bytes"]["entries"] if row["stage"] != "start" and row["site"] != "site_d"]
     return {(row["site"], row["direction"], row["stage"]): row["bytes"] for row in rows}
+
+
+def test_a_run_on_other_data_is_not_reused(tmp_path: Path) -> None:
+    make_demo_sites(tmp_path / "sites", seed=1, sites=("site_a",), training=2, validation=1, test=1)
+    (tmp_path / "sites" / "site_a").rename(tmp_path / "sites" / "Süd")
+    layout = SimulatedSites(tmp_path / "sites", tmp_path / "new", tmp_path)
+    with pytest.raises(ConfigError, match="run: does not say of which data it was made"):
+        reuse._require_same_data(tmp_path / "run", layout)
+    datalist = load_datalist(tmp_path / "sites" / "Süd")
+    digest = data_fingerprint(datalist, tmp_path / "none").sha256
+    info = {"info": {plain_name("Süd"): digest}, "tensors": None, "file": None}
+    write_json(tmp_path / "run" / "store" / f"{SITE_DATA}.json", info)
+    reuse._require_same_data(tmp_path / "run", layout)
+    with datalist.parts["test"][0].image.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(ConfigError, match="run: is a run on other data of Süd"):
+        reuse._require_same_data(tmp_path / "run", layout)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.federated.server.run_record import FILE_NAME, RunRecord, now
+from dsfedmed.federated.server.run_record import FILE_NAME, RunRecord, mark_not_begun, now
 from dsfedmed.store.files import read_json
 from dsfedmed.version import VERSION
 from tests.federated.tiny import tiny_settings
@@ -80,3 +80,14 @@ def test_what_is_no_number_is_never_written(record: RunRecord) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         record.put(inference_ms={"light": float("nan")})
     assert on_disk(record) == before
+
+
+def test_a_start_that_never_comes_to_the_server_has_not_the_old_verdict(record: RunRecord, tmp_path: Path) -> None:
+    mark_not_begun(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    record.put(curves={"fedavg": [0.5]})
+    record.finish("complete")
+    mark_not_begun(record.path.parent)
+    found = on_disk(record)
+    assert (found["verdict"][:27], found["finished"]) == ("incomplete: started again, ", None)
+    assert found["curves"] == {"fedavg": [0.5]}

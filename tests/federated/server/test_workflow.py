@@ -121,12 +121,13 @@ def transport(tmp_path: Path) -> Scripted:
 def prepared(transport: Scripted, **changes: Any) -> Work:
     """Return a workflow within its work."""
     workflow = Work(tiny_settings(unseen=["site_c"], **changes))
-    workflow._prepare(transport)
+    workflow._find(transport)
+    workflow._prepare()
     return workflow
 
 
 def facts(header: ReplyHeader | None = None) -> Reply:
-    return lambda: reply_message(Envelope(FactsReply(FOUND), header=header or ReplyHeader(seconds=1.5)))
+    return lambda: reply_message(Envelope(FactsReply(FOUND, "0" * 64), header=header or ReplyHeader(seconds=1.5)))
 
 
 def refusing(reason: str) -> Reply:
@@ -150,7 +151,8 @@ def test_unseen_sites_are_kept_apart(transport: Scripted, tmp_path: Path) -> Non
     assert transport.uploads_on_disk is True
     (transport.folder / "local" / "dsfedmed.yaml").write_text("uploads_on_disk: false\n")
     elsewhere = Work(tiny_settings())
-    elsewhere._prepare(transport)
+    elsewhere._find(transport)
+    elsewhere._prepare()
     assert elsewhere.folder == tmp_path / "scratch" / "dsfedmed"
     assert transport.uploads_on_disk is False
 
@@ -194,7 +196,7 @@ def test_replies_come_in_the_order_of_the_sites_and_without_tensors_where_they_w
         (lambda: Message({"weights": "all"}), "sent FactsReply, which is None"),
         (lambda: Message({"body": {"facts": {}}, "header": {}}),
          "sent FactsReply.facts without its key 'channels'"),
-        (lambda: reply_message(Envelope(FactsReply(FOUND), header=ReplyHeader(seconds=-1.0))),
+        (lambda: reply_message(Envelope(FactsReply(FOUND, "0" * 64), header=ReplyHeader(seconds=-1.0))),
          "sent ReplyHeader.seconds: -1.0 is not between 0 and 1e+30"),
     ],
 )  # fmt: skip

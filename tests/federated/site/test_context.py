@@ -189,7 +189,7 @@ def test_facts_are_never_given_from_memory(
 
     def report(asked: SiteContext, _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
         said.append(asked.name)
-        return Envelope(FactsReply(site_facts(asked.datalist)))
+        return Envelope(FactsReply(site_facts(asked.datalist), asked.data_sha256))
 
     monkeypatch.setattr(counting, "_do", report)
     for _ in range(2):

@@ -39,7 +39,7 @@ SCORES = CaseScores((0.5,), (0.4,), (3.0,))
 LEVELS = {"levels": torch.zeros((3, 1, 32, 32), dtype=torch.uint8)}
 BRANCH = {"down.weight": torch.rand(16, 8, 3, 3).half()}
 GOOD: dict[str, Any] = {
-    "dsf_facts": reply(FactsReply(FACTS)),
+    "dsf_facts": reply(FactsReply(FACTS, "0" * 64)),
     "dsf_evaluate": reply(EvaluateReply({"dsfedmed": (SCORES,)})),
     "dsf_soft_labels": reply(SoftLabelsReply(1, HASH)),
     "dsf_audit": reply(AuditReply(0.1), VERDICT),

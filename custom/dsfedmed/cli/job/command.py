@@ -12,36 +12,88 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dsfedmed.cli.job.words import parse_words, read_settings
+from dsfedmed.cli.job.begun import BegunRun
+from dsfedmed.cli.job.inputs import require_inputs
+from dsfedmed.cli.job.space import needed_bytes, require_space
+from dsfedmed.cli.job.words import ENGINES, parse_words, read_settings
 from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.local.leaving import read_leaving
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
-from dsfedmed.federated.party.layout import SimulatedSites, site_names
-from dsfedmed.federated.server.given_base import check_given_base
-from dsfedmed.federated.server.plan import check_light_settings
+from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_plain_names
 from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
+from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.options import require
 from dsfedmed.reporting.results import load_results
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
+from dsfedmed.site_names import own_name
+from dsfedmed.store.run_lock import JOB, SERVER, run_lock
 from dsfedmed.store.run_version import require_run_of_this_version
+
+NVFLARE = ENGINES[0]
+NO_LEAVING = "sites of NVFlare's simulator do not leave"
 
 
 def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
-    """Run the job on this machine; return 0 when the run's own verdict is complete."""
+    """Run the job on this machine; return 0 when the run's own verdict is complete.
+
+    What can be known at the start is looked at before anything is begun, and what takes no time first.
+    """
     if args.sites is None or args.out is None:
         raise ConfigError("job.py", "--sites and --out are needed to run", "Give both, or --write-job DIR")
-    require_run_of_this_version(args.out)
+    if not args.start_over:
+        require_run_of_this_version(args.out)
+    folders = site_folders(args.sites)
+    settings = with_plain_names(settings, folders)
     workflow = workflow_of(method, settings)  # a wrong option of the method is said before any image is read
-    if workflow.GENERATES:
-        check_given_base(settings, args.generator_base)
-    check_light_settings(settings, bundles)
-    names = site_names(args.sites)
-    refuse_damaged_sites(args.sites, names)
-    layout = SimulatedSites(
+    layout = _layout(args, settings, folders, bundles)
+    require_inputs(workflow, layout, folders)
+    leaving = read_leaving(args.leave, folders)
+    require(not leaving or args.engine != NVFLARE, "--leave", NO_LEAVING, "Add --engine local")
+    require(args.reuse is None or method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
+    itself = args.start_over and args.reuse is not None and args.reuse.resolve() == args.out.resolve()
+    require(not itself, "--reuse", "is the run that --start-over removes", "Reuse another run, or choose another --out")
+    with run_lock(args.out, JOB):
+        with run_lock(args.out, SERVER):  # held by a run that goes on though its job.py has ended
+            pass
+        begun = BegunRun(layout, folders)
+        _prepare_folder(args, begun, workflow, leaving)
+        if args.reuse is not None:
+            kept = reuse_stages(args.reuse, args.out, settings, layout, leaving)
+            print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
+        begun.accept()
+        if args.engine != NVFLARE:
+            return _simulate_locally(settings, layout, method, args.engine == "local-processes", leaving)
+        from dsfedmed.flare.simulation import simulate
+        from dsfedmed.flare.workspace import prepare_workspace
+
+        prepare_workspace(args.out / "nvflare" / method, layout)
+        return simulate(settings, list(folders), args.out, method)
+
+
+def _prepare_folder(
+    args: argparse.Namespace, begun: BegunRun, workflow: FederatedWorkflow, leaving: Mapping[str, int]
+) -> None:
+    """See that a run that is in ``--out`` is the one asked for, or remove it where it is to start over."""
+    if not args.start_over:
+        begun.require_same(workflow.METHOD, workflow.settings, leaving)
+        begun.require_same_weights()
+    require_space(args.out, needed_bytes(workflow, begun.layout, len(begun.folders)))
+    refuse_damaged_sites(args.sites, begun.folders)
+    if args.start_over:
+        begun.remove()
+        begun.require_same_weights()
+    begun.require_same_data()
+
+
+def _layout(args: argparse.Namespace, settings: Settings, folders: Mapping[str, str], bundles: Path) -> SimulatedSites:
+    """Return where everything lies; the labels of SAM-Fed's label site are the public set where none is given."""
+    label_site = settings.method.get("label_site")
+    labels = args.sites / folders[label_site] if label_site else None
+    return SimulatedSites(
         sites=args.sites,
         run=args.out,
         bundles=bundles,
@@ -52,21 +104,8 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         generator=args.generator,
         light_weights=args.light_weights,
         generator_base=args.generator_base,
-        public=args.sites / args.label_site if args.label_site else args.public,
+        public=labels if args.label_site else args.public or labels,
     )
-    leaving = read_leaving(args.leave, names)
-    if args.reuse is not None:
-        require(method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
-        kept = reuse_stages(args.reuse, args.out, settings, layout, leaving)
-        print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
-    if args.engine != "nvflare":
-        return _simulate_locally(settings, layout, method, args.engine == "local-processes", leaving)
-    require(not leaving, "--leave", "sites of NVFlare's simulator do not leave", "Add --engine local")
-    from dsfedmed.flare.simulation import simulate
-    from dsfedmed.flare.workspace import prepare_workspace
-
-    prepare_workspace(args.out / "nvflare" / method, layout)
-    return simulate(settings, names, args.out, method)
 
 
 def _simulate_locally(
@@ -85,9 +124,20 @@ def _simulate_locally(
     return 0 if verdict == "complete" else 1
 
 
-def refuse_damaged_sites(folder: Path, names: Sequence[str]) -> None:
-    """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here."""
-    found = {name: [f for f in check_whole_site(folder / name)[0].findings if f.level == "error"] for name in names}
+def refuse_damaged_sites(sites: Path, folders: Mapping[str, str]) -> None:
+    """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here.
+
+    Args:
+        sites: folder with one folder per site.
+        folders: the sites' folders by the names that travel.
+
+    Raises:
+        DataError: naming the sites that have errors.
+    """
+    names = {own_name(name): sites / name for name in folders.values()}
+    found = {
+        name: [f for f in check_whole_site(folder)[0].findings if f.level == "error"] for name, folder in names.items()
+    }
     lines = [f"{site}: {f.where}: {f.reason}. {f.fix}" for site, findings in found.items() for f in findings]
     if lines:
         print("\n".join(lines), file=sys.stderr)

@@ -24,6 +24,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--seed", type=int, help="seed of the run")
     parser.add_argument("--out", type=Path, help="run folder; an interrupted run there is resumed")
+    over = "remove the run that is in --out, and begin anew there"
+    parser.add_argument("--start-over", action="store_true", help=over)
     parser.add_argument("--reuse", type=Path, metavar="RUN", help="finished run whose stages to reuse where they fit")
     parser.add_argument("--teacher", type=Path, help="weights of the teacher (`dsfedmed pretrain-teacher`)")
     parser.add_argument(

@@ -9,11 +9,13 @@ from pathlib import Path
 from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.site import LocalSite
+from dsfedmed.federated.party.layout import plain_site
 from dsfedmed.federated.server.run_record import FILE_NAME
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message, error_message, open_request
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import task_named
+from dsfedmed.site_names import own_name
 from dsfedmed.store.files import read_json, write_json
 
 
@@ -57,17 +59,21 @@ def note_leaving(run: Path, leaving: Mapping[str, int]) -> None:
         write_json(path, {**known, "leaving": dict(leaving)})
 
 
-def read_leaving(texts: Sequence[str], sites: Sequence[str]) -> dict[str, int]:
+def read_leaving(texts: Sequence[str], folders: Mapping[str, str]) -> dict[str, int]:
     """Return after how many rounds which site leaves, from texts of the form ``SITE=ROUND``.
+
+    Args:
+        texts: as they stand on the command line.
+        folders: the sites' folders by the names that travel.
 
     Raises:
         ConfigError: a text of another form, or no such site.
     """
     leaving = {}
     for text in texts:
-        site, _, number = text.partition("=")
-        if not number.isdecimal() or site not in sites:
-            fix = f"Write SITE=ROUND, with a site of {', '.join(sites)}"
+        site, _, number = text.rpartition("=")
+        fix = f"Write SITE=ROUND, with a site of {', '.join(map(own_name, folders.values()))}"
+        if not number.isdecimal() or not site:
             raise ConfigError("--leave", f"'{text}' names no site and round", fix)
-        leaving[site] = int(number)
+        leaving[plain_site(folders, site, "--leave")] = int(number)
     return leaving

@@ -50,6 +50,7 @@ class SamFed(FederatedWorkflow):
     """Labels at the server only, unlabelled images at the sites, and SAM as the teacher of every pixel."""
 
     METHOD = "samfed"
+    PUBLIC = True
     UPDATES = (AGREE,)
 
     @classmethod

@@ -4,12 +4,12 @@
 The file ``dsfedmed.yaml`` lies in the ``local`` folder of the NVFlare workspace, beside ``resources.json``.
 ``{site}`` in a path stands for the site's NVFlare name, so that one file serves a whole simulation. ``{run}`` stands
 for the run's key (see `dsfedmed.federated.party.run_key`): every configuration has its own folder, and a job that is
-submitted again finds what it left.
+submitted again finds what it left. ``{folder}`` stands for the name of the site's folder in a simulation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 from dsfedmed.bundles.allowed_classes import DOTTED
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import require
+from dsfedmed.site_names import own_name
 
 FILE_NAME = "dsfedmed.yaml"
 
@@ -53,6 +54,7 @@ class PartyConfig:
         public: labelled folder that everyone may see (server only, for SAM-Fed), with a datalist.json like a site's.
         generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
         generator_base: file of the embedded base, for runs with `generator.base: given` (server only).
+        site_folders: in a simulation, the folders' names of the sites that travel under another one, by that name.
     """
 
     data: Path | None = None
@@ -74,6 +76,13 @@ class PartyConfig:
     generator: Path | None = None
     generator_base: Path | None = None
     uploads_on_disk: bool = True
+    site_folders: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def own_names(self) -> dict[str, str]:
+        """Names that people are shown by the names that travel, of the sites where the two differ."""
+        shown = {plain: own_name(name) for plain, name in self.site_folders.items()}
+        return {plain: name for plain, name in shown.items() if name != plain}
 
     def need(self, name: str) -> Path:
         """Return the path called ``name``; an absent one is an error that says where to write it."""
@@ -91,7 +100,7 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
 
     Args:
         folder: the folder ``local``.
-        site: what ``{site}`` stands for.
+        site: what ``{site}`` stands for, and ``{folder}`` unless ``site_folders`` names its folder.
         run: what ``{run}`` stands for.
 
     Raises:
@@ -106,7 +115,9 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
         raise ConfigError(path, f"is not valid YAML ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
-    words = {"{site}": site, "{run}": run}
+    folders = content.get("site_folders")
+    folder_name = folders.get(site, site) if isinstance(folders, dict) else site
+    words = {"{site}": site, "{run}": run, "{folder}": str(folder_name)}
     return PartyConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
 
 
@@ -124,7 +135,7 @@ def accepted_classes(local: Path | None) -> tuple[str, ...]:
 
 
 def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
-    known = {field.name: field.type for field in fields(PartyConfig)}
+    known = {entry.name: entry.type for entry in fields(PartyConfig)}
     if key not in known:
         raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
     if key in _PATHS:
@@ -137,6 +148,10 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         named = isinstance(value, list) and all(isinstance(name, str) and DOTTED.fullmatch(name) for name in value)
         require(named, str(path), f"`{key}` must be a list of dotted names, found {value!r}", "Correct the file")
         return tuple(value)
+    if key == "site_folders":
+        named = isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
+        require(named, str(path), f"`{key}` must be `name: folder` lines, found {value!r}", "Correct the file")
+        return value
     if key == "memory_gib":
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")

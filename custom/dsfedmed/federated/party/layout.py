@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from dsfedmed.data.datalist import FILE_NAME as DATALIST
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.party.config import FILE_NAME
 from dsfedmed.json_types import JsonObject
 from dsfedmed.settings import Settings
+from dsfedmed.site_names import own_name, plain_name
 from dsfedmed.store.files import write_atomic
 
 
@@ -47,17 +49,77 @@ class SimulatedSites:
     generator_base: Path | None = None
 
 
-def site_names(folder: Path) -> list[str]:
-    """Return the names of the site folders (those with a datalist), sorted.
+def site_folders(folder: Path) -> dict[str, str]:
+    """Return the names of the site folders (those with a datalist) by the names under which the sites travel, sorted.
 
     Raises:
-        DataError: the folder does not exist or holds no site.
+        DataError: the folder does not exist or holds no site, a name cannot be shown, or two are the same to a reader.
     """
-    names = sorted(path.parent.name for path in folder.glob("*/datalist.json")) if folder.is_dir() else []
+    names = _folders(folder)
     if not names:
         fix = "Give a folder with one folder per site, or make some with `dsfedmed demo-sites`"
         raise DataError(folder, "holds no site folder with a datalist.json", fix)
-    return names
+    found: dict[str, str] = {}
+    for name in names:
+        if not name.isprintable():
+            raise DataError(folder, f"the site's name {name!r} cannot be shown", "Rename that folder")
+        plain = plain_name(name)
+        if plain in found:
+            reason = f"two sites are called {own_name(name)!r}, which travel under one name"
+            raise DataError(folder, reason, "Rename one of the two folders")
+        found[plain] = name
+    return dict(sorted(found.items()))
+
+
+def site_names(folder: Path) -> list[str]:
+    """Return the names under which the sites of a folder travel (`dsfedmed.site_names.plain_name`), sorted.
+
+    Raises:
+        DataError: as `site_folders`.
+    """
+    return list(site_folders(folder))
+
+
+def own_names(folders: Mapping[str, str]) -> dict[str, str]:
+    """Return the own names that people are shown by the names that travel, of the sites where the two differ."""
+    return {plain: own_name(name) for plain, name in folders.items() if own_name(name) != plain}
+
+
+def plain_site(folders: Mapping[str, str], name: str, where: str) -> str:
+    """Return the name under which the site travels that somebody calls ``name``.
+
+    Args:
+        folders: what `site_folders` returns.
+        name: its own name (composed or decomposed), or the one that travels.
+        where: who calls it so, for the error.
+
+    Raises:
+        ConfigError: there is no such site.
+    """
+    plain = name if name in folders else plain_name(name)
+    if plain not in folders:
+        known = ", ".join(own_name(folder) for folder in folders.values())
+        raise ConfigError(where, f"{name} is none of the sites", f"Sites: {known}")
+    return plain
+
+
+def with_plain_names(settings: Settings, folders: Mapping[str, str]) -> Settings:
+    """Return settings whose sites go by the names that travel.
+
+    Sites are named in ``unseen``, and in SAM-Fed's ``method.label_site`` and ``method.site_bundles``.
+
+    Raises:
+        ConfigError: one of them is none of the sites.
+    """
+    unseen = tuple(plain_site(folders, site, "--unseen") for site in settings.unseen)
+    method = dict(settings.method)
+    if isinstance(method.get("label_site"), str) and method["label_site"]:
+        method["label_site"] = plain_site(folders, method["label_site"], "method.label_site")
+    if isinstance(method.get("site_bundles"), dict):
+        where = "method.site_bundles"
+        bundles = method["site_bundles"].items()
+        method["site_bundles"] = {plain_site(folders, str(site), where): bundle for site, bundle in bundles}
+    return replace(settings, unseen=unseen, method=method)
 
 
 def require_sites(folder: Path, asked: Sequence[str], where: str) -> list[str]:
@@ -67,11 +129,10 @@ def require_sites(folder: Path, asked: Sequence[str], where: str) -> list[str]:
         ConfigError: a site is asked for that is not there.
         DataError: as `site_names`.
     """
-    names = site_names(folder)
+    folders = site_folders(folder)
     for site in asked:
-        if site not in names:
-            raise ConfigError(where, f"{site} is none of the sites", f"Sites: {', '.join(names)}")
-    return names
+        plain_site(folders, site, where)
+    return list(folders)
 
 
 def require_enough(settings: Settings, sites: Sequence[str]) -> None:
@@ -95,7 +156,7 @@ def write_party_config(local: Path, layout: SimulatedSites) -> None:
 
 def _party_config(layout: SimulatedSites) -> JsonObject:
     config: JsonObject = {
-        "data": f"{layout.sites.resolve()}/{{site}}",
+        "data": f"{layout.sites.resolve()}/{{folder}}",
         "output": f"{layout.run.resolve()}/sites/{{site}}",
         "bundles": str(layout.bundles.resolve()),
         "device": layout.device,
@@ -107,4 +168,9 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         path: Path | None = getattr(layout, name)
         if path is not None:
             config[name] = str(path.resolve())
-    return config
+    renamed: JsonObject = {plain_name(name): name for name in _folders(layout.sites) if plain_name(name) != name}
+    return {**config, "site_folders": renamed} if renamed else config
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"*/{DATALIST}"))

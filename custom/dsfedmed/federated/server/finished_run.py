@@ -16,6 +16,7 @@ from dsfedmed.data.facts import SiteFacts, merge_facts
 from dsfedmed.devices import on_device
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.generator_base import load_generator_base
+from dsfedmed.federated.party.layout import site_folders
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.stages.generators import stored_branch, stored_masks
 from dsfedmed.generator.networks.base import GeneratorBase
@@ -86,6 +87,6 @@ class FinishedRun:
     def validation(self, site: str) -> SiteArrays:
         """Return the validation images of a source site, read once."""
         if site not in self._validation:
-            bundle = self.plan.light_bundle
-            self._validation[site] = load_part(load_datalist(self.sites / site), "validation", bundle.preprocessing())
+            bundle, folder = self.plan.light_bundle, self.sites / site_folders(self.sites)[site]
+            self._validation[site] = load_part(load_datalist(folder), "validation", bundle.preprocessing())
         return self._validation[site]

@@ -6,10 +6,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from dsfedmed.site_names import with_own_names
 from dsfedmed.store.files import write_json
 
 LOGGER_NAME = "dsfedmed.progress"
@@ -28,9 +30,18 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Tells where the run stands: stage k of n, step, site, and the time the stage still needs."""
+    """Tells where the run stands: stage k of n, step, site, and the time the stage still needs.
 
-    def __init__(self, folder: Path, stages: tuple[str, ...]) -> None:
+    Args:
+        folder: the run folder.
+        stages: names of the run's stages, in order.
+        own_names: names that people are shown by the names that travel, of the sites where the two differ.
+    """
+
+    def __init__(
+        self, folder: Path, stages: tuple[str, ...], own_names: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.own_names = own_names
         self.path = folder / "status.json"
         self.stages = stages
         self.started = time.monotonic()
@@ -100,5 +111,7 @@ class Progress:
         with self._lock:
             elapsed = time.monotonic() - self.started
             head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
-            LOGGER.info("%s: %s", head, text)
-            write_json(self.path, {**self.state, "elapsed_s": round(elapsed, 1), "last": text})
+            said = {**self.state, "elapsed_s": round(elapsed, 1), "last": text}
+            shown = with_own_names(said, self.own_names)
+            LOGGER.info("%s: %s", head, shown["last"])
+            write_json(self.path, shown)

@@ -15,17 +15,20 @@ from typing import Any
 
 import yaml
 
+from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
-from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.federated.party.layout import SimulatedSites, site_folders
+from dsfedmed.federated.party.site_data import MEMORY, SITE_DATA, data_fingerprint
 from dsfedmed.federated.server.given_base import ENTRY as GIVEN_BASE
 from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, FEDPROX, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
 from dsfedmed.settings import Settings
+from dsfedmed.site_names import own_name
 from dsfedmed.store.files import file_sha256, read_json, write_json
 from dsfedmed.store.run_version import require_run_of_this_version
 
@@ -46,13 +49,14 @@ def reuse_stages(
     taken over where other sites leave (``leaving``, sites and after how many rounds).
 
     Raises:
-        ConfigError: ``source`` holds no complete run of DSFedMed, or one of other sites or other start weights.
+        ConfigError: ``source`` holds no complete run of DSFedMed, or one of other sites, data or start weights.
         StoreError: another version of the program made it, or a file of it cannot be read or copied.
     """
     require_run_of_this_version(source)
     if (out / "store" / "config.json").exists():
         return ()
     _require_fit(source, layout)
+    _require_same_data(source, layout)
     config = read_json(source / "store" / "config.json")["config"]
     before = Settings.from_dict(config["settings"])
     if before.generator.base == settings.generator.base == "given":
@@ -82,7 +86,7 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     if site_config is None or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
     there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
-    here = {"data": f"{layout.sites.resolve()}/{{site}}"}
+    here = {"data": f"{layout.sites.resolve()}/{{folder}}"}
     for name in ("generator", "light_weights"):
         path: Path | None = getattr(layout, name)
         here[name] = "none" if path is None else str(path.resolve())
@@ -90,6 +94,19 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
         if there.get(name, "none") != value:
             reason = f"is a run with another '{name}' ({there.get(name, 'none')}, not {value})"
             raise ConfigError(source, reason, SAME)
+
+
+def _require_same_data(source: Path, layout: SimulatedSites) -> None:
+    """See that the sites' files are, by their content, those that the other run was made of."""
+    entry = source / "store" / f"{SITE_DATA}.json"
+    if not entry.exists():
+        fix = "Start its own command once more, which writes them down, or leave --reuse out"
+        raise ConfigError(source, "does not say of which data it was made", fix)
+    made = read_json(entry)["info"]
+    for plain, name in site_folders(layout.sites).items():
+        memory = source / "sites" / plain / MEMORY
+        if data_fingerprint(load_datalist(layout.sites / name), memory).sha256 != made.get(plain):
+            raise ConfigError(source, f"is a run on other data of {own_name(name)}", SAME)
 
 
 def _require_same_base(source: Path, layout: SimulatedSites) -> None:

@@ -19,6 +19,17 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def mark_not_begun(folder: Path) -> None:
+    """Take the verdict from a record that is there, before a process is started that will give a new one.
+
+    If that process never comes to it, nobody reads the old verdict as that of the new start.
+    """
+    path = folder / FILE_NAME
+    if path.exists():
+        verdict = "incomplete: started again, and ended before the server began"
+        write_json(path, {**read_json(path), "verdict": verdict, "finished": None})
+
+
 class RunRecord:
     """``record.json`` of a run; a restarted run goes on with the one it finds."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from dsfedmed.devices import require_device
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
 from dsfedmed.federated.party.config import PartyConfig, load_party_config
@@ -26,6 +27,7 @@ from dsfedmed.federated.wire.transport import Transport, Waiting
 from dsfedmed.options import require
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
+from dsfedmed.store.run_lock import SERVER, run_lock
 from dsfedmed.store.stage_store import StageResult, StageStore
 
 LOGGER = logging.getLogger("dsfedmed.server")
@@ -49,6 +51,8 @@ class FederatedWorkflow(ABC):
     """Whether the method has a generator."""
     ONE_SHOT = False
     """Whether the method has something to release without any round of the light network."""
+    PUBLIC = False
+    """Whether the method needs a public labelled folder at the server."""
     UPDATES: tuple[Task[Any, Any], ...] = (TRAIN,)
     """The tasks of the method, and of what it is compared with, whose reply is an update: its job packs them."""
 
@@ -74,10 +78,20 @@ class FederatedWorkflow(ABC):
         """Do all stages; what is finished in the store is not done again."""
 
     def run(self, transport: Transport) -> None:
-        """Prepare, work, and leave a record with a verdict whatever happens."""
-        self._prepare(transport)
+        """Prepare, work, and leave a record with a verdict whatever happens.
+
+        Raises:
+            StoreError: another process works on the run folder, or it holds a run of another configuration.
+        """
+        self._find(transport)
+        with run_lock(self.folder, SERVER):
+            self._prepare()
+            self._work_to_a_verdict()
+
+    def _work_to_a_verdict(self) -> None:
         failure = ""
         try:
+            require_device(self.config.device)
             self.work()
             self._close(f"incomplete: {self.collapse}" if self.collapse else "complete")
         except DSFedMedError as error:
@@ -89,7 +103,7 @@ class FederatedWorkflow(ABC):
             self._close(f"incomplete: {failure}")
             raise
         finally:
-            transport.finish(failure)
+            self.transport.finish(failure)
 
     def ask(
         self,
@@ -190,22 +204,29 @@ class FederatedWorkflow(ABC):
         self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
         self.transport.publish(self.folder)
 
-    def _prepare(self, transport: Transport) -> None:
+    def _find(self, transport: Transport) -> None:
+        """Learn where the run folder is, and who takes part."""
         self.transport = transport
         found = transport.surroundings()
         self.local_folder = found.local
         self.config: PartyConfig = load_party_config(found.local, "server", run_key(self.settings, self.METHOD))
-        torch.set_num_threads(self.config.server_threads)
         self.folder = self.config.run or found.scratch / FOLDER
         self.sources = sorted(name for name in found.sites if name not in self.settings.unseen)
         self.unseen = sorted(name for name in found.sites if name in self.settings.unseen)
+
+    def _prepare(self) -> None:
+        """Open the store and the record of the run folder."""
+        torch.set_num_threads(self.config.server_threads)
         key = {"method": self.METHOD, "settings": self.settings.to_dict(), "sites": self.sources}
         self.store = StageStore(self.folder / "store", key)
         self.record = RunRecord(self.folder, self.METHOD, self.settings, self.sources, self.unseen)
-        self.progress = Progress(self.folder, self.stages(self.settings))
+        here = {*self.sources, *self.unseen}
+        own = {site: name for site, name in self.config.own_names.items() if site in here}
+        self.record.put(site_names=own)
+        self.progress = Progress(self.folder, self.stages(self.settings), own)
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
-        transport.connect(self.ledger, self.progress.site_step, self.config.uploads_on_disk)
+        self.transport.connect(self.ledger, self.progress.site_step, self.config.uploads_on_disk)
 
     def _grace(self, targets: Sequence[str]) -> float:
         """Return the seconds to wait for the rest; fewer where a site already missed the task before."""

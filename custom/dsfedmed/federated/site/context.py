@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.party.site_data import MEMORY, remembered_sha256
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message, SiteError, open_request, reply_message
@@ -50,6 +51,11 @@ class SiteContext:
     def datalist(self) -> SiteDatalist:
         """The site's datalist, read once per worker."""
         return _datalist(self.config.need("data"))
+
+    @cached_property
+    def data_sha256(self) -> str:
+        """One digest over the site's datalist and files as they are now, made once per worker."""
+        return remembered_sha256(self.datalist, self.folder / MEMORY)
 
     def bundle(self, spec: BundleSpec) -> BundleDefinition:
         """Return the installed bundle that a request speaks of.
@@ -87,7 +93,7 @@ class SiteContext:
         """Do the task ``name`` as the request asks, or give the reply again that this very request was given before.
 
         A request that comes a second time (the server was restarted, or a message was lost) costs nothing and its
-        reply is the same to the last bit, unless the site's datalist has changed since. Replies of training rounds are
+        reply is the same to the last bit, unless the site's data have changed since. Replies of training rounds are
         kept for a few rounds, all others for good.
 
         Raises:
@@ -98,7 +104,7 @@ class SiteContext:
         if not task.cached:
             return reply_message(task.load()(self, request))
         path = self._reply_path(task, request.body)
-        key = request_key(message, self.datalist.sha256)
+        key = request_key(message, self.data_sha256)
         if read_key(path) == key:
             return read_message(path)
         reply = reply_message(task.load()(self, request))
@@ -127,9 +133,9 @@ class SiteContext:
                 old.with_name(old.name + suffix).unlink(missing_ok=True)
 
 
-def request_key(message: Message, datalist: str) -> str:
-    """Return the hash of a request and of the site's datalist: the same request gives the same reply."""
-    return config_hash({"info": message.info, "tensors": digest(message.tensors), "datalist": datalist})
+def request_key(message: Message, data: str) -> str:
+    """Return the hash of a request and of the site's data (their digest): the same request gives the same reply."""
+    return config_hash({"info": message.info, "tensors": digest(message.tensors), "data": data})
 
 
 def _round_of(body: object) -> tuple[str, int | None]:

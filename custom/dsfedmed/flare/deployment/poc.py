@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.party.layout import SimulatedSites, site_names
+from dsfedmed.federated.party.layout import SimulatedSites, site_folders
 from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.kits import allow_package, configure_party
@@ -85,15 +85,19 @@ class Poc:
         Returns:
             The names of the sites.
         """
-        names = site_names(layout.sites)
+        folders = site_folders(layout.sites)
+        names = list(folders)
         project = self.work.resolve() / "project.yml"
         write_text(project, yaml.safe_dump(poc_project(names, port), sort_keys=False))
         self.command.call("poc", "prepare", "-i", str(project), "--force")
         allow_package(self.kit(SERVER))
-        configure_party(self.kit(SERVER), _server_values(self.work.resolve(), layout))
+        renamed: dict[str, Json] = {name: folder for name, folder in folders.items() if folder != name}
+        server = _server_values(self.work.resolve(), layout)
+        configure_party(self.kit(SERVER), {**server, "site_folders": renamed or None})
         for name in names:
             allow_package(self.kit(name))
-            configure_party(self.kit(name), _site_values(self.work.resolve(), layout, name))
+            data = layout.sites / folders[name]
+            configure_party(self.kit(name), {"data": data, **_site_values(self.work.resolve(), layout, name)})
         return names
 
     def start(self, only: str | None = None) -> None:
@@ -161,7 +165,6 @@ def _server_values(work: Path, layout: SimulatedSites) -> dict[str, Path | Json]
 
 def _site_values(work: Path, layout: SimulatedSites, name: str) -> dict[str, Path | Json]:
     return {
-        "data": layout.sites / name,
         "output": work / "sites" / name / "{run}",
         "bundles": layout.bundles,
         "teacher": layout.teacher,

@@ -20,7 +20,7 @@ def overlays(record: Record) -> Section:
     """Return every site's best, median and worst cases, one row per method."""
     parts = []
     for site in record.all_sites:
-        folder = record.run / "sites" / site / "pictures"
+        folder = record.run / "sites" / record.names_that_travel[site] / "pictures"
         pictures = read_picture_index(folder)
         if pictures:
             parts.append(

@@ -32,7 +32,7 @@ def run_of(folder: Path, validation: dict[str, int], min_sites: int) -> Any:
 
     def answer(site: str, task: Task[Any, Any], _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
         assert task is FACTS_TASK
-        return Envelope(FactsReply(replace(FACTS, counts={**COUNTS, "validation": validation[site]})))
+        return Envelope(FactsReply(replace(FACTS, counts={**COUNTS, "validation": validation[site]}), "0" * 64))
 
     return FakeRun(folder, tiny_settings(min_sites=min_sites), answer)
 
@@ -124,7 +124,7 @@ def test_an_unseen_site_that_has_not_joined_is_named(tmp_path: Path) -> None:
 
 def test_a_site_of_another_kind_is_named(tmp_path: Path) -> None:
     def answer(site: str, _: Any, __: Any) -> Envelope[FactsReply]:
-        return Envelope(FactsReply(replace(FACTS, channels=3 if site == "site_b" else 1)))
+        return Envelope(FactsReply(replace(FACTS, channels=3 if site == "site_b" else 1), "0" * 64))
 
     with pytest.raises(DataError, match="site_b: its channels is 3 where the others have 1"):
         check_sites(FakeRun(tmp_path, tiny_settings(), answer))  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checked(folder: Path, light_weights: Path | None, bundle: str = TINY_SAM, teacher: Path | None = None) -> Any:
     """Run the stage "check sites" with two sites that report made-up facts."""
     settings = tiny_settings(image_size=64, light={"bundle": bundle})
-    run: Any = FakeRun(folder, settings, lambda *_: Envelope(FactsReply(FACTS)))
+    run: Any = FakeRun(folder, settings, lambda *_: Envelope(FactsReply(FACTS, "0" * 64)))
     run.config = replace(run.config, light_weights=light_weights, teacher=teacher)
     check_sites(run)
     return run
@@ -180,3 +180,30 @@ def test_a_missing_or_wrong_file_stops_the_run_before_any_work(start_file: Path,
         checked(tmp_path / "a", tmp_path / "none.pt")
     with pytest.raises(CheckpointError, match="another architecture"):
         checked(tmp_path / "b", start_file, "light_unet_segmentation")
+
+
+def run_with_digest(folder: Path, digests: dict[str, str], min_sites: int = 2) -> Any:
+    """Two sites whose data have these digests."""
+
+    def answer(site: str, task: Task[Any, Any], _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
+        return Envelope(FactsReply(FACTS, digests[site] * 64))
+
+    return FakeRun(folder, tiny_settings(min_sites=min_sites), answer)
+
+
+def test_data_that_have_changed_since_the_run_began_stop_it_and_the_site_is_named(tmp_path: Path) -> None:
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}))
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}))
+    for _ in range(2):  # a refused start is no new beginning
+        with pytest.raises(DataError, match="site_b: its data have changed since the run began"):
+            check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "c"}))
+
+
+def test_where_enough_are_left_a_site_with_other_data_is_left_out(tmp_path: Path) -> None:
+    check_sites(run_with_digest(tmp_path, {"site_a": "a", "site_b": "b"}, 1))
+    run = run_with_digest(tmp_path, {"site_a": "a", "site_b": "c"}, 1)
+    check_sites(run)
+    assert run.sources == ["site_a"]
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("left out", "site_b")
+    assert "its data have changed" in text

@@ -17,7 +17,8 @@ from tests.federated.wire.requests.bodies import comes_back, refused
 
 REPLY = FactsReply(
     SiteFacts(1, 2, ("cell", "nucleus"), True, (0, 1, 2), {"training": 4, "validation": 0}, (".png",), (32, 48),
-              (64, 64), {"torch": "2.9"}, SiteLook(0.25, 0.1, 0.012, (48, 64), (0.5, 0.5)))
+              (64, 64), {"torch": "2.9"}, SiteLook(0.25, 0.1, 0.012, (48, 64), (0.5, 0.5))),
+    "0" * 64,
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def test_both_come_back() -> None:
         ("facts.size_min", [32], "1 entries instead of 2"),
         ("facts.size_max", [64, 10**5], "100000 is not between"),
         ("facts.label_values", [70_000], "70000 is not between"),
+        ("data_sha256", "images/anna-meier.png", "is not of the form"),
         ("facts.nested", "yes", "which is no bool"),
         ("facts.look.grey_mean", 1.5, "1.5 is not between 0 and 1"),
         ("facts.look.foreground", -0.1, "-0.1 is not between 0 and 1"),

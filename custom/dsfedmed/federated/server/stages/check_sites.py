@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage "check sites": what the sites hold, and whether it goes together.
 
-A site whose facts do not go together with those of the majority is left out of the run, and a record's event says why.
-One site can therefore not stop a federation; too few that are left can. A site whose images look unlike those of the
-others is told of in an event and takes part.
+A site whose facts do not go together with those of the majority, or whose data have changed since the run began, is
+left out of the run, and a record's event says why. One site can therefore not stop a federation; too few that are left
+can. A site whose images look unlike those of the others is told of in an event and takes part.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dsfedmed.data.facts import SiteFacts, agreement
 from dsfedmed.data.review.standing_out import standing_out
 from dsfedmed.errors import CheckpointError, DataError
 from dsfedmed.exchange.tensors import digest
+from dsfedmed.federated.party.site_data import SITE_DATA
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Envelope
@@ -52,12 +53,13 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
             raise DataError(", ".join(sorted(absent)), "is set as unseen but has not joined", "Start that site first")
         replies = run.ask(FACTS, Envelope(FactsRequest()), sites=everyone)
         facts = {site: reply.body.facts for site, reply in replies.items()}
+        changed = _changed_data(run, {site: reply.body.data_sha256 for site, reply in replies.items()})
         agreed, misfits = agreement(facts)
         fix = "Look into its log; a run that is started again asks it again"
         silent = {
             site: DataError(site, "has sent no facts that can be used", fix) for site in everyone if site not in facts
         }
-        _leave_out(run, silent | _lacking(run, facts, needed) | misfits)
+        _leave_out(run, silent | _lacking(run, facts, needed) | misfits | changed)
         present = {site: facts[site] for site in run.sources + run.unseen}
         before = {site: SiteFacts.from_dict(told) for site, told in run.record.data.get("facts", {}).items()}
         if present != before:  # a resumed run asks again, and its record says already who stands out
@@ -71,6 +73,16 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         plan = make_plan(run.settings, run.config, agreed, counts)
         _fix_starts(run, plan)
         return plan
+
+
+def _changed_data(run: FederatedWorkflow, digests: Mapping[str, str]) -> dict[str, DataError]:
+    """Return the sites whose data are no longer those that the run began with; keep the digest of the others' data."""
+    known = run.store.get(SITE_DATA).info if run.store.has(SITE_DATA) else {}
+    fix = "Put the files back as they were, or begin anew in another run folder"
+    reason = "its data have changed since the run began, and what was made of them is in its stages"
+    changed = {site for site, digest in digests.items() if known.get(site, digest) != digest}
+    run.store.put(SITE_DATA, {**digests, **known})
+    return {site: DataError(site, reason, fix) for site in sorted(changed)}
 
 
 def _lacking(run: FederatedWorkflow, facts: Mapping[str, SiteFacts], needed: tuple[str, ...]) -> dict[str, DataError]:

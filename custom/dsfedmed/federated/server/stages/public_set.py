@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from dsfedmed.data.arrays import SiteArrays, load_part
-from dsfedmed.data.datalist import load_datalist
+from dsfedmed.data.datalist import SiteDatalist, load_datalist
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet, write_shards
 from dsfedmed.errors import DataError
 from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
 from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.party.site_data import PUBLIC_DATA, PUBLIC_MEMORY, remembered_sha256
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
 from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server, with_low_rank
@@ -52,9 +53,10 @@ def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
 
     Raises:
         ConfigError: the server has no public folder.
-        DataError: it does not go together with what the sites hold, or lacks a part.
+        DataError: it does not go together with what the sites hold, lacks a part, or has changed since the run began.
     """
     found = load_datalist(run.config.need("public"))
+    _require_same_public(run, found)
     ours, theirs = (found.num_classes, found.nested), (plan.facts.num_classes, plan.facts.nested)
     if ours != theirs:
         raise DataError(found.root, f"has classes and nesting {ours}, the sites {theirs}", "Give labels of their kind")
@@ -75,6 +77,15 @@ def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
     manifest = Manifest.from_dict(run.once("public set", make).info)
     training = SyntheticSet.open(run.folder / FOLDER, manifest)
     return PublicSet(training, load_part(found, "validation", preprocessing))
+
+
+def _require_same_public(run: FederatedWorkflow, found: SiteDatalist) -> None:
+    digest = remembered_sha256(found, run.folder / PUBLIC_MEMORY)
+    if not run.store.has(PUBLIC_DATA):
+        run.store.put(PUBLIC_DATA, {"sha256": digest})
+    if run.store.get(PUBLIC_DATA).info["sha256"] != digest:
+        fix = "Put the files back as they were, or begin anew in another run folder"
+        raise DataError(found.root, "the public set has changed since the run began", fix)
 
 
 def validate_public(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, network: nn.Module) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsfedmed.data.facts import SiteFacts
+from dsfedmed.ranges import Sha256
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,13 @@ class FactsRequest:
 
 @dataclass(frozen=True)
 class FactsReply:
-    """Those facts; no names, paths or pixels."""
+    """Those facts; no names, paths or pixels.
+
+    Attributes:
+        facts: counts and kinds.
+        data_sha256: one digest over the site's datalist and all its files, for the server to see whether they are still
+            those that the run began with.
+    """
 
     facts: SiteFacts
+    data_sha256: Sha256

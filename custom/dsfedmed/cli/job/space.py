@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the disk has room for a run, from what its stages keep."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.layout import SimulatedSites
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+
+MINIMUM = 500 * 2**20
+"""Bytes that any run needs: small networks, records, logs, NVFlare's own folder."""
+CHANNELS = 4
+"""Values of a synthetic pixel: an image of three channels and its label."""
+KEPT_TEACHERS = 4
+"""Copies of the teacher that a run keeps: adapted, distilled, and the state of a training."""
+BRANCH_SHARE = 0.5
+"""Size of a branch that a site fits, as a part of the network that it steers."""
+UNET = "unet/diffusion_pytorch_model*.safetensors"
+
+
+def needed_bytes(workflow: FederatedWorkflow, layout: SimulatedSites, sites: int) -> int:
+    """Return an estimate of what a run of so many sites writes below its folder, in bytes.
+
+    It counts the synthetic set at the server and at every site, the given weights as often as they are kept, and the
+    branch of every site where the generator builds on a Stable Diffusion.
+    """
+    need = MINIMUM
+    settings = workflow.settings
+    if workflow.GENERATES:
+        samples = settings.synthetic.per_site * sites
+        need += samples * settings.image_size**2 * CHANNELS * (sites + 1)
+    for path, copies in (
+        (layout.teacher, KEPT_TEACHERS),
+        (layout.light_weights, sites),
+        (layout.generator_base, sites),
+    ):
+        need += copies * path.stat().st_size if path is not None else 0
+    if layout.generator is not None and workflow.GENERATES:
+        network = max((path.stat().st_size for path in layout.generator.glob(UNET)), default=0)
+        need += int(2 * sites * BRANCH_SHARE * network)  # at the site and at the server
+    return need
+
+
+def require_space(run: Path, need: int) -> None:
+    """See that the disk of the run folder has room for what a run is still to write.
+
+    Args:
+        run: the run folder; what lies there already is taken from the need, but for a minimum.
+        need: bytes that the whole run writes.
+
+    Raises:
+        ConfigError: less is free.
+    """
+    there = sum(path.lstat().st_size for path in run.rglob("*") if path.is_file() and not path.is_symlink())
+    left = max(need - there, min(need, MINIMUM))
+    free = shutil.disk_usage(_existing(run)).free
+    if free < left:
+        reason = f"{_shown(free)} are free on its disk, and the run needs about {_shown(left)}"
+        raise ConfigError(f"--out {run}", reason, "Free space, or choose an --out on another disk")
+
+
+def _existing(path: Path) -> Path:
+    path = path.resolve()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _shown(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

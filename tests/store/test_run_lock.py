@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process at a time works on a run folder; a dead one does not stand in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.errors import StoreError
+from dsfedmed.store.run_lock import JOB, SERVER, run_lock
+
+HOLD = """
+import sys, pathlib
+from dsfedmed.store.run_lock import run_lock
+with run_lock(pathlib.Path(sys.argv[1]), "job.lock"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", HOLD, str(folder)]
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_folder_in_use_is_refused_with_its_holder_and_a_dead_holder_is_none(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    try:
+        told = rf"^[^\n]* is in use by process {process.pid} since 20\d\d-[^\n]*$"
+        with pytest.raises(StoreError, match=told), run_lock(tmp_path, JOB):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    assert json.loads((tmp_path / JOB).read_text())["pid"] == process.pid  # what a killed process leaves
+    with run_lock(tmp_path, JOB):
+        assert json.loads((tmp_path / JOB).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / JOB).exists()
+
+
+def test_within_one_process_a_second_lock_is_refused_too(tmp_path: Path) -> None:
+    with run_lock(tmp_path, JOB):
+        with pytest.raises(StoreError, match=f"is in use by process {os.getpid()}"), run_lock(tmp_path, JOB):
+            pass
+        with run_lock(tmp_path, SERVER):  # another lock
+            pass
+    with run_lock(tmp_path, JOB):
+        pass
+
+
+def test_a_folder_that_stays_empty_is_removed_and_another_stays(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), run_lock(tmp_path / "new", JOB):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    with run_lock(tmp_path / "old", JOB):
+        pass
+    with run_lock(tmp_path / "used", JOB):
+        (tmp_path / "used" / "record.json").write_text("{}")
+    assert (tmp_path / "old").is_dir()
+    assert (tmp_path / "used" / "record.json").exists()
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = r"file: cannot be a run folder \(File exists\)"
+    with pytest.raises(StoreError, match=told), run_lock(tmp_path / "file", JOB):
+        pass
