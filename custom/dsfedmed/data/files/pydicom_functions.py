@@ -9,8 +9,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 try:
-    from pydicom.pixels import pixel_array
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
+    from pydicom.pixels.utils import pixel_array
 
     IS_3 = True
 except ImportError:
