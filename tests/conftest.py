@@ -14,12 +14,20 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dsfedmed.data.demo.sites import make_demo_sites
+from tests.groups import grouped
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
 from tests.runs.smoke import COUNTS, Place, unlabelled_copy, whole
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook as well
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together, in a process of several, what shares a run."""
+    if hasattr(config, "workerinput"):
+        items[:] = grouped(items)
 
 
 @pytest.fixture(scope="session")
