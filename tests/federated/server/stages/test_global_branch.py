@@ -17,7 +17,7 @@ from dsfedmed.federated.server.training_run import NOTHING
 from dsfedmed.federated.wire.requests.training import PersonalRequest
 from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.lora import is_lora
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import FakeRun, tiny_settings
 
 
