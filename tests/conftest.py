@@ -51,7 +51,8 @@ def in_process(sites: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathF
     @cache
     def run(method: str) -> Recording:
         place = Place.of(method, sites, unlabelled)
-        return run_in_process(method, whole(method), place.sites, tmp_path_factory.mktemp(method), **place.paths)
+        folder = tmp_path_factory.mktemp(method)
+        return run_in_process(method, whole(method), place.sites, folder, pictures=True, **place.paths)
 
     return run
 
