@@ -49,7 +49,7 @@ demo: setup data/demo_teacher.safetensors   ## hospitals whose devices differ: f
 WORKERS ?= 2
 
 test: setup      ## all tests but the slow ones, simulated federations included
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 slow-test: setup ## the long rows of cases of which `make test` has one
 	$(BIN)/python -m pytest -m slow

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from dsfedmed.data.demo.sites import make_demo_sites
-from tests.groups import grouped
+from tests.groups import Together, in_order
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
 from tests.runs.smoke import COUNTS, Place, unlabelled_copy, whole
@@ -23,11 +24,16 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook as well
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep together, in a process of several, what shares a run."""
+    """Let the long groups begin where the suite is shared among processes."""
     if hasattr(config, "workerinput"):
-        items[:] = grouped(items)
+        items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Keep together what shares a run."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -2,50 +2,53 @@
 """Which tests stay together where two processes share the suite (`make test`, by pytest-xdist).
 
 A file is never divided. Files that look at the same whole runs are one group, so that each run is made once; so are
-those that start real processes, of which there are enough for one machine already.
+those that start real processes, of which there are enough for one machine already. pytest-xdist's own groups, by a
+mark, are not heeded with pytest 9.2, and the process that hands out the tests knows no more of a test than its name:
+a group is told by the text of the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-FIXTURES = {
-    "over_nvflare": "whole_runs",
-    "in_process": "whole_runs",
-    "server": "label_server",
-    "small_sites": "security",
-    "finished": "finished_run",
+ROOT = Path(__file__).resolve().parents[1]
+GROUPS = {
+    "whole_runs": r"\bmark\.federation\b|\b(\w+_)?(in_process|over_nvflare): (Recording|Callable)\b",
+    "label_server": r"\bserver: Server\b",
+    "security": r"\b(small_sites: Path|honest: dict)\b",
+    "finished_run": r"\bfinished: Finished\b",
 }
-"""By a session's dear fixture, the group of the files that use it; the first that a file uses decides."""
-MARKS = {"federation": "whole_runs", "deployment": "whole_runs", "monailabel": "label_server"}
-"""By a mark, the same."""
-FIRST = ("whole_runs", "label_server", "security", "finished_run")
-"""The longest groups begin, so that at the end no process is left alone with one."""
+"""By group, what stands in its files: a fixture of the session that is long in the making, as an argument, or a mark.
+
+The longest come first, and begin first, so that at the end no process is left alone with one."""
 
 
-def groups_of(items: Iterable[pytest.Item]) -> dict[str, str]:
-    """Return the group of each file, by its path: one of `FIRST`, or the file's own."""
-    found: dict[str, str] = {}
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        names = getattr(item, "fixturenames", ())
-        own = [group for name, group in FIXTURES.items() if name in names]
-        own += [group for mark, group in MARKS.items() if item.get_closest_marker(mark)]
-        ranked = sorted([*own, found.get(file, file)], key=rank)
-        found[file] = ranked[0]
-    return found
+@cache
+def group_of(file: Path) -> str:
+    """Return the group of a test file: the first of `GROUPS` whose words it has, or its own path."""
+    text = file.read_text(encoding="utf-8")
+    return next((group for group, words in GROUPS.items() if re.search(words, text)), str(file))
 
 
-def rank(group: str) -> int:
-    """Return a group's place in the order."""
-    return FIRST.index(group) if group in FIRST else len(FIRST)
+def group_of_test(nodeid: str) -> str:
+    """Return the group of the test with this name."""
+    return group_of(ROOT / nodeid.partition("::")[0])
 
 
-def grouped(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Mark every test with its group and return them in the order in which the groups begin."""
-    groups = groups_of(items)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid.partition("::")[0]]))
-    return sorted(items, key=lambda item: rank(groups[item.nodeid.partition("::")[0]]))
+def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return tests in the order in which their groups begin."""
+    places = {group: number for number, group in enumerate(GROUPS)}
+    return sorted(items, key=lambda item: places.get(group_of_test(item.nodeid), len(places)))
+
+
+class Together(LoadScopeScheduling):
+    """Hands out whole groups, one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of_test(nodeid)

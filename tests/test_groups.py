@@ -3,60 +3,67 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.groups import FIRST, FIXTURES, MARKS, grouped
+from tests.groups import GROUPS, ROOT, Together, group_of, group_of_test, in_order
+
+SHARED = {
+    "over_nvflare": "whole_runs",
+    "in_process": "whole_runs",
+    "server": "label_server",
+    "small_sites": "security",
+    "finished": "finished_run",
+}
+"""Fixtures that are long in the making, and the group of the files that use them."""
 
 
-class Item:
-    """A test as pytest collects it."""
-
-    def __init__(self, nodeid: str, *fixturenames: str, mark: str = "") -> None:
-        self.nodeid, self.fixturenames, self.mark = nodeid, fixturenames, mark
-        self.group = ""
-
-    def get_closest_marker(self, name: str) -> bool:
-        return name == self.mark
-
-    def add_marker(self, mark: Any) -> None:
-        (self.group,) = mark.args
-
-
-def places(*items: Item) -> list[tuple[str, str]]:
-    found: Any = grouped(items)  # type: ignore[arg-type]
-    return [(item.nodeid, item.group) for item in found]
+@pytest.mark.parametrize(
+    ("text", "group"),
+    [
+        ("def test_it(recording, dsfedmed_over_nvflare: Recording) -> None:", "whole_runs"),
+        ("def test_it(\n    method: str, in_process: Callable[[str], Recording]\n) -> None:", "whole_runs"),
+        ("pytestmark = pytest.mark.federation", "whole_runs"),
+        ("def test_it(server: Server, small_sites: Path) -> None:", "label_server"),
+        ("def test_it(small_sites: Path, finished: Finished) -> None:", "security"),
+        ("def test_it(finished: Finished) -> None:", "finished_run"),
+    ],
+)
+def test_a_file_is_of_the_first_group_whose_words_it_has(tmp_path: Path, text: str, group: str) -> None:
+    (tmp_path / "test_it.py").write_text(text)
+    assert group_of(tmp_path / "test_it.py") == group
 
 
-def test_a_file_is_a_group_of_its_own_and_keeps_its_order() -> None:
-    found = places(Item("a.py::one", "tmp_path"), Item("b.py::one"), Item("a.py::two[x::y]"))
-    assert found == [("a.py::one", "a.py"), ("b.py::one", "b.py"), ("a.py::two[x::y]", "a.py")]
+def test_another_file_is_a_group_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("from tests.runs.local import run_in_process\nserver = 1")
+    assert group_of(tmp_path / "test_it.py") == str(tmp_path / "test_it.py")
 
 
-def test_files_that_look_at_one_run_are_one_group_as_a_whole_and_begin() -> None:
-    found = places(
-        Item("a.py::quick"),
-        Item("b.py::quick"),
-        Item("b.py::looks", "in_process"),
-        Item("c.py::looks", "in_process", "over_nvflare"),
+def test_every_test_that_uses_a_shared_run_is_in_its_group(request: pytest.FixtureRequest) -> None:
+    """Of all tests of this session; with `make test`, of all there are."""
+    for item in request.session.items:
+        names = getattr(item, "fixturenames", ())
+        wanted = {group for name, group in SHARED.items() if name in names}
+        if item.get_closest_marker("federation"):
+            wanted.add("whole_runs")
+        if wanted and not item.nodeid.startswith("tests/flare/deployment/"):
+            assert group_of_test(item.nodeid) == min(wanted, key=list(GROUPS).index), item.nodeid
+
+
+def test_long_groups_begin_and_the_others_keep_their_order() -> None:
+    files = ("tests/test_seeds.py", "tests/federated/security/test_honest.py", "tests/test_errors.py",
+             "tests/flare/test_parity.py")  # fmt: skip
+    items: list[Any] = [SimpleNamespace(nodeid=f"{file}::test_it[a::b]") for file in files]
+    assert [item.nodeid.partition("::")[0] for item in in_order(items)] == [files[3], files[1], files[0], files[2]]
+
+
+def test_a_group_is_handed_out_as_a_whole() -> None:
+    together = Together.__new__(Together)
+    first, second = (
+        together._split_scope(f"tests/flare/{name}.py::test_it") for name in ("test_parity", "test_faults")
     )
-    assert [group for _, group in found] == ["whole_runs"] * 3 + ["a.py"]
-    assert [test for test, _ in found] == ["b.py::quick", "b.py::looks", "c.py::looks", "a.py::quick"]
-
-
-def test_real_processes_are_one_group_whatever_fixtures_a_file_has() -> None:
-    found = places(Item("a.py::one", "finished"), Item("a.py::two", mark="federation"), Item("b.py::one", "in_process"))
-    assert {group for _, group in found} == {"whole_runs"}
-
-
-def test_every_group_has_its_place() -> None:
-    assert {*FIXTURES.values(), *MARKS.values()} == set(FIRST)
-
-
-def test_every_fixture_that_groups_is_there(request: pytest.FixtureRequest) -> None:
-    """The conftest files name it; one that is renamed there would group nothing."""
-    root = request.config.rootpath / "tests"
-    text = "".join(path.read_text(encoding="utf-8") for path in root.rglob("conftest.py"))
-    for name in FIXTURES:
-        assert f'scope="session")\ndef {name}(' in text or f'scope="module")\ndef {name}(' in text, name
+    assert first == second == "whole_runs"
+    assert together._split_scope("tests/test_seeds.py::test_it") == str(ROOT / "tests" / "test_seeds.py")
