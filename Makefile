@@ -15,8 +15,8 @@ POC ?= runs/poc
 DEMO_JOB := $(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
 	--teacher data/demo_teacher.safetensors --server-threads 2
 
-.PHONY: help setup demo test check lint types benchmark ablation bench bench-wire gpu-check label-setup label-test poc \
-	deployment-test prov-test clean
+.PHONY: help setup demo test slow-test check lint types benchmark ablation bench bench-wire gpu-check label-setup \
+	label-test poc deployment-test prov-test clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,8 +45,14 @@ demo: setup data/demo_teacher.safetensors   ## hospitals whose devices differ: f
 	@echo "== 3 of 3: site_b leaves after two of five rounds, and is scored at the end =="
 	$(DEMO_JOB) --engine local --reuse $(DEMO) --leave site_b=2 --set compare.local=false --out $(DEMO)_leaving
 
-test: setup      ## all tests, simulated federations included
-	$(BIN)/python -m pytest
+# The suite by so many processes at once; tests/groups.py says which tests stay together.
+WORKERS ?= 2
+
+test: setup      ## all tests but the slow ones, simulated federations included
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
+slow-test: setup ## the long rows of cases of which `make test` has one
+	$(BIN)/python -m pytest -m slow
 
 deployment-test: setup   ## real server and hospitals with certificates, some of them killed (slow)
 	$(BIN)/python -m pytest -m deployment tests/flare/deployment

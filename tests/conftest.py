@@ -9,17 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from dsfedmed.data.demo.sites import make_demo_sites
+from tests.groups import Together, in_order
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
 from tests.runs.smoke import COUNTS, Place, unlabelled_copy, whole
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the long groups begin where the suite is shared among processes."""
+    if hasattr(config, "workerinput"):
+        items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Keep together what shares a run."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +57,8 @@ def in_process(sites: Path, unlabelled: Path, tmp_path_factory: pytest.TempPathF
     @cache
     def run(method: str) -> Recording:
         place = Place.of(method, sites, unlabelled)
-        return run_in_process(method, whole(method), place.sites, tmp_path_factory.mktemp(method), **place.paths)
+        folder = tmp_path_factory.mktemp(method)
+        return run_in_process(method, whole(method), place.sites, folder, pictures=True, **place.paths)
 
     return run
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ComponentLocator
 from PIL import Image
 
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
@@ -197,3 +198,11 @@ def test_a_party_may_accept_a_class_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"loss::_target_ is 'monai.losses.FocalLoss', which a bundle may not call"):
         BundleDefinition(folder)
     assert type(BundleDefinition(folder, also_allowed=(other,)).loss().loss).__name__ == "FocalLoss"
+
+
+def test_monais_names_are_looked_up_in_one_table() -> None:
+    """Making it goes through every module of MONAI, and gives the same each time."""
+    definition = BundleDefinition(BUNDLE)
+    tables = [definition._parser(definition.document).locator for _ in range(2)]
+    assert tables[0] is tables[1]
+    assert tables[0].get_component_module_name("UNet") == ComponentLocator().get_component_module_name("UNet")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures in the model cards are what the cards' own commands give."""
+"""The figures in the model cards are what the cards' own commands give.
+
+Each is a training of its own; the quickest is looked at always, the others by `make slow-test`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ from tests.bundles.conftest import BUNDLES
 
 ROW = re.compile(r"\| `site_a` .* \| ([\d.]+) \| ([\d.]+) \|")
 COMMAND = re.compile(r"^python -m monai\.bundle run (.* --dataset_dir data/demo/site_a.*)$", re.MULTILINE)
+QUICKEST = "light_flexible_unet_segmentation"
+CARDS = [pytest.param(path, id=path.name, marks=() if path.name == QUICKEST else pytest.mark.slow) for path in BUNDLES]
 
 
 def value_of(text: str) -> Any:
@@ -40,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("bundle", CARDS)
 def test_the_card_can_be_reproduced(bundle: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (bundle / "docs/README.md").read_text()
     row = ROW.search(card)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 import torch
+from monai.bundle import run as bundle_run
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -142,10 +141,8 @@ def test_the_release_is_a_bundle_that_infers_at_the_image_s_own_size(federation,
     picture = Image.open(source).resize((90, 52))
     picture.save(images / "case.png")
     release = federation.run / "release"
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(release / "configs/inference.json")]
-    arguments = ["--bundle_root", str(release), "--dataset_dir", str(images), "--output_dir", str(tmp_path / "out")]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    folders = {"bundle_root": str(release), "dataset_dir": str(images), "output_dir": str(tmp_path / "out")}
+    bundle_run(config_file=str(release / "configs/inference.json"), **folders)
     masks = list((tmp_path / "out").rglob("*.png"))
     assert len(masks) == 1
     mask = np.asarray(Image.open(masks[0]))

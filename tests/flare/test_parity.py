@@ -25,6 +25,9 @@ SAME = ("cases", "curves", "selected", "budgets", "learnability", "audit", "mask
 """Parts of the record that do not depend on clocks or bytes; most of all every score of every test image."""
 KEPT = ("residuals", "references", "optimizer", "personal", "samfed", "local_layers")
 """Folders of what a site keeps between rounds."""
+ALWAYS = ("dsfedmed", "samfed")
+"""Over NVFlare in every run of the tests: most tasks, and the public set; the others go the same way (slow)."""
+BY_COST = [pytest.param(method, marks=() if method in ALWAYS else pytest.mark.slow) for method in METHODS]
 
 
 def results_of(run: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 
 @pytest.mark.federation
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_COST)
 def test_nvflare_and_the_local_transport_are_one_run(
     method: str, in_process: Callable[[str], Recording], over_nvflare: Callable[[str], Recording]
 ) -> None:
@@ -57,6 +60,7 @@ def test_nvflare_and_the_local_transport_are_one_run(
     assert_same_run(in_process(method).run, over_nvflare(method).run)
 
 
+@pytest.mark.slow
 def test_a_process_for_each_site_changes_nothing(
     samfed_in_process: Recording, unlabelled: Path, tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ the local transport: ``tests/federated/local/test_resume.py``.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from dsfedmed.cli.job import run_job as job_command
+from dsfedmed.cli.main import main
 from dsfedmed.federated.party.layout import site_names
 from tests.runs.commands import BUNDLES, ROOT, run_job, simulator_command
 from tests.runs.killing import kill_in_round, start
@@ -32,11 +32,10 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(
 ) -> None:
     """The first part runs by NVFlare's command on an exported job folder, the second by job.py: they are one job."""
     out, workspace = tmp_path / "smoke", tmp_path / "ws"
-    tool = [sys.executable, "-m", "dsfedmed.cli.main", "workspace", str(workspace), "--sites", str(sites)]
-    subprocess.run([*tool, "--run", str(out), "--bundles", str(BUNDLES)], check=True, capture_output=True)
-    script = str(ROOT / "jobs" / "dsfedmed" / "job.py")
+    laid_out = ["workspace", str(workspace), "--sites", str(sites), "--run", str(out), "--bundles", str(BUNDLES)]
+    assert main(laid_out) == 0
     words = ["--write-job", str(tmp_path / "jobs"), "--preset", "smoke", "--unseen", "site_d", *CHANGES]
-    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    assert job_command("dsfedmed", ROOT / "jobs" / "dsfedmed", "", words) == 0
     killed = start(simulator_command(tmp_path / "jobs" / "dsfedmed", workspace, site_names(sites)), tmp_path)
     kill_in_round(killed, out, 2, "dsfedmed")
     resumed = run_job(sites, out, *CHANGES)

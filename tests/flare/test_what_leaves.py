@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every message that left the sites of a real run of each method, read for pixels, paths, names and experts."""
+"""Every message that left the sites of a real run of each method, read for pixels, paths, names and experts.
+
+pFedSAM's over NVFlare is slow; in this process it is read in every run of the tests
+(``tests/federated/methods/test_pfedsam.py``).
+"""
 
 from __future__ import annotations
 
@@ -117,6 +121,7 @@ def test_no_drawn_mask_leaves_as_it_is(recording: Recording, sites: Path, site: 
     assert float(overlap.max()) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", SITES[:3])
 def test_pfedsam_sends_no_pixel_and_no_expert(pfedsam_over_nvflare: Recording, site: str) -> None:
     """By name, and by value in fp32 and fp16; the global branch, which does travel, is found in the same way."""

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dsfedmed.errors import DataError
-from dsfedmed.generator import audit
-from dsfedmed.generator.audit import descriptors, nearest_distances
+from dsfedmed.generator.audit import audit, descriptors, nearest_distances
 
 
 def pictures(count: int, seed: int) -> Tensor:

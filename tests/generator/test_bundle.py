@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator import GeneratorConfig, embedded_base, sample
+from dsfedmed.generator import GeneratorConfig, embedded_base
 from dsfedmed.generator.bundle import MaskToImage
+from dsfedmed.generator.sample import sample
 
 SETTINGS: dict[str, Any] = {
     "image_size": 16, "num_classes": 2, "unshuffle": 2, "block_out_channels": [8, 16], "norm_groups": 4,

@@ -20,9 +20,9 @@ from dsfedmed.generator import (
     fit_base,
     fit_branch,
     mask_contrast,
-    sample,
 )
 from dsfedmed.generator.config_checks import CHOICES
+from dsfedmed.generator.sample import sample
 from dsfedmed.generator.samplers import sampling_scheduler
 
 SAMPLERS = CHOICES["sampler"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import torch
 
 from dsfedmed.federated.local import simulation
@@ -22,6 +23,7 @@ from dsfedmed.federated.local.site import LocalSite, Worker
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message
+from dsfedmed.reporting import report
 from dsfedmed.settings import Settings
 from tests.runs.commands import BUNDLES
 from tests.runs.recording import Recording
@@ -55,7 +57,14 @@ def simulated(method: str, settings: Settings, layout: SimulatedSites, make_site
         return simulate_locally(method, settings, layout)
 
 
-def run_in_process(method: str, settings: Settings, sites: Path, folder: Path, **paths: Any) -> Recording:
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Leave the report's page out, which takes longer than a small federation; its figures are checked all the same."""
+    patch.setattr(report, "page", lambda record, results: json.dumps(results, ensure_ascii=False))
+
+
+def run_in_process(
+    method: str, settings: Settings, sites: Path, folder: Path, pictures: bool = False, **paths: Any
+) -> Recording:
     """Run a method in this process to its complete end, with every message recorded.
 
     Args:
@@ -63,9 +72,13 @@ def run_in_process(method: str, settings: Settings, sites: Path, folder: Path, *
         settings: of the run.
         sites: folder with one folder per site.
         folder: gets the folders ``run`` and ``sent``.
+        pictures: whether its report is a page with pictures.
         paths: further paths of `SimulatedSites`.
     """
     layout = replace(SimulatedSites(sites, folder / "run", BUNDLES), **paths)
-    verdict = simulated(method, settings, layout, partial(RecordedSite, sent=folder / "sent"))
+    with pytest.MonkeyPatch.context() as patch:
+        if not pictures:
+            without_pictures(patch)
+        verdict = simulated(method, settings, layout, partial(RecordedSite, sent=folder / "sent"))
     assert verdict == "complete"
     return Recording(folder / "sent", folder / "run", sites)

@@ -11,7 +11,8 @@ from dsfedmed.networks.local_experts import EXPERTS, personal_branch
 from dsfedmed.networks.lora import add_lora, is_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.training.distilled_loss import DistilledLoss
-from dsfedmed.training.personal import DIRECTIONS, PersonalConfig, global_phase, local_phase, sync_personal
+from dsfedmed.training.personal import global_phase, local_phase, sync_personal
+from dsfedmed.training.personal_config import DIRECTIONS, PersonalConfig
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ parts of it. Sites and server build the same parts from the same files; ``sha256
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ComponentLocator, ConfigParser
 from torch import nn
 
 from dsfedmed.algorithms.ignored_pixels import ValidPixelLoss
@@ -156,7 +157,15 @@ class BundleDefinition:
 
     @staticmethod
     def _parser(document: dict[str, Any]) -> ConfigParser:
-        return ConfigParser(copy.deepcopy(document))
+        parser = ConfigParser(copy.deepcopy(document))
+        parser.locator = _locator()
+        return parser
+
+
+@functools.cache
+def _locator() -> ComponentLocator:
+    """MONAI's table of its own names; every parser would go through all of MONAI's modules to make one of its own."""
+    return ComponentLocator()
 
 
 def lay_values(document: dict[str, Any], values: Mapping[str, object], where: object) -> dict[str, Any]:

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Site folders: datalists, readers, checks, generated demo sites and the synthetic-set store."""
+"""Site folders: datalists, readers, checks, generated demo sites and the synthetic-set store.
+
+What needs MONAI is imported when it is asked for: a process that only passes messages on starts without it.
+"""
 
 from __future__ import annotations
 
-from dsfedmed.data.inversion import RandInvertIntensityd
-from dsfedmed.data.reading import LoadSiteImaged
+from typing import TYPE_CHECKING
+
+from dsfedmed.late_names import late_names
+
+if TYPE_CHECKING:
+    from dsfedmed.data.inversion import RandInvertIntensityd
+    from dsfedmed.data.reading import LoadSiteImaged
 
 __all__ = ["LoadSiteImaged", "RandInvertIntensityd"]
+
+__getattr__ = late_names(__name__, {"LoadSiteImaged": "reading", "RandInvertIntensityd": "inversion"})

@@ -15,6 +15,18 @@ from dsfedmed.store.run_version import require_this_version
 REPORT_NAME = "report.html"
 
 
+def build_results(run: Path) -> dict[str, Any]:
+    """Write results.json alone; return the results.
+
+    Args:
+        run: the run folder, which holds record.json.
+
+    Raises:
+        StoreError: as `build_report`.
+    """
+    return write_results(_record(run))
+
+
 def build_report(run: Path) -> dict[str, Any]:
     """Write results.json and report.html of a run, finished or not; return the results.
 
@@ -26,9 +38,14 @@ def build_report(run: Path) -> dict[str, Any]:
         StoreError: the record cannot be read or used, another version of the program made it, or the files cannot be
             written.
     """
-    record = load_record(run)
-    require_this_version(run / RECORD_NAME, record.mapping("versions").get("dsfedmed"))
-    record = Record(run, finite(record.data))
+    record = _record(run)
     results = write_results(record)
     write_text(run / REPORT_NAME, page(record, results))
     return results
+
+
+def _record(run: Path) -> Record:
+    """Read a record of this version, with numbers that JSON can hold."""
+    record = load_record(run)
+    require_this_version(run / RECORD_NAME, record.mapping("versions").get("dsfedmed"))
+    return Record(run, finite(record.data))

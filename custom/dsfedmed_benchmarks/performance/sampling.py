@@ -14,7 +14,8 @@ from functools import partial
 import torch
 
 from dsfedmed.devices import on_device
-from dsfedmed.generator import GeneratorConfig, build_base, build_branch, embedded_base, sample
+from dsfedmed.generator import GeneratorConfig, build_base, build_branch, embedded_base
+from dsfedmed.generator.sample import sample
 from dsfedmed_benchmarks.measurement.clock import Spent, timed
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 from dsfedmed_benchmarks.performance.distillation import random_pool

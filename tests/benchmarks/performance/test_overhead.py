@@ -63,6 +63,7 @@ def test_a_folder_with_other_things_in_it_is_not_emptied(tmp_path):
     assert (work / "thesis.txt").exists()
 
 
+@pytest.mark.slow  # the two ways are compared by tests/flare/test_parity.py in every run
 @pytest.mark.federation
 def test_through_nvflare_and_locally_the_same_bits_come_out_and_every_stage_has_its_times(tmp_path):
     """Generators, audit, teacher, distillation, soft labels and rounds come before the weights that are compared."""

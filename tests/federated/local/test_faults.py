@@ -17,7 +17,7 @@ from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.store.files import read_json
 from tests.runs.commands import BUNDLES
-from tests.runs.local import simulated
+from tests.runs.local import simulated, without_pictures
 from tests.runs.smoke import ALONE, smoke
 from tests.runs.stored import stage_tensors
 
@@ -87,7 +87,9 @@ def run(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run in which every site fails several times."""
     folder = tmp_path_factory.mktemp("faults") / "run"
     settings = smoke(rounds=ROUNDS, schedule={"warmup_rounds": 2, "interval_rounds": 6}, compare=ALONE)
-    assert simulated("dsfedmed", settings, SimulatedSites(sites, folder, BUNDLES), HostileSite) == "complete"
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        assert simulated("dsfedmed", settings, SimulatedSites(sites, folder, BUNDLES), HostileSite) == "complete"
     return folder
 
 

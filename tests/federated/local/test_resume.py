@@ -19,6 +19,7 @@ from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.store.files import read_tensors
 from tests.runs.commands import BUNDLES, ROOT
 from tests.runs.killing import kill_in_round, start
+from tests.runs.local import without_pictures
 from tests.runs.smoke import smoke
 from tests.runs.stored import assert_same, assert_same_stages
 
@@ -33,8 +34,9 @@ KEPT = {"pfedsam": "sites/*/personal/pfedsam-*.safetensors", "samfed": "sites/*/
 
 @pytest.mark.parametrize("method", CHANGES)
 def test_a_killed_run_resumes_after_the_round_in_which_it_was_killed(
-    method: str, sites: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    method: str, sites: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_pictures(monkeypatch)
     settings = smoke(method, rounds=3, **CHANGES[method])
     public = sites / "site_a" if method == "samfed" else None
     whole, killed = (SimulatedSites(sites, tmp_path / name, BUNDLES, public=public) for name in ("whole", "killed"))

@@ -78,7 +78,7 @@ def test_colour_sites_with_nested_classes_in_four_formats(tmp_path: Path) -> Non
     """PNG, TIFF, NPY and JPEG, each of another size, without a word of configuration; distilled at both places."""
     folder = make_nested_sites(tmp_path / "sites")
     settings = smoke(schedule={"distil_at": "both"}, distillation={"rule": "softmax"}, compare=ALONE)
-    run = run_in_process("dsfedmed", settings, folder, tmp_path / "nested").run
+    run = run_in_process("dsfedmed", settings, folder, tmp_path / "nested", pictures=True).run
     record = read_json(run / "record.json")
     assert record["label_names"] == ["cell", "nucleus"]
     assert {site: facts["channels"] for site, facts in record["facts"].items()} == dict.fromkeys(record["facts"], 3)

@@ -30,6 +30,7 @@ from dsfedmed.federated.wire.tasks import EVALUATE, LOCAL_LAYERS, TRAIN
 from dsfedmed.settings import Settings, merge, read_preset
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.tiny import BUNDLES, ROOT, tiny_plan
+from tests.runs.local import without_pictures
 
 SOURCES = ("site_a", "site_b", "site_c")
 Exchange = tuple[str, str, Message, Message]
@@ -76,6 +77,7 @@ def run_in(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulation, "LocalTransport", Recording)
+        without_pictures(patch)
         verdict = simulate_locally("fedbn", settings, SimulatedSites(sites, folder, BUNDLES))
     assert verdict == "complete"
     return Run(folder, messages)

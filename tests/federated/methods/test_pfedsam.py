@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import run as bundle_run
 
 from dsfedmed.algorithms.product_mean import UP
 from dsfedmed.bundles.checks import require_bundle
@@ -16,7 +15,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.networks.checkpoints import load_state
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.store.files import read_json, read_tensors
-from tests.runs.commands import ALONE, ROOT
+from tests.runs.commands import ROOT
 from tests.runs.recording import Recording, assert_no_pixels
 from tests.runs.stored import released
 
@@ -106,12 +105,11 @@ def test_every_site_has_its_personal_branch_as_a_bundle(recording: Recording, si
 
 
 def test_the_personal_bundle_segments_images_by_its_cards_command(
-    recording: Recording, sites: Path, tmp_path: Path
+    recording: Recording, sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
-    folders = ["--dataset_dir", str(sites / "site_a" / "images"), "--output_dir", str(tmp_path / "masks")]
-    own = recording.run / "sites" / "site_a" / "personal" / "release"
-    subprocess.run([*command, *folders], cwd=own, check=True, capture_output=True, env=ALONE)
+    monkeypatch.chdir(recording.run / "sites" / "site_a" / "personal" / "release")
+    folders = {"dataset_dir": str(sites / "site_a" / "images"), "output_dir": str(tmp_path / "masks")}
+    bundle_run(config_file="configs/inference.json", **folders)
     images = [path for path in (sites / "site_a" / "images").iterdir() if path.is_file()]
     assert len(list((tmp_path / "masks").rglob("*.png"))) == len(images) > 0
 

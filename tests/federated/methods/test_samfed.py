@@ -40,7 +40,7 @@ def heterogeneous(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Reco
     folder = tmp_path_factory.mktemp("fusion")
     unlabelled = unlabelled_copy(sites, folder / "sites", tuple(BUNDLES))
     settings = smoke("samfed", method={"label_site": "site_a", "site_bundles": BUNDLES})
-    return run_in_process("samfed", settings, unlabelled, folder, public=unlabelled / "site_a")
+    return run_in_process("samfed", settings, unlabelled, folder, pictures=True, public=unlabelled / "site_a")
 
 
 @pytest.mark.parametrize("kind", UNLABELLED)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.data.demo.sites import make_demo_sites
-from tests.federated.security.federation import OF_METHOD, SOURCES, UNSEEN, Outcome, federate, without_pictures
+from tests.federated.security.federation import OF_METHOD, SOURCES, UNSEEN, Outcome, federate
+from tests.runs.local import without_pictures
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from dsfedmed.federated.local.in_process import InProcessWorker
 from dsfedmed.federated.local.site import LocalSite
@@ -20,7 +17,6 @@ from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.reporting import report
 from dsfedmed.settings import Settings, merge
 from dsfedmed.store.files import read_json
 from tests.runs.tiny import NOTHING, TINY
@@ -125,8 +121,3 @@ def federate(
         )
     server.run(transport(local, parties, False))
     return Outcome(read_json(folder / "run" / "record.json"), folder, deeds)
-
-
-def without_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Leave the report's page out, which takes longer than the federation; its figures are checked all the same."""
-    patch.setattr(report, "page", lambda record, results: json.dumps(results, ensure_ascii=False))

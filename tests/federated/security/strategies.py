@@ -18,7 +18,7 @@ from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateRequ
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, Name
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 MOST = 3

@@ -39,8 +39,9 @@ from dsfedmed.federated.wire.tasks import (
     TRAIN,
 )
 from dsfedmed.federated.wire.transport import OnArrival
-from tests.federated.security.federation import HOSTILE, OF_METHOD, federate, without_pictures
+from tests.federated.security.federation import HOSTILE, OF_METHOD, federate
 from tests.federated.security.mutation import RUINED, mutated_message
+from tests.runs.local import without_pictures
 
 NAN, INFINITE = float("nan"), float("inf")
 Change = Callable[[Message], Message]

@@ -20,9 +20,9 @@ from tests.federated.security.federation import (
     Outcome,
     Tamper,
     federate,
-    without_pictures,
 )
 from tests.federated.security.test_hostile_replies import Change, cases, fact, said, sent
+from tests.runs.local import without_pictures
 
 HONEST = [site for site in SOURCES if site != HOSTILE]
 SCRIPT = "<script>alert(1)</script>\x1b[2J"

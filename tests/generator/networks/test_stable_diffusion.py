@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator import GeneratorConfig, MaskedImages, build_branch, fit_branch, sample, stable_diffusion_base
+from dsfedmed.generator import GeneratorConfig, MaskedImages, build_branch, fit_branch, stable_diffusion_base
 from dsfedmed.generator.config_checks import CHOICES
+from dsfedmed.generator.sample import sample
 from tests.generator.sd_folders import make_full_size_folder, make_tiny_folder
 
 

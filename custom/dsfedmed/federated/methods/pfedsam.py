@@ -14,7 +14,7 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.tasks import PERSONAL, TRAIN
 from dsfedmed.options import require
 from dsfedmed.settings import Settings
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 
 
 class PFedSam(FederatedWorkflow):

@@ -10,7 +10,7 @@ from typing import Any
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind
 from dsfedmed.federated.wire.task import Task
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 
 
 @dataclass(frozen=True)

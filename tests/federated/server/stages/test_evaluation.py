@@ -18,7 +18,7 @@ from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import EVALUATE, FUSE, PERSONAL
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import FakeRun, tiny_plan, tiny_settings
 
 IMAGES = {"site_a": 2, "site_b": 1, "site_c": 2}

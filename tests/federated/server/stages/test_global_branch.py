@@ -17,7 +17,7 @@ from dsfedmed.federated.server.training_run import NOTHING
 from dsfedmed.federated.wire.requests.training import PersonalRequest
 from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.lora import is_lora
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import FakeRun, tiny_settings
 
 
@@ -61,7 +61,7 @@ def test_the_mean_is_one_of_products_and_what_it_loses_is_tracked(run: Any, plan
 def test_the_release_is_the_whole_network_with_its_updates_merged(
     run: Any, plan: FederationPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(release_stage, "build_report", lambda _: {"methods": {"pfedsam_global": {"seen_dice": 0.5}}})
+    monkeypatch.setattr(release_stage, "build_results", lambda _: {"methods": {"pfedsam_global": {"seen_dice": 0.5}}})
     weights = {name: tensor + 0.25 for name, tensor in start_global(run, plan).items()}
     release_global(run, plan, weights)
     written = torch.load(run.folder / "release" / "models" / "model.pt", weights_only=True)

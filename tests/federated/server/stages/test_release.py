@@ -21,7 +21,7 @@ REPORT = {"methods": {"dsfedmed": {"seen_dice": 0.5, "seen_iou": 0.4, "seen_hd95
 
 @pytest.fixture(autouse=True)
 def report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "build_report", lambda _: REPORT)
+    monkeypatch.setattr(stage, "build_results", lambda _: REPORT)
 
 
 @pytest.mark.parametrize("bundle", ["light_tinysam_segmentation", "light_flexible_unet_segmentation"])

@@ -27,7 +27,7 @@ from dsfedmed.federated.wire.requests.training import PersonalRequest
 from dsfedmed.federated.wire.tasks import EVALUATE, FUSE, PERSONAL
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import read_json
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import BUNDLES, arrived, sent, tiny_plan, tiny_settings
 
 CONFIG = PersonalConfig(learning_rate=0.01)

@@ -22,7 +22,7 @@ from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.local_experts import EXPERTS
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import read_json, read_tensors
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import arrived, sent, tiny_plan, tiny_settings
 
 CONFIG = PersonalConfig(learning_rate=0.01)

@@ -22,7 +22,7 @@ from dsfedmed.federated.wire.specs import NetworkKind
 from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.store.files import read_json
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import BUNDLES
 
 CONFIG = PersonalConfig(experts=2)

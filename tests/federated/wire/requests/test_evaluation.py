@@ -12,7 +12,7 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.federated.wire.codec import from_json, to_object
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.wire.requests.bodies import PLAN, comes_back, refused
 
 REQUEST = EvaluateRequest(

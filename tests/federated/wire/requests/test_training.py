@@ -17,7 +17,7 @@ from dsfedmed.federated.wire.requests.training import (
     TrainRequest,
 )
 from dsfedmed.federated.wire.specs import FileOffer, ReferenceMove, SoftLabelChoice
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.tiny import HASH
 from tests.federated.wire.requests.bodies import PLAN, ROUND, comes_back, manifest_in, refused
 

@@ -19,7 +19,7 @@ from dsfedmed.federated.wire.tasks import PERSONAL
 from dsfedmed.networks.lora import merge_lora
 from dsfedmed.networks.promptless_sam import BUNDLE, PromptlessSam
 from dsfedmed.networks.trained_tensors import copied_tensors
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 
 
 def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingSpec:

@@ -12,7 +12,7 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.json_types import Json
 from dsfedmed.reporting.methods import display_name
-from dsfedmed.reporting.report import build_report
+from dsfedmed.reporting.report import build_results
 
 FOLDER = "release"
 SCORES = ("dice", "iou", "hd95")
@@ -33,7 +33,7 @@ def release_bundle(
 ) -> None:
     """Write ``bundle`` with ``weights`` and the test figures of the method ``scored`` as the run's release."""
     with run.stage("release"):
-        metrics = _metrics(build_report(run.folder)["methods"][scored])
+        metrics = _metrics(build_results(run.folder)["methods"][scored])
         note = f"weights of a {display_name(run.METHOD)} federation"
         write_release(
             bundle.folder, run.folder / FOLDER, weights, bundle.settings, plan.facts, metrics,

@@ -9,7 +9,7 @@ from typing import Annotated
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec
 from dsfedmed.ranges import Count, Fraction, Length, Name, Nonnegative, ScoredName, SiteName
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 
 MAX_CLASSES = 255
 

@@ -16,7 +16,7 @@ from dsfedmed.federated.wire.specs import (
     TeacherSpec,
 )
 from dsfedmed.ranges import Fraction, Nonnegative, Positive, Real, Round, Steps
-from dsfedmed.training.personal import PersonalConfig
+from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
 
