@@ -21,7 +21,7 @@ from dsfedmed.data.masks.decode import hint
 from dsfedmed.data.masks.describe import describe
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.reading import check_one_grid
-from dsfedmed.data.values import windows
+from dsfedmed.data.files.values import windows
 from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning", "note"]

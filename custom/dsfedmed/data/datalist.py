@@ -15,7 +15,7 @@ Optional keys of this project:
 - ``channel_names``: names of the channels as the site's files have them, such as ["T2", "T1"]. Sites that name them
   have them in one order, that of the names (case aside); an image is then one file with that many channels, a list of
   files in the order of ``channel_names``, or {"T1": path, "T2": path}.
-- ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.values``.
+- ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.files.values``.
 - ``mask``: what label files mean where their numbers do not say so (soft edges, colours, one-hot planes, instances, a
   value to ignore); see ``data.masks.rule``. ``label`` may be a list of files of one image.
 - ``slices`` ("labelled" by default, or "all"): which slices of volumes, stacks and clips to use. "labelled" keeps the

@@ -18,7 +18,7 @@ from dsfedmed.data.files.read import read_raw, read_volume
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.decode import decode
 from dsfedmed.data.masks.rule import parse_rule
-from dsfedmed.data.values import scaled, windows
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
@@ -40,7 +40,7 @@ class LoadSiteImaged(MapTransform):
     ``frame_slices``; where the file knows its place ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of
     very large pictures ``full_shape``. Pictures are upright, volumes in the standard orientation of
     `data.files.geometry`; labels lie on the voxels of their image, also when the image itself is not loaded. How
-    numbers become [0, 1] stands in `data.values`.
+    numbers become [0, 1] stands in `data.files.values`.
 
     Args:
         keys: "image" and "label", or one of them; any key but "label" is read as an image.

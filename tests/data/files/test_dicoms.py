@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
 
 from dsfedmed.data.files.read import probe, read_raw
-from dsfedmed.data.values import scaled, windows
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
 from tests.data.files.making import SEGMENTATION, dicom, item, shape_of
 
