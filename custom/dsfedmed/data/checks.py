@@ -8,20 +8,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.channels import PICTURE, require_channels
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
 from dsfedmed.data.files.listing import list_images
-from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.files.raw import Raw, values_of
 from dsfedmed.data.files.read import read_volume
+from dsfedmed.data.files.values import windows
 from dsfedmed.data.labelling import read_label
 from dsfedmed.data.masks.decode import hint
 from dsfedmed.data.masks.describe import describe
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.reading import check_one_grid
-from dsfedmed.data.files.values import windows
 from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning", "note"]
@@ -187,7 +185,7 @@ def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: 
         seen.findings.append(Finding("error", str(item.label), reason, "Export the mask at the size of its image."))
         return set()
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
-    values = {int(value) for value in np.unique(array)}
+    values = {int(value) for value in values_of(array)}
     seen.declared |= label.foreign is None and 1 in values
     allowed = set(datalist.labels) | ({IGNORED} if datalist.ignore is not None else set())
     unknown = sorted(values - allowed)

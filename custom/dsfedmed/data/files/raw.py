@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+
+def values_of(array: np.ndarray) -> np.ndarray:
+    """Return the numbers that occur in an array, sorted; marked, not sorted, where there are 256 at most."""
+    if array.dtype == np.uint8:
+        found = np.zeros(256, dtype=bool)
+        found[array] = True
+        return np.flatnonzero(found)
+    return np.unique(array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +65,11 @@ class Raw:
     told_channels: int = 0
     sparse: bool = False
     foreign: int | None = None
+
+    @functools.cached_property
+    def values(self) -> np.ndarray:
+        """The numbers that occur, sorted."""
+        return values_of(self.array)
 
     @property
     def channels(self) -> int:

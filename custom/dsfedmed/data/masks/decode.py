@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.files.raw import Raw, values_of
 from dsfedmed.data.masks.describe import coloured, describe, ends, one_hot
 from dsfedmed.data.masks.rule import IGNORED, MaskRule
 from dsfedmed.errors import DataError
@@ -68,7 +68,7 @@ def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: 
     """
     if rule.kind != "values" or num_classes != 1 or raw.palette is not None or raw.channels != 1:
         return None
-    left = {int(value) for value in np.unique(raw.array)} - {rule.ignore}
+    left = {int(value) for value in raw.values} - {rule.ignore}
     mapped = {int(source) for source in label_map}
     if 0 not in left or len(left) != 2 or left & ({1} | mapped):
         return None
@@ -79,7 +79,7 @@ def _values(
     raw: Raw, whole: np.ndarray, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int] | None
 ) -> np.ndarray:
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
-    found = {int(value) for value in np.unique(whole)}
+    found = {int(value) for value in (raw.values if whole is raw.array else values_of(whole))}
     ignored = {rule.ignore} if rule.ignore is not None else set()
     left = found - ignored
     target = {value: mapping.get(value, value) for value in left}
@@ -93,6 +93,12 @@ def _values(
         reason = f"label value {IGNORED} is not declared, and stands for what is ignored"
         raise DataError(raw.path, reason, 'Map it with "label_map", or make it the "ignore" value.')
     target.update(dict.fromkeys(ignored, IGNORED))
+    if all(source == value for source, value in target.items()) and whole.dtype == np.uint8:
+        return whole
+    if whole.dtype == np.uint8:
+        table = np.zeros(256, dtype=np.uint8)
+        table[list(target)] = list(target.values())
+        return table[whole]
     result = np.zeros(whole.shape, dtype=np.uint8)
     for source, value in target.items():
         if value:
@@ -121,7 +127,7 @@ def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] |
 def _from_palette(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
     """Indices where index 0 is black and they are label values; else the colours decide, where they can."""
     palette, indices = np.asarray(raw.palette), raw.array
-    used = [int(value) for value in np.unique(indices)]
+    used = [int(value) for value in values_of(indices)]
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
     known = num_classes is None or all(0 <= mapping.get(value, value) <= num_classes for value in used)
     black_first = not palette[0].any()
@@ -175,6 +181,10 @@ def _planes(raw: Raw, rule: MaskRule, num_classes: int | None) -> np.ndarray:
 
 
 def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
+    if plane.dtype == np.uint8:
+        return plane
+    if plane.dtype == np.bool_:
+        return plane.view(np.uint8)
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all() or np.abs(plane - np.rint(plane)).max(initial=0) > WHOLE:
             reason = "the label holds fractions"
