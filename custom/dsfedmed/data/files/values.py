@@ -48,7 +48,7 @@ def scaled(array: np.ndarray, window: np.ndarray) -> np.ndarray:
     span = high - low
     span = np.where(np.abs(span) < 1e-12, 1e-12, span)
     if array.dtype == np.uint8 and (low == 0).all() and (high == 255).all():  # nothing to clip
-        return np.divide(array, np.float32(255), dtype=np.float32)
+        return np.asarray(np.divide(array, np.float32(255), dtype=np.float32))
     return np.clip((array.astype(np.float32) - low.astype(np.float32)) / span.astype(np.float32), 0.0, 1.0)
 
 

@@ -98,7 +98,7 @@ def _values(
     if whole.dtype == np.uint8:
         table = np.zeros(256, dtype=np.uint8)
         table[list(target)] = list(target.values())
-        return table[whole]
+        return np.asarray(table[whole])
     result = np.zeros(whole.shape, dtype=np.uint8)
     for source, value in target.items():
         if value:
