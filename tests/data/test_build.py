@@ -129,3 +129,8 @@ def test_splits_cover_every_case_once(count: int, seed: int, shares: tuple[float
         assert abs(len(group) - share * count) <= 2
         assert (share > 0) or not group
         assert count < 3 or share == 0 or group
+
+
+def test_a_share_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="do not sum to 1"):
+        build_paired(tmp_path, BuildSettings(), split=(float("nan"), 0.5, 0.5))

@@ -115,3 +115,11 @@ def test_shapes_sizes_units_and_unlisted_files_are_said(make_site: MakeSite) -> 
         ("warning", "it looks like CT in Hounsfield units"),
         ("note", "1 image files in the folder stand in no part of the datalist (this is the first)"),
     }
+
+
+def test_a_damaged_volume_with_a_flat_label_is_a_finding(make_volume: Callable[..., Path]) -> None:
+    folder = make_volume()
+    write_image(folder / "test_label.nii.gz", np.ones((5, 7), np.uint8))
+    (folder / "test.nii.gz").write_bytes((folder / "test.nii.gz").read_bytes()[:-40])
+    errors = [finding for finding in check_site(folder) if finding.level == "error"]
+    assert [Path(finding.where).name for finding in errors] == ["test.nii.gz"]

@@ -147,3 +147,52 @@ def test_channels_by_name_come_in_the_order_of_the_names(make_site: MakeSite) ->
 def test_a_window_that_is_none_is_refused(make_site: MakeSite, window: object) -> None:
     with pytest.raises(DataError, match='"window" is'):
         load_datalist(make_site(window=window))
+
+
+@pytest.mark.parametrize("entry", [[0, float("inf")], [float("-inf"), 1], [float("nan"), 1], [3, 3]])
+def test_a_window_has_two_finite_ends(make_site: MakeSite, entry: list[float]) -> None:
+    with pytest.raises(DataError, match='"window" is'):
+        load_datalist(make_site(window=entry))
+
+
+def test_a_key_that_stands_twice_is_refused_and_not_the_last_one_taken(make_site: MakeSite) -> None:
+    folder = make_site()
+    text = (folder / "datalist.json").read_text()
+    (folder / "datalist.json").write_text('{"training": [], ' + text[1:])
+    with pytest.raises(DataError, match="'training' stands twice"):
+        load_datalist(folder)
+
+
+def with_cases(folder: Path, *cases: Any) -> Path:
+    """Give the training items these cases."""
+    document = json.loads((folder / "datalist.json").read_text())
+    for item, case in zip(document["training"], cases, strict=True):
+        item["case"] = case
+    (folder / "datalist.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_no_case_is_no_common_case_and_blanks_at_its_ends_are_none_of_it(make_site: MakeSite) -> None:
+    found = load_datalist(with_cases(make_site(), None, "", " p 7 ")).parts["training"]
+    assert [item.case for item in found] == ["images/training0.png", "images/training1.png", "p 7"]
+
+
+def test_one_patient_with_and_without_a_blank_stands_in_two_parts(make_site: MakeSite) -> None:
+    with pytest.raises(DataError, match="case 'validation0' stands in training and validation"):
+        load_datalist(with_cases(make_site(), "a", "b", "validation0 "))
+
+
+@pytest.mark.parametrize("case", [["a"], 1.5, True, {"id": 3}])
+def test_a_case_is_text_or_a_whole_number(make_site: MakeSite, case: Any) -> None:
+    with pytest.raises(DataError, match="training item 2 has the case"):
+        load_datalist(with_cases(make_site(), "a", 4, case))
+
+
+@pytest.mark.parametrize("key", ["patient", "patient_id", "PatientID", "subject"])
+def test_a_patient_under_another_key_is_not_passed_over(make_site: MakeSite, key: str) -> None:
+    folder = make_site()
+    document = json.loads((folder / "datalist.json").read_text())
+    document["test"][0][key] = document["test"][0].pop("case")
+    (folder / "datalist.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=f"test item 0 names its patient as '{key}'"):
+        load_datalist(folder)

@@ -75,7 +75,7 @@ def build_paired(
             there already.
     """
     folder = Path(folder)
-    if min(split) < 0 or abs(sum(split) - 1.0) > 1e-6:
+    if not (min(split) >= 0 and abs(sum(split) - 1.0) <= 1e-6):  # written so that NaN is refused as well
         raise ConfigError("split", f"the shares {split} do not sum to 1", "Write 0.6/0.15/0.25, for example.")
     pairs = find_pairs(folder / images, folder / labels, label_suffix)
     cases = {pair: case_of(pair[0], folder / images, settings.case_regex) for pair in pairs}

@@ -184,6 +184,8 @@ def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: 
         reason = f"the mask is {_size(label)} and its image {_size(image)}"
         seen.findings.append(Finding("error", str(item.label), reason, "Export the mask at the size of its image."))
         return set()
+    if item.slice_index is not None and (not label.volume or item.slice_index >= (label.slices or 0)):
+        return set()  # its image cannot be read, which is said, so that its size is held against nothing
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
     values = {int(value) for value in values_of(array)}
     seen.declared |= label.foreign is None and 1 in values

@@ -30,6 +30,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -47,6 +50,7 @@ from dsfedmed.errors import DataError
 FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
 SLICES = ("labelled", "all")
+_LIKE_CASE = frozenset({"patient", "patientid", "patientname", "subject", "subjectid", "caseid", "pid"})
 _NEVER_STACKS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")
 
 
@@ -152,7 +156,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     path = folder / FILE_NAME
     try:
         content = path.read_bytes()
-        document = json.loads(_text(content))
+        document = json.loads(_text(content), object_pairs_hook=_once)
     except FileNotFoundError:
         return None, [DataError(path, "the file is missing", "Make one with `dsfedmed build-datalist`.")]
     except (OSError, ValueError, RecursionError) as error:
@@ -183,6 +187,14 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     return replace(bare, parts=parts), problems
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object whose keys stand once each: of two lists "training" JSON would silently keep the last."""
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands twice in one object")
+    return dict(pairs)
+
+
 def _text(content: bytes) -> str:
     """Decode JSON that may begin with a byte order mark, as editors on Windows write it."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -194,7 +206,7 @@ def _window(path: Path, entry: Any) -> tuple[float, float] | None:
     if entry is None:
         return None
     numbers = isinstance(entry, list) and len(entry) == 2 and all(type(value) in (int, float) for value in entry)
-    if not numbers or not float(entry[0]) < float(entry[1]):
+    if not numbers or not (all(map(math.isfinite, entry)) and entry[0] < entry[1]):
         raise DataError(path, f'"window" is {entry!r}', "Write [low, high], such as [-160, 240] for soft tissue in CT.")
     return float(entry[0]), float(entry[1])
 
@@ -268,10 +280,24 @@ def _item(path: Path, site: SiteDatalist, where: str, entry: Any) -> Item:
     return Item(
         image=files[0],
         label=labels[0] if labels else None,
-        case=composed(str(entry.get("case", names[0]))),
+        case=_case(path, where, entry, names[0]),
         channel_files=files if len(files) > 1 else (),
         label_files=labels if len(labels) > 1 else (),
     )
+
+
+def _case(path: Path, where: str, entry: dict[str, Any], image: str) -> str:
+    """Return the patient, without blanks at the ends; an item that names none is a patient of its own."""
+    case = entry.get("case")
+    if case is None or case == "":
+        others = [key for key in entry if re.sub("[^a-z]", "", str(key).lower()) in _LIKE_CASE]
+        if others:
+            reason = f"{where} names its patient as {others[0]!r}, which is not read"
+            raise DataError(path, reason, 'Call it "case": patients would stand in two parts else.')
+        return composed(image)
+    if isinstance(case, bool) or not isinstance(case, (str, int)):
+        raise DataError(path, f"{where} has the case {case!r}", "Write the patient as text or as a whole number.")
+    return composed(str(case).strip())
 
 
 def _image_names(path: Path, site: SiteDatalist, where: str, entry: Any) -> list[str]:

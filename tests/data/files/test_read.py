@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nibabel
@@ -162,3 +163,25 @@ def test_whatever_is_too_large_is_refused_by_its_header(tmp_path: Path, monkeypa
         if kind in (Kind.NPY, Kind.NIFTI, Kind.DICOM, Kind.TIFF):
             with pytest.raises(DataError, match="GiB when decoded"):
                 read_raw(tmp_path / name)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: it is no file \(a pipe"):
+        read_raw(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE html><html>log in</html>", "a web page"),
+        (b"<HTML>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"RIFF\x20\0\0\0WEBPVP8 ", "WebP"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+    ],
+)
+def test_what_stands_in_the_place_of_an_image_is_named(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match=f"a\\.png: it is {told}"):
+        read_raw(tmp_path / "a.png")

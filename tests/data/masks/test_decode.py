@@ -175,3 +175,19 @@ def test_label_map_reaches_numbers_above_255_and_below_zero_is_refused() -> None
     ]
     with pytest.raises(DataError, match=r"spans -1\.\.1"):
         decode(raw(np.array([[-1, 1]])), num_classes=1)
+
+
+def test_one_and_255_in_a_file_are_not_joined_unasked() -> None:
+    border = DISC.astype(np.uint8)
+    border[4] = 255
+    with pytest.raises(DataError, match="255 has two meanings"):
+        decode(raw(border), num_classes=1, label_map={255: 1})
+    both = decode(raw(border), num_classes=1, label_map={1: 1, 255: 1})
+    np.testing.assert_array_equal(both[..., 0], border > 0)
+    ignored = decode(raw(border), MaskRule(ignore=255), num_classes=1, label_map={255: 1})
+    np.testing.assert_array_equal(ignored[..., 0], np.where(border == 255, IGNORED, border))
+
+
+def test_a_background_that_is_mapped_away_is_no_two_valued_mask() -> None:
+    found = decode(raw(DISC.astype(np.uint8) * 7), num_classes=1, label_map={0: 1})
+    np.testing.assert_array_equal(found[..., 0], np.where(DISC, 7, 1))

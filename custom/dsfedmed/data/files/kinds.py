@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from enum import Enum
 from pathlib import Path
@@ -66,6 +67,9 @@ _KNOWN_BUT_NOT_READ = (
     (b"\x89HDF", "an HDF5 file", "Save the array as NPY or NIfTI."),
     (b"\0\0\0\x0cjP  ", "JPEG 2000", "Convert it to PNG or TIFF."),
     (b"SIMPLE", "FITS", "Convert it to TIFF."),
+    (b"<html", "a web page", "Download the image itself, logged in where that is needed."),
+    (b"<!doctype html", "a web page", "Download the image itself, logged in where that is needed."),
+    (b"version https://git-lfs", "a Git LFS pointer in the place of the file", "Run `git lfs pull`."),
     (b"\xffO\xffQ", "JPEG 2000", "Convert it to PNG or TIFF."),
 )
 
@@ -115,6 +119,8 @@ def read_kind(path: Path) -> Kind:
         DataError: naming the file: it is missing, no file, empty, or of a format that is not read.
     """
     try:
+        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+            raise DataError(path, "it is no file (a pipe, socket or device)", "Copy the image itself there.")
         with path.open("rb") as file:
             head = file.read(HEAD)
         kind = _kind(path, head)
@@ -133,8 +139,18 @@ def read_kind(path: Path) -> Kind:
     if not head:
         raise DataError(path, "it cannot be read (the file is empty, 0 bytes)", "Copy it again or take its item out.")
     for magic, name, fix in _KNOWN_BUT_NOT_READ:
-        if head.startswith(magic):
+        if head[: len(magic)].lower() == magic.lower():
             raise DataError(path, f"it is {name}, which is not read", fix)
+    boxed = {
+        b"WEBP": (0, "WebP"),
+        b"heic": (4, "HEIC"),
+        b"heix": (4, "HEIC"),
+        b"mif1": (4, "HEIC"),
+        b"avif": (4, "AVIF"),
+    }
+    known = boxed.get(head[8:12])
+    if known is not None and head[known[0] : known[0] + 4] in (b"RIFF", b"ftyp"):
+        raise DataError(path, f"it is {known[1]}, which is not read", "Convert it to PNG.")
     by_name = KIND_OF_SUFFIX.get(suffix_of(path))
     if by_name is None:
         shown = repr(path.suffix) if path.suffix else "no suffix, and content that is not known"

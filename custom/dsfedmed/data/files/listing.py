@@ -76,6 +76,6 @@ def _walk(folder: Path) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     try:
-        return kind_of(path) is not None
+        return path.is_file() and kind_of(path) is not None
     except OSError:
         return False

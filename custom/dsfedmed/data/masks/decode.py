@@ -70,7 +70,7 @@ def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: 
         return None
     left = {int(value) for value in raw.values} - {rule.ignore}
     mapped = {int(source) for source in label_map}
-    if 0 not in left or len(left) != 2 or left & ({1} | mapped):
+    if 0 not in left or len(left) != 2 or left & {1} or left & mapped:
         return None
     return max(left)
 
@@ -84,7 +84,8 @@ def _values(
     left = found - ignored
     target = {value: mapping.get(value, value) for value in left}
     foreign = {value for value in left - {0} if num_classes == 1 and target[value] not in (0, 1)}
-    if num_classes == 1 and len(foreign) == 1 and left == foreign | {0}:
+    _refuse_both(raw.path, mapping, left)
+    if num_classes == 1 and len(foreign) == 1 and left == foreign | {0} and target[0] == 0:
         target.update(dict.fromkeys(foreign, 1))  # 0 and one other number: a mask
     impossible = sorted(value for value in target.values() if not 0 <= value <= IGNORED)
     if impossible:
@@ -104,6 +105,13 @@ def _values(
         if value:
             result[whole == source] = value
     return result
+
+
+def _refuse_both(path: Path, mapping: Mapping[int, int], found: set[int]) -> None:
+    """Refuse 1 and 255 in one file where 255 is read as 1 and nobody said so of 1: 255 may mark what is to be ignored."""
+    if mapping == {255: 1} and {1, 255} <= found:
+        fix = 'Write "mask": {"ignore": 255} if nobody labelled it, or "label_map": {"1": 1, "255": 1} if both are label 1.'
+        raise DataError(path, "the label holds 1 and 255, and 255 has two meanings", fix)
 
 
 def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
