@@ -22,9 +22,9 @@ from dsfedmed.data.channels import (
 )
 from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.files.kinds import suffix_of
-from dsfedmed.data.files.raw import values_of
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import read_label
+from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
@@ -233,7 +233,7 @@ def _values(datalist: SiteDatalist, item: Item, foreign: dict[int, Path]) -> set
         return set()
     label = read_label(item.labels, datalist.labelling, item.image)
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
-    values = {int(value) for value in values_of(array)}
+    values = {int(value) for value in distinct(array)}
     if label.foreign is not None:
         foreign.setdefault(label.foreign, item.label)
     elif 1 in values:

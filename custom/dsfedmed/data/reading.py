@@ -13,11 +13,12 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from dsfedmed.data.channels import require_channels, usable_channels
-from dsfedmed.data.files.raw import Raw, values_of
+from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_raw, read_volume
 from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.decode import decode
+from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import parse_rule
 from dsfedmed.errors import ConfigError, DataError
 
@@ -139,7 +140,7 @@ def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | N
 def observed_values(raw: Raw, slice_index: int | None = None, label_map: Mapping[Any, int] | None = None) -> set[int]:
     """Return the values that occur in a label file, or in one slice of it; errors as :func:`label_values`."""
     array = decode(raw, label_map=label_map)
-    return {int(value) for value in values_of(array if slice_index is None else array[:, :, slice_index])}
+    return {int(value) for value in distinct(array if slice_index is None else array[:, :, slice_index])}
 
 
 def _paths(entry: Any) -> tuple[Path, ...]:

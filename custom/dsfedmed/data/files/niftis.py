@@ -10,6 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, suffix_of
 from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
@@ -67,8 +68,9 @@ def _opened(path: Path) -> Any:
     try:
         image: Any = nibabel.load(path) if suffix_of(path) in SUFFIXES_OF[Kind.NIFTI] else _unnamed(path)
     except Exception as error:  # nibabel hands on what zlib, struct and its own readers raise on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error
     if not isinstance(image, (nibabel.Nifti1Pair, nibabel.Nifti2Pair)):
         reason = f"it is {type(image).__name__}, which does not say where left and right are"
         raise DataError(path, reason, "Convert it to NIfTI with its orientation.")

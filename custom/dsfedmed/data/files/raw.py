@@ -9,14 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-
-def values_of(array: np.ndarray) -> np.ndarray:
-    """Return the numbers that occur in an array, sorted; marked, not sorted, where there are 256 at most."""
-    if array.dtype == np.uint8:
-        found = np.zeros(256, dtype=bool)
-        found[array] = True
-        return np.flatnonzero(found)
-    return np.unique(array)
+from dsfedmed.data.masks.distinct import distinct
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +62,7 @@ class Raw:
     @functools.cached_property
     def values(self) -> np.ndarray:
         """The numbers that occur, sorted."""
-        return values_of(self.array)
+        return distinct(self.array)
 
     @property
     def channels(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicoms import place_dicom, read_dicom
 from dsfedmed.data.files.kinds import Kind, is_mislabelled, read_kind
 from dsfedmed.data.files.niftis import place_nifti, read_nifti
@@ -94,8 +95,9 @@ def _guarded(path: Path, read: Callable[[], T]) -> T:
         ) from error
     # Decoders raise whatever they like on damaged files (OSError, SyntaxError, struct.error, their own types).
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] if str(error).strip() else type(error).__name__
-        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error
 
 
 def _probed(place: Raw) -> Probe:

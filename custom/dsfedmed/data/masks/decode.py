@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.data.files.raw import Raw, values_of
+from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.masks.describe import coloured, describe, ends, one_hot
+from dsfedmed.data.masks.distinct import distinct, replaced
 from dsfedmed.data.masks.rule import IGNORED, MaskRule
 from dsfedmed.errors import DataError
 
@@ -79,7 +80,7 @@ def _values(
     raw: Raw, whole: np.ndarray, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int] | None
 ) -> np.ndarray:
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
-    found = {int(value) for value in (raw.values if whole is raw.array else values_of(whole))}
+    found = {int(value) for value in (raw.values if whole is raw.array else distinct(whole))}
     ignored = {rule.ignore} if rule.ignore is not None else set()
     left = found - ignored
     target = {value: mapping.get(value, value) for value in left}
@@ -94,23 +95,13 @@ def _values(
         reason = f"label value {IGNORED} is not declared, and stands for what is ignored"
         raise DataError(raw.path, reason, 'Map it with "label_map", or make it the "ignore" value.')
     target.update(dict.fromkeys(ignored, IGNORED))
-    if all(source == value for source, value in target.items()) and whole.dtype == np.uint8:
-        return whole
-    if whole.dtype == np.uint8:
-        table = np.zeros(256, dtype=np.uint8)
-        table[list(target)] = list(target.values())
-        return np.asarray(table[whole])
-    result = np.zeros(whole.shape, dtype=np.uint8)
-    for source, value in target.items():
-        if value:
-            result[whole == source] = value
-    return result
+    return replaced(whole, target)
 
 
 def _refuse_both(path: Path, mapping: Mapping[int, int], found: set[int]) -> None:
-    """Refuse 1 and 255 in one file where 255 is read as 1 and nobody said so of 1: 255 may mark what is to be ignored."""
+    """Refuse 1 and 255 in one file where 255 is read as 1 unasked: 255 may mark what is to be ignored."""
     if mapping == {255: 1} and {1, 255} <= found:
-        fix = 'Write "mask": {"ignore": 255} if nobody labelled it, or "label_map": {"1": 1, "255": 1} if both are label 1.'
+        fix = 'Write "mask": {"ignore": 255} if it is no label, or "label_map": {"1": 1, "255": 1} if both are label 1.'
         raise DataError(path, "the label holds 1 and 255, and 255 has two meanings", fix)
 
 
@@ -135,7 +126,7 @@ def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] |
 def _from_palette(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
     """Indices where index 0 is black and they are label values; else the colours decide, where they can."""
     palette, indices = np.asarray(raw.palette), raw.array
-    used = [int(value) for value in values_of(indices)]
+    used = [int(value) for value in distinct(indices)]
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
     known = num_classes is None or all(0 <= mapping.get(value, value) <= num_classes for value in used)
     black_first = not palette[0].any()
@@ -201,10 +192,10 @@ def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
                 '"above": 0.5} for probabilities.'
             )
             raise DataError(path, reason, fix)
-        plane = np.rint(plane)
+        plane = np.rint(plane).astype(np.int64)
     if plane.size and plane.min() < 0:
         raise DataError(path, f"the label spans {plane.min()}..{plane.max()}", 'Map negative values in "label_map".')
-    return plane.astype(np.int64)
+    return plane
 
 
 def hint(raw: Raw, num_classes: int | None) -> str:
