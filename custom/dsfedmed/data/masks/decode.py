@@ -102,9 +102,9 @@ def _values(
 
 
 def _refuse_both(path: Path, mapping: Mapping[int, int], found: set[int]) -> None:
-    """Refuse 1 and 255 in one file where 255 is read as 1 and nobody said so of 1: 255 may mark what is to be ignored."""
+    """Refuse 1 and 255 in one file where only 255 is said to be 1: it may as well mark what is to be ignored."""
     if mapping == {255: 1} and {1, 255} <= found:
-        fix = 'Write "mask": {"ignore": 255} if nobody labelled it, or "label_map": {"1": 1, "255": 1} if both are label 1.'
+        fix = 'Write "mask": {"ignore": 255} if 255 is to be ignored, or "label_map": {"1": 1, "255": 1} to join both.'
         raise DataError(path, "the label holds 1 and 255, and 255 has two meanings", fix)
 
 
