@@ -123,3 +123,12 @@ def test_a_damaged_volume_with_a_flat_label_is_a_finding(make_volume: Callable[.
     (folder / "test.nii.gz").write_bytes((folder / "test.nii.gz").read_bytes()[:-40])
     errors = [finding for finding in check_site(folder) if finding.level == "error"]
     assert [Path(finding.where).name for finding in errors] == ["test.nii.gz"]
+
+
+def test_volumes_taken_as_channels_are_a_warning_until_they_are_declared(make_volume: Callable[..., Path]) -> None:
+    for declared, told in (({}, 1), ({"channels": 3}, 0)):
+        folder = make_volume(**declared)
+        for part in ("training", "test"):
+            write_image(folder / f"{part}.nii.gz", np.arange(5 * 7 * 4 * 3, dtype=np.int16).reshape(5, 7, 4, 3))
+        found = [finding for finding in check_site(folder) if "taken as channels" in finding.reason]
+        assert [finding.level for finding in found] == ["warning"] * told

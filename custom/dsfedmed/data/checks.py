@@ -28,6 +28,7 @@ SQUEEZED = 3.0  # ratio of sides from which resizing to a square is said
 TINY = 5  # pixels
 HOUNSFIELD = -500  # values below mean CT: air has -1000
 # What a reader did and nobody needs to look at; everything else it says is a warning.
+_DECLARED = "volumes are taken as channels"  # what nobody needs to hear where the datalist declares channels
 _HARMLESS = ("turned upright", "brought onto", "padding pixels", "read at")
 
 
@@ -127,6 +128,8 @@ def _check_item(datalist: SiteDatalist, item: Item, seen: _Seen) -> set[int]:
 
 def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> None:
     for note in raw.notes:
+        if _DECLARED in note and datalist.channels is not None:
+            continue
         level: Level = "note" if any(word in note for word in _HARMLESS) else "warning"
         seen.say(level, raw.path, note, "Look at it.")
     if alone:

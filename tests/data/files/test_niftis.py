@@ -139,3 +139,51 @@ def test_a_header_that_asks_for_too_much_is_refused_before_it_gets_it(tmp_path: 
     for read in (read_raw, probe):
         with pytest.raises(DataError, match=r"bomb\.nii: it is 30000 x 30000 x 3000 x 1, \d+\.\d GiB"):
             read(tmp_path / "bomb.nii")
+
+
+def test_a_packed_file_whose_check_sum_is_wrong_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    nifti(path, np.random.default_rng(0).integers(0, 9999, (40, 40, 20)).astype(np.int16), AFFINE)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 255
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"a\.nii\.gz: it is damaged \(CRC"):
+        read_raw(path)
+
+
+@pytest.mark.parametrize(("written", "named"), [("a.nii.gz", "b.nii"), ("a.nii", "b.nii.gz")])
+def test_packed_or_not_is_told_by_content(tmp_path: Path, written: str, named: str) -> None:
+    nifti(tmp_path / written, VOLUME, AFFINE)
+    right = read_raw(tmp_path / written)
+    (tmp_path / written).rename(tmp_path / named)
+    np.testing.assert_array_equal(read_raw(tmp_path / named).array, right.array)
+
+
+def test_qform_and_sform_at_two_places_are_said(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VOLUME, AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    nibabel.save(image, tmp_path / "one.nii")
+    image.set_qform(AFFINE @ np.diag([-1.0, -1, 1, 1]), 1)
+    nibabel.save(image, tmp_path / "two.nii")
+    assert read_raw(tmp_path / "one.nii").notes == ()
+    two = read_raw(tmp_path / "two.nii")
+    assert two.notes == ("its qform and sform name two places; the sform is taken",)
+    np.testing.assert_array_equal(two.array, read_raw(tmp_path / "one.nii").array)
+
+
+def test_several_volumes_are_said_to_be_taken_as_channels(tmp_path: Path) -> None:
+    nifti(tmp_path / "a.nii.gz", np.stack([VOLUME, VOLUME + 1, VOLUME + 2], axis=-1), AFFINE)
+    raw = read_raw(tmp_path / "a.nii.gz")
+    assert raw.notes == ("its 3 volumes are taken as channels",)
+    np.testing.assert_array_equal(raw.array[..., 2], raw.array[..., 0] + 2)
+
+
+def test_a_spacing_of_zero_leaves_no_line_without_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = nibabel.Nifti1Image(VOLUME, AFFINE)
+    nibabel.save(image, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[80:92] = bytes(12)  # pixdim 1 to 3
+    (tmp_path / "a.nii").write_bytes(bytes(content))
+    assert read_raw(tmp_path / "a.nii").slices == VOLUME.shape[2]
+    assert caplog.text == ""

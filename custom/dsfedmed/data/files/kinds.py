@@ -73,6 +73,8 @@ _KNOWN_BUT_NOT_READ = (
     (b"\xffO\xffQ", "JPEG 2000", "Convert it to PNG or TIFF."),
 )
 
+_BOXED = {b"WEBP": "WebP", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
+
 
 def suffix_of(path: Path) -> str:
     """Return the lower-case suffix; ``.nii.gz`` counts as one, and an unknown one (``scan.0001``) as none."""
@@ -141,16 +143,9 @@ def read_kind(path: Path) -> Kind:
     for magic, name, fix in _KNOWN_BUT_NOT_READ:
         if head[: len(magic)].lower() == magic.lower():
             raise DataError(path, f"it is {name}, which is not read", fix)
-    boxed = {
-        b"WEBP": (0, "WebP"),
-        b"heic": (4, "HEIC"),
-        b"heix": (4, "HEIC"),
-        b"mif1": (4, "HEIC"),
-        b"avif": (4, "AVIF"),
-    }
-    known = boxed.get(head[8:12])
-    if known is not None and head[known[0] : known[0] + 4] in (b"RIFF", b"ftyp"):
-        raise DataError(path, f"it is {known[1]}, which is not read", "Convert it to PNG.")
+    boxed = _BOXED.get(head[8:12]) if b"RIFF" in head[:8] or b"ftyp" in head[:8] else None
+    if boxed is not None:
+        raise DataError(path, f"it is {boxed}, which is not read", "Convert it to PNG.")
     by_name = KIND_OF_SUFFIX.get(suffix_of(path))
     if by_name is None:
         shown = repr(path.suffix) if path.suffix else "no suffix, and content that is not known"
@@ -162,6 +157,12 @@ def is_mislabelled(path: Path, kind: Kind) -> bool:
     """Tell a file whose suffix promises another format than its content has."""
     promised = KIND_OF_SUFFIX.get(suffix_of(path))
     return promised is not None and promised is not kind
+
+
+def is_packed(path: Path) -> bool:
+    """Tell a file packed by gzip."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _is_bare_dicom(head: bytes) -> bool:

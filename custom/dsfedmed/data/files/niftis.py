@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel import imageglobals
 
 from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.geometry import stand
-from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, suffix_of
+from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, is_packed, suffix_of
 from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.errors import DataError
 
 MAX_PACKED = 64 * 1024**2  # bytes of a packed file without suffix: it is unpacked whole
+SAME_PLACE = 0.5  # voxels: rounding of a qform is less
 MAX_HEADER_EXTENT = 64 * 1024**2  # bytes between header and voxels; extensions of this size are no extensions
 
 
@@ -45,8 +52,10 @@ def read_nifti(path: Path) -> Raw:
     """
     header = _opened(path)
     shape, channels = _shape(path, header)
-    array = np.asanyarray(header.dataobj)
-    notes: tuple[str, ...] = ()
+    notes = _two_places(header)
+    if channels > 1 and not header.get_data_dtype().names:
+        notes = (*notes, f"its {channels} volumes are taken as channels")
+    array = np.asanyarray(_whole(path, header).dataobj)
     if array.dtype.names:
         array = np.stack([array[name] for name in array.dtype.names], axis=-1)
         array = array[..., :3].reshape((*shape, 3))
@@ -57,7 +66,7 @@ def read_nifti(path: Path) -> Raw:
     if not _has_place(header):
         array = _unplaced(array)
         stack = array.shape[2] > 1
-        notes = ("it says nothing of orientation (qform and sform codes are 0); taken as stored",) if stack else ()
+        notes = (*notes, *(("it says nothing of orientation (qform and sform codes are 0); taken as stored",) * stack))
         return Raw(path, array if stack else array[:, :, 0], np.eye(4), volume=stack, notes=notes)
     array, frame, read = stand(array, _affine(path, header))
     volume = array.shape[2] > 1
@@ -66,7 +75,8 @@ def read_nifti(path: Path) -> Raw:
 
 def _opened(path: Path) -> Any:
     try:
-        image: Any = nibabel.load(path) if suffix_of(path) in SUFFIXES_OF[Kind.NIFTI] else _unnamed(path)
+        with _quiet():
+            image: Any = nibabel.load(path) if _is_named_right(path) else _unnamed(path)
     except Exception as error:  # nibabel hands on what zlib, struct and its own readers raise on damaged files
         raise DataError(
             path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
@@ -78,6 +88,54 @@ def _opened(path: Path) -> Any:
     if int(proxy.offset) > MAX_HEADER_EXTENT:
         raise DataError(path, "its voxels are said to begin far behind its end", "Replace the file.")
     return image
+
+
+def _is_named_right(path: Path) -> bool:
+    """Whether the name says what nibabel goes by: NIfTI, and packed or not."""
+    suffix = suffix_of(path)
+    return suffix in SUFFIXES_OF[Kind.NIFTI] and (suffix == ".hdr" or is_packed(path) == (suffix == ".nii.gz"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what nibabel says of headers that it corrects, such as a spacing of 0, on a line without the file."""
+    before = imageglobals.logger.level
+    imageglobals.logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        imageglobals.logger.setLevel(before)
+
+
+def _whole(path: Path, image: Any) -> Any:
+    """Return an image whose voxels were unpacked to the end of the file, where gzip keeps the check sum."""
+    if not is_packed(path):
+        return image
+    proxy: Any = image.dataobj
+    need = int(proxy.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    try:
+        with gzip.open(path, "rb") as file:
+            content = file.read(need)
+            rest = 0
+            while rest <= MAX_HEADER_EXTENT and (block := len(file.read(1 << 20))):
+                rest += block
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(path, f"it is damaged ({error})", "Copy it again or take its item out.") from error
+    with _quiet():
+        return type(image).from_bytes(content)
+
+
+def _two_places(image: Any) -> tuple[str, ...]:
+    """Say when qform and sform are both there and differ: programs disagree which one counts."""
+    if int(image.header["qform_code"]) <= 0 or int(image.header["sform_code"]) <= 0:
+        return ()
+    qform, sform = (np.asarray(form, dtype=np.float64) for form in (image.get_qform(), image.get_sform()))
+    box = np.array([*image.shape[:3], 1, 1][:3]) - 1.0
+    corners = np.array([[x, y, z, 1.0] for x in (0, box[0]) for y in (0, box[1]) for z in (0, box[2])]).T
+    spacing = np.sqrt((sform[:3, :3] ** 2).sum(axis=0)).min()
+    if np.abs((qform - sform) @ corners).max() <= SAME_PLACE * spacing:
+        return ()
+    return ("its qform and sform name two places; the sform is taken",)
 
 
 def _unnamed(path: Path) -> Any:

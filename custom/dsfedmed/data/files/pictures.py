@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
+from dsfedmed.data.files.png_chunks import check_chunks, has_deep_planes, read_deep_planes
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
@@ -66,6 +67,10 @@ def read_picture(path: Path, label: bool = False) -> Raw:
     """
     with opened(path) as picture:
         frames, notes = _frames(picture), _notes(picture)
+        if picture.format == "PNG":
+            check_chunks(path)
+            if frames == 1 and not notes and has_deep_planes(path) and reduction(picture.size) == 1:
+                return _deep(path, picture.size, label, notes)
         if frames == 1:
             return _one(path, picture, label, notes)
         check_bytes(path, (*picture.size, frames, 3), 1)
@@ -145,6 +150,19 @@ def split_alpha(
     laid = colours.astype(np.float64) * (alpha.astype(np.float64) / top)
     laid = np.rint(laid).astype(array.dtype) if array.dtype.kind in "ui" else laid.astype(array.dtype)
     return laid, None, ("its transparency is not the same everywhere; it is laid over black",)
+
+
+def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...]) -> Raw:
+    """Read planes of 16 bits, of which Pillow keeps the upper eight."""
+    array = np.swapaxes(read_deep_planes(path), 0, 1)
+    if array.shape[:2] != full:
+        reason = f"its pixels are {array.shape[0]} x {array.shape[1]}, its header says {full[0]} x {full[1]}"
+        raise DataError(path, reason, "Replace the file or take its item out.")
+    alpha = None
+    if array.shape[-1] in (2, 4):
+        array, alpha, more = split_alpha(array, label)
+        notes = (*notes, *more)
+    return Raw(path, array, np.eye(4), volume=False, alpha=alpha, notes=notes)
 
 
 def _two_coloured(picture: Image.Image) -> Image.Image:

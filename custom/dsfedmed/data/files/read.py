@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TypeVar
 
 from dsfedmed.data.files.decoder_errors import worded
-from dsfedmed.data.files.dicoms import place_dicom, read_dicom
+from dsfedmed.data.files.dicom.objects import place_dicom, read_dicom
 from dsfedmed.data.files.kinds import Kind, is_mislabelled, read_kind
 from dsfedmed.data.files.niftis import place_nifti, read_nifti
 from dsfedmed.data.files.numpys import probe_npy, read_npy

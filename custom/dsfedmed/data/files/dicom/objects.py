@@ -16,7 +16,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dsfedmed.data.files.decoder_errors import worded
-from dsfedmed.data.files.dicom_values import Shown, frame_count, macro, no_picture, shown, stored
+from dsfedmed.data.files.dicom.values import Shown, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import Kind, kind_of
 from dsfedmed.data.files.limits import check_bytes

@@ -16,8 +16,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dsfedmed.data.files.decoder_errors import worded
+from dsfedmed.data.files.dicom.pydicom_functions import (
+    IS_3,
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi_lut,
+    decoded,
+)
 from dsfedmed.data.files.limits import check_bytes
-from dsfedmed.data.files.pydicom_functions import IS_3, apply_color_lut, apply_modality_lut, apply_voi_lut, decoded
 from dsfedmed.errors import DataError
 
 Window = tuple[float, float]
