@@ -21,6 +21,7 @@ from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.data.files.tiffs import probe_tiff, read_tiff
 from dsfedmed.errors import DataError
 
+_PLACELESS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")  # whatever they hold: voxel i of the label is voxel i of it
 T = TypeVar("T")
 KEPT_BYTES = 512 * 1024**2  # decoded stacks and volumes kept while their slices are asked for one after the other
 
@@ -78,6 +79,8 @@ def place_of(path: Path) -> Raw | None:
     Raises:
         DataError: naming the file, as :func:`read_raw` does.
     """
+    if path.suffix.lower() in _PLACELESS:
+        return None
     kind = Kind.DICOM if path.is_dir() else read_kind(path)
     places: dict[Kind, Callable[[Path], Raw]] = {Kind.NIFTI: place_nifti, Kind.DICOM: place_dicom}
     return _guarded(path, functools.partial(places[kind], path)) if kind in places else None
