@@ -13,6 +13,7 @@ import numpy as np
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.channels import PICTURE, require_channels
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
+from dsfedmed.data.files.jpeg_damage import jpeg_doubt
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_volume
@@ -65,6 +66,7 @@ class _Seen:
         self.grouped: dict[tuple[Level, str, str], list[str]] = {}
         self.foreign: dict[int, list[str]] = {}
         self.declared = False
+        self.images: set[Path] = set()
 
     def error(self, problem: DataError) -> None:
         self.findings.append(Finding("error", problem.where, problem.reason, problem.fix))
@@ -129,6 +131,11 @@ def _check_item(datalist: SiteDatalist, item: Item, seen: _Seen) -> set[int]:
 
 
 def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> None:
+    if raw.path in seen.images:
+        return  # another slice of the same file
+    seen.images.add(raw.path)
+    if (doubt := jpeg_doubt(raw.path)) is not None:
+        seen.say("warning", raw.path, doubt, "Look at it, and copy it again.")
     for note in raw.notes:
         if _DECLARED in note and datalist.channels is not None:
             continue
