@@ -2,8 +2,8 @@
 """Damage within a JPEG that decoders paint over: they fill what they cannot decode with grey and say nothing.
 
 libjpeg only warns of it, and Pillow keeps the warnings to itself. libjxl's lossless transcoder reads the same codes and
-stops at the first that cannot be; it is several times slower than decoding, so that only check-site asks it. Damage that
-happens to spell possible codes stays unseen.
+stops at the first that cannot be; it is several times slower than decoding, so that only check-site asks it. Damage
+that happens to spell possible codes stays unseen.
 """
 
 from __future__ import annotations
