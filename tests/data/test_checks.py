@@ -132,3 +132,22 @@ def test_volumes_taken_as_channels_are_a_warning_until_they_are_declared(make_vo
             write_image(folder / f"{part}.nii.gz", np.arange(5 * 7 * 4 * 3, dtype=np.int16).reshape(5, 7, 4, 3))
         found = [finding for finding in check_site(folder) if "taken as channels" in finding.reason]
         assert [finding.level for finding in found] == ["warning"] * told
+
+
+def test_a_window_beside_all_values_is_told_and_one_that_cuts_is_not(make_site: MakeSite) -> None:
+    told = [finding for finding in check_site(make_site(window=[300, 400])) if "outside the window" in finding.reason]
+    assert len(told) == 1
+    assert told[0].reason.startswith("all its values lie outside the window 300 to 400")
+    assert "(7 files, this is the first)" in told[0].reason
+    assert check_site(make_site("other", window=[100, 400])) == []
+
+
+def test_a_label_of_two_images_and_an_image_as_its_own_label(make_site: MakeSite) -> None:
+    folder = make_site()
+    document = json.loads((folder / "datalist.json").read_text())
+    document["training"][1]["label"] = document["training"][0]["label"]
+    document["test"][0]["label"] = document["test"][0]["image"]
+    (folder / "datalist.json").write_text(json.dumps(document))
+    found = {(finding.level, finding.reason) for finding in check_site(folder)}
+    assert ("warning", "it is the label of 2 images (training0.png and training1.png)") in found
+    assert ("error", "it is listed as image and as its own label") in found

@@ -11,6 +11,7 @@ from typing import Literal
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.channels import PICTURE, require_channels
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
+from dsfedmed.data.files.jpeg_damage import jpeg_doubt
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_volume
@@ -64,6 +65,7 @@ class _Seen:
         self.grouped: dict[tuple[Level, str, str], list[str]] = {}
         self.foreign: dict[int, list[str]] = {}
         self.declared = False
+        self.images: set[Path] = set()
 
     def error(self, problem: DataError) -> None:
         self.findings.append(Finding("error", problem.where, problem.reason, problem.fix))
@@ -104,6 +106,7 @@ def inspect_site(folder: str | Path) -> SiteCheck:
             observed[part] = tuple(sorted(values - {IGNORED} if datalist.ignore is not None else values))
             seen.findings += _check_part(datalist, part, observed[part])
         _check_foreign(seen)
+        seen.findings += _shared_labels(datalist)
         seen.findings += _unlisted(datalist)
     return SiteCheck(tuple(seen.all()), datalist, observed, dict(seen.kinds))
 
@@ -127,6 +130,11 @@ def _check_item(datalist: SiteDatalist, item: Item, seen: _Seen) -> set[int]:
 
 
 def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> None:
+    if raw.path in seen.images:
+        return  # another slice of the same file
+    seen.images.add(raw.path)
+    if (doubt := jpeg_doubt(raw.path)) is not None:
+        seen.say("warning", raw.path, doubt, "Look at it, and copy it again.")
     for note in raw.notes:
         if _DECLARED in note and datalist.channels is not None:
             continue
@@ -138,6 +146,11 @@ def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> 
         edges = windows(raw, datalist.window)
         if (edges[:, 0] == edges[:, 1]).all() or (not raw.volume and (raw.array == raw.array.flat[0]).all()):
             seen.findings.append(Finding("warning", str(raw.path), "the image is blank", "Look at it."))
+        elif _is_outside(raw.array, edges):
+            reason = (
+                f"all its values lie outside the window {edges[0].min():g} to {edges[0].max():g}, so that it is blank"
+            )
+            seen.say("warning", raw.path, reason, 'Write the right "window": [low, high] in datalist.json.')
     except DataError as error:
         seen.error(error)
         return
@@ -151,6 +164,13 @@ def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> 
         reason = "it looks like CT in Hounsfield units, and no window is declared"
         fix = 'Write "window": [-160, 240] (soft tissue) or another in datalist.json, the same at every site.'
         seen.say("warning", raw.path, reason, fix)
+
+
+def _is_outside(array: np.ndarray, edges: np.ndarray) -> bool:
+    """Tell an image of which no value lies between the ends of its window."""
+    low, high = edges.min(axis=1), edges.max(axis=1)
+    values = array.reshape(-1, array.shape[-1])
+    return bool(((values.max(axis=0) <= low) | (values.min(axis=0) >= high)).all())
 
 
 def _check_channels(datalist: SiteDatalist, raw: Raw, seen: _Seen) -> None:
@@ -235,7 +255,26 @@ def _check_part(datalist: SiteDatalist, part: str, values: tuple[int, ...]) -> l
     paths = [(item.image, item.slice_index) for item in items]
     if len(set(paths)) != len(paths):
         findings.append(Finding("warning", where, "an image stands twice", "Keep one of its items."))
+    findings += [
+        Finding("error", str(item.image), "it is listed as image and as its own label", "Correct the item.")
+        for item in items
+        if item.image in item.labels and not item.slice_index
+    ]
     return findings
+
+
+def _shared_labels(datalist: SiteDatalist) -> list[Finding]:
+    """Tell labels that are listed with more than one image: one of them is likely not the image's own."""
+    images: dict[Path, dict[Path, None]] = {}
+    for items in datalist.parts.values():
+        for item in items:
+            for label in item.labels:
+                images.setdefault(label, {})[item.image] = None
+    return [
+        Finding("warning", str(label), f"it is the label of {len(found)} images ({shown})", "Is that meant?")
+        for label, found in images.items()
+        if len(found) > 1 and (shown := " and ".join(path.name for path in list(found)[:2]))
+    ]
 
 
 def _unlisted(datalist: SiteDatalist) -> list[Finding]:

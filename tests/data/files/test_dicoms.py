@@ -307,3 +307,42 @@ def test_bytes_in_a_decoders_words_stay_out_of_the_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its pixels cannot be decoded") as caught:
         read_raw(tmp_path / "a.dcm")
     assert str(caught.value).isprintable()
+
+
+def slices_in(folder: Path) -> None:
+    """Three slices of one series, 3 mm apart."""
+    folder.mkdir()
+    uid = generate_uid()
+    for number in range(3):
+        where = {"ImagePositionPatient": [0, 0, 3 * number], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+        dicom(folder / f"{number}.dcm", shape_of(number), SeriesInstanceUID=uid, PixelSpacing=[1, 1], **where)
+
+
+@pytest.mark.parametrize("name", ["3.dcm", "3"])
+def test_an_empty_file_in_a_series_is_a_slice_that_was_lost(tmp_path: Path, name: str) -> None:
+    slices_in(tmp_path / "s")
+    (tmp_path / "s" / name).write_bytes(b"")
+    with pytest.raises(DataError, match=rf"s/{name}: (the file is empty|it is called DICOM)"):
+        read_raw(tmp_path / "s")
+
+
+def test_a_broken_file_called_dicom_in_a_series_is_refused(tmp_path: Path) -> None:
+    slices_in(tmp_path / "s")
+    (tmp_path / "s/3.dcm").write_bytes(b"not found")
+    with pytest.raises(DataError, match=r"s/3\.dcm: it is called DICOM"):
+        read_raw(tmp_path / "s")
+
+
+def test_other_files_in_a_series_are_counted(tmp_path: Path) -> None:
+    slices_in(tmp_path / "s")
+    (tmp_path / "s/readme.txt").write_text("of the scanner")
+    raw = read_raw(tmp_path / "s")
+    assert raw.slices == 3
+    assert raw.notes == ("1 files in it are no DICOM and are left out (readme.txt)",)
+
+
+def test_an_inverse_shape_of_monochrome2_is_said(tmp_path: Path) -> None:
+    dicom(tmp_path / "a.dcm", GREY, PresentationLUTShape="INVERSE")
+    raw = read_raw(tmp_path / "a.dcm")
+    assert any("taken as MONOCHROME2" in note for note in raw.notes)
+    np.testing.assert_array_equal(raw.array[..., 0].T, GREY)

@@ -155,3 +155,22 @@ def test_white_is_zero_of_floats_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.float32), photometric="miniswhite")
     with pytest.raises(DataError, match="white is zero"):
         read_raw(tmp_path / "a.tif")
+
+
+def test_strips_that_were_never_written_are_counted(tmp_path: Path) -> None:
+    picture = np.full((12, 20), 9, np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", picture, rowsperstrip=4)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        page = file.pages[0]
+        page.tags[279].overwrite([*page.databytecounts[:-1], 0])
+    raw = read_raw(tmp_path / "a.tif")
+    assert raw.notes == ("1 of its 3 strips or tiles hold nothing and are read as 0",)
+    assert raw.array[..., 0].T.sum(axis=1).tolist() == [180] * 8 + [0] * 4
+
+
+def test_colour_maps_of_eight_bits_are_read_as_such(tmp_path: Path) -> None:
+    indices = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    colours = np.stack([np.arange(256), 255 - np.arange(256), np.zeros(256)]).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=colours)
+    found = read_raw(tmp_path / "a.tif").array.swapaxes(0, 1)
+    np.testing.assert_array_equal(found, np.stack([indices, 255 - indices, indices * 0], axis=-1))

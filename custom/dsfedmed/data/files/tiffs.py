@@ -61,7 +61,7 @@ def read_tiff(path: Path, label: bool = False) -> Raw:
         page = _page(path, series)
         if page.photometric not in _OWN or (page.photometric == PHOTOMETRIC.YCBCR and page.compression not in (6, 7)):
             return _by_pillow(path, label)
-        notes = _left_out(tiff)
+        notes = (*_left_out(tiff), *_holes(series))
         lengths = _lengths(path, series)
         check_pixels(path, (lengths["X"], lengths["Y"]))
         level, series = _level(series)
@@ -84,7 +84,8 @@ def _understood(
     if page.photometric == PHOTOMETRIC.MINISWHITE:
         array = _whitened(path, array, page.bitspersample)
     if page.photometric == PHOTOMETRIC.PALETTE:
-        colours = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+        stored = np.asarray(page.colormap).T
+        colours = (stored if stored.max() < 256 else stored >> 8).astype(np.uint8)  # some writers leave out the * 257
         if label:
             palette = colours
         else:
@@ -225,7 +226,14 @@ def _blocks(array: np.ndarray, factor: int, label: bool) -> np.ndarray:
 
 def _left_out(tiff: TiffFile) -> tuple[str, ...]:
     others = len(tiff.series) - 1
-    return (f"{others} further pictures of other sizes in the file are left out",) if others > 0 else ()
+    return (f"{others} further pictures of other sizes or kinds in the file are left out",) if others > 0 else ()
+
+
+def _holes(series: TiffPageSeries) -> tuple[str, ...]:
+    """Say which strips or tiles were never written: they are read as 0."""
+    counts = [count for page in series.pages if isinstance(page, TiffPage) for count in page.databytecounts]
+    empty = sum(count == 0 for count in counts)
+    return (f"{empty} of its {len(counts)} strips or tiles hold nothing and are read as 0",) if empty else ()
 
 
 def _by_pillow(path: Path, label: bool) -> Raw:

@@ -18,8 +18,9 @@ from pydicom.dataset import Dataset
 from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicom.values import Shown, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
-from dsfedmed.data.files.kinds import Kind, kind_of
+from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, kind_of, suffix_of
 from dsfedmed.data.files.limits import check_bytes
+from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.errors import DataError
 
@@ -111,8 +112,8 @@ def series_headers(folder: Path) -> list[tuple[Path, Dataset]]:
         DataError: naming the folder or file: no DICOM, several series, sizes or directions that differ, a place taken
             twice, or slices missing.
     """
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    found = [(path, _dataset(path, header_only=True)) for path in files if kind_of(path) is Kind.DICOM]
+    files, _ = series_files(folder)
+    found = [(path, _dataset(path, header_only=True)) for path in files]
     found = [(path, header) for path, header in found if "Rows" in header]
     if not found:
         raise DataError(folder, "it holds no DICOM pictures", "Name a file, or a folder that holds one series.")
@@ -127,6 +128,28 @@ def series_headers(folder: Path) -> list[tuple[Path, Dataset]]:
     if unplaced:
         raise DataError(unplaced[0], "it says no position, so its place in the series is not known", "List it singly.")
     return _in_order(folder, [(path, header, place) for path, header, place in places if place is not None])
+
+
+def series_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return a folder's DICOM files in order of names, and the files that are something else.
+
+    Raises:
+        DataError: naming a file that is empty, or is called DICOM and is none: a slice that was lost.
+    """
+    listing = list_images(folder)
+    others = list(listing.left_out)
+    files = []
+    for path in listing.images:
+        if kind_of(path) is Kind.DICOM:
+            files.append(path)
+        elif suffix_of(path) in SUFFIXES_OF[Kind.DICOM]:
+            raise DataError(path, "it is called DICOM and its content is none", "Copy it again or take it out.")
+        else:
+            others.append(path)
+    empty = [path for path in others if path.stat().st_size == 0]
+    if empty and files:
+        raise DataError(empty[0], "the file is empty, 0 bytes, within a series", "Copy it again or take it out.")
+    return files, others
 
 
 def _in_order(folder: Path, places: list[tuple[Path, Dataset, Place]]) -> list[tuple[Path, Dataset]]:
@@ -165,6 +188,9 @@ def _read_series(folder: Path, label: bool) -> Raw:
         slices.append(shown(path, dataset, label))
     kinds = {part.window for part in slices}
     notes = tuple(dict.fromkeys(note for part in slices for note in part.notes))
+    _, others = series_files(folder)
+    if others:
+        notes = (*notes, f"{len(others)} files in it are no DICOM and are left out ({others[0].name})")
     window = next(iter(kinds)) if len(kinds) == 1 else None
     if len(kinds) > 1:
         notes = (*notes, f"its slices name {len(kinds)} windows; grey values are scaled by percentiles")

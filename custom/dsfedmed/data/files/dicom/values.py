@@ -75,6 +75,8 @@ def shown(path: Path, dataset: Dataset, label: bool) -> Shown:
         rest = array[~padded]
         array = np.where(padded, rest.max() if low_is_white else rest.min(), array)
         notes = (*notes, "padding pixels are shown black")
+    if kind == "MONOCHROME2" and str(dataset.get("PresentationLUTShape", "")) == "INVERSE":
+        notes = (*notes, "it says MONOCHROME2 and that its brightness is inverse; taken as MONOCHROME2")
     if low_is_white:
         low, high = window if window is not None else percentiles(array)
         window = (high, low)
