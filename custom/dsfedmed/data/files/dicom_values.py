@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, UID_dictionary
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import check_bytes
@@ -109,7 +109,8 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
 def no_picture(path: Path, dataset: Dataset) -> DataError:
     """Word the refusal of an object without pixels; of what the file says, only a class that the standard knows."""
     uid = str(dataset.get("SOPClassUID", ""))
-    what = UID(uid).name if uid in UID_dictionary else "of no class that the standard knows"
+    name = UID(uid).name  # of one that is not known: itself
+    what = name if name != uid else "of no class that the standard knows"
     return DataError(path, f"it holds no picture ({what})", "Take it out.")
 
 

@@ -40,7 +40,7 @@ def replaced(array: np.ndarray, targets: Mapping[int, int]) -> np.ndarray:
     for source, target in targets.items():
         if 0 <= source < COUNTED:
             table[source] = target
-    return table[array.view(np.uint8) if array.dtype == np.bool_ else array]
+    return np.asarray(table[array.view(np.uint8) if array.dtype == np.bool_ else array])
 
 
 def _is_counted(array: np.ndarray) -> bool:
