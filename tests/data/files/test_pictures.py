@@ -190,3 +190,12 @@ def test_an_animated_label_keeps_its_numbers_as_greys(tmp_path: Path) -> None:
     first.save(tmp_path / "a.gif", save_all=True, append_images=others)
     raw = read_raw(tmp_path / "a.gif", label=True)
     np.testing.assert_array_equal(decode(raw, num_classes=2)[..., 0].transpose(2, 1, 0), np.stack(frames))
+
+
+def test_black_on_transparent_is_taken_from_the_opacity(tmp_path: Path) -> None:
+    """Over black nothing of it would remain; under the transparent pixels lies white."""
+    drawn = shape_of() > 128
+    colours = np.where(drawn, 0, 255).astype(np.uint8)
+    png(tmp_path / "a.png", np.dstack([colours, colours, colours, drawn.astype(np.uint8) * 255]), "RGBA")
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.png").array[..., 0].T, drawn * 255)
+    np.testing.assert_array_equal(decode(read_raw(tmp_path / "a.png", label=True), num_classes=1)[..., 0].T, drawn)

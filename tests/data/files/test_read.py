@@ -162,3 +162,13 @@ def test_whatever_is_too_large_is_refused_by_its_header(tmp_path: Path, monkeypa
         if kind in (Kind.NPY, Kind.NIFTI, Kind.DICOM, Kind.TIFF):
             with pytest.raises(DataError, match="GiB when decoded"):
                 read_raw(tmp_path / name)
+
+
+@pytest.mark.parametrize("preamble", [b"II*\0\x54\x18\x08\0", b"MM\0*\0\x08\x18\x54", b"BM\0\0"])
+def test_a_dicom_file_whose_preamble_is_the_start_of_another_format_is_dicom(tmp_path: Path, preamble: bytes) -> None:
+    """PS3.10 7.1 leaves the 128 bytes before the mark to other programs; they often begin a TIFF."""
+    dicom(tmp_path / "a.dcm", shape_of())
+    content = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(preamble.ljust(128, b"\0") + content[128:])
+    assert kind_of(tmp_path / "a.dcm") is Kind.DICOM
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.dcm").array[..., 0].T, shape_of())

@@ -144,7 +144,7 @@ def split_alpha(
         return colours, None, ()
     if label:
         return colours, alpha, ()
-    if (colours == colours[:1, :1]).all():
+    if (colours == colours[:1, :1]).all() or not colours[alpha[..., 0] > 0].any():  # over black nothing would remain
         return alpha, None, ("drawn in its transparency alone; the transparency is taken as the picture",)
     if premultiplied:
         return colours, None, ("its transparency is not the same everywhere; it is laid over black",)
