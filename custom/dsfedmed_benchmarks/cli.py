@@ -18,6 +18,7 @@ COMMANDS = {
     "few-rounds": "DSFedMed and FedAvg at few rounds, each tuned with the same budget",
     "seeds-table": "one table over several runs (mean over seeds)",
     "pack-records": "add the records of complete runs to the archive of the committed results",
+    "fuzz-files": "damage files of every format and count what reading each of them comes to",
 }
 """Sub-commands, each a module of `dsfedmed_benchmarks.commands`, and what it does."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 from dsfedmed.data.arrays import unknown_values, unknown_values_fix
 from dsfedmed.data.channels import PICTURE, require_channels
 from dsfedmed.data.datalist import PARTS, Item, SiteDatalist, parse_datalist
-from dsfedmed.data.files.jpeg_damage import jpeg_doubt
+from dsfedmed.data.files.damage.jpeg_damage import jpeg_doubt
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_volume

@@ -12,8 +12,9 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, RLELossless, generate_uid
 
+from dsfedmed.data.files.dicom import values as dicom_values
 from dsfedmed.data.files.read import place_of, probe, read_raw
 from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
@@ -346,3 +347,24 @@ def test_an_inverse_shape_of_monochrome2_is_said(tmp_path: Path) -> None:
     raw = read_raw(tmp_path / "a.dcm")
     assert any("taken as MONOCHROME2" in note for note in raw.notes)
     np.testing.assert_array_equal(raw.array[..., 0].T, GREY)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "fix"),
+    [
+        ("Pillow does not support 12-bit precision", "for which no decoder is installed", "pip install pylibjpeg"),
+        ("broken data stream", "its pixels cannot be decoded", "Replace the file"),
+    ],
+)
+def test_extended_jpeg_of_twelve_bits_needs_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str, fix: str
+) -> None:
+    def refused(dataset: pydicom.Dataset) -> np.ndarray:
+        raise RuntimeError(f"exceptions were raised by all available plugins: pillow: {words}")
+
+    dicom(tmp_path / "a.dcm", GREY)
+    compressed(tmp_path / "a.dcm", b"\xff\xd8\xff\xc1" + b"\0" * 40, JPEGExtended12Bit)
+    monkeypatch.setattr(dicom_values, "decoded", refused)
+    with pytest.raises(DataError, match=said) as caught:
+        read_raw(tmp_path / "a.dcm")
+    assert fix in caught.value.fix

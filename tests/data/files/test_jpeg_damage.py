@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsfedmed.data.files.jpeg_damage import jpeg_doubt
+from dsfedmed.data.files.damage.jpeg_damage import jpeg_doubt
 from tests.data.files.making import shape_of
 
 GREY = shape_of(0, 64, 48) // 6 + 20  # contrast as of tissue

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dsfedmed.data.files import limits, pictures
 from dsfedmed.data.files.read import probe, read_raw
+from dsfedmed.data.masks.decode import decode
 from dsfedmed.errors import DataError
 from tests.data.files.making import png, shape_of
 
@@ -163,3 +164,38 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, mon
     for read in (read_raw, probe):
         with pytest.raises(DataError, match=r"a\.png: it has 20 x 12 pixels"):
             read(tmp_path / "a.png")
+
+
+def test_a_header_that_promises_more_than_the_file_can_hold_is_refused(tmp_path: Path) -> None:
+    """Check sums are right, and Pillow reads it as black below the few rows that are there."""
+    few_bits(tmp_path / "a.png", np.zeros((4, 8), dtype=np.uint8), 4)
+    content = (tmp_path / "a.png").read_bytes()
+    header = b"IHDR" + struct.pack(">II", 8, 10**7) + content[24:29]
+    (tmp_path / "a.png").write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    for read in (probe, read_raw):
+        with pytest.raises(DataError, match="8 x 10000000 pixels, and the file is too short"):
+            read(tmp_path / "a.png")
+
+
+def test_a_picture_of_one_colour_that_packs_as_well_as_can_be_is_read(tmp_path: Path) -> None:
+    Image.new("L", (4000, 3000)).save(tmp_path / "a.png", optimize=True)
+    assert (tmp_path / "a.png").stat().st_size < 4000 * 3000 / 900
+    assert read_raw(tmp_path / "a.png").size == (4000, 3000)
+
+
+def test_an_animated_label_keeps_its_numbers_as_greys(tmp_path: Path) -> None:
+    """Pillow gives the first frame as indices and the others as colours."""
+    frames = [(shape_of(number) % 3).astype(np.uint8) for number in range(3)]
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others)
+    raw = read_raw(tmp_path / "a.gif", label=True)
+    np.testing.assert_array_equal(decode(raw, num_classes=2)[..., 0].transpose(2, 1, 0), np.stack(frames))
+
+
+def test_black_on_transparent_is_taken_from_the_opacity(tmp_path: Path) -> None:
+    """Over black nothing of it would remain; under the transparent pixels lies white."""
+    drawn = shape_of() > 128
+    colours = np.where(drawn, 0, 255).astype(np.uint8)
+    png(tmp_path / "a.png", np.dstack([colours, colours, colours, drawn.astype(np.uint8) * 255]), "RGBA")
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.png").array[..., 0].T, drawn * 255)
+    np.testing.assert_array_equal(decode(read_raw(tmp_path / "a.png", label=True), num_classes=1)[..., 0].T, drawn)

@@ -185,3 +185,13 @@ def test_what_stands_in_the_place_of_an_image_is_named(tmp_path: Path, content: 
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=f"a\\.png: it is {told}"):
         read_raw(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("preamble", [b"II*\0\x54\x18\x08\0", b"MM\0*\0\x08\x18\x54", b"BM\0\0"])
+def test_a_dicom_file_whose_preamble_is_the_start_of_another_format_is_dicom(tmp_path: Path, preamble: bytes) -> None:
+    """PS3.10 7.1 leaves the 128 bytes before the mark to other programs; they often begin a TIFF."""
+    dicom(tmp_path / "a.dcm", shape_of())
+    content = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(preamble.ljust(128, b"\0") + content[128:])
+    assert kind_of(tmp_path / "a.dcm") is Kind.DICOM
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.dcm").array[..., 0].T, shape_of())

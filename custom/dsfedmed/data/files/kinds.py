@@ -100,12 +100,14 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _kind(path: Path, head: bytes) -> Kind | None:
+    if head[128:132] == b"DICM":  # first: the preamble may be the start of a TIFF (PS3.10 7.1)
+        return Kind.DICOM
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
     if head[:2] == b"BM" and len(head) > 14 and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return Kind.BMP
-    if head[128:132] == b"DICM" or _is_bare_dicom(head):
+    if _is_bare_dicom(head):
         return Kind.DICOM
     if head[:2] == b"\x1f\x8b":
         head = _unpacked_head(path)

@@ -14,13 +14,16 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageOps
 
+from dsfedmed.data.files.damage.cut_files import check_whole_gif
+from dsfedmed.data.files.damage.png_chunks import check_chunks, grey_bits, has_deep_planes, read_deep_planes
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
-from dsfedmed.data.files.png_chunks import check_chunks, grey_bits, has_deep_planes, read_deep_planes
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
 ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 TURNED_SIDES = (5, 6, 7, 8)
+PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # numbers a pixel by colour type (PNG 1.2, 4.1.1)
+DEFLATE_MOST = 1032  # bytes that one packed byte can stand for (RFC 1951: 258 from two bits)
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF")
 _GREY = ("1", "L", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _OPACITY_OF = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
@@ -41,6 +44,8 @@ def opened(path: Path, formats: tuple[str, ...] | None = FORMATS) -> Iterator[Im
         try:
             with Image.open(path, formats=formats) as picture:
                 check_pixels(path, picture.size)
+                if picture.format == "PNG":
+                    _check_packed(path, picture.size)
                 yield picture
         finally:
             Image.MAX_IMAGE_PIXELS = kept
@@ -67,6 +72,8 @@ def read_picture(path: Path, label: bool = False) -> Raw:
         DataError: naming the file, when it has too many pixels. Damaged files: whatever Pillow raises.
     """
     with opened(path) as picture:
+        if picture.format == "GIF":
+            check_whole_gif(path)
         header = check_chunks(path) if picture.format == "PNG" else b""
         frames, turned = _frames(picture), _orientation(picture)
         notes = _notes(picture, turned)
@@ -80,7 +87,7 @@ def read_picture(path: Path, label: bool = False) -> Raw:
         planes = []
         for number in range(frames):
             picture.seek(number)
-            planes.append(_one(path, picture.convert("RGB" if not label else picture.mode), label, (), 1).array)
+            planes.append(_one(path, picture.convert("RGB"), label, (), 1).array)
         return Raw(path, np.stack(planes, axis=2), np.eye(4), volume=True, notes=notes)
 
 
@@ -141,7 +148,7 @@ def split_alpha(
         return colours, None, ()
     if label:
         return colours, alpha, ()
-    if (colours == colours[:1, :1]).all():
+    if (colours == colours[:1, :1]).all() or not colours[alpha[..., 0] > 0].any():  # over black nothing would remain
         return alpha, None, ("drawn in its transparency alone; the transparency is taken as the picture",)
     if premultiplied:
         return colours, None, ("its transparency is not the same everywhere; it is laid over black",)
@@ -162,6 +169,16 @@ def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...]
         array, alpha, more = split_alpha(array, label)
         notes = (*notes, *more)
     return Raw(path, array, np.eye(4), volume=False, alpha=alpha, notes=notes)
+
+
+def _check_packed(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a PNG whose header promises more than its bytes can hold: Pillow would fill the rest with black."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    bits = head[24] * PNG_SAMPLES.get(head[25], 1)
+    if size[1] * (size[0] * bits // 8) > DEFLATE_MOST * path.stat().st_size:
+        reason = f"its header says {size[0]} x {size[1]} pixels, and the file is too short to hold them"
+        raise DataError(path, reason, "Replace the file or take its item out.")
 
 
 def _two_coloured(picture: Image.Image) -> Image.Image:

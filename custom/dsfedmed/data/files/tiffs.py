@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSeries
 
+from dsfedmed.data.files.damage.cut_files import check_whole_tiff
 from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
 from dsfedmed.data.files.pictures import TURNED_SIDES, opened, refuse_mode, split_alpha
@@ -65,6 +66,7 @@ def read_tiff(path: Path, label: bool = False) -> Raw:
         lengths = _lengths(path, series)
         check_pixels(path, (lengths["X"], lengths["Y"]))
         level, series = _level(series)
+        check_whole_tiff(path, tiff, series)
         array = _decoded(path, series, page)
         array = _ordered(array, _axes(series))
         return _understood(path, page, array, label, (lengths["X"], lengths["Y"]), notes, level)

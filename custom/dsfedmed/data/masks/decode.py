@@ -110,7 +110,9 @@ def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] |
     array = raw.array
     if raw.alpha is not None:
         colours = array.reshape(-1, array.shape[-1])
-        array = raw.alpha if (colours == colours[0]).all() else np.where(raw.alpha == 0, 0, array).astype(array.dtype)
+        drawn_black = not array[raw.alpha[..., 0] > 0].any()
+        alone = drawn_black or (colours == colours[0]).all()
+        array = raw.alpha if alone else np.where(raw.alpha == 0, 0, array).astype(array.dtype)
     if raw.palette is not None:
         return _from_palette(raw, num_classes, label_map)
     if array.shape[-1] > 1:

@@ -30,7 +30,9 @@ Window = tuple[float, float]
 LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93")
+EXTENDED_JPEG = "1.2.840.10008.1.2.4.51"  # of 8 bits, which is decoded, or of 12, which is not
 PACKAGES = {
+    EXTENDED_JPEG: "`pip install pylibjpeg pylibjpeg-libjpeg`",
     **dict.fromkeys(LOSSLESS_JPEG, "`pip install pylibjpeg pylibjpeg-libjpeg` or `pip install python-gdcm`"),
     **dict.fromkeys(JPEG_LS, "`pip install pyjpegls`"),
     **dict.fromkeys(JPEG_2000, "`pip install pylibjpeg pylibjpeg-openjpeg`"),
@@ -117,7 +119,8 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
 def no_picture(path: Path, dataset: Dataset) -> DataError:
     """Word the refusal of an object without pixels; of what the file says, only a class that the standard knows."""
     uid = str(dataset.get("SOPClassUID", ""))
-    what = UID(uid).name if UID(uid).name != uid else "of no class that the standard knows"
+    name = UID(uid).name  # of one that is not known: itself
+    what = name if name != uid else "of no class that the standard knows"
     return DataError(path, f"it holds no picture ({what})", "Take it out.")
 
 
@@ -254,6 +257,8 @@ def _undecoded(dataset: Dataset, error: Exception) -> tuple[str, str]:
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
     text = worded(error)
     package = PACKAGES.get(str(syntax))
+    if str(syntax) == EXTENDED_JPEG and "12-bit" not in text:
+        package = None
     missing = "dependencies" in text or "plugin" in text or "decompress" in text
     if package is not None and missing:
         reason = f"it is compressed as {syntax.name}, for which no decoder is installed"  # type: ignore[union-attr]
