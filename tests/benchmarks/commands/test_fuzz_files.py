@@ -27,9 +27,9 @@ def test_thirty_files_are_read_or_refused(tmp_path: Path, capsys: pytest.Capture
     counts = dict(zip(table.columns, table.rows[-1], strict=True))
     assert counts["damaged"] == counts["read"] + counts["refused"] == 30
     assert counts["refused"] > 0
-    (kept,) = (tmp_path / "40").iterdir()
-    assert f"{kept} 40 (" in printed
-    assert kept.read_bytes() == damaged(40, 3).content
+    (kept,) = (tmp_path / "31").iterdir()
+    assert f"{kept} 31 (" in printed
+    assert kept.read_bytes() == damaged(31, 3).content
 
 
 @pytest.mark.parametrize("words", [["--count", "0"], ["--only", "-1"], ["--count", "1", "--out", "table.txt"]])

@@ -293,6 +293,7 @@ def test_places_of_a_segmentation_that_make_no_stack_are_refused(
             read(tmp_path / "seg.dcm")
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_a_refusal_repeats_no_text_of_the_file(tmp_path: Path) -> None:
     """A damaged length makes an element run over the patient's name."""
     dicom(tmp_path / "a.dcm", GREY, SOPClassUID="1.2.3\r\nDoe^Jane", Rows=0)

@@ -16,6 +16,7 @@ ARRAYS = [
     np.array([[-4, 3], [0, 3]], dtype=np.int16),
     np.array([[-4, 3], [0, 3]], dtype=np.int8),
     np.array([[True, False], [True, True]]),
+    np.array([[255, 0], [255, 255]], dtype=np.uint8).view(np.bool_),  # as Pillow's bits are stored
     np.array([[0, 3], [9, 3]], dtype=">i4"),
     np.array([[0.5, 3.0], [0.5, 0.0]]),
     np.zeros((0, 2), dtype=np.uint8),

@@ -14,6 +14,8 @@ _BLOCK = 2**22
 
 def distinct(array: np.ndarray) -> np.ndarray:
     """Return the numbers that occur in an array of any shape, each once and in order (as ``np.unique`` does)."""
+    if array.dtype == np.bool_:
+        return np.array([value for value, there in ((0, not array.all()), (1, array.any())) if there], dtype=np.int64)
     if not _is_counted(array):
         return np.unique(array)
     flat, counts = array.ravel(order="K"), np.zeros(COUNTED, dtype=bool)
@@ -30,6 +32,8 @@ def replaced(array: np.ndarray, targets: Mapping[int, int]) -> np.ndarray:
         array: whole numbers of any shape.
         targets: numbers from 0 to 255 by stored number.
     """
+    if array.dtype == np.bool_:  # bytes of Pillow's bits are 255, so that they are no numbers for a table
+        return np.where(array, np.uint8(targets.get(1, 0)), np.uint8(targets.get(0, 0)))
     if not _is_counted(array):
         result = np.zeros(array.shape, dtype=np.uint8)
         for source, target in targets.items():
@@ -40,10 +44,10 @@ def replaced(array: np.ndarray, targets: Mapping[int, int]) -> np.ndarray:
     for source, target in targets.items():
         if 0 <= source < COUNTED:
             table[source] = target
-    return np.asarray(table[array.view(np.uint8) if array.dtype == np.bool_ else array])
+    return np.asarray(table[array])
 
 
 def _is_counted(array: np.ndarray) -> bool:
-    if array.dtype.kind not in "bui" or not array.size:
+    if array.dtype.kind not in "ui" or not array.size:
         return False
     return (array.dtype.itemsize == 1 and array.dtype.kind != "i") or bool(array.min() >= 0 and array.max() < COUNTED)

@@ -118,7 +118,8 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
 
 def no_picture(path: Path, dataset: Dataset) -> DataError:
     """Word the refusal of an object without pixels; of what the file says, only a class that the standard knows."""
-    uid = str(dataset.get("SOPClassUID", ""))
+    meta = getattr(dataset, "file_meta", None) or Dataset()
+    uid = str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     name = UID(uid).name  # of one that is not known: itself
     what = name if name != uid else "of no class that the standard knows"
     return DataError(path, f"it holds no picture ({what})", "Take it out.")
