@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,30 @@ def test_monai_bundle_run_writes_masks_of_the_images_own_size(release: Path, tmp
         own = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[0] > 0
         expected = torch.maximum(own[0].int(), own[1].int() * 2).T.numpy()
         assert (np.asarray(mask) == expected).mean() > 0.99
+
+
+def test_the_window_of_the_sites_is_that_of_the_release(tmp_path: Path) -> None:
+    facts = replace(FACTS, window=(-160.0, 240.0))
+    release = write_release(BUNDLE, tmp_path / "release", state(), SETTINGS, facts, METRICS)
+    for name in ("train", "inference"):
+        assert json.loads((release / "configs" / f"{name}.json").read_text())["window"] == [-160.0, 240.0]
+    np.save(tmp_path / "ct.npy", np.array([[-1000.0, -160, 40, 240, 3000]], np.float32))
+    preprocessing = BundleDefinition(release).preprocessing()
+    image = preprocessing({"image": str(tmp_path / "ct.npy")})["image"]
+    assert float(image.max()) <= 1.0
+    load = preprocessing.transforms[0]
+    values = load({"image": str(tmp_path / "ct.npy")})["image"][0].flatten().tolist()
+    assert values == pytest.approx([0, 0, 0.5, 1, 1])
+
+
+def test_sites_have_one_window() -> None:
+    from dsfedmed.data.facts import SiteFacts, agreement
+
+    def told(window: tuple[float, float] | None) -> SiteFacts:
+        return SiteFacts(
+            1, 1, ("lesion",), True, (0, 1), {"training": 4}, (".nii",), (64, 64), (64, 64), {}, None, (), window
+        )
+
+    agreed, differing = agreement({"a": told((-160, 240)), "b": told((-160, 240)), "c": told(None)})
+    assert agreed.window == (-160, 240)
+    assert "its window is None where the others have (-160, 240)" in str(differing["c"])

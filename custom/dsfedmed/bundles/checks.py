@@ -32,7 +32,7 @@ from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.networks.checkpoints import load_weights
 
 WEIGHTS = "models/model.pt"
-SHARED = ("network_def", "networks", "image_size", "in_channels", "num_classes", "nested", "inferer")
+SHARED = ("network_def", "networks", "image_size", "in_channels", "num_classes", "nested", "window", "inferer")
 CARD = ("# Model overview", "## Data", "## Training configuration", "### Input", "### Output", "## Performance",
         "## MONAI Bundle Commands", "# References", "# License")  # fmt: skip
 WORKFLOWS: dict[str, tuple[list[str], Any]] = {

@@ -50,6 +50,10 @@ class Agreement(Protocol):
     def channel_names(self) -> tuple[str, ...]:
         """Names of the image channels, in their order; empty where they have none."""
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The numbers that become 0 and 1; None where every file has its own scale."""
+
 
 def write_release(
     bundle_folder: Path | str,
@@ -117,7 +121,8 @@ def _settings(settings: Mapping[str, object], facts: Agreement) -> dict[str, obj
             )
     names = {"0": "background", **{str(k + 1): name for k, name in enumerate(facts.label_names)}}
     filled = {"in_channels": facts.channels, "num_classes": facts.num_classes, "nested": facts.nested}
-    return {**filled, **settings, "channel_def": names}
+    window = {} if facts.window is None else {"window": list(facts.window)}
+    return {**filled, **window, **settings, "channel_def": names}
 
 
 def _write_configs(

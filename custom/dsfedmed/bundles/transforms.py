@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 
 from dsfedmed.bundles.saving import result_stem
 from dsfedmed.data.datalist import FILE_NAME, load_datalist
-from dsfedmed.data.files.items import image_files
+from dsfedmed.data.files.listing import image_files
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labels import to_channels, to_label_map, valid_pixels
 from dsfedmed.errors import DataError

@@ -17,12 +17,13 @@ from dsfedmed.data.files.jpeg_damage import jpeg_doubt
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_volume
+from dsfedmed.data.files.values import windows
 from dsfedmed.data.labelling import read_label
 from dsfedmed.data.masks.decode import hint
 from dsfedmed.data.masks.describe import describe
+from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.reading import check_one_grid
-from dsfedmed.data.values import windows
 from dsfedmed.errors import DataError
 
 Level = Literal["error", "warning", "note"]
@@ -212,7 +213,7 @@ def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: 
     if item.slice_index is not None and (not label.volume or item.slice_index >= (label.slices or 0)):
         return set()  # its image cannot be read, which is said, so that its size is held against nothing
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
-    values = {int(value) for value in np.unique(array)}
+    values = {int(value) for value in distinct(array)}
     seen.declared |= label.foreign is None and 1 in values
     allowed = set(datalist.labels) | ({IGNORED} if datalist.ignore is not None else set())
     unknown = sorted(values - allowed)

@@ -15,7 +15,7 @@ Optional keys of this project:
 - ``channel_names``: names of the channels as the site's files have them, such as ["T2", "T1"]. Sites that name them
   have them in one order, that of the names (case aside); an image is then one file with that many channels, a list of
   files in the order of ``channel_names``, or {"T1": path, "T2": path}.
-- ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.values``.
+- ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.files.values``.
 - ``mask``: what label files mean where their numbers do not say so (soft edges, colours, one-hot planes, instances, a
   value to ignore); see ``data.masks.rule``. ``label`` may be a list of files of one image.
 - ``slices`` ("labelled" by default, or "all"): which slices of volumes, stacks and clips to use. "labelled" keeps the
@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 
 from dsfedmed.data.channels import channel_order, names_problem, sorted_names, usable_channels
+from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.listing import composed, found_as
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import Labelling, read_label
@@ -51,6 +52,9 @@ FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
 SLICES = ("labelled", "all")
 _LIKE_CASE = frozenset({"patient", "patientid", "patientname", "subject", "subjectid", "caseid", "pid"})
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name that common file systems take."""
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, halves of letters
 _NEVER_STACKS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")
 
 
@@ -160,7 +164,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     except FileNotFoundError:
         return None, [DataError(path, "the file is missing", "Make one with `dsfedmed build-datalist`.")]
     except (OSError, ValueError, RecursionError) as error:
-        return None, [DataError(path, f"it is not readable JSON ({error})", "Correct or rebuild it.")]
+        return None, [DataError(path, f"it is not readable JSON ({worded(error)})", "Correct or rebuild it.")]
     try:
         labels, label_map, slices = _settings(path, document)
         channels, names = _channels(path, document)
@@ -324,10 +328,13 @@ def _image_names(path: Path, site: SiteDatalist, where: str, entry: Any) -> list
 
 def _inside(path: Path, name: str) -> Path:
     """Resolve a relative path of the datalist as the disc has it; it may not lead out of the folder."""
+    if _NO_NAME.search(name) or max(len(part.encode()) for part in re.split(r"[/\\]", name)) > LONGEST_NAME:
+        reason = f"{name[:60]!r} is no name of a file"
+        raise DataError(path, reason, f"Use names without control characters, of at most {LONGEST_NAME} bytes.")
     if "\\" in name and not (path.parent / name).exists():
         name = name.replace("\\", "/")  # written on Windows
     outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or ".." in Path(name).parts
-    if outside or not name or "\0" in name:
+    if outside or not name:
         raise DataError(path, f"{name!r} leads out of the site's folder", "Use paths relative to the folder.")
     return found_as(path.parent / name)
 

@@ -24,6 +24,7 @@ from dsfedmed.data.datalist import Item, SiteDatalist
 from dsfedmed.data.files.kinds import suffix_of
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import read_label
+from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
@@ -35,6 +36,7 @@ PACKAGES = ("torch", "monai", "nvflare")
 Part: TypeAlias = Annotated[str, Length(40)]
 Images: TypeAlias = Annotated[int, Between(0, 10**6)]
 """Images of a part: a hospital that claims more would own every mean."""
+Grey: TypeAlias = Annotated[float, Between(-100_000, 1_000_000)]
 Label: TypeAlias = Annotated[int, Between(0, 65535)]
 
 
@@ -45,7 +47,8 @@ class SiteFacts:
     channels: 1 to 16. channel_names: of the channels, sorted; empty where they have none. label_values: values that
     occur in training and validation labels. counts: images (slices) per part. suffixes: kinds of image file. size_min,
     size_max: smallest and largest extent (x, y), axis by axis. look: what the images look like, coarsely; None where
-    the site has too few images to say so without telling of one.
+    the site has too few images to say so without telling of one. window: the numbers that become 0 and 1; None where
+    every file has its own scale.
     """
 
     channels: Channels
@@ -60,6 +63,7 @@ class SiteFacts:
     versions: Annotated[dict[Part, Part], Length(32)]
     look: SiteLook | None = None
     channel_names: ChannelNames = ()
+    window: tuple[Grey, Grey] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -90,13 +94,18 @@ class SiteFacts:
 
 @dataclass(frozen=True)
 class FederationFacts:
-    """What all sites agree on: image channels, foreground classes and their names, whether they nest, channel names."""
+    """What all sites agree on.
+
+    channels and channel_names: of the images. num_classes, label_names and nested: of the labels. window: the numbers
+    that become 0 and 1; None where every file has its own scale.
+    """
 
     channels: int
     num_classes: int
     label_names: tuple[str, ...]
     nested: bool
     channel_names: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
 
 
 def site_facts(datalist: SiteDatalist) -> SiteFacts:
@@ -139,6 +148,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         versions=versions(),
         look=site_look(datalist),
         channel_names=datalist.sorted_channel_names,
+        window=datalist.window,
     )
 
 
@@ -185,7 +195,9 @@ def versions() -> dict[str, str]:
 
 
 def _agreed_part(facts: SiteFacts) -> FederationFacts:
-    return FederationFacts(facts.channels, facts.num_classes, facts.label_names, facts.nested, facts.channel_names)
+    return FederationFacts(
+        facts.channels, facts.num_classes, facts.label_names, facts.nested, facts.channel_names, facts.window
+    )
 
 
 def _difference(site: str, found: FederationFacts, agreed: FederationFacts) -> DataError:
@@ -221,7 +233,7 @@ def _values(datalist: SiteDatalist, item: Item, foreign: dict[int, Path]) -> set
         return set()
     label = read_label(item.labels, datalist.labelling, item.image)
     array = label.array if item.slice_index is None else label.array[:, :, item.slice_index]
-    values = {int(value) for value in np.unique(array)}
+    values = {int(value) for value in distinct(array)}
     if label.foreign is not None:
         foreign.setdefault(label.foreign, item.label)
     elif 1 in values:

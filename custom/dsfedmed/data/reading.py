@@ -15,10 +15,11 @@ from monai.transforms import MapTransform
 from dsfedmed.data.channels import require_channels, usable_channels
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.files.read import read_raw, read_volume
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.decode import decode
+from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import parse_rule
-from dsfedmed.data.values import scaled, windows
 from dsfedmed.errors import ConfigError, DataError
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as PIL's RGB to L
@@ -40,7 +41,7 @@ class LoadSiteImaged(MapTransform):
     ``frame_slices``; where the file knows its place ``frame_shape``, ``frame_affine`` and ``frame_orientation``; of
     very large pictures ``full_shape``. Pictures are upright, volumes in the standard orientation of
     `data.files.geometry`; labels lie on the voxels of their image, also when the image itself is not loaded. How
-    numbers become [0, 1] stands in `data.values`.
+    numbers become [0, 1] stands in `data.files.values`.
 
     Args:
         keys: "image" and "label", or one of them; any key but "label" is read as an image.
@@ -139,7 +140,7 @@ def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | N
 def observed_values(raw: Raw, slice_index: int | None = None, label_map: Mapping[Any, int] | None = None) -> set[int]:
     """Return the values that occur in a label file, or in one slice of it; errors as :func:`label_values`."""
     array = decode(raw, label_map=label_map)
-    return {int(value) for value in np.unique(array if slice_index is None else array[:, :, slice_index])}
+    return {int(value) for value in distinct(array if slice_index is None else array[:, :, slice_index])}
 
 
 def _paths(entry: Any) -> tuple[Path, ...]:

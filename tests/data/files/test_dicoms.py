@@ -14,8 +14,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless, generate_uid
 
-from dsfedmed.data.files.read import probe, read_raw
-from dsfedmed.data.values import scaled, windows
+from dsfedmed.data.files.read import place_of, probe, read_raw
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
 from tests.data.files.making import SEGMENTATION, dicom, item, shape_of
 
@@ -303,3 +303,46 @@ def test_an_inverse_shape_of_monochrome2_is_said(tmp_path: Path) -> None:
     raw = read_raw(tmp_path / "a.dcm")
     assert any("taken as MONOCHROME2" in note for note in raw.notes)
     np.testing.assert_array_equal(raw.array[..., 0].T, GREY)
+
+
+def test_the_header_of_a_segmentation_tells_slices_and_place(tmp_path: Path) -> None:
+    """Frames that share a place are one slice, and slices that were left out count."""
+    first, second = GREY > 128, GREY > 200
+    segmentation(tmp_path / "seg.dcm", np.stack([first, second, first, first]), [1, 2, 1, 1], [8.0, 8.0, 5.0, 17.0])
+    raw, place = read_raw(tmp_path / "seg.dcm", label=True), place_of(tmp_path / "seg.dcm")
+    assert probe(tmp_path / "seg.dcm").slices == raw.slices == 5
+    np.testing.assert_array_equal(raw.array[::-1, ::-1, :, 0].transpose(2, 1, 0)[4], first)
+    assert not raw.array[:, :, 2:4].any()
+    assert place is not None
+    assert place.frame is not None
+    np.testing.assert_allclose(place.affine, raw.affine)
+    np.testing.assert_allclose(np.sqrt((raw.affine[:3, 2] ** 2).sum()), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("heights", "words"), [([5.0, 8.0, 12.2], "uneven distances"), ([0.0, 0.001, 9e9], "GiB when decoded")]
+)
+def test_places_of_a_segmentation_that_make_no_stack_are_refused(
+    tmp_path: Path, heights: list[float], words: str
+) -> None:
+    segmentation(tmp_path / "seg.dcm", np.stack([GREY > 128] * 3), [1, 1, 1], heights)
+    for read in (probe, read_raw):
+        with pytest.raises(DataError, match=words):
+            read(tmp_path / "seg.dcm")
+
+
+def test_a_refusal_repeats_no_text_of_the_file(tmp_path: Path) -> None:
+    """A damaged length makes an element run over the patient's name."""
+    dicom(tmp_path / "a.dcm", GREY, SOPClassUID="1.2.3\r\nDoe^Jane", Rows=0)
+    with pytest.raises(DataError, match=r"it holds no picture \(of no class that the standard knows\)") as caught:
+        probe(tmp_path / "a.dcm")
+    assert "Doe" not in str(caught.value)
+
+
+def test_bytes_in_a_decoders_words_stay_out_of_the_line(tmp_path: Path) -> None:
+    dicom(tmp_path / "a.dcm", GREY)
+    content = (tmp_path / "a.dcm").read_bytes().replace(b"MONOCHROME2", b"MON\n\x00\x01\x0eOME2")
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(DataError, match="its pixels cannot be decoded") as caught:
+        read_raw(tmp_path / "a.dcm")
+    assert str(caught.value).isprintable()

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.data.files.items import image_files
-from dsfedmed.data.files.listing import found_as, list_images
+from dsfedmed.data.files.listing import found_as, image_files, list_images
 from dsfedmed.errors import DataError
 from tests.data.files.making import dicom, png, shape_of
 from tests.data.files.test_dicoms import series

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from dsfedmed.data.files.read import probe, read_raw
-from dsfedmed.data.values import scaled, windows
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
 from tests.data.files.making import shape_of
 from tests.data.files.test_pictures import turned_by

@@ -19,8 +19,8 @@ from dsfedmed.data.datalist import FILE_NAME, PARTS
 from dsfedmed.data.datasets.plan import Encoded, Pair, Recipe, RecipeOptions, Sample, SitePlan, assign_parts
 from dsfedmed.data.datasets.source import Member, Source
 from dsfedmed.data.files.read import read_raw
+from dsfedmed.data.files.values import windows
 from dsfedmed.data.reading import observed_values
-from dsfedmed.data.values import windows
 from dsfedmed.errors import DataError, StoreError
 from dsfedmed.store.files import write_bytes, write_json
 from dsfedmed.version import VERSION

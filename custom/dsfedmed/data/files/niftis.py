@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 from nibabel import imageglobals
 
+from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, is_packed, suffix_of
 from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
@@ -77,8 +78,9 @@ def _opened(path: Path) -> Any:
         with _quiet():
             image: Any = nibabel.load(path) if _is_named_right(path) else _unnamed(path)
     except Exception as error:  # nibabel hands on what zlib, struct and its own readers raise on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error
     if not isinstance(image, (nibabel.Nifti1Pair, nibabel.Nifti2Pair)):
         reason = f"it is {type(image).__name__}, which does not say where left and right are"
         raise DataError(path, reason, "Convert it to NIfTI with its orientation.")

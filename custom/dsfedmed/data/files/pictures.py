@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
-from dsfedmed.data.files.png_chunks import check_chunks, has_deep_planes, read_deep_planes
+from dsfedmed.data.files.png_chunks import check_chunks, grey_bits, has_deep_planes, read_deep_planes
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
@@ -66,18 +67,20 @@ def read_picture(path: Path, label: bool = False) -> Raw:
         DataError: naming the file, when it has too many pixels. Damaged files: whatever Pillow raises.
     """
     with opened(path) as picture:
-        frames, notes = _frames(picture), _notes(picture)
-        if picture.format == "PNG":
-            check_chunks(path)
-            if frames == 1 and not notes and has_deep_planes(path) and reduction(picture.size) == 1:
-                return _deep(path, picture.size, label, notes)
+        header = check_chunks(path) if picture.format == "PNG" else b""
+        frames, turned = _frames(picture), _orientation(picture)
+        notes = _notes(picture, turned)
+        if frames == 1 and not notes and has_deep_planes(header) and reduction(picture.size) == 1:
+            return _deep(path, picture.size, label, notes)
         if frames == 1:
-            return _one(path, picture, label, notes)
+            raw = _one(path, picture, label, notes, turned)
+            few = grey_bits(header) if label else 8
+            return replace(raw, array=raw.array // (255 // (2**few - 1))) if few < 8 else raw
         check_bytes(path, (*picture.size, frames, 3), 1)
         planes = []
         for number in range(frames):
             picture.seek(number)
-            planes.append(_one(path, picture.convert("RGB" if not label else picture.mode), label, ()).array)
+            planes.append(_one(path, picture.convert("RGB" if not label else picture.mode), label, (), 1).array)
         return Raw(path, np.stack(planes, axis=2), np.eye(4), volume=True, notes=notes)
 
 
@@ -91,7 +94,7 @@ def reduced(picture: Image.Image, label: bool, factor: int) -> Image.Image:
     return picture.reduce(factor)
 
 
-def _one(path: Path, picture: Image.Image, label: bool, notes: tuple[str, ...]) -> Raw:
+def _one(path: Path, picture: Image.Image, label: bool, notes: tuple[str, ...], turned: int) -> Raw:
     full = picture.size
     factor = reduction(full)
     if not label and factor > 1 and picture.format in ("JPEG", "MPO"):
@@ -100,8 +103,6 @@ def _one(path: Path, picture: Image.Image, label: bool, notes: tuple[str, ...]) 
         factor = reduction(picture.size)
     if picture.format in ("BMP", "DIB") and picture.mode == "1":
         picture = _two_coloured(picture)
-    turned = _orientation(picture)
-    bits = _grey_bits(picture) if label else 8
     palette = _palette(picture) if label and picture.mode == "P" else None
     if not label and (picture.mode in ("P", "PA") or picture.mode not in (*_GREY, "L", "LA", "RGB", "RGBA")):
         picture = picture.convert("RGBA" if "transparency" in picture.info or picture.mode == "PA" else "RGB")
@@ -117,8 +118,6 @@ def _one(path: Path, picture: Image.Image, label: bool, notes: tuple[str, ...]) 
     array = np.asarray(picture)
     array = np.swapaxes(array, 0, 1)
     array = array[..., None] if array.ndim == 2 else array
-    if bits < 8:
-        array = array // (255 // (2**bits - 1))
     alpha = None
     if picture.mode in _OPACITY_OF:
         array, alpha, more = split_alpha(array, label)
@@ -190,9 +189,8 @@ def _orientation(picture: Image.Image) -> int:
     return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _notes(picture: Image.Image) -> tuple[str, ...]:
+def _notes(picture: Image.Image, turned: int) -> tuple[str, ...]:
     notes = []
-    turned = _orientation(picture)
     if turned != 1:
         notes.append(f"turned upright by its EXIF orientation {turned}")
     if picture.format == "MPO":
@@ -203,15 +201,6 @@ def _notes(picture: Image.Image) -> tuple[str, ...]:
 def _frames(picture: Image.Image) -> int:
     """Pictures in the file; an MPO's further ones are previews of the first."""
     return 1 if picture.format == "MPO" else int(getattr(picture, "n_frames", 1))
-
-
-def _grey_bits(picture: Image.Image) -> int:
-    """Bits of a grey PNG's numbers, from the header chunk (PNG 1.2, 11.2.2); 8 for everything else."""
-    if picture.format != "PNG" or picture.mode != "L" or picture.filename in ("", None):  # type: ignore[attr-defined]
-        return 8
-    with open(picture.filename, "rb") as file:  # type: ignore[attr-defined]
-        head = file.read(26)
-    return head[24] if head[25] == 0 and head[24] in (2, 4) else 8
 
 
 def _palette(picture: Image.Image) -> np.ndarray:

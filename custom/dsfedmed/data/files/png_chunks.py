@@ -17,25 +17,31 @@ PIXELS = (b"IDAT", b"fdAT")
 """Chunks of pixels; those of all others Pillow holds against their sums itself."""
 
 
-def check_chunks(path: Path) -> None:
-    """Hold the chunks of pixels against their check sums (PNG 1.2, 3.4).
+def check_chunks(path: Path) -> bytes:
+    """Hold the chunks of pixels against their check sums (PNG 1.2, 3.4), and return the header chunk's content.
 
     A file that ends early is left to the decoder, which says what is missing.
 
     Raises:
         DataError: naming the file, when a sum does not fit.
     """
+    header = b""
     for name, content, told in _chunks(path):
+        header = header or content
         if name in PIXELS and zlib.crc32(content, zlib.crc32(name)) != told:
             reason = f"it is damaged (the check sum of its {name.decode()} data is wrong)"
             raise DataError(path, reason, "Copy it again or take its item out.")
+    return header
 
 
-def has_deep_planes(path: Path) -> bool:
+def has_deep_planes(header: bytes) -> bool:
     """Tell a PNG of 16 bits with more than one plane: grey with opacity, or colours."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    return head[24:25] == b"\x10" and head[25:26] in (b"\x02", b"\x04", b"\x06")
+    return header[8:9] == b"\x10" and header[9:10] in (b"\x02", b"\x04", b"\x06")
+
+
+def grey_bits(header: bytes) -> int:
+    """Return the bits of a grey PNG's numbers where they are 2 or 4 (PNG 1.2, 11.2.2); 8 for everything else."""
+    return header[8] if len(header) > 9 and header[9] == 0 and header[8] in (2, 4) else 8
 
 
 def read_deep_planes(path: Path) -> np.ndarray:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from dsfedmed.data.masks.distinct import distinct
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,11 @@ class Raw:
     told_channels: int = 0
     sparse: bool = False
     foreign: int | None = None
+
+    @functools.cached_property
+    def values(self) -> np.ndarray:
+        """The numbers that occur, sorted."""
+        return distinct(self.array)
 
     @property
     def channels(self) -> int:

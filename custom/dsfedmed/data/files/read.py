@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from dsfedmed.data.files.dicoms import place_dicom, read_dicom
+from dsfedmed.data.files.decoder_errors import worded
+from dsfedmed.data.files.dicom.objects import place_dicom, read_dicom
 from dsfedmed.data.files.kinds import Kind, is_mislabelled, read_kind
 from dsfedmed.data.files.niftis import place_nifti, read_nifti
 from dsfedmed.data.files.numpys import probe_npy, read_npy
@@ -20,6 +21,7 @@ from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.data.files.tiffs import probe_tiff, read_tiff
 from dsfedmed.errors import DataError
 
+_PLACELESS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")  # whatever they hold: voxel i of the label is voxel i of it
 T = TypeVar("T")
 KEPT_BYTES = 512 * 1024**2  # decoded stacks and volumes kept while their slices are asked for one after the other
 
@@ -77,6 +79,8 @@ def place_of(path: Path) -> Raw | None:
     Raises:
         DataError: naming the file, as :func:`read_raw` does.
     """
+    if path.suffix.lower() in _PLACELESS:
+        return None
     kind = Kind.DICOM if path.is_dir() else read_kind(path)
     places: dict[Kind, Callable[[Path], Raw]] = {Kind.NIFTI: place_nifti, Kind.DICOM: place_dicom}
     return _guarded(path, functools.partial(places[kind], path)) if kind in places else None
@@ -94,8 +98,9 @@ def _guarded(path: Path, read: Callable[[], T]) -> T:
         ) from error
     # Decoders raise whatever they like on damaged files (OSError, SyntaxError, struct.error, their own types).
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] if str(error).strip() else type(error).__name__
-        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error
 
 
 def _probed(place: Raw) -> Probe:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSeries
 
+from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
 from dsfedmed.data.files.pictures import TURNED_SIDES, opened, refuse_mode, split_alpha
 from dsfedmed.data.files.raw import Probe, Raw
@@ -111,7 +112,9 @@ def _file(path: Path) -> TiffFile:
     try:
         return TiffFile(path)
     except TiffFileError as error:
-        raise DataError(path, f"it cannot be read ({error})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error
 
 
 def _page(path: Path, series: TiffPageSeries) -> TiffPage:

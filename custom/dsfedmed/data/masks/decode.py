@@ -11,6 +11,7 @@ import numpy as np
 
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.data.masks.describe import coloured, describe, ends, one_hot
+from dsfedmed.data.masks.distinct import distinct, replaced
 from dsfedmed.data.masks.rule import IGNORED, MaskRule
 from dsfedmed.errors import DataError
 
@@ -68,7 +69,7 @@ def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: 
     """
     if rule.kind != "values" or num_classes != 1 or raw.palette is not None or raw.channels != 1:
         return None
-    left = {int(value) for value in np.unique(raw.array)} - {rule.ignore}
+    left = {int(value) for value in raw.values} - {rule.ignore}
     mapped = {int(source) for source in label_map}
     if 0 not in left or len(left) != 2 or left & {1} or left & mapped:
         return None
@@ -79,7 +80,7 @@ def _values(
     raw: Raw, whole: np.ndarray, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int] | None
 ) -> np.ndarray:
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
-    found = {int(value) for value in np.unique(whole)}
+    found = {int(value) for value in (raw.values if whole is raw.array else distinct(whole))}
     ignored = {rule.ignore} if rule.ignore is not None else set()
     left = found - ignored
     target = {value: mapping.get(value, value) for value in left}
@@ -94,17 +95,13 @@ def _values(
         reason = f"label value {IGNORED} is not declared, and stands for what is ignored"
         raise DataError(raw.path, reason, 'Map it with "label_map", or make it the "ignore" value.')
     target.update(dict.fromkeys(ignored, IGNORED))
-    result = np.zeros(whole.shape, dtype=np.uint8)
-    for source, value in target.items():
-        if value:
-            result[whole == source] = value
-    return result
+    return replaced(whole, target)
 
 
 def _refuse_both(path: Path, mapping: Mapping[int, int], found: set[int]) -> None:
-    """Refuse 1 and 255 in one file where only 255 is said to be 1: it may as well mark what is to be ignored."""
+    """Refuse 1 and 255 in one file where 255 is read as 1 unasked: 255 may mark what is to be ignored."""
     if mapping == {255: 1} and {1, 255} <= found:
-        fix = 'Write "mask": {"ignore": 255} if 255 is to be ignored, or "label_map": {"1": 1, "255": 1} to join both.'
+        fix = 'Write "mask": {"ignore": 255} if it is no label, or "label_map": {"1": 1, "255": 1} if both are label 1.'
         raise DataError(path, "the label holds 1 and 255, and 255 has two meanings", fix)
 
 
@@ -129,7 +126,7 @@ def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] |
 def _from_palette(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] | None) -> np.ndarray:
     """Indices where index 0 is black and they are label values; else the colours decide, where they can."""
     palette, indices = np.asarray(raw.palette), raw.array
-    used = [int(value) for value in np.unique(indices)]
+    used = [int(value) for value in distinct(indices)]
     mapping = {int(source): int(target) for source, target in (label_map or {}).items()}
     known = num_classes is None or all(0 <= mapping.get(value, value) <= num_classes for value in used)
     black_first = not palette[0].any()
@@ -183,6 +180,10 @@ def _planes(raw: Raw, rule: MaskRule, num_classes: int | None) -> np.ndarray:
 
 
 def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
+    if plane.dtype == np.uint8:
+        return plane
+    if plane.dtype == np.bool_:
+        return plane.view(np.uint8)
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all() or np.abs(plane - np.rint(plane)).max(initial=0) > WHOLE:
             reason = "the label holds fractions"
@@ -191,10 +192,10 @@ def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
                 '"above": 0.5} for probabilities.'
             )
             raise DataError(path, reason, fix)
-        plane = np.rint(plane)
+        plane = np.rint(plane).astype(np.int64)
     if plane.size and plane.min() < 0:
         raise DataError(path, f"the label spans {plane.min()}..{plane.max()}", 'Map negative values in "label_map".')
-    return plane.astype(np.int64)
+    return plane
 
 
 def hint(raw: Raw, num_classes: int | None) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import label as components
 
 from dsfedmed.data.files.raw import Raw
+from dsfedmed.data.masks.distinct import distinct
 
 AT_ENDS = 0.8  # share of pixels near black or white from which many values are soft edges
 NEAR = 0.15  # of the range
@@ -19,7 +20,7 @@ def describe(raw: Raw, num_classes: int | None = None) -> str:
     if raw.alpha is not None:
         return "a mask in its transparency"
     if raw.palette is not None:
-        used = np.unique(array)
+        used = distinct(array)
         return f"palette indices {_listed(used)}"
     if array.shape[-1] > 1:
         if one_hot(array):
@@ -29,7 +30,7 @@ def describe(raw: Raw, num_classes: int | None = None) -> str:
         else:
             found = _colours(array)
             return f"colour-coded classes ({found})" if found else f"{array.shape[-1]} planes"
-    values = np.unique(array)
+    values = distinct(array)
     if len(values) == 1:
         return "empty" if values[0] == 0 else f"one value everywhere ({values[0]:g})"
     if len(values) == 2:
@@ -68,7 +69,7 @@ def share_at_ends(array: np.ndarray) -> float:
 def soft(array: np.ndarray) -> bool:
     """Tell a plane of black and white with some grey between them."""
     low, high = ends(array)
-    values = np.unique(array)
+    values = distinct(array)
     if len(values) < 3 or values[-1] < high - NEAR * (high - low) or (high <= 1.5 and array.dtype.kind != "f"):
         return False
     between = ((values > low) & (values < high)).sum()

@@ -32,7 +32,7 @@ def data_fingerprint(datalist: SiteDatalist, memory: Path) -> Fingerprint:
         StoreError: a file is not there or cannot be read.
     """
     items = [item for part in datalist.parts.values() for item in part]
-    named = {path for item in items for path in (item.image, item.label) if path is not None}
+    named = {path for item in items for path in (item.image, *item.channel_files, *item.labels)}
     return fingerprint(datalist.root, [datalist.root / FILE_NAME, *named], read_fingerprint(memory))
 
 

@@ -17,6 +17,7 @@ from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.site_data import MEMORY, remembered_sha256
+from dsfedmed.federated.site.kept_arrays import kept_part
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import CACHED_ROUNDS, Message, SiteError, open_request, reply_message
@@ -26,6 +27,7 @@ from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
 from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.store.files import inside
 from dsfedmed.store.stage_store import config_hash
+from dsfedmed.version import VERSION
 
 
 class SiteContext:
@@ -79,7 +81,13 @@ class SiteContext:
         """Return a part of the site's data after the bundle's preprocessing, loaded once per worker."""
         key = (part, _key(spec))
         if key not in self._arrays:
-            self._arrays[key] = load_part(self.datalist, part, self.bundle(spec).preprocessing())
+            bundle = self.bundle(spec)
+            self._arrays[key] = kept_part(
+                self.folder,
+                self.datalist,
+                lambda: {"data": self.data_sha256, "part": part, "bundle": bundle.sha256, "version": VERSION},
+                lambda: load_part(self.datalist, part, bundle.preprocessing()),
+            )
         return self._arrays[key]
 
     def images(self, part: str, spec: BundleSpec) -> Tensor:

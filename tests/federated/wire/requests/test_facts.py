@@ -25,7 +25,7 @@ REPLY = FactsReply(
 def test_both_come_back() -> None:
     assert comes_back(FactsRequest()) == FactsRequest()
     assert comes_back(REPLY) == REPLY
-    few = FactsReply(replace(REPLY.facts, look=None))
+    few = FactsReply(replace(REPLY.facts, look=None, window=(-160.0, 240.0)), "f" * 64)
     assert comes_back(few) == few
 
 
@@ -36,7 +36,9 @@ def test_both_come_back() -> None:
         ("facts.counts.training", 10**9, "1000000000 is not between"),
         ("facts.counts.training", 4.0, "which is no int"),
         ("facts.counts", {f"part{n}": 1 for n in range(9)}, "9 entries are more than 8"),
-        ("facts.channels", 2, "channels, classes or counts are impossible"),
+        ("facts.channels", 17, "17 is not between"),
+        ("facts.window", [0.0, 1e9], "1000000000.0 is not between"),
+        ("facts.channel_names", ["T1", "T2"], "channels, classes or counts are impossible"),
         ("facts.num_classes", 3, "channels, classes or counts are impossible"),
         ("facts.num_classes", 256, "256 is not between"),
         ("facts.label_names", ["x" * 41, "b"], "41 entries are more than 40"),

@@ -38,7 +38,7 @@ def test_all_come_back() -> None:
         (BASE, "steps", -1, "-1 is not between"),
         (BASE, "round", "1", "which is no int"),
         (BASE, "generator.base", "somewhere", "generator"),
-        (BASE, "generator.image_size", 33, "generator"),
+        (BASE, "generator.image_size", -1, "generator"),
         (BASE, "generator.checkpoint", "/x", "unknown key 'checkpoint'"),
         (BRANCH, "generator_base", "/models/sd", "'/models/sd' is not of the form"),
         (BRANCH, "steps", 10**10, "10000000000 is not between"),

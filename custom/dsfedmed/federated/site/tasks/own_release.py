@@ -40,7 +40,7 @@ def write_own_release(
     """
     channels = site.bundle(common.light).in_channels
     labels, names = site.datalist.label_names, site.datalist.sorted_channel_names
-    facts = FederationFacts(channels, common.num_classes, labels, common.nested, names)
+    facts = FederationFacts(channels, common.num_classes, labels, common.nested, names, site.datalist.window)
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     scores = {name: fmean(stratum(cases, name).values) for name in METRICS}
     own = {"own site": scores}

@@ -13,10 +13,17 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dsfedmed.data.files.decoder_errors import worded
+from dsfedmed.data.files.dicom.pydicom_functions import (
+    IS_3,
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi_lut,
+    decoded,
+)
 from dsfedmed.data.files.limits import check_bytes
-from dsfedmed.data.files.pydicom_functions import IS_3, apply_color_lut, apply_modality_lut, apply_voi_lut, decoded
 from dsfedmed.errors import DataError
 
 Window = tuple[float, float]
@@ -108,8 +115,9 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
 
 
 def no_picture(path: Path, dataset: Dataset) -> DataError:
-    """Word the refusal of an object without pixels."""
-    what = getattr(dataset.get("SOPClassUID"), "name", "no DICOM object")
+    """Word the refusal of an object without pixels; of what the file says, only a class that the standard knows."""
+    uid = str(dataset.get("SOPClassUID", ""))
+    what = UID(uid).name if UID(uid).name != uid else "of no class that the standard knows"
     return DataError(path, f"it holds no picture ({what})", "Take it out.")
 
 
@@ -244,7 +252,7 @@ def _coloured(array: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 def _undecoded(dataset: Dataset, error: Exception) -> tuple[str, str]:
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-    text = " ".join(str(error).split())[:160] or type(error).__name__
+    text = worded(error)
     package = PACKAGES.get(str(syntax))
     missing = "dependencies" in text or "plugin" in text or "decompress" in text
     if package is not None and missing:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dsfedmed.data.files.raw import Raw
-from dsfedmed.data.values import scaled, windows
+from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
 
 

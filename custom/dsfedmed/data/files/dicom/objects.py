@@ -15,7 +15,8 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from dsfedmed.data.files.dicom_values import Shown, frame_count, macro, no_picture, shown, stored
+from dsfedmed.data.files.decoder_errors import worded
+from dsfedmed.data.files.dicom.values import Shown, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, kind_of, suffix_of
 from dsfedmed.data.files.limits import check_bytes
@@ -25,6 +26,7 @@ from dsfedmed.errors import DataError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 GAP = 0.1  # of the usual distance between slices: steps that differ by more are a gap
+MOST_OFF = 0.3  # of a step: how far a slice of a segmentation may lie from its place after a gap
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts towards left and back (PS3.3 C.7.6.2.1.1)
 
 
@@ -51,6 +53,16 @@ class Place:
         return np.asarray(TO_RAS @ result)
 
 
+@dataclass(frozen=True)
+class Layers:
+    """How a segmentation's frames lie: segment and slice of each frame, the slices in all, the volume's affine."""
+
+    numbers: list[int]
+    planes: list[int]
+    count: int
+    affine: np.ndarray
+
+
 def place_dicom(path: Path) -> Raw:
     """Return what `read_dicom` will return with the numbers left unread (C is 0), from the headers."""
     if path.is_dir():
@@ -63,6 +75,8 @@ def place_dicom(path: Path) -> Raw:
     size = (int(dataset.get("Columns", 0) or 0), int(dataset.get("Rows", 0) or 0))
     if min(size) < 1:
         raise no_picture(path, dataset)
+    if _is_segmentation(dataset) and not path.is_dir() and (layers := _layers(path, dataset)) is not None:
+        return _segmented(path, np.empty((*size, layers.count, 0), dtype=np.uint8), layers.affine, told_channels=1)
     empty = np.empty((*size, frames, 0), dtype=np.uint8)
     place = _place(dataset) if frames == 1 and not path.is_dir() else None
     if stack is None and place is None:
@@ -86,7 +100,7 @@ def read_dicom(path: Path, label: bool = False) -> Raw:
     if path.is_dir():
         return _read_series(path, label)
     dataset = _dataset(path)
-    if str(dataset.get("SOPClassUID", "")) == SEGMENTATION:
+    if _is_segmentation(dataset):
         return _read_segmentation(path, dataset)
     return _raw(path, dataset, shown(path, dataset, label))
 
@@ -228,6 +242,10 @@ def _stack_affine(dataset: Dataset) -> np.ndarray | None:
     return known[0].affine(usual)
 
 
+def _is_segmentation(dataset: Dataset) -> bool:
+    return str(dataset.get("SOPClassUID", "")) == SEGMENTATION
+
+
 def _read_segmentation(path: Path, dataset: Dataset) -> Raw:
     """Read a segmentation (PS3.3 C.8.20): each frame shows one segment at one place; numbers become label values.
 
@@ -238,39 +256,53 @@ def _read_segmentation(path: Path, dataset: Dataset) -> Raw:
         reason = "it is a fractional segmentation, whose values are probabilities"
         raise DataError(path, reason, "Export it as a binary segmentation.")
     frames = stored(path, dataset)[..., 0] != 0
-    numbers = [_segment(dataset, number) for number in range(len(frames))]
-    places = [_place(dataset, number) for number in range(len(frames))]
-    known = [place for place in places if place is not None]
-    if len(known) < len(frames) or None in numbers:
+    layers = _layers(path, dataset)
+    if layers is None:
         array = frames.astype(np.uint8).transpose(2, 1, 0)[..., None]
         flat = array.shape[2] == 1
         return Raw(path, array[:, :, 0] if flat else array, np.eye(4), volume=not flat)
+    volume = np.zeros((frames.shape[2], frames.shape[1], layers.count), dtype=np.uint8)
+    for frame, number, z in zip(frames, layers.numbers, layers.planes, strict=True):
+        plane = volume[:, :, z]
+        np.maximum(plane, frame.T.astype(np.uint8) * np.uint8(number), out=plane)
+    return _segmented(path, volume[..., None], layers.affine)
+
+
+def _segmented(path: Path, volume: np.ndarray, affine: np.ndarray, told_channels: int = 0) -> Raw:
+    array, placed, read = stand(volume, affine, turn=volume.shape[2] > 1)
+    flat = array.shape[2] == 1
+    picture = array[:, :, 0] if flat else array
+    return Raw(path, picture, read, volume=not flat, frame=placed, sparse=True, told_channels=told_channels)
+
+
+def _layers(path: Path, dataset: Dataset) -> Layers | None:
+    """Return how a segmentation's frames make a volume; None where one has no place or segment.
+
+    Frames without any pixel need not be stored: slices are put where they are left out.
+
+    Raises:
+        DataError: naming the file, when the places are no multiples of one step, or ask for too many slices.
+    """
+    count = frame_count(dataset)
+    numbers = [_segment(dataset, number) for number in range(count)]
+    known = [place for number in range(count) if (place := _place(dataset, number)) is not None]
+    segments = [number for number in numbers if number is not None]
+    if len(known) < count or len(segments) < count:
+        return None
     normal = known[0].normal
     along = np.array([float(place.position @ normal) for place in known])
     order = np.unique(np.round(along, 3))
-    volume = np.zeros((frames.shape[2], frames.shape[1], len(order)), dtype=np.uint8)
-    for frame, number, distance in zip(frames, numbers, along, strict=True):
-        z = int(np.abs(order - distance).argmin())
-        plane = volume[:, :, z]
-        np.maximum(plane, frame.T.astype(np.uint8) * np.uint8(number or 0), out=plane)
+    gaps = np.diff(order)
+    step = float(gaps[gaps < 1.5 * gaps.min()].mean()) if len(gaps) else 1.0
+    steps = np.rint(gaps / step)
+    if (np.abs(gaps - steps * step) > step * np.minimum(GAP * steps, MOST_OFF)).any():
+        raise DataError(path, "its slices lie at uneven distances", "Export it on the slices of its image.")
+    heights = np.concatenate([[0.0], np.cumsum(steps)])
+    slices = int(heights[-1]) + 1
+    check_bytes(path, (slices, int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)), 1)
+    planes = [int(heights[np.abs(order - distance).argmin()]) for distance in along]
     first = known[int(along.argmin())]
-    steps = np.diff(order)
-    if len(steps) and np.abs(steps - np.median(steps)).max() > GAP * np.median(steps):
-        volume, order = _filled(volume, order)
-    step = normal * (float(np.median(np.diff(order))) if len(order) > 1 else 1.0)
-    array, placed, affine = stand(volume[..., None], first.affine(step), turn=volume.shape[2] > 1)
-    flat = array.shape[2] == 1
-    flat_or_not = array[:, :, 0] if flat else array
-    return Raw(path, flat_or_not, affine, volume=not flat, frame=placed, sparse=True)
-
-
-def _filled(volume: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put empty slices where a segmentation left them out (frames without any pixel need not be stored)."""
-    step = float(np.diff(order).min())
-    places = np.rint((order - order[0]) / step).astype(int)
-    result = np.zeros((*volume.shape[:2], int(places[-1]) + 1), dtype=volume.dtype)
-    result[:, :, places] = volume
-    return result, order[0] + step * np.arange(result.shape[2])
+    return Layers(segments, planes, slices, first.affine(normal * step))
 
 
 def _segment(dataset: Dataset, frame: int) -> int | None:
@@ -317,5 +349,6 @@ def _dataset(path: Path, header_only: bool = False) -> Dataset:
             warnings.simplefilter("ignore")
             return pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
     except Exception as error:  # pydicom hands on what struct, zlib and its value classes raise on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(path, f"it cannot be read ({reason})", "Replace the file or take its item out.") from error
+        raise DataError(
+            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
+        ) from error

@@ -47,8 +47,8 @@ def scaled(array: np.ndarray, window: np.ndarray) -> np.ndarray:
     low, high = window[:, 0].astype(np.float64), window[:, 1].astype(np.float64)
     span = high - low
     span = np.where(np.abs(span) < 1e-12, 1e-12, span)
-    if (low == 0).all():  # eight bits and bits: the same numbers as ever
-        return np.clip(array.astype(np.float32) / span.astype(np.float32), 0.0, 1.0)
+    if array.dtype == np.uint8 and (low == 0).all() and (high == 255).all():  # nothing to clip
+        return np.asarray(np.divide(array, np.float32(255), dtype=np.float32))
     return np.clip((array.astype(np.float32) - low.astype(np.float32)) / span.astype(np.float32), 0.0, 1.0)
 
 
