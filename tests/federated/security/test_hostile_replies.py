@@ -154,7 +154,7 @@ ATTACKS: dict[str, dict[str, Change]] = {
     FACTS.name: {
         "10^9 images": fact(counts={"training": 10**9, "validation": 8, "test": 2}),
         "half an image": fact(counts={"training": 2.5, "validation": 8, "test": 2}),
-        "no such channels": fact(channels=2),
+        "no such channels": fact(channels=17),
         "no classes": fact(num_classes=0, label_names=[]),
         "a name of 10,000 letters": fact(label_names=["x" * 10_000]),
     },
