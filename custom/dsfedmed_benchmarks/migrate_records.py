@@ -19,8 +19,8 @@ from typing import Any
 
 from dsfedmed.cli.main import exit_status
 from dsfedmed.errors import StoreError
-from dsfedmed.reporting.record import RECORD_NAME, load_record
-from dsfedmed.store.files import write_bytes
+from dsfedmed.reporting.record import RECORD_NAME
+from dsfedmed.store.files import read_json, write_bytes
 
 RENAMED = (
     ("config.schedule.every", "interval_rounds"),
@@ -95,7 +95,7 @@ def migrate_folder(old: Path, new: Path) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for path in sorted(old.glob(f"*/{RECORD_NAME}")):
-        name, record = run_name(path.parent.name), dict(load_record(path.parent).data)
+        name, record = run_name(path.parent.name), dict(read_json(path))  # as kept: a report shows sites' own names
         target = new / name / RECORD_NAME
         if target.exists():
             raise StoreError(target, "is there already", "Give a new folder")

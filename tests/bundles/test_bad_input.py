@@ -64,6 +64,7 @@ def test_a_label_that_the_bundle_does_not_know_stops_training(tmp_path: Path) ->
     site = write_site(tmp_path / "site", 1, False, (".png", ".png"))
     label = blocks(0, 1, False)[1]
     label[label == 1] = 7
+    label[0, 0] = 9  # 0 and one other number would be a mask of the one class
     write_image(site / "l0.png", np.ascontiguousarray(label))
     paths = {"dataset_dir": str(site), "ckpt_dir": str(tmp_path / "models")}
     with pytest.raises(Exception) as failure:  # noqa: PT011

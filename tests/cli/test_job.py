@@ -168,9 +168,10 @@ def test_a_given_base_that_is_not_there_is_said_before_an_image_is_read(
 
 def test_a_training_image_in_the_test_part_stops_the_run(sites: Path, tmp_path: Path) -> None:
     names = sorted(path.parent.name for path in sites.glob("*/datalist.json"))
-    refuse_damaged_sites(sites, names)
+    folders = {name: name for name in names}
+    refuse_damaged_sites(sites, folders)
     shutil.copytree(sites, tmp_path / "sites")
     site = tmp_path / "sites" / names[0]
     shutil.copy(site / "images/training_0000.png", site / "images/test_0000.png")
     with pytest.raises(DataError, match=f"{names[0]}: 1 errors, listed above"):
-        refuse_damaged_sites(tmp_path / "sites", names)
+        refuse_damaged_sites(tmp_path / "sites", folders)

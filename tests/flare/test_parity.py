@@ -32,6 +32,8 @@ BY_COST = [pytest.param(method, marks=() if method in ALWAYS else pytest.mark.sl
 
 def results_of(run: Path) -> dict[str, Any]:
     record = read_json(run / "record.json")
+    for event in record.get("events", []):
+        event.pop("time", None)
     return {part: record.get(part) for part in SAME}
 
 
