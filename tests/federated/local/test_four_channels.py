@@ -41,7 +41,7 @@ def with_four_channels(site: Path, names: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def four_channels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return the sites' folder and the run folder of a complete run."""
     folder = tmp_path_factory.mktemp("four")
     make_demo_sites(folder / "sites", 0, ("site_a", "site_b"), **COUNTS)
@@ -54,14 +54,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "sites", folder / "run"
 
 
-def test_the_sites_pass_their_check(finished: tuple[Path, Path]) -> None:
+def test_the_sites_pass_their_check(four_channels: tuple[Path, Path]) -> None:
     parser = argparse.ArgumentParser()
     check_site.configure(parser)
-    assert check_site.run(parser.parse_args([str(finished[0] / site) for site in ("site_a", "site_b")])) == 0
+    assert check_site.run(parser.parse_args([str(four_channels[0] / site) for site in ("site_a", "site_b")])) == 0
 
 
-def test_the_release_says_its_channels_and_segments_a_file_of_four(finished: tuple[Path, Path], tmp_path: Path) -> None:
-    sites, run = finished
+def test_the_release_says_its_channels_and_segments_a_file_of_four(
+    four_channels: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sites, run = four_channels
     release = run / "release"
     require_bundle(release, weights=True)
     metadata = json.loads((release / "configs/metadata.json").read_text())
@@ -86,9 +88,9 @@ def test_the_release_says_its_channels_and_segments_a_file_of_four(finished: tup
     assert set(np.unique(mask)) <= {0, 1}
 
 
-def test_the_set_and_the_report_are_of_four_channels(finished: tuple[Path, Path]) -> None:
-    record = json.loads((finished[1] / "record.json").read_text())
+def test_the_set_and_the_report_are_of_four_channels(four_channels: tuple[Path, Path]) -> None:
+    record = json.loads((four_channels[1] / "record.json").read_text())
     assert all(facts["channel_names"] == list(NAMES) for facts in record["facts"].values())
-    page = (finished[1] / "report.html").read_text()
+    page = (four_channels[1] / "report.html").read_text()
     assert "Shown: channel 1 of 4 (ADC)." in page
     assert "; channel 1 of 4 (ADC)" in page

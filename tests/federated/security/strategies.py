@@ -98,8 +98,11 @@ def _manifests(draw: st.DrawFn) -> Manifest:
 def _facts(draw: st.DrawFn) -> SiteFacts:
     names = draw(st.lists(st.text("abc", max_size=5), min_size=1, max_size=MOST))
     hints = typing.get_type_hints(SiteFacts, include_extras=True)
-    rest = {n: draw(valid(hints[n])) for n in hints if n not in ("channels", "num_classes", "label_names")}
-    return SiteFacts(draw(st.sampled_from((1, 3))), len(names), tuple(names), **rest)
+    own = ("channels", "num_classes", "label_names", "channel_names")
+    rest = {n: draw(valid(hints[n])) for n in hints if n not in own}
+    channels = draw(st.integers(1, 16))
+    called = tuple(f"T{number:02d}" for number in range(channels)) if draw(st.booleans()) else ()
+    return SiteFacts(channels, len(names), tuple(names), **rest, channel_names=called)
 
 
 @st.composite

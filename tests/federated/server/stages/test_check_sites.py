@@ -83,7 +83,7 @@ def test_the_plan_has_the_sites_counts_and_the_record_their_facts(tmp_path: Path
 def test_a_site_that_stands_out_is_told_of_and_takes_part(tmp_path: Path) -> None:
     def answer(site: str, _: Any, __: Any) -> Envelope[FactsReply]:
         look = SiteLook(0.7 if site == "site_b" else 0.1, 0.1, 0.02, (64, 64), (0.0, 0.0))
-        return Envelope(FactsReply(replace(FACTS, look=look)))
+        return Envelope(FactsReply(replace(FACTS, look=look), "0" * 64))
 
     run: Any = FakeRun(tmp_path, tiny_settings(), answer)
     run.unseen = ["site_c", "site_d"]
