@@ -15,10 +15,10 @@ from dsfedmed.generator import (
     build_branch,
     embedded_base,
     fit_branch,
-    sample,
 )
 from dsfedmed.generator.looks import AS_IS, INVERTED, in_looks, look_count
 from dsfedmed.generator.networks.embedded import from_latent, to_latent
+from dsfedmed.generator.sample import sample
 
 
 def test_latents_are_of_the_extended_image_and_come_back_at_its_own_size(tiny: GeneratorConfig) -> None:
