@@ -18,12 +18,11 @@ import nibabel
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, ornt_transform
 
+from dsfedmed.data.files.geometry import AS_STORED
 from dsfedmed.data.files.kinds import suffix_of
 from dsfedmed.errors import DataError
 from dsfedmed.store.files import write_atomic
 
-AS_READ = np.array([[0, 1], [1, 1], [2, 1]])
-"""nibabel's orientation of an array whose axes stay as they are."""
 PLACE = ("frame_shape", "frame_affine", "frame_orientation")
 FIX = "Load volumes with LoadSiteImaged, with a batch size of 1 where they differ in kind."
 
@@ -45,7 +44,7 @@ class VolumeMask:
         lacking = [key for key in ("frame_slices", *PLACE) if key not in meta]
         if lacking == list(PLACE) and _knows_no_place(meta):
             shape = (*size, int(meta["frame_slices"]))
-            meta = {**meta, "frame_shape": shape, "frame_affine": np.eye(4), "frame_orientation": AS_READ}
+            meta = {**meta, "frame_shape": shape, "frame_affine": np.eye(4), "frame_orientation": AS_STORED}
         elif lacking:
             reason = f"its metadata lack {', '.join(lacking)}, so that its mask has no place"
             raise DataError(name, reason, FIX)
@@ -87,7 +86,7 @@ class VolumeMask:
             StoreError: the file cannot be written.
         """
         self.require_whole()
-        stored = apply_orientation(self._read, ornt_transform(AS_READ, self.orientation))
+        stored = apply_orientation(self._read, ornt_transform(AS_STORED, self.orientation))
         write_nifti(path, stored[..., 0] if flat and stored.shape[2] == 1 else stored, self.affine)
 
     def require_whole(self) -> None:

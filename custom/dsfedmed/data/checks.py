@@ -218,7 +218,7 @@ def _check_label(datalist: SiteDatalist, item: Item, image: Raw | None, labels: 
     allowed = set(datalist.labels) | ({IGNORED} if datalist.ignore is not None else set())
     unknown = sorted(values - allowed)
     if unknown:
-        fix = hint(labels[0], datalist.num_classes) if len(unknown) > 3 else unknown_values_fix(unknown)
+        fix = hint(labels[0]) if len(unknown) > 3 else unknown_values_fix(unknown)
         reason = unknown_values(unknown, datalist.labels)
         seen.findings.append(Finding("error", str(item.label), reason, fix))
     return values

@@ -107,9 +107,7 @@ class LoadSiteImaged(MapTransform):
         files = [read_raw(path) if index is None else read_volume(path) for path in paths]
         check_one_grid(files)
         declared = options["window"] if options["window"] is not None else self.window
-        parts = [
-            scaled(_slice(raw, index), windows(raw, _window(declared, number))) for number, raw in enumerate(files)
-        ]
+        parts = [scaled(_slice(raw, index), windows(raw, declared)) for raw in files]
         if len(parts) > 1:
             parts = [_grey(part) for part in parts]
         array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
@@ -145,14 +143,6 @@ def observed_values(raw: Raw, slice_index: int | None = None, label_map: Mapping
 
 def _paths(entry: Any) -> tuple[Path, ...]:
     return tuple(Path(part) for part in entry) if isinstance(entry, (list, tuple)) else (Path(entry),)
-
-
-def _window(declared: Any, number: int) -> Sequence[float] | None:
-    """Return the window of the file ``number``: one for all, or one a file."""
-    if declared is None:
-        return None
-    own: Sequence[float] = declared[number] if isinstance(declared[0], (list, tuple)) else declared
-    return own
 
 
 def _slice(raw: Raw, index: int | None) -> np.ndarray:

@@ -364,8 +364,28 @@ def test_extended_jpeg_of_twelve_bits_needs_a_package(
         raise RuntimeError(f"exceptions were raised by all available plugins: pillow: {words}")
 
     dicom(tmp_path / "a.dcm", GREY)
-    compressed(tmp_path / "a.dcm", b"\xff\xd8\xff\xc1" + b"\0" * 40, JPEGExtended12Bit)
+    compressed(tmp_path / "a.dcm", b"\xff\xd8\xff\xc1" + b"\0" * 40 + b"\xff\xd9", JPEGExtended12Bit)
     monkeypatch.setattr(dicom_values, "decoded", refused)
     with pytest.raises(DataError, match=said) as caught:
         read_raw(tmp_path / "a.dcm")
     assert fix in caught.value.fix
+
+
+def test_a_series_whose_low_values_are_white_is_turned_as_a_whole(tmp_path: Path) -> None:
+    volume = np.stack([shape_of(seed) for seed in range(3)]).astype(np.uint16) * 9
+    series(tmp_path / "black", volume)
+    series(tmp_path / "white", (volume.max() - volume).astype(np.uint16), PhotometricInterpretation="MONOCHROME1")
+    black, white = (read_raw(tmp_path / name) for name in ("black", "white"))
+    difference = scaled(white.array, windows(white)) - scaled(black.array, windows(black))
+    assert np.abs(difference).max() < 1e-5
+
+
+@pytest.mark.parametrize("cut", [2, 60])
+def test_a_jpeg_frame_that_was_cut_is_refused(tmp_path: Path, cut: int) -> None:
+    """Its decoder would fill the rest with grey."""
+    stream = io.BytesIO()
+    Image.fromarray(np.kron(GREY, np.ones((8, 8), np.uint8))).save(stream, "JPEG", quality=90)
+    dicom(tmp_path / "a.dcm", np.kron(GREY, np.ones((8, 8), np.uint8)))
+    compressed(tmp_path / "a.dcm", stream.getvalue()[:-cut], JPEGBaseline8Bit)
+    with pytest.raises(DataError, match=r"a\.dcm: its frame 1 is cut"):
+        read_raw(tmp_path / "a.dcm")

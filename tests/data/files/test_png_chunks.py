@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dsfedmed.data.files.read import read_raw
+from dsfedmed.data.files.read import probe, read_raw
 from dsfedmed.data.masks.decode import decode
 from dsfedmed.errors import DataError
 from tests.data.files.making import shape_of
@@ -69,3 +69,19 @@ def test_a_label_of_16_bits_in_several_planes_is_not_lost(tmp_path: Path, colour
     stored = stored if colour == 2 else np.concatenate([stored, np.full_like(stored, 65535)], axis=2)
     label = decode(read_raw(deep(tmp_path / "a.png", stored, colour), label=True), num_classes=1)
     np.testing.assert_array_equal(label[..., 0].T, mask)
+
+
+def test_only_a_png_with_chunks_that_may_turn_it_is_decoded_to_be_probed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GREY).save(tmp_path / "plain.png")
+    Image.fromarray(GREY).save(tmp_path / "turned.png", exif=exif)
+    assert probe(tmp_path / "turned.png").size == (12, 20)
+
+    def decoded(picture: Image.Image) -> None:
+        raise AssertionError("it is decoded")
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", decoded)
+    assert probe(tmp_path / "plain.png").size == (20, 12)

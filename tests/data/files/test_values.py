@@ -13,8 +13,8 @@ from dsfedmed.data.files.values import scaled, windows
 from dsfedmed.errors import DataError
 
 
-def raw(array: np.ndarray, window: tuple[float, float] | None = None) -> Raw:
-    return Raw(Path("scan"), array, np.eye(4), volume=False, window=window)
+def raw(array: np.ndarray, low_is_white: bool = False) -> Raw:
+    return Raw(Path("scan"), array, np.eye(4), volume=False, low_is_white=low_is_white)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_channels_that_are_no_colours_have_a_scale_each() -> None:
 def test_the_declared_window_wins_and_keeps_the_sense() -> None:
     array = np.array([[[0.0], [5.0], [10.0]]])
     assert scaled(array, windows(raw(array), (0, 10))).ravel().tolist() == [0, 0.5, 1]
-    white = raw(array, window=(10.0, 0.0))
-    assert scaled(array, windows(white)).ravel().tolist() == [1, 0.5, 0]
+    white = raw(array, low_is_white=True)
+    assert scaled(array, windows(white, (0, 10))).ravel().tolist() == [1, 0.5, 0]
     assert scaled(array, windows(white, (0, 20))).ravel().tolist() == [1, 0.75, 0.5]
 
 

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 from nibabel.affines import apply_affine
-from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from scipy.ndimage import affine_transform
 
 from dsfedmed.data.files.raw import Frame, Raw
 from dsfedmed.errors import DataError
 
+AS_STORED = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+"""nibabel's orientation of an array whose axes stay as they are."""
 COARSER = 1.5
 SAME_VOXEL = 0.05  # of a voxel: two grids that differ by less are one
 COVERED = 0.95  # share of its image that a label has to cover
@@ -33,7 +35,7 @@ def standard_orientation(affine: np.ndarray, shape: tuple[int, int, int]) -> np.
     """
     towards = io_orientation(affine)
     if np.isnan(towards).any():  # an axis without direction: nothing can be said, nothing is turned
-        return np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
+        return AS_STORED
     spacing = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
     single = [axis for axis in range(3) if shape[axis] == 1]
     order = np.argsort(spacing)
@@ -61,7 +63,7 @@ def stand(array: np.ndarray, affine: np.ndarray, turn: bool = True) -> tuple[np.
         The array (X, Y, Z, C), where it came from, and the 4 x 4 affine of the returned array.
     """
     shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
-    orientation = standard_orientation(affine, shape) if turn else np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
+    orientation = standard_orientation(affine, shape) if turn else AS_STORED
     read = affine @ inv_ornt_aff(orientation, shape)
     return apply_orientation(array, orientation), Frame(shape, affine, orientation), read
 
@@ -119,7 +121,7 @@ def _by_index(label: Raw, frame: Frame | None) -> Raw:
     """Give the label the stored order of its image: undo its own turning, then turn it as the image was."""
     array = label.array if label.volume else label.array[:, :, None]
     if label.frame is not None:
-        back = _inverse(label.frame.orientation)
+        back = ornt_transform(AS_STORED, label.frame.orientation)
         array = apply_orientation(array, back)
     if frame is not None:
         flips = frame.orientation
@@ -127,14 +129,6 @@ def _by_index(label: Raw, frame: Frame | None) -> Raw:
             return label  # the sizes differ, and whoever compares them says so
         array = apply_orientation(array, flips)
     return replace(label, array=array if array.shape[2] > 1 or label.volume else array[:, :, 0], frame=None)
-
-
-def _inverse(orientation: np.ndarray) -> np.ndarray:
-    """Return the orientation array that takes the turned axes back."""
-    back = np.empty_like(orientation)
-    for axis, (target, flip) in enumerate(orientation):
-        back[int(target)] = (axis, flip)
-    return back
 
 
 def _sampled(array: np.ndarray, step: np.ndarray, shape: tuple[int, int, int], volume: bool) -> np.ndarray:

@@ -15,15 +15,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dsfedmed.data.files.damage.cut_files import check_whole_gif
-from dsfedmed.data.files.damage.png_chunks import check_chunks, grey_bits, has_deep_planes, read_deep_planes
+from dsfedmed.data.files.damage.png_chunks import grey_bits, has_deep_planes, look_through, read_deep_planes
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
 ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 TURNED_SIDES = (5, 6, 7, 8)
-PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # numbers a pixel by colour type (PNG 1.2, 4.1.1)
-DEFLATE_MOST = 1032  # bytes that one packed byte can stand for (RFC 1951: 258 from two bits)
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF")
 _GREY = ("1", "L", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _OPACITY_OF = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
@@ -44,8 +42,6 @@ def opened(path: Path, formats: tuple[str, ...] | None = FORMATS) -> Iterator[Im
         try:
             with Image.open(path, formats=formats) as picture:
                 check_pixels(path, picture.size)
-                if picture.format == "PNG":
-                    _check_packed(path, picture.size)
                 yield picture
         finally:
             Image.MAX_IMAGE_PIXELS = kept
@@ -55,7 +51,7 @@ def probe_picture(path: Path) -> Probe:
     """Return size, channels and slices from the header."""
     with opened(path) as picture:
         frames, width, height = _frames(picture), *picture.size
-        if _orientation(picture) in TURNED_SIDES:
+        if _may_be_turned(path, picture) and _orientation(picture) in TURNED_SIDES:
             width, height = height, width
         grey = picture.mode in _GREY or picture.mode in ("LA", "La")
         return Probe((width, height), 1 if grey else 3, frames if frames > 1 else None)
@@ -74,8 +70,10 @@ def read_picture(path: Path, label: bool = False) -> Raw:
     with opened(path) as picture:
         if picture.format == "GIF":
             check_whole_gif(path)
-        header = check_chunks(path) if picture.format == "PNG" else b""
-        frames, turned = _frames(picture), _orientation(picture)
+        chunks = look_through(path, sums=True) if picture.format == "PNG" else None
+        header = chunks.header if chunks is not None else b""
+        turned = 1 if chunks is not None and not chunks.may_be_turned else _orientation(picture)
+        frames = _frames(picture)
         notes = _notes(picture, turned)
         if frames == 1 and not notes and has_deep_planes(header) and reduction(picture.size) == 1:
             return _deep(path, picture.size, label, notes)
@@ -171,16 +169,6 @@ def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...]
     return Raw(path, array, np.eye(4), volume=False, alpha=alpha, notes=notes)
 
 
-def _check_packed(path: Path, size: tuple[int, int]) -> None:
-    """Refuse a PNG whose header promises more than its bytes can hold: Pillow would fill the rest with black."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    bits = head[24] * PNG_SAMPLES.get(head[25], 1)
-    if size[1] * (size[0] * bits // 8) > DEFLATE_MOST * path.stat().st_size:
-        reason = f"its header says {size[0]} x {size[1]} pixels, and the file is too short to hold them"
-        raise DataError(path, reason, "Replace the file or take its item out.")
-
-
 def _two_coloured(picture: Image.Image) -> Image.Image:
     """Decode a bitmap in black and white; Pillow 12 takes the bytes of an 8-bit one for bits."""
     path: Any = picture.filename  # type: ignore[attr-defined]
@@ -206,6 +194,11 @@ def _orientation(picture: Image.Image) -> int:
     return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
+def _may_be_turned(path: Path, picture: Image.Image) -> bool:
+    """Whether a look at the orientation is worth it: of a PNG, Pillow decodes all pixels to find it."""
+    return picture.format != "PNG" or look_through(path, sums=False).may_be_turned
+
+
 def _notes(picture: Image.Image, turned: int) -> tuple[str, ...]:
     notes = []
     if turned != 1:
@@ -225,8 +218,3 @@ def _palette(picture: Image.Image) -> np.ndarray:
     found = np.array(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     colours[: len(found)] = found
     return colours
-
-
-def refuse_mode(path: Path, mode: str) -> DataError:
-    """Word the refusal of a colour space that has no plain reading."""
-    return DataError(path, f"its colours are {mode}, which is not read", "Export it as RGB or grey.")

@@ -34,8 +34,8 @@ class Raw:
     affine: 4 x 4, of the array, RAS+ mm; identity where the file knows no place.
     volume: whether there are slices (of a volume, pages of a stack, frames of a clip).
     frame: where the voxels lie; None where the file does not say.
-    window: the numbers that become 0 and 1, where the file itself says so (DICOM's VOI window, white-is-zero); the
-        first is the larger one when low values are white.
+    window: (low, high), the ends of the grey scale, where the file itself names them; see `values.windows`.
+    low_is_white: whether smaller numbers are brighter (DICOM's MONOCHROME1).
     palette: (n, 3) uint8, when a label's values are indices into colours.
     alpha: a label's opacity, shape of ``array`` with C 1, of its own dtype; None when all is opaque.
     full_size: (x, y) of a very large picture, which ``array`` shows reduced.
@@ -51,6 +51,7 @@ class Raw:
     volume: bool
     frame: Frame | None = None
     window: tuple[float, float] | None = None
+    low_is_white: bool = False
     palette: np.ndarray | None = None
     alpha: np.ndarray | None = None
     full_size: tuple[int, int] | None = None

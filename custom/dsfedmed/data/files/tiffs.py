@@ -16,7 +16,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSer
 from dsfedmed.data.files.damage.cut_files import check_whole_tiff
 from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
-from dsfedmed.data.files.pictures import TURNED_SIDES, opened, refuse_mode, split_alpha
+from dsfedmed.data.files.pictures import TURNED_SIDES, opened, split_alpha
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
@@ -242,9 +242,9 @@ def _by_pillow(path: Path, label: bool) -> Raw:
     """Read what is left (CMYK, CIELAB, subsampled YCbCr) as the RGB picture that libtiff makes of it."""
     with opened(path, ("TIFF",)) as picture:
         if getattr(picture, "n_frames", 1) > 1:
-            raise refuse_mode(path, f"{picture.mode} on {picture.n_frames} pages")  # type: ignore[attr-defined]
+            raise _refused_mode(path, f"{picture.mode} on {picture.n_frames} pages")  # type: ignore[attr-defined]
         if label or picture.mode not in ("CMYK", "LAB", "YCbCr", "RGB", "RGBX"):
-            raise refuse_mode(path, picture.mode)
+            raise _refused_mode(path, picture.mode)
         shown = picture if picture.mode == "RGB" else _to_rgb(picture)
         array = np.asarray(shown)
     return Raw(path, np.swapaxes(array, 0, 1), np.eye(4), volume=False, notes=(f"{picture.mode} became RGB",))
@@ -260,3 +260,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if converted is None:
         raise ValueError("its CIELAB colours have no conversion")
     return converted
+
+
+def _refused_mode(path: Path, mode: str) -> DataError:
+    return DataError(path, f"its colours are {mode}, which is not read", "Export it as RGB or grey.")

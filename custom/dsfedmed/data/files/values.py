@@ -34,12 +34,12 @@ def windows(raw: Raw, declared: Sequence[float] | None = None) -> np.ndarray:
         DataError: naming the file, when it holds values that are not finite.
     """
     if declared is not None:
-        low, high = (float(value) for value in declared)
-        turned = raw.window is not None and raw.window[0] > raw.window[1]
-        return np.tile(np.array([(high, low) if turned else (low, high)]), (raw.channels, 1))
-    if raw not in _found:
-        _found[raw] = _own(raw)
-    return _found[raw]
+        found = np.tile(np.array([tuple(float(value) for value in declared)]), (raw.channels, 1))
+    else:
+        if raw not in _found:
+            _found[raw] = _own(raw)
+        found = _found[raw]
+    return found[:, ::-1] if raw.low_is_white else found
 
 
 def scaled(array: np.ndarray, window: np.ndarray) -> np.ndarray:

@@ -56,11 +56,6 @@ def decode(
     return _values(raw, whole, rule, num_classes, label_map)
 
 
-def label_values(path: Path, array: np.ndarray, label_map: Mapping[Any, int] | None = None) -> np.ndarray:
-    """Return label values of an array (X, Y, C) as :func:`decode` does for a file without a rule."""
-    return decode(Raw(path, array, np.eye(4), volume=False), label_map=label_map)
-
-
 def foreign_value(raw: Raw, rule: MaskRule, num_classes: int | None, label_map: Mapping[Any, int]) -> int | None:
     """Return the number that :func:`decode` took for the one class though no one declared it; None where it did not.
 
@@ -90,7 +85,7 @@ def _values(
         target.update(dict.fromkeys(foreign, 1))  # 0 and one other number: a mask
     impossible = sorted(value for value in target.values() if not 0 <= value <= IGNORED)
     if impossible:
-        raise DataError(raw.path, f"the label spans {min(found)}..{max(found)}", hint(raw, num_classes))
+        raise DataError(raw.path, f"the label spans {min(found)}..{max(found)}", hint(raw))
     if rule.ignore is not None and any(value == IGNORED for value in target.values()):
         reason = f"label value {IGNORED} is not declared, and stands for what is ignored"
         raise DataError(raw.path, reason, 'Map it with "label_map", or make it the "ignore" value.')
@@ -121,7 +116,7 @@ def _one_plane(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int] |
         if num_classes is not None and one_hot(array) and array.shape[-1] == num_classes + 1:
             return np.asarray(array.argmax(axis=-1)[..., None])
         what = "a colour picture" if array.shape[-1] == 3 else f"made of {array.shape[-1]} planes"
-        raise DataError(raw.path, f"the label is {what}: {describe(raw, num_classes)}", hint(raw, num_classes))
+        raise DataError(raw.path, f"the label is {what}: {describe(raw)}", hint(raw))
     return array
 
 
@@ -145,7 +140,7 @@ def _from_palette(raw: Raw, num_classes: int | None, label_map: Mapping[Any, int
         return indices
     shown = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in list(colours.values())[:6])
     reason = f"the label's palette does not begin with black, so its indices are no label values ({shown})"
-    raise DataError(raw.path, reason, hint(raw, num_classes))
+    raise DataError(raw.path, reason, hint(raw))
 
 
 def _by_colour(raw: Raw, rule: MaskRule) -> np.ndarray:
@@ -200,9 +195,9 @@ def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
     return plane
 
 
-def hint(raw: Raw, num_classes: int | None) -> str:
+def hint(raw: Raw) -> str:
     """Return the two ways to say in the datalist what a label file means."""
-    kind = describe(raw, num_classes)
+    kind = describe(raw)
     entry = {
         "soft": '"mask": {"kind": "threshold", "above": %g}' % (sum(ends(raw.array)) / 2),
         "colour": '"mask": {"kind": "colours", "colours": {"#000000": 0, "#ff0000": 1}}',

@@ -14,7 +14,7 @@ NEAR = 0.15  # of the range
 SHOWN = 6
 
 
-def describe(raw: Raw, num_classes: int | None = None) -> str:
+def describe(raw: Raw) -> str:
     """Return the kind in words, with what was counted."""
     array = raw.array
     if raw.alpha is not None:
@@ -39,7 +39,6 @@ def describe(raw: Raw, num_classes: int | None = None) -> str:
         return f"soft edges or JPEG ({len(values)} values, {100 * share_at_ends(array):.0f} % near the two ends)"
     if instances(array[..., 0], values):
         return f"instance numbers (1..{values[-1]:g}, each one piece)"
-    del num_classes
     return f"values {_listed(values)}"
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,8 @@ def _in_order(folder: Path, places: list[tuple[Path, Dataset, Place]]) -> list[t
         if not same or (header.Rows, header.Columns) != (places[0][1].Rows, places[0][1].Columns):
             reason = f"its size, direction or spacing is not that of {places[0][0].name}"
             raise DataError(path, reason, "Keep localisers and other views in folders of their own.")
-    along = sorted(((float(place.position @ first.normal), path, header) for path, header, place in places), key=_first)
+    lying = ((float(place.position @ first.normal), path, header) for path, header, place in places)
+    along = sorted(lying, key=itemgetter(0))
     steps = np.diff([distance for distance, _, _ in along])
     usual = float(np.median(steps))
     for (_, one, _), (_, other, _), step in zip(along, along[1:], steps, strict=False):
@@ -171,10 +173,6 @@ def _in_order(folder: Path, places: list[tuple[Path, Dataset, Place]]) -> list[t
             reason = f"between {one.name} and it lie {step:.4g} mm, elsewhere {usual:.4g} mm"
             raise DataError(other, reason, f"Add the missing slices to {folder.name}, or cut the series there.")
     return [(path, header) for _, path, header in along]
-
-
-def _first(entry: tuple[float, Path, Dataset]) -> float:
-    return entry[0]
 
 
 def _read_series(folder: Path, label: bool) -> Raw:
@@ -194,16 +192,15 @@ def _read_series(folder: Path, label: bool) -> Raw:
     window = next(iter(kinds)) if len(kinds) == 1 else None
     if len(kinds) > 1:
         notes = (*notes, f"its slices name {len(kinds)} windows; grey values are scaled by percentiles")
-        if any(part.window is not None and part.window[0] > part.window[1] for part in slices):
-            raise DataError(folder, "low values are white, and its slices name different windows", _ONE_WINDOW)
+    senses = {part.low_is_white for part in slices}
+    if len(senses) > 1:
+        raise DataError(folder, "low values are white in some of its slices only", "Export the series again.")
     array = np.concatenate([part.array for part in slices]).transpose(2, 1, 0, 3)
+    raw = Raw(folder, array, np.eye(4), True, window=window, low_is_white=senses == {True}, notes=notes)
     if len(found) == 1:
-        return Raw(folder, array[:, :, 0], np.eye(4), False, window=window, notes=notes)
+        return replace(raw, array=array[:, :, 0], volume=False)
     array, frame, affine = stand(array, _series_affine(found))
-    return Raw(folder, array, affine, True, frame=frame, window=window, notes=notes)
-
-
-_ONE_WINDOW = 'Write "window": [low, high] in datalist.json.'
+    return replace(raw, array=array, affine=affine, frame=frame)
 
 
 def _series_affine(found: list[tuple[Path, Dataset]]) -> np.ndarray:
@@ -215,18 +212,20 @@ def _series_affine(found: list[tuple[Path, Dataset]]) -> np.ndarray:
 
 def _raw(path: Path, dataset: Dataset, part: Shown) -> Raw:
     array = part.array.transpose(2, 1, 0, 3)
+    raw = Raw(path, array, np.eye(4), True, window=part.window, low_is_white=part.low_is_white, notes=part.notes)
     if array.shape[2] == 1:
         place = _place(dataset)
         if place is None:
-            return Raw(path, array[:, :, 0], np.eye(4), False, window=part.window, notes=part.notes)
+            return replace(raw, array=array[:, :, 0], volume=False)
         array, frame, affine = stand(array, place.affine(place.normal), turn=False)
-        return Raw(path, array[:, :, 0], affine, False, frame=frame, window=part.window, notes=part.notes)
+        return replace(raw, array=array[:, :, 0], affine=affine, volume=False, frame=frame)
     stack = _stack_affine(dataset)
     if stack is None:
-        notes = (*part.notes, f"{array.shape[2]} frames without positions, taken as slices in their order")
-        return Raw(path, array, np.eye(4), True, window=part.window, notes=notes)
+        return replace(
+            raw, notes=(*part.notes, f"{array.shape[2]} frames without positions, taken as slices in their order")
+        )
     array, frame, affine = stand(array, stack)
-    return Raw(path, array, affine, True, frame=frame, window=part.window, notes=part.notes)
+    return replace(raw, array=array, affine=affine, frame=frame)
 
 
 def _stack_affine(dataset: Dataset) -> np.ndarray | None:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 try:
+    from pydicom.encaps import generate_frames
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space
     from pydicom.pixels.utils import pixel_array
 
     IS_3 = True
 except ImportError:
+    from pydicom.encaps import generate_pixel_data
     from pydicom.pixel_data_handlers.util import (  # type: ignore[no-redef]
         apply_color_lut,
         apply_modality_lut,
@@ -23,7 +26,15 @@ except ImportError:
 
     IS_3 = False
 
-__all__ = ["apply_color_lut", "apply_modality_lut", "apply_voi_lut", "decoded"]
+__all__ = ["apply_color_lut", "apply_modality_lut", "apply_voi_lut", "decoded", "encapsulated_frames"]
+
+
+def encapsulated_frames(dataset: Dataset, frames: int) -> Iterator[bytes]:
+    """Yield the compressed stream of each frame."""
+    if IS_3:
+        yield from generate_frames(dataset.PixelData, number_of_frames=frames)
+    else:
+        yield from (b"".join(parts) for parts in generate_pixel_data(dataset.PixelData, frames))
 
 
 def decoded(dataset: Dataset) -> np.ndarray:

@@ -22,6 +22,7 @@ from dsfedmed.data.files.dicom.pydicom_functions import (
     apply_modality_lut,
     apply_voi_lut,
     decoded,
+    encapsulated_frames,
 )
 from dsfedmed.data.files.limits import check_bytes
 from dsfedmed.errors import DataError
@@ -30,6 +31,7 @@ Window = tuple[float, float]
 LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93")
+BASELINE_JPEG = "1.2.840.10008.1.2.4.50"
 EXTENDED_JPEG = "1.2.840.10008.1.2.4.51"  # of 8 bits, which is decoded, or of 12, which is not
 PACKAGES = {
     EXTENDED_JPEG: "`pip install pylibjpeg pylibjpeg-libjpeg`",
@@ -41,11 +43,12 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Shown:
-    """array: (F, rows, columns, C). window: the numbers that become 0 and 1, larger first where low is white."""
+    """array: (F, rows, columns, C). window, low_is_white and notes: see `Raw`."""
 
     array: np.ndarray
     window: Window | None
     notes: tuple[str, ...]
+    low_is_white: bool = False
 
 
 def shown(path: Path, dataset: Dataset, label: bool) -> Shown:
@@ -71,24 +74,13 @@ def shown(path: Path, dataset: Dataset, label: bool) -> Shown:
     padded = _padding(array, dataset)
     array = modality(array, dataset)
     array, window, notes = windowed(array, dataset)
-    if window is None and array.dtype == np.uint8:
-        window = (0.0, 255.0)
     if padded is not None and padded.any() and not padded.all():
         rest = array[~padded]
         array = np.where(padded, rest.max() if low_is_white else rest.min(), array)
         notes = (*notes, "padding pixels are shown black")
     if kind == "MONOCHROME2" and str(dataset.get("PresentationLUTShape", "")) == "INVERSE":
         notes = (*notes, "it says MONOCHROME2 and that its brightness is inverse; taken as MONOCHROME2")
-    if low_is_white:
-        low, high = window if window is not None else percentiles(array)
-        window = (high, low)
-    return Shown(array, window, notes)
-
-
-def percentiles(array: np.ndarray) -> Window:
-    """Return the 0.5 and 99.5 percentiles."""
-    low, high = np.percentile(array.astype(np.float32), (0.5, 99.5))
-    return float(low), float(high)
+    return Shown(array, window, notes, low_is_white)
 
 
 def stored(path: Path, dataset: Dataset) -> np.ndarray:
@@ -106,7 +98,10 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     check_bytes(path, (frames, rows, columns, samples), max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
     try:
         _say_syntax(dataset)
+        _refuse_cut_frames(path, dataset, frames)
         array = decoded(dataset)
+    except DataError:
+        raise
     except Exception as error:  # pydicom's decoders raise many types, and each plug-in its own
         raise DataError(path, *_undecoded(dataset, error)) from error
     array = array.reshape((frames, rows, columns, samples))
@@ -123,6 +118,16 @@ def no_picture(path: Path, dataset: Dataset) -> DataError:
     name = UID(uid).name  # of one that is not known: itself
     what = name if name != uid else "of no class that the standard knows"
     return DataError(path, f"it holds no picture ({what})", "Take it out.")
+
+
+def _refuse_cut_frames(path: Path, dataset: Dataset, frames: int) -> None:
+    """Refuse JPEG frames without their end mark (ITU-T T.81, B.1.1.3): decoders fill what is missing with grey."""
+    if str(dataset.file_meta.TransferSyntaxUID) not in (BASELINE_JPEG, EXTENDED_JPEG):
+        return
+    for number, frame in enumerate(encapsulated_frames(dataset, frames), start=1):
+        if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
+            reason = f"its frame {number} is cut: the end mark of its JPEG is missing"
+            raise DataError(path, reason, "Copy it again or take its item out.")
 
 
 def _say_syntax(dataset: Dataset) -> None:
