@@ -191,3 +191,10 @@ def test_one_and_255_in_a_file_are_not_joined_unasked() -> None:
 def test_a_background_that_is_mapped_away_is_no_two_valued_mask() -> None:
     found = decode(raw(DISC.astype(np.uint8) * 7), num_classes=1, label_map={0: 1})
     np.testing.assert_array_equal(found[..., 0], np.where(DISC, 7, 1))
+
+
+def test_one_bit_is_the_first_label_whatever_bytes_it_is_kept_in(tmp_path: Path) -> None:
+    for suffix in ("png", "tif", "bmp"):
+        found = decode(through(tmp_path / f"a.{suffix}", Image.fromarray(DISC)), num_classes=2, label_map={255: 1})
+        np.testing.assert_array_equal(found[..., 0].T, DISC, err_msg=suffix)
+    assert decode(through(tmp_path / "b.png", Image.fromarray(DISC)), num_classes=2).max() == 1

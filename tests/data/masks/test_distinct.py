@@ -11,6 +11,9 @@ from dsfedmed.data.masks.distinct import distinct, replaced
 
 ARRAYS = [
     np.array([[0, 7], [255, 7]], dtype=np.uint8),
+    np.arange(256, dtype=np.uint8).reshape(16, 16).T,
+    np.asfortranarray(np.array([[3, 7, 0], [0, 7, 1]], dtype=np.uint8)),
+    np.array([[3, 7, 0], [0, 7, 1]], dtype=np.uint8)[:, ::2],
     np.array([[0, 65535], [2, 2]], dtype=np.uint16),
     np.array([[0, 3], [65536, 3]], dtype=np.int64),
     np.array([[-4, 3], [0, 3]], dtype=np.int16),

@@ -180,7 +180,7 @@ def _whole(path: Path, plane: np.ndarray) -> np.ndarray:
     if plane.dtype == np.uint8:
         return plane
     if plane.dtype == np.bool_:
-        return plane.view(np.uint8)
+        return np.where(plane, np.uint8(1), np.uint8(0))  # Pillow's bits are bytes of 255
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all() or np.abs(plane - np.rint(plane)).max(initial=0) > WHOLE:
             reason = "the label holds fractions"

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 COUNTED = 2**16
 """Whole numbers from 0 to below this are counted; others are sorted."""
+FEW = 6
 _BLOCK = 2**22
 
 
@@ -18,6 +20,8 @@ def distinct(array: np.ndarray) -> np.ndarray:
         return np.array([value for value, there in ((0, not array.all()), (1, array.any())) if there], dtype=np.int64)
     if not _is_counted(array):
         return np.unique(array)
+    if array.dtype == np.uint8 and (few := _few(array.tobytes("A"))) is not None:
+        return few
     flat, counts = array.ravel(order="K"), np.zeros(COUNTED, dtype=bool)
     for start in range(0, flat.size, _BLOCK):
         found = np.bincount(flat[start : start + _BLOCK])
@@ -40,11 +44,27 @@ def replaced(array: np.ndarray, targets: Mapping[int, int]) -> np.ndarray:
             if target:
                 result[array == source] = target
         return result
+    if array.dtype == np.uint8:
+        table_of_bytes = bytes(targets.get(source, 0) for source in range(256))
+        order: Literal["F", "C"] = "F" if array.flags.f_contiguous else "C"  # as tobytes("A") has them
+        content = bytearray(array.tobytes("A").translate(table_of_bytes))  # of its own, to be written to
+        return np.frombuffer(content, np.uint8).reshape(array.shape, order=order)
     table = np.zeros(COUNTED, dtype=np.uint8)
     for source, target in targets.items():
         if 0 <= source < COUNTED:
             table[source] = target
     return np.asarray(table[array])
+
+
+def _few(content: bytes) -> np.ndarray | None:
+    """Return the numbers of a mask by striking them out one after the other; None where they are many."""
+    found: list[int] = []
+    while content:
+        if len(found) == FEW:
+            return None
+        found.append(content[0])
+        content = content.translate(None, content[:1])
+    return np.array(sorted(found), dtype=np.int64)
 
 
 def _is_counted(array: np.ndarray) -> bool:
