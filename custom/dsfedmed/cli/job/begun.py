@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.cli.job.inputs import FILES
+from dsfedmed.cli.job.inputs import FILES, FOLDERS
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites, own_names
@@ -123,13 +123,28 @@ class BegunRun:
                 found.write(path)
 
     def remove(self) -> None:
-        """Remove what a run has written below the folder, and nothing else."""
+        """Remove what a run has written below the folder, and nothing else.
+
+        Raises:
+            ConfigError: something that the new run is given lies in it; nothing is removed.
+        """
+        self._require_not_given()
         for name in MADE:
             path = self.run / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def _require_not_given(self) -> None:
+        """See that no site, folder or file that the new run is given goes with the old run."""
+        given = {option: getattr(self.layout, name) for name, option in (FILES | FOLDERS).items()}
+        sites = {f"--sites {self.layout.sites}": self.layout.sites / name for name in self.folders.values()}
+        written = {(self.run / name).resolve() for name in MADE}
+        for option, path in (given | sites).items():
+            if path is not None and written & {path.resolve(), *path.resolve().parents}:
+                reason = f"{path} is of the run that --start-over removes"
+                raise ConfigError(option, reason, "Copy it elsewhere, or choose another --out")
 
     def _stored(self, stage: str) -> dict[str, Any]:
         path = self.run / STORE / f"{stage}.json"
