@@ -25,7 +25,7 @@ from dsfedmed.site_names import with_own_names
 from dsfedmed.store.differences import differences
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.fingerprint import NONE, Fingerprint, fingerprint, read_fingerprint
-from dsfedmed.store.run_version import CONFIG, STORE, require_run_of_this_version
+from dsfedmed.store.run_version import STORE, begun_config, has_begun, require_run_of_this_version
 
 WEIGHTS = "weights_files.json"
 """Below the run folder: the hashes of the weights files that the run began with, by option."""
@@ -55,7 +55,7 @@ class BegunRun:
     @property
     def exists(self) -> bool:
         """Whether a run has begun there."""
-        return (self.run / STORE / CONFIG).exists()
+        return has_begun(self.run)
 
     def require_same(self, method: str, settings: Settings, leaving: Mapping[str, int]) -> None:
         """See that the run that is there is of this method, these settings and sites, and the same that leave.
@@ -67,7 +67,7 @@ class BegunRun:
         require_run_of_this_version(self.run)
         if not self.exists:
             return
-        before = read_json(self.run / STORE / CONFIG)["config"]
+        before = begun_config(self.run)
         sources = [site for site in self.folders if site not in settings.unseen]
         now: dict[str, Any] = {"method": method, "settings": settings.to_dict(), "sites": sources}
         record = read_json(self.run / RECORD) if (self.run / RECORD).exists() else {}
