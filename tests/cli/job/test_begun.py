@@ -207,7 +207,8 @@ def test_nothing_is_removed_where_the_new_run_is_given_a_part_of_the_old_one(
     path = layout.run / below
     path.parent.mkdir(exist_ok=True)
     shutil.copytree(layout.sites, path)
-    run = begun(replace(layout, **{name: path}))
+    given: dict[str, Any] = {name: path}
+    run = begun(replace(layout, **given))
     with pytest.raises(ConfigError, match=rf"{said}.*{below}.* is of the run that --start-over removes"):
         run.remove()
     assert path.exists()

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -50,7 +51,8 @@ def test_the_need_counts_the_set_at_every_party_and_the_weights_that_are_kept(tm
 
 
 def test_the_need_counts_volumes_at_network_size(tmp_path: Path) -> None:
-    volume, document = nibabel.Nifti1Image(np.ones((20, 16, 5), np.int16), np.eye(4)), {"channels": 4, "slices": "all"}
+    volume: Any = nibabel.Nifti1Image(np.ones((20, 16, 5), np.int16), np.eye(4))  # type: ignore[no-untyped-call]
+    document = {"channels": 4, "slices": "all"}
     for name in SITES[:2]:
         (tmp_path / name).mkdir()
         for file in "abcd":
