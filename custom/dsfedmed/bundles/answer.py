@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a bundle's network answers at its image size, seen before anything is trained."""
+"""What a network answers to an image of zeros: its shape and type are seen before anything is trained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import torch
+from torch import Tensor, nn
 
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.errors import ConfigError, DSFedMedError
@@ -11,8 +15,26 @@ from dsfedmed.errors import ConfigError, DSFedMedError
 FIX = "Choose an image_size that its levels divide, such as a multiple of 32."
 
 
+def answer_to_zeros(build: Callable[[], nn.Module], shape: tuple[int, ...], draws: bool = False) -> Tensor:
+    """Return the answer of a new network, without numbers (meta device) where that can be done.
+
+    Args:
+        build: makes the network, on torch's default device.
+        shape: of the images, (N, C, X, Y).
+        draws: whether the network draws numbers on its way, as a sampler does, for which it has to have some.
+
+    Raises:
+        Exception: whatever the network raises.
+    """
+    if not draws:
+        # A layer may choose by the numbers, as a mixture of experts does; and only the CPU's refusal is the network's.
+        with suppress(RuntimeError):
+            return _answer_on("meta", build, shape)
+    return _answer_on("cpu", build, shape)
+
+
 def require_answer(bundle: BundleDefinition) -> None:
-    """Run the network once, without numbers where that can be done, and look at the shape of its answer.
+    """Run a bundle's network once and look at the shape of its answer.
 
     Raises:
         ConfigError: naming the bundle and the size, when the network cannot take such images or answers at another
@@ -21,10 +43,7 @@ def require_answer(bundle: BundleDefinition) -> None:
     size = bundle.image_size
     where = f"{bundle.folder.name} at image_size {size[0]} x {size[1]}"
     try:
-        try:
-            found = _answered(bundle, "meta")
-        except NotImplementedError:  # a layer that chooses by the numbers
-            found = _answered(bundle, "cpu")
+        found = tuple(answer_to_zeros(lambda: bundle.network(seed=0), (1, bundle.in_channels, *size)).shape)
     except DSFedMedError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -35,7 +54,7 @@ def require_answer(bundle: BundleDefinition) -> None:
         raise ConfigError(where, f"the network answers with shape {found}, not {wanted}", FIX)
 
 
-def _answered(bundle: BundleDefinition, device: str) -> tuple[int, ...]:
+def _answer_on(device: str, build: Callable[[], nn.Module], shape: tuple[int, ...]) -> Tensor:
     with torch.device(device), torch.no_grad():
-        network = bundle.network(seed=0).eval()
-        return tuple(network(torch.zeros(1, bundle.in_channels, *bundle.image_size)).shape)
+        answer: Tensor = build().eval()(torch.zeros(shape))
+    return answer

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import torch
 from monai.bundle import ConfigParser
 from monai.bundle.properties import InferProperties, MetaProperties, TrainProperties
 from monai.utils import BundleProperty, BundlePropertyConfig
+from torch import nn
 
+from dsfedmed.bundles.answer import answer_to_zeros
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.layout import layout_complaints, logging_complaints
@@ -179,27 +180,15 @@ def _properties(root: Path) -> Iterator[str]:
 
 
 def _input_output(root: Path) -> Iterator[str]:
-    """Forward shapes: ``verify_net_in_out`` looks at channels and type, this at the size as well.
-
-    Without numbers (meta device) where that can be done: a sampler draws noise, a mixture of experts chooses by them.
-    """
+    """Forward shapes: ``verify_net_in_out`` looks at channels and type, this at the size as well."""
     data_format = read_config(root / METADATA)["network_data_format"]
     image, pred = data_format["inputs"]["image"], data_format["outputs"]["pred"]
     shape = (1, image["num_channels"], *image["spatial_shape"])
-    try:
-        logits = _answer(root, shape, "meta" if (root / TRAIN).is_file() else "cpu")
-    except NotImplementedError:
-        logits = _answer(root, shape, "cpu")
+    only_samples = not (root / TRAIN).is_file()
+    logits = answer_to_zeros(partial(_network, root), shape, draws=only_samples)
     expected = (1, pred["num_channels"], *pred["spatial_shape"])
     if tuple(logits.shape) != expected or str(logits.dtype) != f"torch.{pred['dtype']}":
         yield f"the network answers {tuple(logits.shape)} {logits.dtype}, the metadata say {expected} {pred['dtype']}"
-
-
-def _answer(root: Path, shape: tuple[int, ...], device: str) -> torch.Tensor:
-    with torch.device(device), torch.no_grad():
-        network: Any = ConfigParser(read_config(root / INFERENCE)).get_parsed_content("network_def")
-        logits: torch.Tensor = network.eval()(torch.zeros(shape))
-    return logits
 
 
 def _card(root: Path) -> Iterator[str]:
@@ -211,7 +200,11 @@ def _card(root: Path) -> Iterator[str]:
 
 
 def _weights(root: Path) -> Iterator[str]:
-    parser = ConfigParser(read_config(root / INFERENCE))
-    network: Any = parser.get_parsed_content("network_def")
-    load_weights(network, root / WEIGHTS, root.name)
+    load_weights(_network(root), root / WEIGHTS, root.name)
     yield from ()
+
+
+def _network(root: Path) -> nn.Module:
+    """Build a new network, as inference does."""
+    network: nn.Module = ConfigParser(read_config(root / INFERENCE)).get_parsed_content("network_def")
+    return network

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -58,6 +59,12 @@ class SiteCheck:
     kinds: dict[str, int] = field(default_factory=dict)
 
 
+def by_gravity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once, errors first, then warnings, then notes, else in the order in which they come."""
+    order = get_args(Level)
+    return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.level))
+
+
 class _Seen:
     """What is gathered over a site's files."""
 
@@ -83,9 +90,7 @@ class _Seen:
             files = list(dict.fromkeys(names))
             more = f" ({len(files)} files, this is the first)" if len(files) > 1 else ""
             found.append(Finding(level, files[0], reason + more, fix))
-        unique = list(dict.fromkeys(found))  # a damaged volume is one finding, not one per slice
-        order = {"error": 0, "warning": 1, "note": 2}
-        return sorted(unique, key=lambda finding: order[finding.level])
+        return by_gravity(found)  # once each: a damaged volume is one finding, not one per slice
 
 
 def check_site(folder: str | Path) -> list[Finding]:
@@ -170,9 +175,11 @@ def _check_image(datalist: SiteDatalist, raw: Raw, seen: _Seen, alone: bool) -> 
 
 def _is_outside(array: np.ndarray, edges: np.ndarray) -> bool:
     """Tell an image of which no value lies between the ends of its window."""
-    low, high = edges.min(axis=1), edges.max(axis=1)
-    values = array.reshape(-1, array.shape[-1])
-    return bool(((values.max(axis=0) <= low) | (values.min(axis=0) >= high)).all())
+    for channel, ends in enumerate(edges):
+        values = array[..., channel]  # one by one: NumPy is 20 times slower along all axes but a last one of three
+        if values.max() > ends.min() and values.min() < ends.max():
+            return False
+    return True
 
 
 def _check_channels(datalist: SiteDatalist, raw: Raw, seen: _Seen) -> None:

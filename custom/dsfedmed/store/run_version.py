@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dsfedmed.errors import StoreError
 from dsfedmed.store.files import read_json
@@ -55,6 +56,20 @@ def require_run_of_this_version(run: Path) -> None:
         require_this_version(run, _named(read_json(config), "version"))
     if record.exists():
         require_this_version(run, _named(_named(read_json(record), "versions"), "dsfedmed"))
+
+
+def has_begun(run: Path) -> bool:
+    """Tell whether a run has begun in a folder: its stage store is there."""
+    return (run / STORE / CONFIG).exists()
+
+
+def begun_config(run: Path) -> dict[str, Any]:
+    """Return of what a run that has begun was made: ``method``, ``settings`` and ``sites``.
+
+    Raises:
+        StoreError: the file is not there or cannot be read.
+    """
+    return dict(read_json(run / STORE / CONFIG)["config"])
 
 
 def _named(content: object, key: str) -> object:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from dsfedmed.data.files.kinds import KIND_OF_SUFFIX, Kind, kind_of, suffix_of
@@ -26,14 +27,8 @@ class Packaged:
 
 def packaged_files(also: Sequence[Path] = ()) -> list[Packaged]:
     """Return the image files of all installed packages, and of those in the folders ``also``, in order of names."""
-    places = [None, *([str(folder)] for folder in also)]
-    distributions = [
-        found
-        for place in places
-        for found in (
-            importlib.metadata.distributions() if place is None else importlib.metadata.distributions(path=place)
-        )
-    ]
+    more = (importlib.metadata.distributions(path=[str(folder)]) for folder in also)
+    distributions = chain(importlib.metadata.distributions(), *more)
     files = {file.path: file for found in distributions for file in _images(found)}
     return sorted(files.values(), key=lambda file: (file.package.lower(), file.name))
 

@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from dsfedmed_benchmarks.corpora.plain import ALIKE
 from dsfedmed_benchmarks.corpora.reading import READ, REFUSED, TRACEBACK, Reading
+from dsfedmed_benchmarks.measurement.readers import reader_versions
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 COLUMNS = ("package", "format", "files", READ, REFUSED, TRACEBACK, "as its library reads it", "otherwise")
-READERS = ("numpy", "pillow", "pydicom", "nibabel", "tifffile", "imagecodecs")
 
 
 def table_of(readings: Sequence[Reading], name: str, looked: str) -> Benchmark:
     """Return the table; every refusal, and every reading that differs from the plain one, is named in a note."""
     groups = list(dict.fromkeys((one.file.package, one.file.kind) for one in readings))
     rows = [_row(*group, [one for one in readings if (one.file.package, one.file.kind) == group]) for group in groups]
-    versions = {name: importlib.metadata.version(name) for name in READERS}
     return Benchmark(
         name,
         "Image files that installed packages bring: how they are read",
@@ -35,7 +33,7 @@ def table_of(readings: Sequence[Reading], name: str, looked: str) -> Benchmark:
             *_reasons(readings, TRACEBACK),
             *_reasons(readings, REFUSED),
         ),
-        environment(**versions),
+        environment(**reader_versions()),
     )
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from dsfedmed_benchmarks.fuzz.seeds import all_seeds
 from dsfedmed_benchmarks.fuzz.trial import FAULTS, OUTCOMES
 from dsfedmed_benchmarks.fuzz.watch import SECONDS, watched
 from dsfedmed_benchmarks.fuzz.worker import BOUND_MIB, Report
+from dsfedmed_benchmarks.measurement.readers import reader_versions
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
 
 COLUMNS = ("format", "valid files", "damaged", *OUTCOMES, "most memory above the start (MiB)", "slowest (s)")
 MOST_NAMED = 40
-READERS = ("numpy", "pillow", "pydicom", "nibabel", "tifffile", "imagecodecs")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,6 @@ def table_of(trials: Sequence[Trial], seed: int, name: str) -> Benchmark:
     rows = [_row(kind, [trial for trial in trials if trial.kind == kind]) for kind in kinds]
     faults = [trial.described() for trial in trials if trial.is_fault]
     named = [*faults[:MOST_NAMED], *([f"{len(faults) - MOST_NAMED} more"] if len(faults) > MOST_NAMED else [])]
-    versions = {name: importlib.metadata.version(name) for name in READERS}
     return Benchmark(
         name,
         "Damaged files: what reading each of them comes to",
@@ -78,7 +76,7 @@ def table_of(trials: Sequence[Trial], seed: int, name: str) -> Benchmark:
             f"Seed {seed}; one file again: `python -m dsfedmed_benchmarks fuzz-files --seed {seed} --only NUMBER`.",
             *(f"Fault {text}" for text in named),
         ),
-        environment(**versions),
+        environment(**reader_versions()),
     )
 
 

@@ -194,3 +194,22 @@ def test_only_what_runs_write_is_removed(layout: SimulatedSites) -> None:
     assert [path.name for path in layout.run.iterdir()] == ["notes.txt"]
     assert not run.exists
     run.require_same("samfed", settings(layout, seed=9), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "said"),
+    [("teacher", "release/t.st", "--teacher"), ("public", "public", "--public"), ("sites", "local", "--sites")],
+)
+def test_nothing_is_removed_where_the_new_run_is_given_a_part_of_the_old_one(
+    layout: SimulatedSites, name: str, below: str, said: str
+) -> None:
+    begin(layout)
+    path = layout.run / below
+    path.parent.mkdir(exist_ok=True)
+    shutil.copytree(layout.sites, path)
+    given: dict[str, Any] = {name: path}
+    run = begun(replace(layout, **given))
+    with pytest.raises(ConfigError, match=rf"{said}.*{below}.* is of the run that --start-over removes"):
+        run.remove()
+    assert path.exists()
+    assert run.exists

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
 from dsfedmed.cli.job.space import MINIMUM, needed_bytes, require_space
@@ -16,6 +20,7 @@ from dsfedmed.federated.party.layout import SimulatedSites
 from tests.runs.smoke import smoke
 
 MIB, GIB = 2**20, 2**30
+SITES = ("site_a", "site_b", "site_c")
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -34,15 +39,31 @@ def test_the_need_counts_the_set_at_every_party_and_the_weights_that_are_kept(tm
     settings = smoke(synthetic={"per_site": 1000}, image_size=64)
     layout = SimulatedSites(tmp_path, tmp_path / "run", tmp_path)
     samples = 3 * 1000 * 64 * 64 * (3 + 1)  # three sites, an image of three channels and its label
-    need = needed_bytes(workflow_of("dsfedmed", settings), layout, 3)
+    need = needed_bytes(workflow_of("dsfedmed", settings), layout, SITES)
     assert need == MINIMUM + samples * (3 + 1)  # at the sites and the server
-    assert needed_bytes(workflow_of("pfedsam", smoke("pfedsam")), layout, 3) == MINIMUM
+    assert needed_bytes(workflow_of("pfedsam", smoke("pfedsam")), layout, SITES) == MINIMUM
     teacher, unet = tmp_path / "teacher", tmp_path / "sd" / "unet" / "diffusion_pytorch_model.safetensors"
     teacher.write_bytes(b"x" * 1000)
     unet.parent.mkdir(parents=True)
     unet.write_bytes(b"x" * 500)
     more = SimulatedSites(tmp_path, tmp_path / "run", tmp_path, teacher=teacher, generator=tmp_path / "sd")
-    assert needed_bytes(workflow_of("dsfedmed", settings), more, 3) == need + 4 * 1000 + 2 * 3 * 250
+    assert needed_bytes(workflow_of("dsfedmed", settings), more, SITES) == need + 4 * 1000 + 2 * 3 * 250
+
+
+def test_the_need_counts_volumes_at_network_size(tmp_path: Path) -> None:
+    volume: Any = nibabel.Nifti1Image(np.ones((20, 16, 5), np.int16), np.eye(4))  # type: ignore[no-untyped-call]
+    document = {"channels": 4, "slices": "all"}
+    for name in SITES[:2]:
+        (tmp_path / name).mkdir()
+        for file in "abcd":
+            nibabel.save(volume, tmp_path / name / f"{file}.nii")
+        items = {"training": [{"image": ["a.nii", "b.nii", "c.nii", "d.nii"], "case": "a"}]}
+        (tmp_path / name / "datalist.json").write_text(
+            json.dumps({"labels": {"0": "background", "1": "lesion"}, **document, **items})
+        )
+    layout = SimulatedSites(tmp_path, tmp_path / "run", tmp_path)
+    need = needed_bytes(workflow_of("pfedsam", smoke("pfedsam", image_size=64)), layout, SITES)
+    assert need == MINIMUM + 2 * 5 * 64 * 64 * (4 * 4 + 1)  # five slices at two sites; the third has no datalist
 
 
 def test_too_little_is_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

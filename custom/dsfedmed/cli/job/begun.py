@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.cli.job.inputs import FILES
+from dsfedmed.cli.job.inputs import FILES, FOLDERS
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites, own_names
@@ -25,7 +25,7 @@ from dsfedmed.site_names import with_own_names
 from dsfedmed.store.differences import differences
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.fingerprint import NONE, Fingerprint, fingerprint, read_fingerprint
-from dsfedmed.store.run_version import CONFIG, STORE, require_run_of_this_version
+from dsfedmed.store.run_version import STORE, begun_config, has_begun, require_run_of_this_version
 
 WEIGHTS = "weights_files.json"
 """Below the run folder: the hashes of the weights files that the run began with, by option."""
@@ -55,7 +55,7 @@ class BegunRun:
     @property
     def exists(self) -> bool:
         """Whether a run has begun there."""
-        return (self.run / STORE / CONFIG).exists()
+        return has_begun(self.run)
 
     def require_same(self, method: str, settings: Settings, leaving: Mapping[str, int]) -> None:
         """See that the run that is there is of this method, these settings and sites, and the same that leave.
@@ -67,7 +67,7 @@ class BegunRun:
         require_run_of_this_version(self.run)
         if not self.exists:
             return
-        before = read_json(self.run / STORE / CONFIG)["config"]
+        before = begun_config(self.run)
         sources = [site for site in self.folders if site not in settings.unseen]
         now: dict[str, Any] = {"method": method, "settings": settings.to_dict(), "sites": sources}
         record = read_json(self.run / RECORD) if (self.run / RECORD).exists() else {}
@@ -123,13 +123,28 @@ class BegunRun:
                 found.write(path)
 
     def remove(self) -> None:
-        """Remove what a run has written below the folder, and nothing else."""
+        """Remove what a run has written below the folder, and nothing else.
+
+        Raises:
+            ConfigError: something that the new run is given lies in it; nothing is removed.
+        """
+        self._require_not_given()
         for name in MADE:
             path = self.run / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def _require_not_given(self) -> None:
+        """See that no site, folder or file that the new run is given goes with the old run."""
+        given = {option: getattr(self.layout, name) for name, option in (FILES | FOLDERS).items()}
+        sites = {f"--sites {self.layout.sites}": self.layout.sites / name for name in self.folders.values()}
+        written = {(self.run / name).resolve() for name in MADE}
+        for option, path in (given | sites).items():
+            if path is not None and written & {path.resolve(), *path.resolve().parents}:
+                reason = f"{path} is of the run that --start-over removes"
+                raise ConfigError(option, reason, "Copy it elsewhere, or choose another --out")
 
     def _stored(self, stage: str) -> dict[str, Any]:
         path = self.run / STORE / f"{stage}.json"

@@ -81,7 +81,7 @@ def _prepare_folder(
     if not args.start_over:
         begun.require_same(workflow.METHOD, workflow.settings, leaving)
         begun.require_same_weights()
-    require_space(args.out, needed_bytes(workflow, begun.layout, len(begun.folders)))
+    require_space(args.out, needed_bytes(workflow, begun.layout, begun.folders.values()))
     refuse_damaged_sites(args.sites, begun.folders)
     if args.start_over:
         begun.remove()

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
+from dsfedmed.data.datalist import SiteDatalist, parse_datalist
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 
 MINIMUM = 500 * 2**20
 """Bytes that any run needs: small networks, records, logs, NVFlare's own folder."""
-CHANNELS = 4
-"""Values of a synthetic pixel: an image of three channels and its label."""
+COLOURS = 3
+"""Channels of a synthetic image where the sites declare no more."""
+FLOAT = 4
+"""Bytes of a value of a volume's slice at network size; its label has one."""
 KEPT_TEACHERS = 4
 """Copies of the teacher that a run keeps: adapted, distilled, and the state of a training."""
 BRANCH_SHARE = 0.5
@@ -21,17 +25,25 @@ BRANCH_SHARE = 0.5
 UNET = "unet/diffusion_pytorch_model*.safetensors"
 
 
-def needed_bytes(workflow: FederatedWorkflow, layout: SimulatedSites, sites: int) -> int:
-    """Return an estimate of what a run of so many sites writes below its folder, in bytes.
+def needed_bytes(workflow: FederatedWorkflow, layout: SimulatedSites, folders: Collection[str]) -> int:
+    """Return an estimate of what a run writes below its folder, in bytes.
 
-    It counts the synthetic set at the server and at every site, the given weights as often as they are kept, and the
-    branch of every site where the generator builds on a Stable Diffusion.
+    It counts the synthetic set at the server and at every site, the volumes that the sites keep at network size, the
+    given weights as often as they are kept, and the branch of every site where the generator builds on a Stable
+    Diffusion. A site whose datalist is not understood counts as one of pictures; its errors are told elsewhere.
+
+    Args:
+        workflow: of the run, with its settings.
+        layout: where everything lies.
+        folders: names of the sites' folders.
     """
-    need = MINIMUM
-    settings = workflow.settings
+    settings, sites = workflow.settings, len(folders)
+    found = [datalist for name in folders if (datalist := parse_datalist(layout.sites / name)[0]) is not None]
+    need = MINIMUM + sum(map(_volume_values, found)) * settings.image_size**2
     if workflow.GENERATES:
         samples = settings.synthetic.per_site * sites
-        need += samples * settings.image_size**2 * CHANNELS * (sites + 1)
+        channels = max([COLOURS, *(datalist.channels or 1 for datalist in found)])
+        need += samples * settings.image_size**2 * (channels + 1) * (sites + 1)
     for path, copies in (
         (layout.teacher, KEPT_TEACHERS),
         (layout.light_weights, sites),
@@ -42,6 +54,12 @@ def needed_bytes(workflow: FederatedWorkflow, layout: SimulatedSites, sites: int
         network = max((path.stat().st_size for path in layout.generator.glob(UNET)), default=0)
         need += int(2 * sites * BRANCH_SHARE * network)  # at the site and at the server
     return need
+
+
+def _volume_values(datalist: SiteDatalist) -> int:
+    """Return the bytes that a site keeps of every place of a slice, over all slices of its volumes."""
+    slices = sum(item.slice_index is not None for items in datalist.parts.values() for item in items)
+    return slices * (FLOAT * (datalist.channels or 1) + 1)
 
 
 def require_space(run: Path, need: int) -> None:

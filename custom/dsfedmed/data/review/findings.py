@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dsfedmed.data.checks import Finding
+from dsfedmed.data.checks import Finding, by_gravity
 from dsfedmed.data.datalist import SiteDatalist
 from dsfedmed.data.review.case_patterns import propose_cases
 from dsfedmed.data.review.duplicates import Copy, SiteImage, find_copies
@@ -69,7 +69,7 @@ def case_findings(datalist: SiteDatalist) -> list[Finding]:
 
 def _told(copies: Iterable[Copy]) -> list[Finding]:
     """Return one finding per copy, errors first, and one that counts those which are too many to tell."""
-    findings = sorted((_finding(copy) for copy in copies), key=lambda finding: finding.level)
+    findings = by_gravity(_finding(copy) for copy in copies)
     if len(findings) <= MOST_TOLD:
         return findings
     rest = findings[MOST_TOLD:]

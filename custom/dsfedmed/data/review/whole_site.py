@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dsfedmed.data.checks import SiteCheck, inspect_site
+from dsfedmed.data.checks import SiteCheck, by_gravity, inspect_site
 from dsfedmed.data.review.findings import site_findings
 from dsfedmed.data.review.items import Progress, ReviewedItem, review_items
 
@@ -22,6 +22,5 @@ def check_whole_site(folder: str | Path, progress: Progress | None = None) -> tu
     if check.datalist is None:
         return check, []
     items = review_items(check.datalist, progress)
-    both = dict.fromkeys((*check.findings, *site_findings(check.datalist, items)))
-    findings = tuple(sorted(both, key=lambda finding: finding.level))
-    return replace(check, findings=findings), items
+    findings = by_gravity((*check.findings, *site_findings(check.datalist, items)))
+    return replace(check, findings=tuple(findings)), items

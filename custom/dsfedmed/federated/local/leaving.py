@@ -17,6 +17,7 @@ from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import read_json, write_json
+from dsfedmed.store.run_version import has_begun
 
 
 class LeavingSite(LocalSite):
@@ -52,7 +53,7 @@ def note_leaving(run: Path, leaving: Mapping[str, int]) -> None:
     path = run / FILE_NAME
     known = read_json(path) if path.exists() else {"versions": versions()}
     before = known.get("leaving", {})
-    if (run / "store" / "config.json").exists() and before != dict(leaving):
+    if has_begun(run) and before != dict(leaving):
         shown = ", ".join(f"{site}={rounds}" for site, rounds in before.items()) or "no site"
         raise ConfigError(run, f"was begun with {shown} leaving", "Start another run folder (another --out)")
     if leaving:

@@ -23,7 +23,7 @@ from dsfedmed.generator.networks.base import GeneratorBase
 from dsfedmed.generator.networks.branch import build_branch, load_branch_state
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
-from dsfedmed.store.run_version import require_run_of_this_version
+from dsfedmed.store.run_version import begun_config, require_run_of_this_version
 from dsfedmed.store.stage_store import StageStore
 
 
@@ -54,7 +54,7 @@ class FinishedRun:
             StoreError: another version of the program made the run.
         """
         require_run_of_this_version(folder)
-        config = read_json(folder / "store" / "config.json")["config"]
+        config = begun_config(folder)
         settings = Settings.from_dict(config["settings"])
         facts = read_json(folder / "record.json")["facts"]
         sources = tuple(site for site in config["sites"] if site in facts)  # others were left out of the run

@@ -30,7 +30,7 @@ from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import file_sha256, read_json, write_json
-from dsfedmed.store.run_version import require_run_of_this_version
+from dsfedmed.store.run_version import begun_config, has_begun, require_run_of_this_version
 
 METHOD = "dsfedmed"
 SAME = "Give a run of the same sites and weights, or leave --reuse out"
@@ -53,11 +53,11 @@ def reuse_stages(
         StoreError: another version of the program made it, or a file of it cannot be read or copied.
     """
     require_run_of_this_version(source)
-    if (out / "store" / "config.json").exists():
+    if has_begun(out):
         return ()
     _require_fit(source, layout)
     _require_same_data(source, layout)
-    config = read_json(source / "store" / "config.json")["config"]
+    config = begun_config(source)
     before = Settings.from_dict(config["settings"])
     if before.generator.base == settings.generator.base == "given":
         _require_same_base(source, layout)

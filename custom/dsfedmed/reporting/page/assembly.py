@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole page from its parts and the template."""
+"""The report's page from its parts."""
 
 from __future__ import annotations
 
-from importlib import resources
-from string import Template
 from typing import Any
 
 from dsfedmed.reporting.methods import ONLY_OF, display_name
 from dsfedmed.reporting.page import cost, images, overview, progress, result_tables
-from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, text, tree
+from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, tree
+from dsfedmed.reporting.page.whole import whole_page
 from dsfedmed.reporting.record import Record
 
 
@@ -27,15 +26,9 @@ def page(record: Record, results: dict[str, Any]) -> str:
         progress.events(results),
         _settings(record, results),
     )
-    links = join(tag("a", section.title, href=f"#{section.anchor}") for section in sections)
-    body = join(tag("section", tag("h2", s.title), s.body, id=s.anchor) for s in sections)
-    return Template(_resource("page.html")).substitute(
-        title=text(f"{results['name']}: {display_name(results['method'])} report"),
-        css=_resource("page.css"),
-        header=overview.header(results),
-        links=links,
-        body=body,
-    )
+    title = f"{results['name']}: {display_name(results['method'])} report"
+    written = Markup("<code>dsfedmed report</code> from the run's record")
+    return whole_page(title, overview.header(results), sections, written)
 
 
 def _settings(record: Record, results: dict[str, Any]) -> Section:
@@ -46,8 +39,3 @@ def _settings(record: Record, results: dict[str, Any]) -> Section:
         table(("Software", "Version"), sorted(results["versions"].items())) if results["versions"] else Markup("")
     )
     return Section("settings", "Settings", join((versions, tag("details", tag("summary", "Preset as it ran"), shown))))
-
-
-def _resource(name: str) -> str:
-    """Return a text file of this package."""
-    return resources.files("dsfedmed.reporting.page").joinpath(name).read_text(encoding="utf-8")

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
-from string import Template
 
 from dsfedmed.data.checks import Finding
 from dsfedmed.data.datalist import PARTS, SiteDatalist
@@ -23,11 +21,13 @@ from dsfedmed.reporting.page.html import (
     tag,
     text,
 )  # fmt: skip
+from dsfedmed.reporting.page.whole import page_resource, whole_page
 from dsfedmed.reporting.site_page.choice import Shown, choose
 from dsfedmed.reporting.site_page.figures import area_figure, grey_figure
 from dsfedmed.reporting.site_page.pictures import colour_of, outlined_jpeg, side_by_side_jpeg
 
 MOST_SIZES = 8
+PRIVATE = "For this hospital alone: this page shows patient images. Do not send it."
 
 
 def site_page(datalist: SiteDatalist, items: Sequence[ReviewedItem], findings: Sequence[Finding]) -> str:
@@ -52,12 +52,13 @@ def site_page(datalist: SiteDatalist, items: Sequence[ReviewedItem], findings: S
     facts = (
         f"{len(items)} images, {count['error']} errors, {count['warning']} warnings, {len(shown.outliers)} shown first"
     )
-    return Template(_resource("site_page", "site_page.html")).substitute(
-        title=text(f"{datalist.name}: images and masks"),
-        css=_resource("page", "page.css") + _resource("site_page", "site_page.css"),
-        header=join((tag("p", "Site", css="kicker"), tag("h1", datalist.name), tag("p", facts, css="facts"))),
-        links=join(tag("a", section.title, href=f"#{section.anchor}") for section in sections),
-        body=join(tag("section", tag("h2", s.title), s.body, id=s.anchor) for s in sections),
+    return whole_page(
+        f"{datalist.name}: images and masks",
+        join((tag("p", "Site", css="kicker"), tag("h1", datalist.name), tag("p", facts, css="facts"))),
+        sections,
+        tag("code", "dsfedmed check-site --pictures"),
+        above=tag("p", PRIVATE, css="private"),
+        css=page_resource("site_page", "site_page.css"),
     )
 
 
@@ -148,7 +149,3 @@ def _legend(datalist: SiteDatalist) -> Markup:
         colour = "#{:02x}{:02x}{:02x}".format(*colour_of(value))
         parts += [tag("i", css="swatch", style=f"background:{colour}"), f"{value} {name}"]
     return tag("p", *parts, css="note")
-
-
-def _resource(folder: str, name: str) -> str:
-    return resources.files("dsfedmed.reporting").joinpath(folder, name).read_text(encoding="utf-8")

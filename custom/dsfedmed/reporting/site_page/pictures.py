@@ -42,7 +42,7 @@ def side_by_side_jpeg(datalist: SiteDatalist, item: Item) -> bytes:
         DataError: the files cannot be read.
     """
     image, label, _ = read_item(datalist, item, colour=True)
-    bare = upright(_shown(image), _size(image, LARGE))
+    bare = upright(torch.from_numpy(image), _size(image, LARGE))
     if label is None:
         return _jpeg(bare)
     gap = np.full((bare.shape[0], GAP, 3), 255, dtype=np.uint8)
@@ -55,11 +55,6 @@ def colour_of(value: int) -> tuple[int, int, int]:
     return COLOURS[(value - 1) % len(COLOURS)]
 
 
-def _shown(image: NDArray[np.float32]) -> torch.Tensor:
-    """Return (C, X, Y) as it can be shown: one or three channels; of other numbers the first."""
-    return torch.from_numpy(np.ascontiguousarray(image if image.shape[0] in (1, 3) else image[:1]))
-
-
 def _size(image: NDArray[np.float32], longer: int) -> tuple[int, int]:
     factor = longer / max(image.shape[1:])
     return max(1, round(image.shape[1] * factor)), max(1, round(image.shape[2] * factor))
@@ -67,7 +62,7 @@ def _size(image: NDArray[np.float32], longer: int) -> tuple[int, int]:
 
 def _outlined(image: NDArray[np.float32], label: NDArray[np.uint8] | None, datalist: SiteDatalist, longer: int) -> Rgb:
     size = _size(image, longer)
-    picture = upright(_shown(image), size)
+    picture = upright(torch.from_numpy(image), size)
     if label is not None:
         for value in range(1, datalist.num_classes + 1):
             mask = torch.from_numpy(label >= value if datalist.nested else label == value)
