@@ -29,6 +29,7 @@ from dsfedmed.settings_sections import (
     GuardSettings,
     LightSettings,
     RefitSettings,
+    RobustSettings,
     ScheduleSettings,
     SyntheticSettings,
     TimeoutSettings,
@@ -64,6 +65,7 @@ class Settings:
         schedule: when and where distillation happens.
         refit: the server's repair of each mean.
         guard: what undoes a round.
+        robust: what keeps bad updates out of the mean.
         compare: the methods to compare with.
         method: options of the workflow itself, where it has any; the workflow reads and checks them.
         legacy_eval: also score by the authors' protocol (five thresholds on raw logits), for their published tables.
@@ -89,6 +91,7 @@ class Settings:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    robust: RobustSettings = field(default_factory=RobustSettings)
     compare: CompareSettings = field(default_factory=CompareSettings)
     method: dict[str, Any] = field(default_factory=dict)
     legacy_eval: bool = False
@@ -129,6 +132,11 @@ class Settings:
         check_variant(self.teacher_variant)
         check_size(self.teacher_variant, self.teacher_size)
         model = GeneratorConfig.from_dict({**self.generator_model, "image_size": self.image_size})
+        robust = self.robust
+        needs = f"{robust.rule} needs {robust.least_sites} sites to outvote {robust.bad_sites} bad"
+        fix = f"Set min_sites: {robust.least_sites}, lower robust.bad_sites, or choose geometric_median or mean"
+        enough = self.min_sites >= robust.least_sites
+        require(enough, f"{where}.robust.rule", f"{needs}, and a round goes on with {self.min_sites}", fix)
         require(
             self.generator.base == "fitted" or model.is_embedded,
             f"{where}.generator.base",

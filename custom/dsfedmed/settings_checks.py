@@ -23,6 +23,8 @@ FROM_ONE = (
     "schedule.epochs",
     "refit.patience",
     "guard.patience",
+    "robust.bad_sites",
+    "robust.strikes",
     "timeouts.task_s",
 )
 """Whole numbers from 1."""
@@ -43,6 +45,7 @@ FROM_ZERO = (
     "refit.clip_norm",
     "refit.supervised_weight",
     "refit.kl_weight",
+    "robust.gate_norm",
     "timeouts.straggler_grace_s",
     "timeouts.returning_grace_s",
 )
@@ -50,11 +53,14 @@ FROM_ZERO = (
 ABOVE_ZERO = {
     "schedule.head_start_learning_rate": "Give 0.01",
     "refit.learning_rate": "Give 0.003",
+    "robust.max_share": "Give 1, or a share",
     "compare.fedprox_mu": "Give 0.01, or leave FedProx out",
     "compare.fedsam_learning_rate": "Give 0.0001",
     "compare.fedmsa_learning_rate": "Give 0.0001",
 }
 """Rates and weights that 0 makes useless, and what to give instead."""
+AT_MOST_ONE = {"robust.max_share": 1, "robust.gate_replay": 0.001, "robust.trial_margin": 0.05}
+"""Shares, cosines and Dice, and what to give instead."""
 SEEDS = 2**63
 """Seeds are below this, so that every part of a run can hold one."""
 
@@ -83,6 +89,8 @@ def check_numbers(values: Mapping[str, Any], where: str) -> None:
     require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
     fall = values["guard.fall"]
     require(0 <= fall <= 1, f"{where}.guard.fall", f"{fall} is not in [0, 1]", "Give 0.3")
+    for key, usual in AT_MOST_ONE.items():
+        require(0 <= values[key] <= 1, f"{where}.{key}", f"{values[key]} is not in [0, 1]", f"Give {usual}")
     require(0 <= share <= 1, f"{where}.synthetic.max_veto_share", f"{share} is not in [0, 1]", "Give 0.5")
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dsfedmed.algorithms.schedules import Fade, RateSchedule
@@ -168,6 +168,49 @@ class GuardSettings:
 
     fall: float = 0.3
     patience: int = 3
+
+
+@dataclass(frozen=True)
+class RobustSettings:
+    """What keeps bad updates out of the mean. With the defaults nothing is changed where no update is refused.
+
+    Attributes:
+        rule: how the updates that count become one: "mean" (paper), coordinate-wise "median" and "trimmed_mean" (Yin et
+            al. 2018), "geometric_median" (RFA), "norm_clipping" (to the median norm), "multi_krum" (Blanchard et al.).
+        bad_sites: sites that may be bad at the same time.
+        max_share: most that one site counts in a mean, above 0 to 1, whatever number of images it declares; 1 for no
+            bound (paper).
+        gate_norm: an update longer than so many times the median of the others', or the weights, is refused, and one
+            that is shorter than it over five times that; 0 for no gate.
+        gate_replay: an update that differs from an earlier one of the same site by this share of its length or less is
+            refused.
+        trials: let the sites validate the mean with and without each update now and then.
+        trial_margin: an update without which the others' validation Dice is better by more than this is refused.
+        strikes: after so many refusals a site is no longer asked in that training.
+    """
+
+    rule: Literal["mean", "median", "trimmed_mean", "geometric_median", "norm_clipping", "multi_krum"] = "mean"
+    bad_sites: int = 1
+    max_share: float = 1.0
+    gate_norm: float = 20.0
+    gate_replay: float = 1e-3
+    trials: bool = True
+    trial_margin: float = 0.05
+    strikes: int = 3
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the updates that count are simply averaged."""
+        return self.rule == "mean" and self.max_share == 1
+
+    @property
+    def least_sites(self) -> int:
+        """Sites that the rule needs to outvote ``bad_sites``."""
+        return {"trimmed_mean": 2 * self.bad_sites + 1, "multi_krum": 2 * self.bad_sites + 3}.get(self.rule, 1)
+
+    def after(self, refused: int) -> RobustSettings:
+        """Return the settings for what is left when so many bad updates are out already."""
+        return replace(self, bad_sites=max(self.bad_sites - refused, 0))
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def sent(site: str, seed: int, folder: Path) -> Envelope[TrainReply]:
 class Run:
     """A workflow that hands over replies, and leaves out those that are refused."""
 
-    def __init__(self, replies: Mapping[str, Envelope[TrainReply]]) -> None:
-        self.replies, self.refused = replies, list[str]()
+    def __init__(self, replies: Mapping[str, Envelope[TrainReply]], folder: Path) -> None:
+        self.replies, self.refused, self.folder = replies, list[str](), folder
         self.asked: Any = None
         self.settings = Settings()
 
@@ -67,7 +67,7 @@ def test_a_damaged_update_is_refused_by_name_and_the_others_are_averaged(tmp_pat
     other = replace(replies["c"].header, update=UpdateHeader("dsfedmed", 1, "int8", "0" * 64))
     replies["c"] = replace(replies["c"], header=other)
     replies["d"] = replace(replies["d"], is_difference=False)
-    run = Run(replies)
+    run = Run(replies, tmp_path)
     got, answered = average(run, {"a": 1, "b": 3, "c": 9, "d": 9})
     assert run.refused == ["c", "d"]
     assert list(answered) == ["a", "b"]
@@ -75,11 +75,11 @@ def test_a_damaged_update_is_refused_by_name_and_the_others_are_averaged(tmp_pat
     assert (got["w"] - expected).abs().max() < 2e-5
 
 
-def test_the_mean_is_added_to_the_servers_own_weights() -> None:
+def test_the_mean_is_added_to_the_servers_own_weights(tmp_path: Path) -> None:
     replies = {
         site: Envelope(TrainReply(1), {"w": torch.tensor([value])}, True) for site, value in (("a", 1.0), ("b", 5.0))
     }
-    run: Any = Run(replies)
+    run: Any = Run(replies, tmp_path)
     got, _ = federated_average(run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None)
     assert got["w"].tolist() == [14.0], "10 + (4 * 1 + 12 * 5) / 16"
     assert run.asked == (TRAIN, NO_REQUEST, ["a", "b"])
@@ -90,7 +90,7 @@ def test_what_a_reply_says_is_checked_before_its_update_counts(tmp_path: Path) -
         if site == "b":
             raise PayloadError(site, f"answered round {reply.round} instead of 2", "x")
 
-    run = Run({site: sent(site, number, tmp_path) for number, site in enumerate("ab")})
+    run = Run({site: sent(site, number, tmp_path) for number, site in enumerate("ab")}, tmp_path)
     got, answered = average(run, {"a": 1, "b": 3}, check)
     assert (run.refused, list(answered)) == (["b"], ["a"])
     assert (got["w"] - update(0)["w"]).abs().max() < 2e-5
@@ -103,6 +103,10 @@ def test_another_kind_of_mean_may_be_taken(tmp_path: Path) -> None:
         def __init__(self, weights: Mapping[str, Tensor]) -> None:
             self.found: tuple[float, dict[str, Tensor]] = (0.0, {})
 
+        @property
+        def names(self) -> tuple[str, ...]:
+            return ("a", "b")
+
         def add(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
             self.found = max(self.found, (weight, dict(tensors)), key=lambda pair: pair[0])
 
@@ -110,5 +114,5 @@ def test_another_kind_of_mean_may_be_taken(tmp_path: Path) -> None:
             return self.found[1]
 
     replies = {site: Envelope(TrainReply(1), update(number), True) for number, site in enumerate("ab")}
-    got, _ = average(Run(replies), {"a": 1, "b": 3}, mean_of=Largest)
+    got, _ = average(Run(replies, tmp_path), {"a": 1, "b": 3}, mean_of=Largest)
     assert all(torch.equal(got[name], tensor) for name, tensor in update(1).items())

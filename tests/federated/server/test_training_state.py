@@ -84,10 +84,11 @@ def test_the_last_may_be_chosen_instead_of_the_best() -> None:
 
 
 def test_the_parts_that_are_tensors_are_named() -> None:
-    """The store keeps these as tensors and all the rest as JSON."""
-    numbers = {name: value for name, value in vars(state_at(0.0)).items() if name not in TENSORS}
+    """The store keeps these as tensors, the sites' standing in parts, and all the rest as JSON."""
+    parts = (*TENSORS, "standing")
+    numbers = {name: value for name, value in vars(state_at(0.0)).items() if name not in parts}
     assert all(isinstance(value, (int, float, list, dict)) for value in numbers.values())
-    assert set(vars(state_at(0.0))) == set(numbers) | set(TENSORS)
+    assert set(vars(state_at(0.0))) == set(numbers) | set(parts)
 
 
 def test_rounds_are_compared_over_the_sites_that_both_have() -> None:

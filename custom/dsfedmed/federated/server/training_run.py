@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-
 from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.errors import PayloadError
+from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights, under
-from dsfedmed.federated.server.averaging import Mean, federated_average
+from dsfedmed.federated.server.averaging import MeanOf, collected
 from dsfedmed.federated.server.downlink import Broadcast, broadcast
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.robust.standing import Standing, refuse_by_form
+from dsfedmed.federated.server.robust.trial import refuse_by_trial
 from dsfedmed.federated.server.training_state import TENSORS, TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import JointSet, NetworkKind, RoundFacts, SoftLabelChoice
 from dsfedmed.federated.wire.task import Task
@@ -77,7 +79,7 @@ class TrainingSpec:
     proximal: float = 0.0
     task: Task[Any, Any] = TRAIN
     request: MakeRequest = train_request
-    mean_of: Callable[[Mapping[str, Tensor]], Mean] = WeightedMean
+    mean_of: MeanOf = WeightedMean
     validate: Callable[[Weights], dict[str, float]] | None = None
     sites: tuple[str, ...] | None = None
     average_rounds: int = 0
@@ -93,19 +95,22 @@ def train_round(
 ) -> TrainingState:
     """One round: the sites validate the global weights, train on, and their updates are averaged.
 
-    Where that validation fell too far, the guard undoes the round and what led to it.
+    An update that cannot be one, or that harms the other sites, does not count. Where the validation fell too far, the
+    guard undoes the round and what led to it.
     """
     facts = round_facts(run, plan, spec, state)
-    counts = plan.counts if spec.sites is None else {site: plan.counts[site] for site in spec.sites}
+    counts = {site: plan.counts[site] for site in state.standing.asked(run, spec.sites or plan.counts)}
     with broadcast(run, spec.name, state.weights, state.reference) as sent:
         body = spec.request(plan, spec, replace(facts, reference=sent.move), beside)
-        check = reply_check(plan, spec, facts)
-        weights, replies = federated_average(
-            run, spec.task, Envelope(body, sent.tensors), state.weights, counts, check, spec.mean_of
-        )
-    by_set = _dice(spec, sent, replies)
+        check, request = reply_check(plan, spec, facts), Envelope(body, sent.tensors)
+        with collected(run, spec.task, request, state.weights, counts, check, spec.mean_of) as found:
+            by_set, replies = _dice(spec, sent, found.replies), found.replies
+            fall = -state.rise(by_set)
+            refuse_by_form(run, found, state.standing, facts.round)
+            refuse_by_trial(run, found, state.standing, facts.round, fall, partial(_try, run, plan, spec, facts))
+            found.require_enough(run, spec.task.name)
+            weights = found.average(run)
     dice, state.weights = state.validated(by_set, sent.reference), weights
-    fall = -state.rise(by_set)
     undone = state.undo_fall(by_set, run.settings.guard)
     state.round += 1
     if undone:
@@ -116,6 +121,25 @@ def train_round(
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
     return state
+
+
+def _try(
+    run: FederatedWorkflow,
+    plan: FederationPlan,
+    spec: TrainingSpec,
+    facts: RoundFacts,
+    weights: Weights,
+    sites: list[str],
+) -> dict[str, float]:
+    """Let sites validate weights that may never be anybody's; they are sent whole, beside what the sites hold."""
+    packed = pack(weights, run.settings.light.precision)
+    if spec.validate:
+        return spec.validate(unpack(packed))
+    body = spec.request(plan, spec, replace(facts, epochs=0), NOTHING)
+    request = Envelope(body, {WEIGHTS + name: tensor for name, tensor in packed.items()})
+    check = partial(_require_validation, facts.round)
+    replies = run.ask(spec.task, request, sites=sites, on_reply=check, at_least=0)
+    return {site: reply.body.validation for site, reply in replies.items()}
 
 
 def round_facts(run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState) -> RoundFacts:
@@ -166,7 +190,8 @@ def validate_training(run: FederatedWorkflow, plan: FederationPlan, spec: Traini
         if spec.validate is None:
             body = spec.request(plan, spec, replace(facts, reference=sent.move), NOTHING)
             request, check = Envelope(body, sent.tensors), partial(_require_validation, facts.round)
-            replies = run.ask(spec.task, request, sites=spec.sites, on_reply=check)
+            asked = state.standing.asked(run, spec.sites or run.sources)
+            replies = run.ask(spec.task, request, sites=asked, on_reply=check)
     dice = state.validated(_dice(spec, sent, replies), sent.reference)
     checkpoint(run, spec, state)
     return dice
@@ -238,7 +263,9 @@ def checkpoint(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState)
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
     tensors |= {f"average/{name}": tensor for name, tensor in state.average.items()}
-    numbers = {key: value for key, value in vars(state).items() if key not in TENSORS}
+    tensors |= {f"sketches/{name}": tensor for name, tensor in state.standing.sketches.items()}
+    numbers = {key: value for key, value in vars(state).items() if key not in (*TENSORS, "standing")}
+    numbers |= {"strikes": state.standing.strikes, "next_trial": state.standing.next_trial}
     if state.reference.sha256:
         tensors |= {f"reference/{name}": tensor for name, tensor in state.reference.weights.items()}
         numbers["reference"] = {"sha256": state.reference.sha256, "master": state.reference.master}
@@ -253,8 +280,9 @@ def resume_or_start(run: FederatedWorkflow, spec: TrainingSpec, start: Weights, 
     kept: StageResult = run.store.get(f"training-{spec.name}")
     numbers = dict(kept.info)
     reference = Reference(under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
+    standing = Standing(numbers.pop("strikes"), numbers.pop("next_trial"), under(kept.tensors, "sketches/"))
     parts: dict[str, Any] = {name: under(kept.tensors, f"{name}/") for name in TENSORS if name != "reference"}
-    return TrainingState(**parts, reference=reference, **numbers)
+    return TrainingState(**parts, reference=reference, standing=standing, **numbers)
 
 
 def _dice(spec: TrainingSpec, sent: Broadcast, replies: Mapping[str, Envelope[TrainReply]]) -> dict[str, float]:

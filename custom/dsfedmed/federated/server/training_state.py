@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from dsfedmed.algorithms.robust.bounded_mean import bounded_mean
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.server.robust.standing import Standing
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.settings_sections import GuardSettings
 
@@ -34,11 +36,11 @@ class TrainingState:
         steps: gradient steps taken so far: local ones, summed over the sites, and the server's (head start,
             distillation).
         weights: the global weights after that round, float32.
-        best: the weights with the highest mean validation Dice over the source sites so far, to the last bit as the
-            sites validated them.
+        best: the weights with the highest validation Dice over the source sites so far, to the last bit as the sites
+            validated them. A round is better where the sites' gains have a bounded mean above 0 (`bounded_mean`).
         best_round: the round they come from.
         best_steps: gradient steps until then.
-        best_dice: that Dice, 0 to 1; -1 before the first validation.
+        best_dice: its plain mean, 0 to 1; -1 before the first validation.
         best_by_site: that Dice by validation set. Where sites come and go, two rounds are compared over the sets that
             both have, lest a round gain by the absence of a hard one.
         curve: one entry a round.
@@ -51,6 +53,7 @@ class TrainingState:
         undone: rounds that the guard has undone.
         undone_since_best: how many of them since the validation last rose.
         collapsed: whether the guard has given up.
+        standing: what the training remembers of its sites' updates.
     """
 
     weights: Weights
@@ -71,6 +74,7 @@ class TrainingState:
     undone: int = 0
     undone_since_best: int = 0
     collapsed: bool = False
+    standing: Standing = field(default_factory=Standing)
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -86,11 +90,11 @@ class TrainingState:
         return mean
 
     def rise(self, dice: dict[str, float]) -> float:
-        """Return by how much the mean of ``dice`` is above the best so far, over the sets that both have."""
+        """Return by how much ``dice`` is above the best so far, over the sets that both have; no one site decides."""
         common = dice.keys() & self.best_by_site.keys()
         if not common:
             return sum(dice.values()) / len(dice) - self.best_dice
-        return sum(dice[name] - self.best_by_site[name] for name in sorted(common)) / len(common)
+        return bounded_mean([dice[name] - self.best_by_site[name] for name in sorted(common)])
 
     def undo_fall(self, dice: dict[str, float], guard: GuardSettings) -> bool:
         """Go back to the best weights where ``dice``, just validated, is too far below theirs; tell whether it did.

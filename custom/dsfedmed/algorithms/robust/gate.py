@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which updates of a round cannot be what training gives: far too long, empty, or one of an earlier round again.
+
+Norms are held against a centre that one site cannot move: the median of the others' norms, and the weights themselves.
+Directions are not held against anything but the site's own past. Measured on hospitals that differ, an honest odd one
+pointed away from the mean of the others in nearly every round (cosine down to -0.53), more so than sites trained on
+wrong masks; what a direction does to the network is for a trial to say (`dsfedmed.federated.server.robust.trial`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import torch
+from torch import Tensor
+
+MUCH = 5
+"""How much wider the bounds are that are no matter of comparing like with like."""
+SKETCH = 1024
+"""Numbers that stand for an update when it is compared with earlier ones."""
+
+
+def sketch(update: Tensor, seed: int) -> Tensor:
+    """Return a random projection of an update, float32 (``SKETCH``); cosines between sketches are near the updates'.
+
+    Source: count sketch, Charikar et al. 2002: random signs, summed into buckets.
+
+    Args:
+        update: (n).
+        seed: of the signs; the same for all that are compared.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, update.shape, generator=generator, dtype=torch.int8)
+    signed = torch.where(signs.bool(), update, -update)
+    padded = torch.nn.functional.pad(signed, (0, -len(signed) % SKETCH))
+    return padded.view(-1, SKETCH).double().sum(dim=0).float()
+
+
+def complaint(norm: float, others: Sequence[float], weights_norm: float, factor: float) -> str:
+    """Return why an update's norm cannot be, or an empty text.
+
+    Args:
+        norm: of the update, Euclidean.
+        others: norms of the other sites' updates in this round, those of one site where there are two.
+        weights_norm: of the weights that the sites started from.
+        factor: the update is refused above ``factor`` times the centre; and above 5 times that many weights, or below
+            the centre over 5 times that.
+    """
+    if weights_norm > 0 and norm > MUCH * factor * weights_norm:
+        return f"is {norm / weights_norm:.3g} times as long as the weights themselves"
+    if norm == 0:
+        return "changes nothing"
+    if len(others) < 2:  # of two sites that differ nobody can say which is wrong
+        return ""
+    centre = median(others)
+    if norm > factor * centre:
+        return f"is {norm / max(centre, 1e-30):.3g} times as long as the median of the others'"
+    if norm * MUCH * factor < centre:
+        return f"has {norm / centre:.2g} of the length of the median of the others'"
+    return ""
+
+
+def replayed(now: Tensor, before: Mapping[int, Tensor], difference: float) -> int | None:
+    """Return the round whose update of the same site this one repeats, or None.
+
+    Args:
+        now: sketch of the update.
+        before: sketches of the site's earlier updates by round.
+        difference: share of the earlier one's length up to which two are the same. Where a network has stopped to
+            learn, honest updates of two rounds have cosines above 0.999, so that this has to be small.
+    """
+    for number, earlier in before.items():
+        if float((now - earlier).norm()) <= difference * float(earlier.norm()):
+            return number
+    return None

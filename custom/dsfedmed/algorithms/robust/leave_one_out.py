@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the others gain when one site's update is left out of the mean: the measure by which an update is refused.
+
+Source: loss-function based rejection, Fang et al., Local Model Poisoning Attacks to Byzantine-Robust Federated Learning
+(USENIX Security 2020), section 5.2; scored by the sites themselves, as in BaFFLe, Andreina et al. (ICDCS 2021).
+
+Deviations: LFR scores with data of the server, which has none here; each site says the Dice of its own validation part.
+A site has no say about its own update, and of the others the lower median counts, so that of two or more no single one
+can have another refused, nor save it alone where there are three or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def gain_without(site: str, full: Mapping[str, float], without: Mapping[str, float]) -> float | None:
+    """Return the lower median, over the other sites, of the Dice gained by leaving a site out; None below two of them.
+
+    Args:
+        site: who is left out.
+        full: Dice of the mean of all, 0 to 1, by site.
+        without: Dice of the mean without the site, likewise.
+    """
+    gains = sorted(without[name] - full[name] for name in full.keys() & without.keys() - {site})
+    return gains[(len(gains) - 1) // 2] if len(gains) > 1 else None
+
+
+def most_harmful(gains: Mapping[str, float | None], margin: float) -> str | None:
+    """Return the site without which the others gain most, if that is above ``margin``; of equal ones the first."""
+    known = {site: gain for site, gain in sorted(gains.items()) if gain is not None and gain > margin}
+    return max(known, key=known.__getitem__) if known else None

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trial: the sites validate the mean with and without each update; one that harms the others does not count.
+
+What an update looks like does not tell an odd honest hospital from one that trains on wrong masks
+(`dsfedmed.algorithms.robust.gate`); what it does to the others' validation does. Validating costs time, so trials are
+held after 2, 4, 8, 16 ... rounds, whenever the validation fell, and in every round for a site that was refused before.
+Nothing changes where no update is refused.
+
+A trial shows the other sites a mean without one of them, and with the mean of all they can work out its update; where
+that must not be, `robust.trials` switches it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from dsfedmed.algorithms.robust.leave_one_out import gain_without, most_harmful
+from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.server.robust.standing import Standing, refuse
+from dsfedmed.federated.server.workflow import FederatedWorkflow
+
+if TYPE_CHECKING:
+    from dsfedmed.federated.server.averaging import Collected
+
+LEAST = 3
+"""Sites below which nobody could be outvoted."""
+Validate = Callable[[Weights, list[str]], Mapping[str, float]]
+"""Returns the validation Dice of weights at these sites, 0 to 1, by site (or validation set)."""
+
+
+def refuse_by_trial(
+    run: FederatedWorkflow,
+    found: Collected,
+    standing: Standing,
+    number: int,
+    fall: float,
+    validate: Validate,
+) -> None:
+    """Refuse the updates without which the other sites' validation is better by more than the margin.
+
+    Args:
+        run: the workflow; events go to its record.
+        found: the round; ``refused`` grows by at most ``robust.bad_sites``.
+        standing: of the training.
+        number: of the round.
+        fall: by how much the weights that the sites started from lie below the best so far, Dice from 0 to 1.
+        validate: lets the sites validate.
+    """
+    rules = run.settings.robust
+    everyone = number >= standing.next_trial or fall > rules.trial_margin
+    suspects = found.kept if everyone else standing.watched(found.kept)
+    if not rules.trials or not suspects or len(found.kept) < LEAST:
+        return
+    harmless = set(suspects)
+    for _ in range(rules.bad_sites):
+        if len(found.kept) < LEAST:
+            break
+        full = validate(found.average(run), found.kept)
+        gains = {
+            site: gain_without(site, full, validate(found.average(run, without=site), found.kept))
+            for site in suspects
+            if site in found.kept
+        }
+        worst = most_harmful(gains, rules.trial_margin)
+        if worst is None:
+            break
+        harmless.discard(worst)
+        text = f"costs the others {gains[worst]:.3f} of validation Dice"
+        refuse(run, found, standing, worst, text, number)
+    for site in harmless:
+        standing.acquit(site)
+    if everyone:
+        standing.next_trial = 2 * number if len(harmless) == len(suspects) else number + 1

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the others gain without one site, by hand; who has a say."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsfedmed.algorithms.robust.leave_one_out import gain_without, most_harmful
+
+FULL = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}
+
+
+def test_the_lower_median_of_the_others_counts() -> None:
+    assert gain_without("d", FULL, {"a": 0.6, "b": 0.55, "c": 0.9, "d": 0.0}) == pytest.approx(0.1)
+    assert gain_without("d", {"a": 0.5, "b": 0.5, "d": 0.5}, {"a": 0.9, "b": 0.4}) == pytest.approx(-0.1)
+
+
+def test_a_site_has_no_say_about_its_own_update() -> None:
+    assert gain_without("d", FULL, {**FULL, "d": 1.0}) == 0
+    assert gain_without("d", FULL, {**FULL, "d": 0.0}) == 0
+
+
+def test_one_liar_can_neither_have_another_refused_nor_save_it() -> None:
+    for lie in (0.0, 1.0):
+        assert gain_without("d", FULL, {**FULL, "a": lie}) == 0
+        assert gain_without("d", FULL, {"a": lie, "b": 0.8, "c": 0.8}) == pytest.approx(0.3)
+
+
+def test_fewer_than_two_others_say_nothing() -> None:
+    assert gain_without("d", {"a": 0.1, "d": 0.1}, {"a": 0.9, "d": 0.9}) is None
+
+
+def test_the_most_harmful_is_the_one_above_the_margin() -> None:
+    assert most_harmful({"a": 0.05, "b": -0.3, "c": None}, 0.05) is None
+    assert most_harmful({"a": 0.06, "b": 0.3, "c": None}, 0.05) == "b"
+    assert most_harmful({"b": 0.3, "a": 0.3}, 0.05) == "a"
