@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicom.objects import place_dicom, read_dicom
 from dsfedmed.data.files.kinds import Kind, is_mislabelled, read_kind
 from dsfedmed.data.files.niftis import place_nifti, read_nifti
@@ -19,7 +18,7 @@ from dsfedmed.data.files.numpys import probe_npy, read_npy
 from dsfedmed.data.files.pictures import probe_picture, read_picture
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.data.files.tiffs import probe_tiff, read_tiff
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 _PLACELESS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")  # whatever they hold: voxel i of the label is voxel i of it
 T = TypeVar("T")

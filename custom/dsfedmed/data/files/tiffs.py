@@ -14,11 +14,10 @@ from PIL import Image
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSeries
 
 from dsfedmed.data.files.damage.cut_files import check_whole_tiff
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
 from dsfedmed.data.files.pictures import TURNED_SIDES, opened, split_alpha
 from dsfedmed.data.files.raw import Probe, Raw
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 _OWN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
 _TURNS: dict[int, tuple[int, bool, bool]] = {  # TIFF 6.0 tag 274: swap rows and columns, then flip x, flip y
