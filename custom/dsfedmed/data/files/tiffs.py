@@ -15,21 +15,12 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSer
 
 from dsfedmed.data.files.damage.cut_files import check_whole_tiff
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
-from dsfedmed.data.files.pictures import TURNED_SIDES, opened, split_alpha
+from dsfedmed.data.files.pictures import opened, split_alpha
+from dsfedmed.data.files.planes import TURNED_SIDES, in_blocks, upright
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError, worded
 
 _OWN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
-_TURNS: dict[int, tuple[int, bool, bool]] = {  # TIFF 6.0 tag 274: swap rows and columns, then flip x, flip y
-    1: (0, False, False),
-    2: (0, True, False),
-    3: (0, True, True),
-    4: (0, False, True),
-    5: (1, False, False),
-    6: (1, True, False),
-    7: (1, True, True),
-    8: (1, False, True),
-}
 _STACK = "ZTQIRPE"
 
 
@@ -92,8 +83,8 @@ def _understood(
         else:
             array = colours[array[..., 0]]
     turned = int(page.tags.valueof("Orientation", default=1))
-    if turned in _TURNS and turned != 1:
-        array, full = _upright(array, turned), ((full[1], full[0]) if turned in TURNED_SIDES else full)
+    if 1 < turned <= 8:
+        array, full = upright(array, turned), ((full[1], full[0]) if turned in TURNED_SIDES else full)
         notes = (*notes, f"turned upright by its orientation tag {turned}")
     stack = array.shape[2] > 1
     flat = array if stack else array[:, :, 0]
@@ -101,8 +92,8 @@ def _understood(
         flat, alpha, more = split_alpha(flat, label, int(page.extrasamples[-1]) == 1)
         notes = (*notes, *more)
     if not stack and level == 0 and (factor := reduction(full)) > 1:
-        flat = _blocks(flat, factor, label)
-        alpha = None if alpha is None else _blocks(alpha, factor, True)
+        flat = in_blocks(flat, factor, label)
+        alpha = None if alpha is None else in_blocks(alpha, factor, True)
     small = None if flat.shape[:2] == full else full
     if small:
         notes = (*notes, f"{full[0]} x {full[1]} pixels, read at {flat.shape[0]} x {flat.shape[1]}")
@@ -190,13 +181,6 @@ def _whitened(path: Path, array: np.ndarray, bits: int) -> np.ndarray:
     return np.asarray(((2**bits - 1) - array).astype(array.dtype))
 
 
-def _upright(array: np.ndarray, turned: int) -> np.ndarray:
-    swap, flip_x, flip_y = _TURNS[turned]
-    array = array.swapaxes(0, 1) if swap else array
-    array = array[::-1] if flip_x else array
-    return array[:, ::-1] if flip_y else array
-
-
 def _has_alpha(page: TiffPage, channels: int) -> bool:
     """Whether the last channel is opacity: the tag says so (1 associated, 2 unassociated); 0 is a plane like others."""
     extra = tuple(int(kind) for kind in page.extrasamples)
@@ -205,24 +189,6 @@ def _has_alpha(page: TiffPage, channels: int) -> bool:
 
 def _colours(page: TiffPage, lengths: dict[str, int]) -> int:
     return lengths["C"] - int(_has_alpha(page, lengths["C"]))
-
-
-def _blocks(array: np.ndarray, factor: int, label: bool) -> np.ndarray:
-    """Divide both sides: middles of blocks for labels, else means, row of blocks after row of blocks."""
-    width, height = (-(-side // factor) for side in array.shape[:2])
-    if label or array.dtype == np.bool_:
-        rows, columns = (
-            np.minimum(np.arange(count) * factor + factor // 2, side - 1)
-            for count, side in zip((width, height), array.shape[:2], strict=True)
-        )
-        return np.asarray(array[rows][:, columns])
-    result = np.empty((width, height, array.shape[2]), dtype=np.float32)
-    for row in range(width):
-        strip = array[row * factor : (row + 1) * factor].astype(np.float32).mean(axis=0)
-        edges = np.arange(height) * factor
-        counts = np.diff(np.append(edges, array.shape[1])).astype(np.float32)
-        result[row] = np.add.reduceat(strip, edges, axis=0) / counts[:, None]
-    return np.rint(result).astype(array.dtype) if array.dtype.kind in "ui" else result.astype(array.dtype)
 
 
 def _left_out(tiff: TiffFile) -> tuple[str, ...]:
