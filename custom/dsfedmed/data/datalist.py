@@ -47,6 +47,7 @@ from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.rule import IGNORED, MaskRule, parse_rule
 from dsfedmed.documents import parse_json, read_bytes
 from dsfedmed.errors import DataError, worded
+from dsfedmed.ranges import shortened
 
 FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
@@ -227,7 +228,9 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(path, 'no usable "labels"', 'Write {"0": "background", "1": "lesion"}.') from error
     if sorted(labels) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
-        raise DataError(path, f"label values are {sorted(labels)}", "They run 0, 1, 2... with 0 the background.")
+        raise DataError(
+            path, f"label values are {shortened(sorted(labels))}", "They run 0, 1, 2... with 0 the background."
+        )
     if set(label_map.values()) - set(labels):
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
     if not isinstance(document.get("nested", True), bool):

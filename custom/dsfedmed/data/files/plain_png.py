@@ -18,8 +18,11 @@ from dsfedmed.data.files.raw import Raw
 
 MOST_BYTES = 64 * 1024**2  # of a file that is read at once: 16 million pixels in RGB have less
 _PLANES = {b"\x08\x00\x00\x00\x00": 1, b"\x08\x02\x00\x00\x00": 3}  # 8 bits grey or RGB, not interlaced
-_SILENT = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tIME"})
+_SILENT = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"sRGB", b"cHRM", b"tIME", b"iCCP"})
 """Chunks that change neither numbers nor sides of the picture as it is read (PNG 1.2, 4.2)."""
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_TELLING = (b"exif", b"xmp", b"app1")
+"""Parts of the names of texts that may hold an orientation."""
 
 
 def read_plain_png(path: Path, content: bytes) -> Raw | None:
@@ -54,9 +57,15 @@ def _is_silent_and_whole(content: bytes) -> bool:
     while at + 12 <= len(content):
         name, end = content[at + 4 : at + 8], at + 8 + int.from_bytes(content[at : at + 4], "big")
         told = content[end : end + 4]
-        if name not in _SILENT or len(told) < 4 or zlib.crc32(view[at + 4 : end]) != int.from_bytes(told, "big"):
+        silent = name in _SILENT or (name in _TEXTS and not _may_turn(content[at + 8 : end]))
+        if not silent or len(told) < 4 or zlib.crc32(view[at + 4 : end]) != int.from_bytes(told, "big"):
             return False
         if name == b"IEND":
             return True
         at = end + 4
     return False
+
+
+def _may_turn(text: bytes) -> bool:
+    name = text[:80].split(b"\0")[0].lower()  # PNG 1.2, 4.2.3: a name of at most 79 bytes
+    return any(part in name for part in _TELLING)

@@ -35,7 +35,8 @@ def probe_tiff(path: Path) -> Probe:
             width, height = height, width
         check_pixels(path, (width, height))
         channels = 3 if page.photometric == PHOTOMETRIC.PALETTE else _colours(page, lengths)
-        slices = lengths["stack"] if lengths["stack"] > 1 else None
+        depth = lengths["stack"] * len(_alike(tiff, page))
+        slices = depth if depth > 1 else None
         return Probe((width, height), channels, slices)
 
 
@@ -52,13 +53,18 @@ def read_tiff(path: Path, label: bool = False) -> Raw:
         page = _page(path, series)
         if page.photometric not in _OWN or (page.photometric == PHOTOMETRIC.YCBCR and page.compression not in (6, 7)):
             return _by_pillow(path, label)
-        notes = (*_left_out(tiff), *_holes(series))
+        pages = _alike(tiff, page)
+        notes = (*_left_out(tiff, len(pages)), *(note for one in pages for note in _holes(one)))
         lengths = _lengths(path, series)
         check_pixels(path, (lengths["X"], lengths["Y"]))
         level, series = _level(series)
-        check_whole_tiff(path, tiff, series)
-        array = _decoded(path, series, page)
-        array = _ordered(array, _axes(series))
+        pages[0] = series
+        check_bytes(path, (len(pages), *series.get_shape(False)), series.dtype.itemsize if series.dtype else 1)
+        parts = []
+        for part in pages:
+            check_whole_tiff(path, tiff, part)
+            parts.append(_ordered(_decoded(path, part, page), _axes(part)))
+        array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
         return _understood(path, page, array, label, (lengths["X"], lengths["Y"]), notes, level)
 
 
@@ -191,8 +197,29 @@ def _colours(page: TiffPage, lengths: dict[str, int]) -> int:
     return lengths["C"] - int(_has_alpha(page, lengths["C"]))
 
 
-def _left_out(tiff: TiffFile) -> tuple[str, ...]:
-    others = len(tiff.series) - 1
+def _alike(tiff: TiffFile, page: TiffPage) -> list[TiffPageSeries]:
+    """Return the first series and those of the same kind: pages that a writer appended, each as a picture by itself."""
+    first = tiff.series[0]
+    return [first, *(one for one in tiff.series[1:] if len(first.levels) == 1 and _is_like(one, first, page))]
+
+
+def _is_like(other: TiffPageSeries, first: TiffPageSeries, page: TiffPage) -> bool:
+    key = other.keyframe
+    return (
+        isinstance(key, TiffPage)
+        and len(other.levels) == 1
+        and other.get_shape(False) == first.get_shape(False)
+        and _axes(other) == _axes(first)
+        and other.dtype == first.dtype
+        and (key.photometric, key.bitspersample) == (page.photometric, page.bitspersample)
+        and key.extrasamples == page.extrasamples
+        and key.tags.valueof("Orientation", default=1) == page.tags.valueof("Orientation", default=1)
+        and np.array_equal(np.asarray(key.colormap), np.asarray(page.colormap))
+    )
+
+
+def _left_out(tiff: TiffFile, read: int) -> tuple[str, ...]:
+    others = len(tiff.series) - read
     return (f"{others} further pictures of other sizes or kinds in the file are left out",) if others > 0 else ()
 
 
