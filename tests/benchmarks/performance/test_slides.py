@@ -26,7 +26,7 @@ def test_reading_is_measured_above_the_start(tmp_path: Path) -> None:
     file, write = KINDS["JPEG"]
     write(tmp_path / file, SMALL)
     peak, seconds = read(tmp_path / file, SMALL)
-    assert 1 < peak < 200
+    assert 1 < peak < 400  # 22 MiB as stored, and a few copies as float32
     assert seconds > 0
 
 
