@@ -29,6 +29,8 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 def in_blocks(array: np.ndarray, factor: int, label: bool) -> np.ndarray:
     """Divide both sides of (X, Y, C): middles of blocks for labels, else means, row of blocks after row of blocks."""
+    if abs(array.strides[0]) < abs(array.strides[1]):  # decoders give rows: along them memory is read in one go
+        return in_blocks(array.swapaxes(0, 1), factor, label).swapaxes(0, 1)
     width, height = (-(-side // factor) for side in array.shape[:2])
     if label or array.dtype == np.bool_:
         rows, columns = (
