@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError, PayloadError, StoreError
+from dsfedmed.errors import (
+    LONGEST_REASON,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DSFedMedError,
+    PayloadError,
+    StoreError,
+    worded,
+)
 
 KINDS = (DataError, ConfigError, PayloadError, CheckpointError, StoreError)
 
@@ -33,3 +42,17 @@ def test_a_copied_error_is_whole(kind: type[DSFedMedError]) -> None:
 def test_kinds_are_told_apart() -> None:
     for kind in KINDS:
         assert [other for other in KINDS if issubclass(kind, other)] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("bad value 'MON\x00\x80='\r\n  at 7"), "bad value 'MON??=' at 7"),
+        (ValueError("Größe \ud800"), "Größe ?"),
+        (ValueError(" \n"), "ValueError"),
+        (OSError(), "OSError"),
+        (ValueError("x" * 900), "x" * LONGEST_REASON),
+    ],
+)
+def test_what_decoders_say_becomes_one_line(error: Exception, words: str) -> None:
+    assert worded(error) == words

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -227,6 +229,11 @@ def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
         read_run("mine", ["rounds=0"], presets=tmp_path)
 
 
+LAUGHS = "a: &a [x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise("abcdefghi")
+)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -234,13 +241,18 @@ def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
         ("[" * 3000 + "]" * 3000, "cannot be read"),
         ("- a\n- b\n", "does not hold"),
         ("text", "does not hold"),
+        (LAUGHS, r"cannot be read \(its references unfold"),
+        ("method:\n" + indent(LAUGHS, "  "), r"cannot be read \(its references unfold"),
+        ("seed: 0x" + "f" * 5000, "cannot be read"),
+        ("base: " + "x" * 5000, r".*x\.yaml: there is no such preset"),
     ],
-    ids=["half", "nested", "list", "text"],
+    ids=["half", "nested", "list", "text", "references", "references below", "digits", "base"],
 )
 def test_what_is_no_preset_is_named(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "p.yaml").write_text(content)
-    with pytest.raises(ConfigError, match=rf"p\.yaml: {reason}"):
+    with pytest.raises(ConfigError, match=rf"p\.yaml: {reason}" if "base" not in content else reason) as error:
         read_preset(tmp_path / "p.yaml")
+    assert "\n" not in str(error.value)
 
 
 def test_an_empty_preset_is_all_defaults(tmp_path: Path) -> None:
@@ -287,7 +299,7 @@ def test_overrides_are_yaml_under_a_dotted_key(text: str, expected: dict[str, An
     assert parse_override(text) == expected
 
 
-@pytest.mark.parametrize("text", ["rounds", "=3", "rounds=[1", "rounds={a"])
+@pytest.mark.parametrize("text", ["rounds", "=3", "rounds=[1", "rounds={a", "rounds=" + "[" * 3000])
 def test_what_is_no_override_is_shown_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--set ") as caught:
         parse_override(text)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+LONGEST_REASON = 200
+
 
 class DSFedMedError(Exception):
     """Base of all errors of this package.
@@ -42,3 +44,12 @@ class CheckpointError(DSFedMedError):
 
 class StoreError(DSFedMedError):
     """The run's stage store cannot be written or does not match its hashes."""
+
+
+def worded(error: Exception) -> str:
+    """Return an exception's text on one line, at most ``LONGEST_REASON`` characters; its type where it has none.
+
+    Decoders and parsers repeat bytes of the file: what cannot be printed becomes "?".
+    """
+    text = " ".join(str(error).split())[:LONGEST_REASON]
+    return "".join(letter if letter.isprintable() else "?" for letter in text) or type(error).__name__

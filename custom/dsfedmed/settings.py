@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dsfedmed.algorithms.distillation import DistillationConfig
 from dsfedmed.bundles.installed import require_bundle_name
 from dsfedmed.bundles.setting_values import SettingValue
+from dsfedmed.documents import parse_yaml, read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.promptless_sam.variants import check_size, check_variant, next_size
@@ -225,18 +224,25 @@ def read_preset(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if path in above:
         raise ConfigError(path, "builds on itself by its `base`", "Let `base` name another preset, or leave it out")
-    if not path.is_file():
+    if not _is_file(path):
         there = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
         raise ConfigError(path, "there is no such preset", f"Presets there: {there}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content = read_yaml(path) or {}
+    except (OSError, ValueError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
     refuse_renamed(content, f"{path.name}.")
     base = content.pop("base", None)
     return merge(read_preset(path.parent / f"{base}.yaml", (*above, path)), content) if base else content
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no disk takes
+        return False
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,10 +264,10 @@ def parse_override(text: str) -> dict[str, Any]:
     if not separator or not key:
         raise ConfigError(f"--set {text}", "is not of the form key=value", "Example: --set schedule.interval_rounds=5")
     try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        nested: Any = parse_yaml(value)
+    except ValueError as error:
         raise ConfigError(
-            f"--set {text}", "has a value that is not YAML", "Example: --set schedule.interval_rounds=5"
+            f"--set {text}", f"has a value that is not YAML ({error})", "Example: --set schedule.interval_rounds=5"
         ) from error
     for part in reversed(key.split(".")):
         nested = {part: nested}

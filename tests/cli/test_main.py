@@ -87,6 +87,26 @@ def test_the_status_of_a_command_is_that_of_the_program(monkeypatch: pytest.Monk
     assert entry.main(["check-site", "anywhere"]) == 2
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a/" * 2500], ids=["name", "path"])
+@pytest.mark.parametrize(("command", "status"), [("check-site", 1), ("report", 2)])
+def test_a_path_that_no_disk_takes_is_one_line(
+    command: str, status: int, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = entry.main([command, str(tmp_path / name)])
+    said = capsys.readouterr()
+    told = "too long" in said.err + said.out and str(tmp_path) in said.err + said.out
+    assert (found, told, "Traceback" in said.err) == (status, True, False)
+
+
+def test_what_the_system_says_without_a_path_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise OSError(5, "no path")
+
+    monkeypatch.setattr(importlib.import_module("dsfedmed.cli.check_site"), "run", fail)
+    with pytest.raises(OSError, match="no path"):
+        entry.main(["check-site", "anywhere"])
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise ZeroDivisionError

@@ -32,6 +32,18 @@ def test_items_labels_and_hash(make_site: MakeSite) -> None:
     assert "label_map" not in datalist.document(item)
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a/" * 2500 + "x.png", "/a" * 2500, "x" * 5000 + ".png"])
+def test_names_and_paths_that_no_disk_takes_are_refused(make_site: MakeSite, name: str) -> None:
+    document = {"labels": {"0": "background", "1": "lesion"}, "test": [{"image": name}]}
+    folder = make_site()
+    (folder / "datalist.json").write_text(json.dumps(document))
+    _, problems = parse_datalist(folder)
+    assert len(problems) == 1
+    assert str(folder / "datalist.json") in str(problems[0])
+    assert "bytes" in str(problems[0])
+    assert len(str(problems[0])) < 600
+
+
 def test_without_case_every_image_is_its_own(make_site: MakeSite) -> None:
     bare = [{"image": f"images/training{n}.png", "label": f"labels/training{n}.png"} for n in range(3)]
     items = load_datalist(make_site(**{"training": 3})).parts["training"]

@@ -80,3 +80,12 @@ def test_manifests_that_do_not_add_up_are_refused(change: dict[str, Any], shard_
     forged.update(change)
     with pytest.raises(PayloadError, match="manifest"):
         Manifest.from_dict(forged)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(200_000, "at most 16384"), (10**90, "at most 16384"), (9000, "cannot hold")]
+)
+def test_sizes_that_the_bytes_cannot_hold_are_refused_before_memory_is_asked_for(size: int, words: str) -> None:
+    """The set's hash covers the shards; the size decides how much memory reading them takes."""
+    with pytest.raises(PayloadError, match=words):
+        Manifest.from_dict({**document(), "image_size": size})

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 from monai.bundle import ConfigParser
 
 from dsfedmed.bundles.rules import check_document, check_metadata
+from dsfedmed.documents import parse_json, read_bytes
 from dsfedmed.errors import ConfigError
 
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
@@ -50,10 +50,10 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: missing, no JSON object, or with a number that is not finite.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        document = parse_json(read_bytes(path), constant=_refuse)
     except OSError as error:
         raise ConfigError(path, f"cannot be read ({error.strerror})", "Point to a MONAI bundle's folder.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(path, f"is not JSON ({error})", "Correct the file.") from error
     if not isinstance(document, dict):
         raise ConfigError(path, "is no JSON object", "Correct the file.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -40,6 +41,8 @@ RENAMED = {
     "gpu-check": "python -m dsfedmed_benchmarks gpu-check",
 }
 """Commands of version 0.3 under another name, or in another program, now; one line each."""
+OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EIO)
+"""Errors of a path that was given or of its disk; all others are bugs and keep their traceback."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:
-    """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2."""
+    """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2.
+
+    Expected are the package's own, and what the system says of a path, with the path's name.
+    """
     try:
         status = int(command())
         sys.stdout.flush()
@@ -85,6 +91,11 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
         return 0
     except DSFedMedError as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None or error.errno not in OF_A_PATH:
+            raise
+        print(f"{program}: {error.filename}: {error.strerror}. Correct the path, or its rights.", file=sys.stderr)
         return 2
 
 

@@ -29,8 +29,8 @@ DICOM series is an image (or label) like a file. The file may begin with a byte 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -41,12 +41,13 @@ from typing import Any
 import numpy as np
 
 from dsfedmed.data.channels import channel_order, names_problem, sorted_names, usable_channels
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.listing import composed, found_as
 from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.rule import IGNORED, MaskRule, parse_rule
-from dsfedmed.errors import DataError
+from dsfedmed.documents import parse_json, read_bytes
+from dsfedmed.errors import DataError, worded
+from dsfedmed.ranges import shortened
 
 FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
@@ -54,6 +55,8 @@ SLICES = ("labelled", "all")
 _LIKE_CASE = frozenset({"patient", "patientid", "patientname", "subject", "subjectid", "caseid", "pid"})
 LONGEST_NAME = 255
 """Bytes of a file's or folder's name that common file systems take."""
+LONGEST_PATH = 4000
+"""Bytes of a whole path that Linux takes, less a few."""
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, halves of letters
 _NEVER_STACKS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")
 
@@ -159,11 +162,11 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
     """Read a site's datalist and return it with every problem found; None when it cannot be understood at all."""
     path = folder / FILE_NAME
     try:
-        content = path.read_bytes()
-        document = json.loads(_text(content), object_pairs_hook=_once)
+        content = read_bytes(path)
+        document = parse_json(_text(content), pairs=_once)
     except FileNotFoundError:
         return None, [DataError(path, "the file is missing", "Make one with `dsfedmed build-datalist`.")]
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         return None, [DataError(path, f"it is not readable JSON ({worded(error)})", "Correct or rebuild it.")]
     try:
         labels, label_map, slices = _settings(path, document)
@@ -225,7 +228,9 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(path, 'no usable "labels"', 'Write {"0": "background", "1": "lesion"}.') from error
     if sorted(labels) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
-        raise DataError(path, f"label values are {sorted(labels)}", "They run 0, 1, 2... with 0 the background.")
+        raise DataError(
+            path, f"label values are {shortened(sorted(labels))}", "They run 0, 1, 2... with 0 the background."
+        )
     if set(label_map.values()) - set(labels):
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
     if not isinstance(document.get("nested", True), bool):
@@ -331,6 +336,9 @@ def _inside(path: Path, name: str) -> Path:
     if _NO_NAME.search(name) or max(len(part.encode()) for part in re.split(r"[/\\]", name)) > LONGEST_NAME:
         reason = f"{name[:60]!r} is no name of a file"
         raise DataError(path, reason, f"Use names without control characters, of at most {LONGEST_NAME} bytes.")
+    if len(name.encode()) + len(os.fsencode(path.parent)) > LONGEST_PATH:
+        reason = f"the path {name[:60]!r}... has {len(name.encode())} bytes"
+        raise DataError(path, reason, f"Use paths of at most {LONGEST_PATH} bytes, those of the folders above counted.")
     if "\\" in name and not (path.parent / name).exists():
         name = name.replace("\\", "/")  # written on Windows
     outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or ".." in Path(name).parts

@@ -12,11 +12,14 @@ from typing import Any
 
 from dsfedmed.data.channels import usable_channels
 from dsfedmed.errors import PayloadError
+from dsfedmed.ranges import shortened
 
 # Letters, digits, dot, dash and underscore only: no separator, no drive, nothing hidden.
 SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 WHERE = "synthetic-set manifest"
+MOST_PIXELS_A_SIDE = 2**14
+LEAST_BYTES = 1 / 1032  # a value: DEFLATE packs no closer (RFC 1951: 258 bytes in two bits)
 FIX = "Have the server seal the set again."
 
 
@@ -97,10 +100,16 @@ def _problem(manifest: Manifest) -> str:
         return "a shard name stands twice"
     if not _whole(manifest.image_size) or manifest.image_size < 1 or not usable_channels(manifest.channels):
         return "channels or image_size are not usable"
+    if manifest.image_size > MOST_PIXELS_A_SIDE:
+        found = shortened(manifest.image_size)
+        return f"its images have {found} pixels a side (at most {MOST_PIXELS_A_SIDE})"
     if not all(isinstance(site, str) for site in manifest.origin):
         return "origins are not all names"
     if not first == manifest.count == len(manifest.origin):
         return f"the shards hold {first} images, the manifest says {manifest.count} with {len(manifest.origin)} origins"
+    pixels = manifest.count * manifest.image_size**2
+    if manifest.bytes < pixels * manifest.channels * LEAST_BYTES:
+        return f"{manifest.bytes} bytes cannot hold {manifest.count} images of {manifest.image_size} pixels a side"
     if manifest.sha256 != set_sha256(manifest.shards, manifest.origin):
         return "its own hash does not fit its content"
     return ""

@@ -215,6 +215,4 @@ def _meta_tensor(array: np.ndarray, raw: Raw, index: int | None) -> MetaTensor:
         }
     if raw.full_size is not None:
         meta["full_shape"] = np.asarray(raw.full_size)
-    tensor = MetaTensor.ensure_torch_and_prune_meta(array, meta)
-    assert isinstance(tensor, MetaTensor)
-    return tensor
+    return MetaTensor(array, meta=meta)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from dsfedmed.data.datalist import FILE_NAME, PARTS, load_datalist
+from dsfedmed.documents import read_json
 from dsfedmed.errors import DataError
 from dsfedmed.options import require
 from dsfedmed.seeds import derive_seed, generator
@@ -34,7 +34,7 @@ def subset_site(folder: Path, out: Path, training: int, seed: int) -> Path:
     """
     require(training > 0, "training", f"{training} is below 1", "Give at least one image")
     load_datalist(folder)  # every problem of the datalist, before anything is copied
-    document: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    document: dict[str, Any] = read_json(folder / FILE_NAME)
     target = out / folder.name
     if target.exists():
         raise DataError(target, "is there already", "Choose another folder, or remove it")

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dsfedmed.documents import parse_json
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
 from dsfedmed.generator.config import GeneratorConfig
@@ -97,7 +98,7 @@ def _read(path: Path, weights: bool) -> tuple[BaseHeader, Weights]:
         raise ConfigError(path, "there is no such file", f"Correct the path. {MAKE_ONE}")
     try:
         with safe_open(str(path), framework="pt") as file:
-            entry = json.loads((file.metadata() or {})[ENTRY])
+            entry = parse_json((file.metadata() or {})[ENTRY])
             tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
         return BaseHeader(dict(entry["generator_model"]), str(entry["fingerprint"]), str(entry["version"])), tensors
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from dsfedmed.documents import read_json
+from dsfedmed.errors import StoreError, worded
+
 INDEX_NAME = "index.json"
 TARGET_COLOURS = ((0, 214, 255), (120, 255, 180), (90, 150, 255))
 PREDICTION_COLOURS = ((255, 112, 32), (255, 214, 64), (255, 90, 170))
@@ -155,7 +158,11 @@ def read_picture_index(folder: Path) -> list[Picture]:
     index = folder / INDEX_NAME
     if not index.is_file():
         return []
-    found = [Picture(**entry) for entry in json.loads(index.read_text(encoding="utf-8"))]
+    try:
+        found = [Picture(**entry) for entry in read_json(index)]
+    except (OSError, ValueError, TypeError) as error:
+        fix = "Remove it: the report then has no pictures of cases."
+        raise StoreError(index, f"cannot be read ({worded(error)})", fix) from error
     return [
         picture for picture in found if Path(picture.file).name == picture.file and (folder / picture.file).is_file()
     ]

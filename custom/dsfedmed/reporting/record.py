@@ -9,13 +9,13 @@ empty value, and ``missing`` says in words what is not there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dsfedmed.documents import parse_json
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.methods import MODELS, required_models
@@ -161,8 +161,8 @@ def parse_record(content: bytes, run: Path) -> Record:
     """
     path = run / RECORD_NAME
     try:
-        data = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        data = parse_json(content)
+    except ValueError as error:
         raise StoreError(path, f"is not JSON ({error})", FIX) from error
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list):
         raise StoreError(path, "does not name the run's sites", FIX)

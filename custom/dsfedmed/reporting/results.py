@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 
+from dsfedmed.documents import read_json
 from dsfedmed.errors import StoreError
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
@@ -104,8 +105,8 @@ def load_results(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(path, "there are no results", f"Write them with: dsfedmed report {run}")
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        results: dict[str, Any] = read_json(path)
+    except (OSError, ValueError) as error:
         raise StoreError(path, f"is not JSON ({error})", f"Write it again with: dsfedmed report {run}") from error
     check_results(results, path)
     return results

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dsfedmed import documents
 from dsfedmed.errors import StoreError
 
 
@@ -85,8 +86,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file written by `write_json`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return documents.read_json(path)
+    except (OSError, ValueError) as error:
         raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+from dsfedmed.documents import parse_json
 from dsfedmed.errors import StoreError
 
 JOB, SERVER = "job.lock", "server.lock"
@@ -93,7 +94,7 @@ def _is_still(path: Path, descriptor: int) -> bool:
 def _holder(said: bytes) -> str:
     """Return in words who holds the lock."""
     try:
-        holder = json.loads(said)
+        holder = parse_json(said)
         text = f"process {int(holder['pid'])} since {holder['since']}"
         return text if holder["machine"] == socket.gethostname() else f"{text} on {holder['machine']}"
     except (ValueError, KeyError, TypeError):

@@ -15,6 +15,8 @@ BENCHMARKS = {
     "memory": "server peak memory by number of sites",
     "wire": "bytes per site at the paper's scale",
     "int8_dice": "Dice lost to the number format of the wire",
+    "reading": "reading PNG against a plain decode, per image and mask",
+    "slides": "peak memory and time of reading very large pictures",
     "privacy": "what the privacy filters cost: Dice, bytes, time",
 }
 """Names of the modules in this package that are benchmarks, and what each measures."""

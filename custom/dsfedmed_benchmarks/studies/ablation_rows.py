@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted, read_options
 from dsfedmed.settings import merge
@@ -53,8 +54,8 @@ def read_rows(path: Path) -> tuple[AblationChange, ...]:
         ConfigError: it cannot be read, has no ``rows``, an unknown key, or two rows of one name.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Give a YAML file with a list `rows`") from error
     rows = content.get("rows") if isinstance(content, Mapping) else None
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and row.get("name") for row in rows) or not rows:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsfedmed.data.files import limits
 from dsfedmed.data.files.read import probe, read_raw
 from dsfedmed.data.masks.decode import decode
 from dsfedmed.errors import DataError
@@ -69,6 +70,33 @@ def test_a_label_of_16_bits_in_several_planes_is_not_lost(tmp_path: Path, colour
     stored = stored if colour == 2 else np.concatenate([stored, np.full_like(stored, 65535)], axis=2)
     label = decode(read_raw(deep(tmp_path / "a.png", stored, colour), label=True), num_classes=1)
     np.testing.assert_array_equal(label[..., 0].T, mask)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("label", [False, True])
+def test_colours_of_16_bits_are_turned_and_reduced_with_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, label: bool
+) -> None:
+    planes = np.stack([GREY.astype(np.uint16) * 200 + shift for shift in (0, 3, 7)], axis=-1)
+    plain = read_raw(deep(tmp_path / "plain.png", planes, colour=2), label).array
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    block = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    content = (tmp_path / "plain.png").read_bytes()
+    (tmp_path / "turned.png").write_bytes(content[:33] + block + content[33:])
+    turned = {1: plain, 3: plain[::-1, ::-1], 6: plain.swapaxes(0, 1)[::-1], 8: plain.swapaxes(0, 1)[:, ::-1]}
+    raw = read_raw(tmp_path / "turned.png", label)
+    np.testing.assert_array_equal(raw.array, turned[orientation])
+    assert probe(tmp_path / "turned.png").size == raw.size
+    monkeypatch.setattr(limits, "KEPT_PIXELS", 60)
+    small = read_raw(tmp_path / "turned.png", label)
+    assert small.size == raw.size
+    assert small.array.dtype == np.uint16
+    if label:
+        assert np.isin(small.array, raw.array).all()
+    else:
+        blocks = raw.array.reshape(raw.size[0] // 2, 2, raw.size[1] // 2, 2, 3).mean(axis=(1, 3))
+        np.testing.assert_array_equal(small.array, np.rint(blocks))
 
 
 def test_only_a_png_with_chunks_that_may_turn_it_is_decoded_to_be_probed(

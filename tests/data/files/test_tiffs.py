@@ -104,6 +104,29 @@ def test_pages_are_slices(tmp_path: Path) -> None:
         assert probe(tmp_path / name).slices == 4
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"rowsperstrip": 3}])
+def test_pages_that_were_appended_one_by_one_are_slices(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Each is a picture by itself to tifffile: written at another time, or in another compression."""
+    pages = np.stack([shape_of(seed) for seed in range(3)])
+    for number, page in enumerate(pages):
+        tifffile.imwrite(tmp_path / "a.tif", page, append=number > 0, **(options if number == 1 else {}))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), np.uint8), append=True)
+    raw = read_raw(tmp_path / "a.tif")
+    np.testing.assert_array_equal(raw.array[..., 0].transpose(2, 1, 0), pages)
+    assert probe(tmp_path / "a.tif").slices == 3
+    assert raw.notes == ("1 further pictures of other sizes or kinds in the file are left out",)
+
+
+def test_pages_that_mean_something_else_are_no_slices(tmp_path: Path) -> None:
+    first = shape_of()
+    tifffile.imwrite(tmp_path / "a.tif", first)
+    tifffile.imwrite(tmp_path / "a.tif", first, append=True, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "a.tif", first.astype(np.uint16), append=True)
+    raw = read_raw(tmp_path / "a.tif")
+    np.testing.assert_array_equal(raw.array[..., 0].T, first)
+    assert raw.notes == ("2 further pictures of other sizes or kinds in the file are left out",)
+
+
 def test_a_stack_in_two_directions_is_refused_by_name(tmp_path: Path) -> None:
     stack = np.zeros((2, 3, 8, 8), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})

@@ -20,24 +20,11 @@ from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.settings import Settings, merge
 from tests.runs.commands import BUNDLES
+from tests.runs.other_pictures import NAMES, with_four_channels
 from tests.runs.tiny import NOTHING, TINY
 
-NAMES = ("ADC", "flair", "T1", "T2")
 SIDE = 36
 COUNTS = {"training": 4, "validation": 8, "test": 2}
-
-
-def with_four_channels(site: Path, names: tuple[str, ...]) -> None:
-    """Turn a made-up site's grey pictures into NPY files of four channels in the order of ``names``."""
-    file = site / "datalist.json"
-    document = json.loads(file.read_text())
-    for item in (item for part in COUNTS for item in document[part]):
-        grey = np.array(Image.open(site / item["image"]).convert("L"))
-        planes = {"ADC": np.roll(grey, 3, axis=0), "flair": grey, "T1": grey // 2, "T2": 255 - grey}
-        (site / item["image"]).unlink()
-        item["image"] = str(Path(item["image"]).with_suffix(".npy"))
-        np.save(site / item["image"], np.stack([planes[name] for name in names], axis=-1))
-    file.write_text(json.dumps({**document, "channels": 4, "channel_names": list(names)}))
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,11 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("data: 7\n", r"`data`"),
         ("- data\n", r"does not hold `key: value` lines"),
         ("data: [a\n", r"is not valid YAML"),
+        ("a: 2020-99-99\n", r"is not valid YAML \(month"),
+        ("threads: 0x" + "f" * 5000, r"is not valid YAML"),
+        ("[" * 3000, r"is not valid YAML"),
+        ('data: "a\\0b"\n', r"`data` must be a path"),
+        ("data: " + "x" * 5000, r"`data` must be a path"),
     ],
 )
 def test_mistakes_name_file_reason_and_fix(tmp_path: Path, text: str, message: str) -> None:

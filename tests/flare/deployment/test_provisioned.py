@@ -23,6 +23,7 @@ from dsfedmed.flare.recipe import export_job
 from dsfedmed.store.files import read_json
 from tests.flare.deployment.conftest import free_port, smoke
 from tests.runs.commands import ROOT
+from tests.runs.other_pictures import NAMES, with_four_channels
 
 pytestmark = pytest.mark.deployment
 
@@ -46,9 +47,9 @@ class Provisioned:
     def user(self, name: str) -> Federation:
         return Federation(self.command, self.kits / name)
 
-    def job(self, name: str) -> Path:
+    def job(self, name: str, **changes: Any) -> Path:
         """The smoke job under another name, to be changed by a test."""
-        return export_job(smoke(), self.work / "jobs", name)
+        return export_job(smoke(**changes), self.work / "jobs", name)
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +182,19 @@ def test_a_class_that_no_hospital_allowed_is_refused(hospitals: Provisioned) -> 
     assert "subprocess.Popen" in logs
     assert "ComponentNotAuthorized" in logs or "not authorized" in logs.lower()
     assert not marker.exists()
+
+
+def test_hospitals_with_four_channels_come_to_a_release(hospitals: Provisioned) -> None:
+    """The last test: the hospitals' pictures are replaced, for a run of their own by its seed."""
+    for number, site in enumerate(SITES):
+        with_four_channels(hospitals.work / "data" / site, NAMES if number % 2 else NAMES[::-1])
+        assert main(["check-site", str(hospitals.work / "data" / site)]) == 0
+    lead = hospitals.user(LEAD)
+    job_id = lead.submit(hospitals.job("four_channels", seed=1))
+    assert lead.wait(job_id, 300) == "FINISHED:COMPLETED"
+    results = lead.fetch(job_id, hospitals.work / "fetched_four")
+    record = read_json(results / "record.json")
+    assert record["verdict"] == "complete"
+    assert all(facts["channel_names"] == list(NAMES) for facts in record["facts"].values())
+    image = read_json(results / "release/configs/metadata.json")["network_data_format"]["inputs"]["image"]
+    assert image["channel_def"] == {str(place): name for place, name in enumerate(NAMES)}

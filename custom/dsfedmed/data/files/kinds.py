@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import stat
 import zlib
 from enum import Enum
@@ -41,8 +42,9 @@ KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suf
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
 SUFFIXES = tuple(KIND_OF_SUFFIX)
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", Kind.PNG),
+    (_PNG, Kind.PNG),
     (b"\xff\xd8\xff", Kind.JPEG),
     (b"II*\0", Kind.TIFF),
     (b"MM\0*", Kind.TIFF),
@@ -115,31 +117,38 @@ def _kind(path: Path, head: bytes) -> Kind | None:
 
 
 def read_kind(path: Path) -> Kind:
-    """Return the format of a file by content.
+    """Return the format of a file by content, and of a folder DICOM: it can only be a series.
 
     A damaged start leaves the name: the format of its suffix is returned, so that its reader says what is broken.
 
     Raises:
         DataError: naming the file: it is missing, no file, empty, or of a format that is not read.
     """
+    return look_at(path)[0]
+
+
+def look_at(path: Path, most: int = 0) -> tuple[Kind, bytes]:
+    """Return the format as `read_kind` does, and of a PNG of at most ``most`` bytes the whole content, else none."""
     try:
-        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+        mode, size = (status := os.stat(path)).st_mode, status.st_size
+        if stat.S_ISDIR(mode):
+            return Kind.DICOM, b""
+        if not stat.S_ISREG(mode):
             raise DataError(path, "it is no file (a pipe, socket or device)", "Copy the image itself there.")
         with path.open("rb") as file:
             head = file.read(HEAD)
+            if size <= most and head.startswith(_PNG) and (kind := _kind(path, head)) is Kind.PNG:
+                return kind, head + file.read(most)
         kind = _kind(path, head)
     except FileNotFoundError:
         fix = "Put it back or take its item out of datalist.json."
         raise DataError(path, "the file is missing", fix) from None
-    except IsADirectoryError:
-        fix = "Name a file, or a folder that holds one DICOM series."
-        raise DataError(path, "it is a folder", fix) from None
     except OSError as error:
         raise DataError(
             path, f"it cannot be opened ({error.strerror})", "Give the job the right to read it."
         ) from error
     if kind is not None:
-        return kind
+        return kind, b""
     if not head:
         raise DataError(path, "it cannot be read (the file is empty, 0 bytes)", "Copy it again or take its item out.")
     for magic, name, fix in _KNOWN_BUT_NOT_READ:
@@ -152,7 +161,7 @@ def read_kind(path: Path) -> Kind:
     if by_name is None:
         shown = repr(path.suffix) if path.suffix else "no suffix, and content that is not known"
         raise DataError(path, f"unknown image format {shown}", f"Convert it to one of {', '.join(SUFFIXES)}.")
-    return by_name
+    return by_name, b""
 
 
 def is_mislabelled(path: Path, kind: Kind) -> bool:

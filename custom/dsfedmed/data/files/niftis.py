@@ -16,12 +16,11 @@ import nibabel
 import numpy as np
 from nibabel import imageglobals
 
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, is_packed, suffix_of
 from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
 from dsfedmed.data.files.raw import Raw
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 MAX_PACKED = 64 * 1024**2  # bytes of a packed file without suffix: it is unpacked whole
 SAME_PLACE = 0.5  # voxels: rounding of a qform is less

@@ -17,11 +17,11 @@ from PIL import Image, ImageOps
 from dsfedmed.data.files.damage.cut_files import check_whole_gif
 from dsfedmed.data.files.damage.png_chunks import grey_bits, has_deep_planes, look_through, read_deep_planes
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
+from dsfedmed.data.files.planes import TURNED_SIDES, in_blocks, upright
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.errors import DataError
 
 ORIENTATION = 0x0112  # EXIF 2.3, tag 274
-TURNED_SIDES = (5, 6, 7, 8)
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF")
 _GREY = ("1", "L", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _OPACITY_OF = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
@@ -75,8 +75,8 @@ def read_picture(path: Path, label: bool = False) -> Raw:
         turned = 1 if chunks is not None and not chunks.may_be_turned else _orientation(picture)
         frames = _frames(picture)
         notes = _notes(picture, turned)
-        if frames == 1 and not notes and has_deep_planes(header) and reduction(picture.size) == 1:
-            return _deep(path, picture.size, label, notes)
+        if frames == 1 and has_deep_planes(header):
+            return _deep(path, picture.size, label, notes, turned)
         if frames == 1:
             raw = _one(path, picture, label, notes, turned)
             few = grey_bits(header) if label else 8
@@ -156,17 +156,24 @@ def split_alpha(
     return laid, None, ("its transparency is not the same everywhere; it is laid over black",)
 
 
-def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...]) -> Raw:
+def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...], turned: int) -> Raw:
     """Read planes of 16 bits, of which Pillow keeps the upper eight."""
+    check_bytes(path, (*full, 4), 2)
     array = np.swapaxes(read_deep_planes(path), 0, 1)
     if array.shape[:2] != full:
         reason = f"its pixels are {array.shape[0]} x {array.shape[1]}, its header says {full[0]} x {full[1]}"
         raise DataError(path, reason, "Replace the file or take its item out.")
+    if (factor := reduction(full)) > 1:
+        array = in_blocks(array, factor, label)
+    array, full = upright(array, turned), ((full[1], full[0]) if turned in TURNED_SIDES else full)
     alpha = None
     if array.shape[-1] in (2, 4):
         array, alpha, more = split_alpha(array, label)
         notes = (*notes, *more)
-    return Raw(path, array, np.eye(4), volume=False, alpha=alpha, notes=notes)
+    small = None if array.shape[:2] == full else full
+    if small:
+        notes = (*notes, f"{full[0]} x {full[1]} pixels, read at {array.shape[0]} x {array.shape[1]}")
+    return Raw(path, array, np.eye(4), volume=False, alpha=alpha, full_size=small, notes=notes)
 
 
 def _two_coloured(picture: Image.Image) -> Image.Image:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,15 +13,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicom.objects import place_dicom, read_dicom
-from dsfedmed.data.files.kinds import Kind, is_mislabelled, read_kind
+from dsfedmed.data.files.kinds import Kind, is_mislabelled, look_at, read_kind
 from dsfedmed.data.files.niftis import place_nifti, read_nifti
 from dsfedmed.data.files.numpys import probe_npy, read_npy
 from dsfedmed.data.files.pictures import probe_picture, read_picture
+from dsfedmed.data.files.plain_png import MOST_BYTES, read_plain_png
 from dsfedmed.data.files.raw import Probe, Raw
 from dsfedmed.data.files.tiffs import probe_tiff, read_tiff
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 _PLACELESS = (".png", ".jpg", ".jpeg", ".bmp", ".npy")  # whatever they hold: voxel i of the label is voxel i of it
 T = TypeVar("T")
@@ -36,14 +38,16 @@ def read_raw(path: Path, label: bool = False) -> Raw:
     Raises:
         DataError: naming the file, when it is missing, damaged, too large, of a format that is not read, or odd.
     """
-    kind = Kind.DICOM if path.is_dir() else read_kind(path)
-    readers: dict[Kind, Callable[[], Raw]] = {
-        Kind.TIFF: lambda: read_tiff(path, label),
-        Kind.NPY: lambda: read_npy(path),
-        Kind.NIFTI: lambda: read_nifti(path),
-        Kind.DICOM: lambda: read_dicom(path, label),
-    }
-    raw = _guarded(path, readers.get(kind, lambda: read_picture(path, label)))
+    kind, content = look_at(path, MOST_BYTES)
+    raw = read_plain_png(path, content) if content else None
+    if raw is None:
+        readers: dict[Kind, Callable[[], Raw]] = {
+            Kind.TIFF: lambda: read_tiff(path, label),
+            Kind.NPY: lambda: read_npy(path),
+            Kind.NIFTI: lambda: read_nifti(path),
+            Kind.DICOM: lambda: read_dicom(path, label),
+        }
+        raw = _guarded(path, readers.get(kind, lambda: read_picture(path, label)))
     if kind is not Kind.DICOM and is_mislabelled(path, kind):
         raw = replace(raw, notes=(*raw.notes, f"it is named {path.suffix} and is {kind.value}; read as {kind.value}"))
     return raw
@@ -63,7 +67,7 @@ def probe(path: Path) -> Probe:
     Raises:
         DataError: naming the file, as :func:`read_raw` does.
     """
-    kind = Kind.DICOM if path.is_dir() else read_kind(path)
+    kind = read_kind(path)
     probes: dict[Kind, Callable[[Path], Probe]] = {
         Kind.TIFF: probe_tiff,
         Kind.NPY: probe_npy,
@@ -81,7 +85,7 @@ def place_of(path: Path) -> Raw | None:
     """
     if path.suffix.lower() in _PLACELESS:
         return None
-    kind = Kind.DICOM if path.is_dir() else read_kind(path)
+    kind = read_kind(path)
     places: dict[Kind, Callable[[Path], Raw]] = {Kind.NIFTI: place_nifti, Kind.DICOM: place_dicom}
     return _guarded(path, functools.partial(places[kind], path)) if kind in places else None
 
@@ -131,9 +135,14 @@ class _Kept:
 
 def state_of(path: Path) -> tuple[int, ...]:
     """Return time stamps and sizes of a file, or of all files of a folder; empty when there is none."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [file.stat() for file in files if file.exists()]
-    return tuple(number for stat in stats for number in (stat.st_mtime_ns, stat.st_size))
+    try:
+        found = os.stat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            return found.st_mtime_ns, found.st_size
+    except OSError:
+        return ()
+    stats = [file.stat() for file in sorted(path.iterdir()) if file.exists()]
+    return tuple(number for one in stats for number in (one.st_mtime_ns, one.st_size))
 
 
 _kept = _Kept(KEPT_BYTES)

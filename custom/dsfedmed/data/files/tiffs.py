@@ -14,23 +14,13 @@ from PIL import Image
 from tifffile import PHOTOMETRIC, TiffFile, TiffFileError, TiffPage, TiffPageSeries
 
 from dsfedmed.data.files.damage.cut_files import check_whole_tiff
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.limits import KEPT_PIXELS, MAX_CHANNELS, check_bytes, check_pixels, reduction
-from dsfedmed.data.files.pictures import TURNED_SIDES, opened, split_alpha
+from dsfedmed.data.files.pictures import opened, split_alpha
+from dsfedmed.data.files.planes import TURNED_SIDES, in_blocks, upright
 from dsfedmed.data.files.raw import Probe, Raw
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 _OWN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
-_TURNS: dict[int, tuple[int, bool, bool]] = {  # TIFF 6.0 tag 274: swap rows and columns, then flip x, flip y
-    1: (0, False, False),
-    2: (0, True, False),
-    3: (0, True, True),
-    4: (0, False, True),
-    5: (1, False, False),
-    6: (1, True, False),
-    7: (1, True, True),
-    8: (1, False, True),
-}
 _STACK = "ZTQIRPE"
 
 
@@ -45,7 +35,8 @@ def probe_tiff(path: Path) -> Probe:
             width, height = height, width
         check_pixels(path, (width, height))
         channels = 3 if page.photometric == PHOTOMETRIC.PALETTE else _colours(page, lengths)
-        slices = lengths["stack"] if lengths["stack"] > 1 else None
+        depth = lengths["stack"] * len(_alike(tiff, page))
+        slices = depth if depth > 1 else None
         return Probe((width, height), channels, slices)
 
 
@@ -62,13 +53,18 @@ def read_tiff(path: Path, label: bool = False) -> Raw:
         page = _page(path, series)
         if page.photometric not in _OWN or (page.photometric == PHOTOMETRIC.YCBCR and page.compression not in (6, 7)):
             return _by_pillow(path, label)
-        notes = (*_left_out(tiff), *_holes(series))
+        pages = _alike(tiff, page)
+        notes = (*_left_out(tiff, len(pages)), *(note for one in pages for note in _holes(one)))
         lengths = _lengths(path, series)
         check_pixels(path, (lengths["X"], lengths["Y"]))
         level, series = _level(series)
-        check_whole_tiff(path, tiff, series)
-        array = _decoded(path, series, page)
-        array = _ordered(array, _axes(series))
+        pages[0] = series
+        check_bytes(path, (len(pages), *series.get_shape(False)), series.dtype.itemsize if series.dtype else 1)
+        parts = []
+        for part in pages:
+            check_whole_tiff(path, tiff, part)
+            parts.append(_ordered(_decoded(path, part, page), _axes(part)))
+        array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
         return _understood(path, page, array, label, (lengths["X"], lengths["Y"]), notes, level)
 
 
@@ -93,8 +89,8 @@ def _understood(
         else:
             array = colours[array[..., 0]]
     turned = int(page.tags.valueof("Orientation", default=1))
-    if turned in _TURNS and turned != 1:
-        array, full = _upright(array, turned), ((full[1], full[0]) if turned in TURNED_SIDES else full)
+    if 1 < turned <= 8:
+        array, full = upright(array, turned), ((full[1], full[0]) if turned in TURNED_SIDES else full)
         notes = (*notes, f"turned upright by its orientation tag {turned}")
     stack = array.shape[2] > 1
     flat = array if stack else array[:, :, 0]
@@ -102,8 +98,8 @@ def _understood(
         flat, alpha, more = split_alpha(flat, label, int(page.extrasamples[-1]) == 1)
         notes = (*notes, *more)
     if not stack and level == 0 and (factor := reduction(full)) > 1:
-        flat = _blocks(flat, factor, label)
-        alpha = None if alpha is None else _blocks(alpha, factor, True)
+        flat = in_blocks(flat, factor, label)
+        alpha = None if alpha is None else in_blocks(alpha, factor, True)
     small = None if flat.shape[:2] == full else full
     if small:
         notes = (*notes, f"{full[0]} x {full[1]} pixels, read at {flat.shape[0]} x {flat.shape[1]}")
@@ -191,13 +187,6 @@ def _whitened(path: Path, array: np.ndarray, bits: int) -> np.ndarray:
     return np.asarray(((2**bits - 1) - array).astype(array.dtype))
 
 
-def _upright(array: np.ndarray, turned: int) -> np.ndarray:
-    swap, flip_x, flip_y = _TURNS[turned]
-    array = array.swapaxes(0, 1) if swap else array
-    array = array[::-1] if flip_x else array
-    return array[:, ::-1] if flip_y else array
-
-
 def _has_alpha(page: TiffPage, channels: int) -> bool:
     """Whether the last channel is opacity: the tag says so (1 associated, 2 unassociated); 0 is a plane like others."""
     extra = tuple(int(kind) for kind in page.extrasamples)
@@ -208,26 +197,29 @@ def _colours(page: TiffPage, lengths: dict[str, int]) -> int:
     return lengths["C"] - int(_has_alpha(page, lengths["C"]))
 
 
-def _blocks(array: np.ndarray, factor: int, label: bool) -> np.ndarray:
-    """Divide both sides: middles of blocks for labels, else means, row of blocks after row of blocks."""
-    width, height = (-(-side // factor) for side in array.shape[:2])
-    if label or array.dtype == np.bool_:
-        rows, columns = (
-            np.minimum(np.arange(count) * factor + factor // 2, side - 1)
-            for count, side in zip((width, height), array.shape[:2], strict=True)
-        )
-        return np.asarray(array[rows][:, columns])
-    result = np.empty((width, height, array.shape[2]), dtype=np.float32)
-    for row in range(width):
-        strip = array[row * factor : (row + 1) * factor].astype(np.float32).mean(axis=0)
-        edges = np.arange(height) * factor
-        counts = np.diff(np.append(edges, array.shape[1])).astype(np.float32)
-        result[row] = np.add.reduceat(strip, edges, axis=0) / counts[:, None]
-    return np.rint(result).astype(array.dtype) if array.dtype.kind in "ui" else result.astype(array.dtype)
+def _alike(tiff: TiffFile, page: TiffPage) -> list[TiffPageSeries]:
+    """Return the first series and those of the same kind: pages that a writer appended, each as a picture by itself."""
+    first = tiff.series[0]
+    return [first, *(one for one in tiff.series[1:] if len(first.levels) == 1 and _is_like(one, first, page))]
 
 
-def _left_out(tiff: TiffFile) -> tuple[str, ...]:
-    others = len(tiff.series) - 1
+def _is_like(other: TiffPageSeries, first: TiffPageSeries, page: TiffPage) -> bool:
+    key = other.keyframe
+    return (
+        isinstance(key, TiffPage)
+        and len(other.levels) == 1
+        and other.get_shape(False) == first.get_shape(False)
+        and _axes(other) == _axes(first)
+        and other.dtype == first.dtype
+        and (key.photometric, key.bitspersample) == (page.photometric, page.bitspersample)
+        and key.extrasamples == page.extrasamples
+        and key.tags.valueof("Orientation", default=1) == page.tags.valueof("Orientation", default=1)
+        and np.array_equal(np.asarray(key.colormap), np.asarray(page.colormap))
+    )
+
+
+def _left_out(tiff: TiffFile, read: int) -> tuple[str, ...]:
+    others = len(tiff.series) - read
     return (f"{others} further pictures of other sizes or kinds in the file are left out",) if others > 0 else ()
 
 

@@ -45,7 +45,10 @@ def replaced(array: np.ndarray, targets: Mapping[int, int]) -> np.ndarray:
                 result[array == source] = target
         return result
     if array.dtype == np.uint8:
-        table_of_bytes = bytes(targets.get(source, 0) for source in range(256))
+        table_of_bytes = bytearray(256)
+        for source, target in targets.items():
+            if 0 <= source < 256:
+                table_of_bytes[source] = target
         order: Literal["F", "C"] = "F" if array.flags.f_contiguous else "C"  # as tobytes("A") has them
         content = bytearray(array.tobytes("A").translate(table_of_bytes))  # of its own, to be written to
         return np.frombuffer(content, np.uint8).reshape(array.shape, order=order)

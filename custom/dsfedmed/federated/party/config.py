@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dsfedmed.bundles.allowed_classes import DOTTED
+from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import require
+from dsfedmed.ranges import shortened
 from dsfedmed.site_names import own_name
 
 FILE_NAME = "dsfedmed.yaml"
+LONGEST_PATH = 4000  # characters
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
     if not path.exists():
         return PartyConfig()
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+        content = read_yaml(path) or {}
+    except (OSError, ValueError) as error:
         raise ConfigError(path, f"is not valid YAML ({error})", "Correct the file") from error
     if not isinstance(content, dict):
         raise ConfigError(path, "does not hold `key: value` lines", "Correct the file")
@@ -139,22 +140,24 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     if key not in known:
         raise ConfigError(path, f"key `{key}` is unknown", f"Known keys: {', '.join(sorted(known))}")
     if key in _PATHS:
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(path, f"`{key}` must be a path, found {value!r}", "Correct the file")
+        usable = value is None or (isinstance(value, str) and "\0" not in value and len(value) <= LONGEST_PATH)
+        require(usable, str(path), f"`{key}` must be a path, found {shortened(value)}", "Correct the file")
         for word, meaning in words.items():
             value = value if value is None else value.replace(word, meaning)
         return None if value is None else Path(value).expanduser()
     if key == "bundle_classes":
         named = isinstance(value, list) and all(isinstance(name, str) and DOTTED.fullmatch(name) for name in value)
-        require(named, str(path), f"`{key}` must be a list of dotted names, found {value!r}", "Correct the file")
+        require(
+            named, str(path), f"`{key}` must be a list of dotted names, found {shortened(value)}", "Correct the file"
+        )
         return tuple(value)
     if key == "site_folders":
         named = isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
-        require(named, str(path), f"`{key}` must be `name: folder` lines, found {value!r}", "Correct the file")
+        require(named, str(path), f"`{key}` must be `name: folder` lines, found {shortened(value)}", "Correct the file")
         return value
     if key == "memory_gib":
         is_amount = value is None or (type(value) in (int, float) and value > 0)
-        require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
+        require(is_amount, str(path), f"`{key}` must be a number above 0, found {shortened(value)}", "Correct the file")
         return value
     switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk"), bool)
     wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
@@ -162,5 +165,5 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     too_small = least is not None and isinstance(value, int) and value < least
     if type(value) is not wanted or too_small:
         what = wanted.__name__ if least is None else f"whole number from {least}"
-        raise ConfigError(path, f"`{key}` must be a {what}, found {value!r}", "Correct the file")
+        raise ConfigError(path, f"`{key}` must be a {what}, found {shortened(value)}", "Correct the file")
     return value

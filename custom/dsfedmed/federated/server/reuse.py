@@ -13,10 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.facts import versions
+from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
@@ -85,7 +84,10 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     whole = record.get("method") == METHOD and record["verdict"] == "complete" and (source / "store").is_dir()
     if site_config is None or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
-    there = yaml.safe_load(site_config.read_text(encoding="utf-8"))
+    try:
+        there = read_yaml(site_config)
+    except (OSError, ValueError) as error:
+        raise ConfigError(site_config, f"cannot be read ({error})", SAME) from error
     here = {"data": f"{layout.sites.resolve()}/{{folder}}"}
     for name in ("generator", "light_weights"):
         path: Path | None = getattr(layout, name)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.datalist import SiteDatalist
+from dsfedmed.documents import parse_json
 from dsfedmed.store.files import write_atomic
 from dsfedmed.store.stage_store import config_hash
 
@@ -54,7 +55,7 @@ def kept_part(
 
 def _read(path: Path) -> SiteArrays:
     with safe_open(path, "pt") as file:
-        cases = tuple(str(case) for case in json.loads((file.metadata() or {})["cases"]))
+        cases = tuple(str(case) for case in parse_json((file.metadata() or {})["cases"]))
         images, labels = file.get_tensor("images"), file.get_tensor("labels")
     if len(images) != len(cases) or len(labels) != len(cases) or not bool(torch.isfinite(images).all()):
         raise ValueError("it does not hold what was kept")

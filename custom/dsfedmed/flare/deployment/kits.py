@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from dsfedmed.documents import read_json
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import FILE_NAME
 from dsfedmed.flare.workspace import PACKAGE_PREFIX
@@ -53,7 +53,10 @@ def allow_package(kit: Path, storage: Path | None = None) -> None:
     source = local / RESOURCES if (local / RESOURCES).exists() else local / f"{RESOURCES}.default"
     if not source.exists():
         raise ConfigError(local, f"holds no {RESOURCES}", "Give the folder of a startup kit")
-    content: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = read_json(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(source, f"cannot be read ({error})", "Make the startup kits again") from error
     allowed = content.setdefault("class_allow_list", [])
     if PACKAGE_PREFIX not in allowed:
         allowed.append(PACKAGE_PREFIX)

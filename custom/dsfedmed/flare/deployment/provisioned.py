@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-import yaml
-
+from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.flare.deployment.command import NVFlareCommand
 
@@ -37,8 +36,8 @@ def read_project(path: Path) -> Project:
         ConfigError: it cannot be read, or names no participants.
     """
     try:
-        project: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        project: Any = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Give NVFlare's project.yml") from error
     if not isinstance(project, dict) or not isinstance(project.get("participants"), list):
         raise ConfigError(path, "names no participants", "Give NVFlare's project.yml")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.errors import StoreError
+from dsfedmed import documents
+from dsfedmed.errors import ConfigError, StoreError, worded
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.store.files import file_sha256, read_json, write_json
 
@@ -84,6 +85,9 @@ def _used(folder: Path) -> Iterator[Path]:
 def _content(file: Path) -> str:
     if file.suffix != ".json":
         return file_sha256(file)
-    values = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        values = dict(documents.read_json(file))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(file, f"cannot be read ({worded(error)})", "Copy the folder again") from error
     kept = {key: value for key, value in values.items() if not key.startswith("_")}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

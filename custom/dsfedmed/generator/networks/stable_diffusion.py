@@ -7,7 +7,6 @@ once, on the configured prompt, and let go: no hospital's image has a text.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -16,7 +15,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.documents import read_json
+from dsfedmed.errors import ConfigError, worded
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.generator.networks.base import DTYPES, GeneratorBase
 from dsfedmed.generator.networks.codec import Autoencoder
@@ -77,8 +77,11 @@ def _check_folder(folder: Path) -> None:
 
 def _schedule(folder: Path) -> DDPMScheduler:
     """Read the noise that the network was trained with; clipping to [-1, 1] is for pixels, not for latents."""
-    with (folder / "scheduler" / PARTS["scheduler"]).open(encoding="utf-8") as stream:
-        described = json.load(stream)
+    path = folder / "scheduler" / PARTS["scheduler"]
+    try:
+        described = dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(path, f"cannot be read ({worded(error)})", "Copy the folder again") from error
     known = {key: value for key, value in described.items() if key in DDPMScheduler().config and key[0] != "_"}
     schedule: DDPMScheduler = DDPMScheduler(**{**known, "clip_sample": False, "timestep_spacing": "trailing"})
     return schedule

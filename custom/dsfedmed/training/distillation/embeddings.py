@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsfedmed.documents import read_json
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.training.pool import ENCODER_PREFIX, Pool, Teacher, device_of, index_batches
 from dsfedmed.training.precision import Autocast, autocast
@@ -99,7 +100,7 @@ def _is_valid(path: Path, count: int) -> bool:
     if not path.is_file() or not _side_file(path).is_file():
         return False
     try:
-        facts = json.loads(_side_file(path).read_text(encoding="utf-8"))
+        facts = read_json(_side_file(path))
     except ValueError:
         return False
     named = isinstance(facts, dict) and facts.get("count") == count

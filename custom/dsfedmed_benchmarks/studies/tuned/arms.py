@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.options import dotted, read_options, require, require_plain_name
 from dsfedmed.settings import merge
@@ -74,8 +73,8 @@ def read_arms(path: Path) -> Arms:
         ConfigError: it cannot be read, an arm has an unknown key or too many points, or two arms have one key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(path, f"cannot be read ({error})", "Give a YAML file with a list `arms`") from error
     listed = content.get("arms") if isinstance(content, Mapping) else None
     if not isinstance(listed, list) or not all(isinstance(arm, Mapping) and arm.get("key") for arm in listed):

@@ -18,6 +18,8 @@ SIGNATURE = 8  # bytes
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # numbers a pixel by colour type (PNG 1.2, 4.1.1)
 DEFLATE_MOST = 1032  # bytes that one packed byte can stand for (RFC 1951: 258 from two bits)
 TURNING = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # EXIF, also as a raw profile, and XMP
+_PIECE = 1 << 20  # bytes that are unpacked at once
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 PIXELS = (b"IDAT", b"fdAT")
 """Chunks of pixels; those of all others Pillow holds against their sums itself."""
 
@@ -33,30 +35,65 @@ class Chunks:
 def look_through(path: Path, sums: bool) -> Chunks:
     """Look at the chunks of a PNG without decoding it.
 
-    A file that ends early is left to the decoder, which says what is missing.
+    A file that ends within its pixels is left to the decoder, which says what is missing.
 
     Args:
         path: the file.
         sums: hold the chunks of pixels against their check sums (PNG 1.2, 3.4), which Pillow does not.
 
     Raises:
-        DataError: naming the file, when a sum does not fit, or the header promises more than the file can hold: Pillow
-            would fill the rest with black.
+        DataError: naming the file, when a sum does not fit, or the header promises more rows than the file holds:
+            Pillow would fill the rest with black.
     """
-    header, turning = b"", False
+    header, turning, packed, name = b"", False, _Unpacked(), b""
     for name, content, told in _chunks(path, sums):
         header = header or content
         turning = turning or name in TURNING
         if sums and name in PIXELS and zlib.crc32(content, zlib.crc32(name)) != told:
             reason = f"it is damaged (the check sum of its {name.decode()} data is wrong)"
             raise DataError(path, reason, "Copy it again or take its item out.")
+        if sums and name == b"IDAT":
+            packed.take(content)
     if len(header) >= 10:
         width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
         row = width * header[8] * SAMPLES.get(header[9], 1) // 8
         if height * row > DEFLATE_MOST * path.stat().st_size:
             reason = f"its header says {width} x {height} pixels, and the file is too short to hold them"
             raise DataError(path, reason, "Replace the file or take its item out.")
+    if sums and len(header) >= 13 and packed.is_ended and packed.count < _packed_rows(header):
+        raise DataError(path, "rows of its pixels are missing", "Copy it again or take its item out.")
+    if sums and packed.is_ended and name != b"IEND":
+        raise DataError(path, "it is cut: its end mark is missing", "Copy it again or take its item out.")
     return Chunks(header, turning)
+
+
+class _Unpacked:
+    """Counts what packed pixels unfold to, and keeps none of it."""
+
+    def __init__(self) -> None:
+        self.count, self.is_ended = 0, False
+        self._stream = zlib.decompressobj()
+
+    def take(self, content: bytes) -> None:
+        """Take the content of one more chunk; codes that are damaged are left to the decoder, which says so."""
+        while content and not self.is_ended:
+            try:
+                self.count += len(self._stream.decompress(content, _PIECE))
+            except zlib.error:
+                return
+            content, self.is_ended = self._stream.unconsumed_tail, self._stream.eof
+
+
+def _packed_rows(header: bytes) -> int:
+    """Return the bytes of all rows with their filter marks, those of seven passes where it is interlaced (PNG 2.6)."""
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    bits = header[8] * SAMPLES.get(header[9], 1)
+    passes = _PASSES if header[12] else ((0, 0, 1, 1),)
+    count = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        count += rows * (1 + (columns * bits + 7) // 8) if columns > 0 and rows > 0 else 0
+    return count
 
 
 def has_deep_planes(header: bytes) -> bool:

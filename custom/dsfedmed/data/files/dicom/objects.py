@@ -16,14 +16,13 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicom.values import Shown, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, kind_of, suffix_of
 from dsfedmed.data.files.limits import check_bytes
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 GAP = 0.1  # of the usual distance between slices: steps that differ by more are a gap

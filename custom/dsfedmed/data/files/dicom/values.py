@@ -15,7 +15,6 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dsfedmed.data.files.decoder_errors import worded
 from dsfedmed.data.files.dicom.pydicom_functions import (
     IS_3,
     apply_color_lut,
@@ -25,7 +24,7 @@ from dsfedmed.data.files.dicom.pydicom_functions import (
     encapsulated_frames,
 )
 from dsfedmed.data.files.limits import check_bytes
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, worded
 
 Window = tuple[float, float]
 LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
