@@ -15,6 +15,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.recipe import MethodRecipe
+from dsfedmed.launcher import as_launcher
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
@@ -57,7 +58,8 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
         )
         recipe = MethodRecipe(settings, method)
         try:
-            environment.deploy(recipe.job)
+            with as_launcher():
+                environment.deploy(recipe.job)
         except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
             if not (out / FILE_NAME).exists():
                 fix = "Read the log files there"
