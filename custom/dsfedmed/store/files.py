@@ -12,11 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from dsfedmed.errors import StoreError
+
+HASH = "sha256"
+REMOVE = "Remove the file to compute that part again"
 
 
 def file_sha256(path: Path) -> str:
@@ -87,18 +91,40 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
+        raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically. They are cloned, since the format refuses tensors that share memory."""
+    """Write tensors as safetensors, atomically, with a hash of them and of the file's name.
+
+    They are cloned, since the format refuses tensors that share memory.
+    """
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    write_atomic(path, lambda temporary: save_file(plain, str(temporary)))
+    said = {HASH: _tensors_sha256(path.name, plain)}
+    write_atomic(path, lambda temporary: save_file(plain, str(temporary), said))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; nothing in it can run code."""
+    """Read a safetensors file; nothing in it can run code.
+
+    Raises:
+        StoreError: it cannot be read, or `write_tensors` wrote other content, or wrote it under another name.
+    """
     try:
-        return load_file(str(path))
+        with safe_open(str(path), "pt") as file:
+            said = (file.metadata() or {}).get(HASH)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
-        raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
+        raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
+    if said is not None and said != _tensors_sha256(path.name, tensors):
+        raise StoreError(path, "does not match the hash it was written with", REMOVE)
+    return tensors
+
+
+def _tensors_sha256(name: str, tensors: Mapping[str, Tensor]) -> str:
+    sha = hashlib.sha256(name.encode())
+    for key in sorted(tensors):
+        tensor = tensors[key]
+        sha.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
