@@ -16,7 +16,6 @@ from typing import Any
 import yaml
 
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
@@ -27,6 +26,7 @@ from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, FEDPROX, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
+from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import file_sha256, read_json, write_json

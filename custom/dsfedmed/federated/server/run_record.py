@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.data.facts import versions
+from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json, write_json
 
