@@ -109,6 +109,7 @@ def _layout(args: argparse.Namespace, settings: Settings, folders: Mapping[str, 
         light_weights=args.light_weights,
         generator_base=args.generator_base,
         public=labels if args.label_site else args.public or labels,
+        report_cases=not args.no_cases,
     )
 
 

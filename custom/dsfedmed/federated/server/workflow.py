@@ -205,8 +205,8 @@ class FederatedWorkflow(ABC):
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""
         self.record.finish(verdict)
-        build_report(self.folder)
-        self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
+        build_report(self.folder, self.config.report_cases)
+        self.progress.say(f"{self.record.data['verdict']}; see report.html", f" in {self.folder}")
         self.transport.publish(self.folder)
 
     def _find(self, transport: Transport) -> None:
