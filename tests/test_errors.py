@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.errors import CheckpointError, ConfigError, DataError, DSFedMedError, PayloadError, StoreError, without_paths
+from dsfedmed.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DSFedMedError,
+    PayloadError,
+    StoreError,
+    without_paths,
+)
 
 KINDS = (DataError, ConfigError, PayloadError, CheckpointError, StoreError)
 

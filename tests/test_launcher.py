@@ -20,7 +20,8 @@ PARENT = """
 import subprocess, sys, time
 from dsfedmed.launcher import as_launcher
 with as_launcher():
-    child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    words = [sys.executable, "-c", sys.argv[1]]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
 assert child.stdout.readline() == "up\\n"
 print(child.pid, flush=True)
 time.sleep(60)

@@ -23,7 +23,9 @@ def test_a_party_says_its_own_version_and_those_of_every_package_that_is_compare
     assert differing_versions(found, found, "the server") == ""
 
 
-@pytest.mark.parametrize("change", [{"torch": "2.8.3"}, {"torch": "2.8.0"}, {"monai": "1.6.1rc1"}, {"python": "3.12.0"}])
+@pytest.mark.parametrize(
+    "change", [{"torch": "2.8.3"}, {"torch": "2.8.0"}, {"monai": "1.6.1rc1"}, {"python": "3.12.0"}]
+)
 def test_a_patch_a_build_and_python_make_no_difference(change: dict[str, str]) -> None:
     assert differing_versions({**SERVER, **change}, SERVER, "the server") == ""
 

@@ -36,7 +36,9 @@ def findings(run: Path, sites: Path) -> list[str]:
         content = path.read_bytes()
         text = PICTURE.sub(b"", content).decode(errors="replace")
         names = [word for word in sorted(words) if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
-        paths = MACHINE.findall(text) + [str(p) for p in (run, sites, Path.home()) if len(str(p)) > 5 and str(p) in text]
+        paths = MACHINE.findall(text) + [
+            str(p) for p in (run, sites, Path.home()) if len(str(p)) > 5 and str(p) in text
+        ]
         found += [f"name in {path.name}: {name}" for name in names]
         found += [f"path in {path.name}: {place}" for place in paths]
         pictures = [base64.b64decode(match) for match in PICTURE.findall(content)]

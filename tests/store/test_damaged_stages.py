@@ -166,7 +166,9 @@ def test_a_whole_store_is_left_as_it_is_and_dropped_stages_are_not_missed(tmp_pa
 def test_a_configuration_of_another_type_is_refused(content: str, tmp_path: Path) -> None:
     made(tmp_path / "store")
     (tmp_path / "store" / "config.json").write_text(content)
-    with pytest.raises(StoreError, match=r"config\.json: is not the configuration of a run\. Begin anew|store: made by"):
+    with pytest.raises(
+        StoreError, match=r"config\.json: is not the configuration of a run\. Begin anew|store: made by"
+    ):
         StageStore(tmp_path / "store", CONFIG)
 
 

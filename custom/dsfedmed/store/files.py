@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dsfedmed.errors import StoreError
 
-HASH = "sha256"
+HASH, NAME = "sha256", "name"
 REMOVE = "Remove the file to compute that part again"
 
 
@@ -94,13 +94,19 @@ def read_json(path: Path) -> Any:
         raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically, with a hash of them and of the file's name.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], travels: bool = False) -> None:
+    """Write tensors as safetensors, atomically, with a hash of them.
 
     They are cloned, since the format refuses tensors that share memory.
+
+    Args:
+        path: the file; where it is read again it has to have that name, so that exchanged files are found.
+        tensors: by name.
+        travels: the file is for others, who may call it as they like.
     """
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    said = {HASH: _tensors_sha256(path.name, plain)}
+    named = {} if travels else {NAME: path.name}
+    said = {**named, HASH: _tensors_sha256(named.get(NAME, ""), plain)}
     write_atomic(path, lambda temporary: save_file(plain, str(temporary), said))
 
 
@@ -112,11 +118,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         with safe_open(str(path), "pt") as file:
-            said = (file.metadata() or {}).get(HASH)
+            said = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
         raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
-    if said is not None and said != _tensors_sha256(path.name, tensors):
+    same = said.get(HASH) == _tensors_sha256(said.get(NAME, ""), tensors) and said.get(NAME, path.name) == path.name
+    if HASH in said and not same:
         raise StoreError(path, "does not match the hash it was written with", REMOVE)
     return tensors
 

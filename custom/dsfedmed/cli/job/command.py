@@ -59,7 +59,9 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     itself = args.start_over and args.reuse is not None and args.reuse.resolve() == args.out.resolve()
     require(not itself, "--reuse", "is the run that --start-over removes", "Reuse another run, or choose another --out")
     with run_lock(args.out, JOB) as dead:
-        with run_lock(args.out, SERVER, patience_s=ENDING_S if dead else 0):  # a server that NVFlare's own command began
+        with run_lock(
+            args.out, SERVER, patience_s=ENDING_S if dead else 0
+        ):  # a server that NVFlare's own command began
             pass
         if dead:
             print(f"taken over from {dead}, which ended without a word", flush=True)

@@ -162,7 +162,9 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {value!r}", "Correct the file")
         return value
-    switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk", "other_versions", "report_cases"), bool)
+    switches = dict.fromkeys(
+        ("send_drawn_masks", "require_audit", "uploads_on_disk", "other_versions", "report_cases"), bool
+    )
     wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1, "workers": 0, "progress_s": 0}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least

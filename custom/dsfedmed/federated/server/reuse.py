@@ -69,12 +69,12 @@ def reuse_stages(
     kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
     sources = [site for site in site_folders(layout.sites) if site not in settings.unseen]
     asked = {"method": METHOD, "settings": settings.to_dict(), "sites": sources}
-    there, here = StageStore.existing(source / "store"), StageStore(out / "store", asked)
     try:
+        there, here = StageStore.existing(source / "store"), StageStore(out / "store", asked)
         for stage in kept:
             _copy_entries(there, here, stage, TEACHER_START if changed else "")
         _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         fix = "Free space or fix that run, and start the same command again"
         raise StoreError(source, f"cannot be taken over ({error})", fix) from error
     write_json(out / RECORD, _record_of(source, kept))

@@ -223,7 +223,9 @@ def other_version_of_site_b(folder: Path, min_sites: int, **change: str) -> Any:
 
 
 @pytest.mark.parametrize("change", [{"dsfedmed": "0.3.9"}, {"torch": "1.13.1"}, {"peft": "not installed"}])
-def test_another_version_than_the_server_s_stops_the_run_with_both_named(change: dict[str, str], tmp_path: Path) -> None:
+def test_another_version_than_the_server_s_stops_the_run_with_both_named(
+    change: dict[str, str], tmp_path: Path
+) -> None:
     ((name, version),) = change.items()
     told = rf"site_b: has {name} {re.escape(version)} where the server has {re.escape(versions()[name])}\. Install"
     with pytest.raises(DataError, match=told):

@@ -2,8 +2,9 @@
 """Stage "check sites": what the sites hold, and whether it goes together.
 
 A site whose facts do not go together with those of the majority, whose data have changed since the run began, or that
-has other versions than the server, is left out of the run, and a record's event says why. One site can therefore not stop a federation; too few that are left
-can. A site whose images look unlike those of the others is told of in an event and takes part.
+has other versions than the server, is left out of the run, and a record's event says why. One site can therefore not
+stop a federation; too few that are left can. A site whose images look unlike those of the others is told of in an event
+and takes part.
 """
 
 from __future__ import annotations
