@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dsfedmed.errors import StoreError
 
-HASH, NAME = "sha256", "name"
+HASH = "sha256"
 REMOVE = "Remove the file to compute that part again"
 
 
@@ -105,8 +105,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], travels: bool = Fal
         travels: the file is for others, who may call it as they like.
     """
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    named = {} if travels else {NAME: path.name}
-    said = {**named, HASH: _tensors_sha256(named.get(NAME, ""), plain)}
+    said = {HASH: _tensors_sha256("" if travels else path.name, plain)}  # of several keys the order would not be fixed
     write_atomic(path, lambda temporary: save_file(plain, str(temporary), said))
 
 
@@ -118,12 +117,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         with safe_open(str(path), "pt") as file:
-            said = file.metadata() or {}
+            said = (file.metadata() or {}).get(HASH)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
         raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
-    same = said.get(HASH) == _tensors_sha256(said.get(NAME, ""), tensors) and said.get(NAME, path.name) == path.name
-    if HASH in said and not same:
+    if said is not None and said not in (_tensors_sha256(name, tensors) for name in (path.name, "")):
         raise StoreError(path, "does not match the hash it was written with", REMOVE)
     return tensors
 

@@ -107,7 +107,7 @@ class Work(FederatedWorkflow):
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     built: list[Path] = []
-    monkeypatch.setattr(module, "build_report", built.append)
+    monkeypatch.setattr(module, "build_report", lambda run, _: built.append(run))
     return built
 
 
