@@ -16,7 +16,7 @@ DEMO_JOB := $(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d 
 	--teacher data/demo_teacher.safetensors --server-threads 2
 
 .PHONY: help setup demo test slow-test check lint types benchmark ablation bench bench-wire gpu-check label-setup \
-	label-test poc deployment-test prov-test clean
+	label-test poc deployment-test prov-test audit secrets clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,20 @@ lint: setup      ## ruff
 
 types: setup     ## mypy --strict
 	$(BIN)/mypy
+
+# Tools of the two checks below, apart from what they look at.
+.venv-audit/.done: requirements-audit.txt
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	touch $@
+
+audit: setup .venv-audit/.done   ## known advisories on what is installed in .venv (asks PyPI)
+	.venv-audit/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+# Hashes of weights and tests' digests look random: only keys, tokens and passwords of known forms are looked for.
+secrets: .venv-audit/.done       ## keys, tokens and passwords that were committed by mistake
+	git ls-files -z -- ':!docs/results' | xargs -0 .venv-audit/bin/detect-secrets-hook \
+		--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString
 
 check: lint types test   ## everything CI could ask
 

@@ -16,6 +16,7 @@ from dsfedmed.errors import (
     DSFedMedError,
     PayloadError,
     StoreError,
+    without_paths,
     worded,
 )
 
@@ -56,3 +57,22 @@ def test_kinds_are_told_apart() -> None:
 )
 def test_what_decoders_say_becomes_one_line(error: Exception, words: str) -> None:
     assert worded(error) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("/home/mia/runs/a/store/fit base.json: cannot be read", "fit base.json: cannot be read"),
+        ("see '/tmp/x/report.html', or /data/klinik/images.", "see 'report.html', or images."),
+        ("C:\\Users\\mia\\run\\record.json: the disk is full", "record.json: the disk is full"),
+        ("2 of 3 sites and/or 1/2, https://example.org/a/b", "2 of 3 sites and/or 1/2, https://example.org/a/b"),
+        ("store/rounds.json and light_unet/learning_rate", "store/rounds.json and light_unet/learning_rate"),
+    ],
+)
+def test_of_a_path_of_this_machine_only_the_name_stays(text: str, left: str) -> None:
+    assert without_paths(text) == left
+
+
+def test_below_a_known_folder_the_rest_stays_though_its_name_has_blanks() -> None:
+    told = "/srv/my runs/a/store/rounds.json: is damaged; /srv/my runs/a: is in use"
+    assert without_paths(told, ["/srv/my runs/a"]) == "store/rounds.json: is damaged; a: is in use"

@@ -3,7 +3,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 LONGEST_REASON = 200
+_PATH = re.compile(r"(?<![\w.<:/])(?:[A-Za-z]:\\|/)(?:[^\s'\"/\\,;:()\[\]]+[/\\])+([^\s'\"/\\,;:()\[\]]*)")
+
+
+def without_paths(text: str, folders: Iterable[object] = ()) -> str:
+    """Return a message that may be passed on: of a path of this machine only its last name stays.
+
+    Args:
+        text: such as an error's.
+        folders: folders of this machine that are known, whose names may have blanks; below them the rest stays.
+    """
+    for folder in sorted(map(str, folders), key=len, reverse=True):
+        if len(folder) > 1:
+            text = text.replace(f"{folder}/", "").replace(folder, folder.rstrip("/").rpartition("/")[2])
+    return _PATH.sub(r"\1", text)
 
 
 class DSFedMedError(Exception):

@@ -26,7 +26,7 @@ def test_facts_by_hand(make_site: MakeSite) -> None:
     assert facts.counts == {"training": 3, "validation": 2, "test": 2}
     assert (facts.size_min, facts.size_max) == ((10, 12), (16, 20))
     assert facts.suffixes == (".png",)
-    assert set(facts.versions) == {"dsfedmed", "python", "torch", "monai", "nvflare"}
+    assert set(facts.versions) == {"dsfedmed", "python", "torch", "monai", "nvflare", "diffusers", "peft"}
 
 
 def test_the_wire_form_comes_back_and_holds_no_names(make_site: MakeSite, tmp_path: Path) -> None:

@@ -159,8 +159,13 @@ class FakeRun:
         self.ledger = SimpleNamespace(stage="rounds")
         self.collapses: list[str] = []
 
+    BEGUN_WITH: tuple[str, ...] = ()
+
     def note_collapse(self, text: str) -> None:
         self.collapses.append(text)
+
+    def note_redone(self, stage: str, why: str) -> None:
+        self.record.event("redone", why, stage)
 
     def ask(
         self,

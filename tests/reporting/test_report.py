@@ -12,6 +12,7 @@ import pytest
 
 from dsfedmed.cli.main import main
 from dsfedmed.reporting.page.overview import _where_images_stayed
+from dsfedmed.reporting.pictures import read_picture_index
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.results import load_results
 
@@ -190,3 +191,17 @@ def test_the_page_claims_of_images_what_is_true(methods: list[str], exception: s
     assert exception in claim
     assert ("but for" in claim) == bool(exception)
     assert "but for those of site_a" in _where_images_stayed({"methods": {}}, "site_a")
+
+
+def test_the_command_leaves_cases_out_where_it_is_asked_to(built_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(built_run, run)
+    assert main(["report", str(run)]) == 0
+    with_cases = (run / "report.html").read_text()
+    assert main(["report", str(run), "--no-cases"]) == 0
+    without = (run / "report.html").read_text()
+    names = [picture.case for folder in run.glob("sites/*/pictures") for picture in read_picture_index(folder)]
+    assert names
+    assert all(name in with_cases for name in names)
+    assert not [name for name in names if name in without]
+    assert len(without) < len(with_cases)

@@ -59,7 +59,7 @@ def simulated(method: str, settings: Settings, layout: SimulatedSites, make_site
 
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Leave the report's page out, which takes longer than a small federation; its figures are checked all the same."""
-    patch.setattr(report, "page", lambda record, results: json.dumps(results, ensure_ascii=False))
+    patch.setattr(report, "page", lambda record, results, cases: json.dumps(results, ensure_ascii=False))
 
 
 def run_in_process(

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,25 @@ def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     told = r"file: cannot be a run folder \(File exists\)"
     with pytest.raises(StoreError, match=told), run_lock(tmp_path / "file", JOB):
         pass
+
+
+def test_the_next_one_learns_of_a_holder_that_was_killed_and_of_none_that_ended(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    process.kill()
+    process.communicate()
+    with run_lock(tmp_path, JOB) as dead:
+        assert dead.startswith(f"process {process.pid} since 20")
+    with run_lock(tmp_path, JOB) as dead:
+        assert dead == ""
+
+
+def test_a_holder_that_ends_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(StoreError, match="is in use by process"), run_lock(tmp_path, JOB, patience_s=0.3):
+        pass
+    assert 0.3 <= time.monotonic() - began < 20
+    threading.Timer(0.5, process.kill).start()
+    with run_lock(tmp_path, JOB, patience_s=30) as dead:
+        assert dead.startswith(f"process {process.pid} ")
+    process.communicate()

@@ -51,7 +51,7 @@ def test_a_store_says_its_version_and_another_one_s_is_refused_untouched(tmp_pat
     store = StageStore(tmp_path, CONFIG)
     store.put("fit base", {})
     marker = tmp_path / "config.json"
-    assert read_json(marker) == {"version": "0.4.2", "hash": config_hash(CONFIG), "config": CONFIG}
+    assert read_json(marker) == {"version": "0.4.2", "hash": config_hash(CONFIG), "run": store.run, "config": CONFIG}
     write_json(marker, {**read_json(marker), "version": "0.4.0"})
     assert StageStore(tmp_path, CONFIG).has("fit base"), "a patch reads what its minor version wrote"
     for version in ("0.3.0", "0.5.1"):

@@ -24,15 +24,22 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_plain_names
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.flare.deployment.federation import take_results
+from dsfedmed.flare.deployment.guardian import LOCK as GUARDED
+from dsfedmed.flare.deployment.guardian import guarded
 from dsfedmed.flare.deployment.poc import PORT, Poc
 from dsfedmed.flare.recipe import export_job
 from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json, write_json
+from dsfedmed.store.run_lock import JOB, run_lock
 
 NAME = "poc"
 HELP = "run a job as separate processes on this machine (NVFlare's POC mode)"
 HOURS = 3600.0
+ALONE = ("all", "prepare", "start")
+"""Steps of which one at a time works on the folder."""
+ENDING_S = 30.0
+"""How long the parties of a killed command may take to end."""
 PRESETS = Path("jobs")
 
 
@@ -57,24 +64,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one step, or all of them; the parties are stopped at the end of ``all``, whatever happens."""
-    return STEPS[args.step](Poc(args.work), args)
+    """Do one step, or all of them; the parties are stopped at the end of ``all``, whatever happens, a kill included.
+
+    Raises:
+        StoreError: another command sets up, starts or runs the federation in this folder.
+    """
+    poc, step = Poc(args.work), STEPS[args.step]
+    if args.step not in ALONE:
+        return step(poc, args)
+    with run_lock(poc.work, JOB) as dead:
+        with run_lock(poc.work, GUARDED, patience_s=ENDING_S if dead else 0):  # parties of a killed command still end
+            pass
+        if dead:
+            print(f"taken over from {dead}, which ended without a word", flush=True)
+        return step(poc, args)
 
 
 def _all(poc: Poc, args: argparse.Namespace) -> int:
     _prepare(poc, args)
-    try:
-        _start(poc, args)
-        _submit(poc, args)
-        _watch(poc, args)
-        return _fetch(poc, args)
-    finally:
-        _stop(poc, args)
+    with guarded(poc):
+        try:
+            _start(poc, args)
+            _submit(poc, args)
+            _watch(poc, args)
+            return _fetch(poc, args)
+        finally:
+            _stop(poc, args)
 
 
 def _prepare(poc: Poc, args: argparse.Namespace) -> int:
     if args.sites is None:
         raise ConfigError("--sites", "is not given", "Give a folder with one folder per site")
+    running = ", ".join(map(str, poc.running()))
+    if running:
+        reason = f"its federation runs (processes {running}), and new certificates would cut it off"
+        raise ConfigError(poc.work, reason, "Stop it with `dsfedmed poc stop`, or choose another --work")
     layout = SimulatedSites(
         sites=args.sites,
         run=poc.work,

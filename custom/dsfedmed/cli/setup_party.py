@@ -47,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--memory-gib", type=float, help="memory limit of the heavy work, GiB (default: none)")
     server = parser.add_argument_group("the server")
     server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
+    other = "go on with sites whose versions are not the server's"
+    server.add_argument("--other-versions", action="store_true", help=other)
     server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
     server.add_argument("--public", type=Path, help="labelled folder that everyone may see (SAM-Fed)")
     server.add_argument("--light-weights", type=Path, help="weights file of the light network")
@@ -73,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _server_values(args: argparse.Namespace) -> dict[str, Path | Json]:
     _need(args, "run_folder", "--run")
-    own = {"run": args.run_folder, "public": args.public, "server_threads": args.threads}
+    own: dict[str, Path | Json] = {"run": args.run_folder, "public": args.public, "server_threads": args.threads}
+    own["other_versions"] = args.other_versions or None
     return {**own, "light_weights": args.light_weights, "generator_base": args.generator_base}
 
 

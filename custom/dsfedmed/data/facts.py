@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -28,11 +26,10 @@ from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.review.look import SiteLook, site_look
 from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.packages import versions
 from dsfedmed.ranges import Between, Channels, Classes, Length, Pixels
-from dsfedmed.version import VERSION
 
 DECLARED = -1  # in place of a number: the file uses one that the datalist declares
-PACKAGES = ("torch", "monai", "nvflare")
 Part: TypeAlias = Annotated[str, Length(40)]
 Images: TypeAlias = Annotated[int, Between(0, 10**6)]
 """Images of a part: a hospital that claims more would own every mean."""
@@ -181,17 +178,6 @@ def merge_facts(facts: Mapping[str, SiteFacts]) -> FederationFacts:
             if getattr(found, field.name) != getattr(agreed, field.name):
                 raise _difference(site, found, agreed)
     return agreed
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this package, Python and the packages that decide about results."""
-    found = {"dsfedmed": VERSION, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _agreed_part(facts: SiteFacts) -> FederationFacts:

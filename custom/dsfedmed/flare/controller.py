@@ -31,6 +31,7 @@ from dsfedmed.flare.task_signal import TaskNotifier
 from dsfedmed.flare.tracking import log_scalar
 from dsfedmed.flare.wire_meter import attach
 from dsfedmed.json_types import Json
+from dsfedmed.launcher import end_with_launcher
 from dsfedmed.settings import Settings
 
 POLL_SECONDS = 0.05
@@ -45,6 +46,7 @@ class WorkflowController(ModelController):  # type: ignore[misc]
 
     def __init__(self, workflow: FederatedWorkflow) -> None:
         separate_contexts()
+        end_with_launcher()
         super().__init__(persistor_id="", ignore_result_error=True, task_check_period=POLL_SECONDS)
         self.workflow = workflow
         self._memory = MemoryReleaser()

@@ -37,6 +37,7 @@ from dsfedmed.flare.file_streaming import pull_file, pull_files
 from dsfedmed.flare.progress import send_progress
 from dsfedmed.flare.site_folder import RUN, local_folder, site_folder
 from dsfedmed.flare.tracking import log_scalar
+from dsfedmed.launcher import end_with_launcher
 
 
 class SiteExecutor(Executor):
@@ -48,6 +49,7 @@ class SiteExecutor(Executor):
 
     def __init__(self, run: str = "run") -> None:
         super().__init__()
+        end_with_launcher()
         if not re.fullmatch(r"[A-Za-z0-9_-]+", run):  # it becomes a folder's name at the site
             raise ConfigError("run", f"{run!r} is no plain name", "Write the job with this package's recipe")
         self.run = run

@@ -12,9 +12,11 @@ from pathlib import Path
 from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.recipe import MethodRecipe
+from dsfedmed.launcher import as_launcher
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
@@ -57,11 +59,13 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
         )
         recipe = MethodRecipe(settings, method)
         try:
-            environment.deploy(recipe.job)
+            with as_launcher():
+                environment.deploy(recipe.job)
         except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
             if not (out / FILE_NAME).exists():
                 fix = "Read the log files there"
                 raise ConfigError(out / "nvflare", f"NVFlare did not start the run ({error})", fix) from error
-    results = build_report(out)
+    party = load_party_config(out / "nvflare" / method / "local", "server")
+    results = build_report(out, party.report_cases)
     print(summary_text(results))
     return 0 if read_json(out / FILE_NAME)["verdict"] == "complete" else 1

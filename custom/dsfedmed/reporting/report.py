@@ -27,12 +27,13 @@ def build_results(run: Path) -> dict[str, Any]:
     return write_results(_record(run))
 
 
-def build_report(run: Path) -> dict[str, Any]:
+def build_report(run: Path, cases: bool = True) -> dict[str, Any]:
     """Write results.json and report.html of a run, finished or not; return the results.
 
     Args:
         run: the run folder, which holds record.json and, where sites made them on the same disk,
             ``sites/<site>/pictures`` and ``synthetic/*.png``.
+        cases: show those pictures of the sites' cases, with their names; without, the report may be passed on.
 
     Raises:
         StoreError: the record cannot be read or used, another version of the program made it, or the files cannot be
@@ -40,7 +41,7 @@ def build_report(run: Path) -> dict[str, Any]:
     """
     record = _record(run)
     results = write_results(record)
-    write_text(run / REPORT_NAME, page(record, results))
+    write_text(run / REPORT_NAME, page(record, results, cases))
     return results
 
 

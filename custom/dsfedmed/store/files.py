@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from dsfedmed import documents
 from dsfedmed.errors import StoreError
+
+HASH = "sha256"
+REMOVE = "Remove the file to compute that part again"
 
 
 def file_sha256(path: Path) -> str:
@@ -87,19 +91,46 @@ def read_json(path: Path) -> Any:
     """Read a JSON file written by `write_json`."""
     try:
         return documents.read_json(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, atomically. They are cloned, since the format refuses tensors that share memory."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], travels: bool = False) -> None:
+    """Write tensors as safetensors, atomically, with a hash of them.
+
+    They are cloned, since the format refuses tensors that share memory.
+
+    Args:
+        path: the file; where it is read again it has to have that name, so that exchanged files are found.
+        tensors: by name.
+        travels: the file is for others, who may call it as they like.
+    """
     plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    write_atomic(path, lambda temporary: save_file(plain, str(temporary)))
+    said = {HASH: _tensors_sha256("" if travels else path.name, plain)}  # of several keys the order would not be fixed
+    write_atomic(path, lambda temporary: save_file(plain, str(temporary), said))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; nothing in it can run code."""
+    """Read a safetensors file; nothing in it can run code.
+
+    Raises:
+        StoreError: it cannot be read, or `write_tensors` wrote other content, or wrote it under another name.
+    """
     try:
-        return load_file(str(path))
+        with safe_open(str(path), "pt") as file:
+            said = (file.metadata() or {}).get(HASH)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
-        raise StoreError(path, f"cannot be read ({error})", "Remove the file to compute that part again") from error
+        raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
+    if said is not None and said not in (_tensors_sha256(name, tensors) for name in (path.name, "")):
+        raise StoreError(path, "does not match the hash it was written with", REMOVE)
+    return tensors
+
+
+def _tensors_sha256(name: str, tensors: Mapping[str, Tensor]) -> str:
+    sha = hashlib.sha256(name.encode())
+    for key in sorted(tensors):
+        tensor = tensors[key]
+        sha.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()

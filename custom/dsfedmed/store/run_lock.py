@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -22,26 +23,36 @@ from dsfedmed.errors import StoreError
 
 JOB, SERVER = "job.lock", "server.lock"
 """Files of the two processes that lock a run folder: the one that starts the run, and the one that works in it."""
+POLL_SECONDS = 0.1
 OTHER = "Wait until it has ended, end it, or choose another --out"
 
 
 @contextmanager
-def run_lock(folder: Path, name: str) -> Iterator[None]:
+def run_lock(folder: Path, name: str, patience_s: float = 0.0) -> Iterator[str]:
     """Hold the lock ``name`` of a run folder, which is made where it is not there, for the length of the block.
 
     A folder that was made for it and is still empty in the end is removed again.
+
+    Args:
+        folder: the run folder.
+        name: of the lock's file.
+        patience_s: seconds to wait for another holder to end; 0 or more.
+
+    Yields:
+        Who held it last and ended without a word, such as "process 7 since ...", and empty where nobody did.
 
     Raises:
         StoreError: another process holds it (its pid, machine and time are named), or the folder cannot be locked.
     """
     made = _make(folder)
     path = folder / name
-    descriptor = _locked(path)
+    descriptor = _locked(path, time.monotonic() + patience_s)
     try:
+        left = os.pread(descriptor, 1000, 0)
         holder = {"pid": os.getpid(), "machine": socket.gethostname(), "since": _now()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield
+        yield _holder(left) if left else ""
     finally:
         path.unlink(missing_ok=True)  # while it is held, so that nobody's newer file is removed
         os.close(descriptor)
@@ -61,8 +72,8 @@ def _make(folder: Path) -> bool:
     return not there
 
 
-def _locked(path: Path) -> int:
-    """Return the descriptor of the file once this process holds the lock on it."""
+def _locked(path: Path, until: float) -> int:
+    """Return the descriptor of the file once this process holds the lock on it; wait for it until that time."""
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -75,6 +86,9 @@ def _locked(path: Path) -> int:
             said = os.pread(descriptor, 1000, 0)
             os.close(descriptor)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                if time.monotonic() < until:
+                    time.sleep(POLL_SECONDS)
+                    continue
                 raise StoreError(path.parent, f"is in use by {_holder(said)}", OTHER) from error
             reason = f"cannot be locked ({error.strerror}), and two runs at once would spoil each other's files"
             raise StoreError(path.parent, reason, "Choose an --out on a disk that has file locks") from error

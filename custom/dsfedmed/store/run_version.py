@@ -69,7 +69,12 @@ def begun_config(run: Path) -> dict[str, Any]:
     Raises:
         StoreError: the file is not there or cannot be read.
     """
-    return dict(read_json(run / STORE / CONFIG)["config"])
+    path = run / STORE / CONFIG
+    config = _named(read_json(path), "config")
+    if not isinstance(config, Mapping):
+        fix = "Begin anew in another run folder, or with --start-over"
+        raise StoreError(path, "is not the configuration of a run", fix)
+    return dict(config)
 
 
 def _named(content: object, key: str) -> object:

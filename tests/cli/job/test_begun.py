@@ -164,8 +164,7 @@ def test_changed_data_are_found_without_the_site_s_own_memory(layout: SimulatedS
 def test_a_changed_public_set_is_named(layout: SimulatedSites) -> None:
     public = replace(layout, public=layout.sites / "site_b")
     begin(public)
-    store = {"info": {"sha256": "0" * 64}, "tensors": None, "file": None}
-    write_json(layout.run / "store" / f"{PUBLIC_DATA}.json", store)
+    StageStore.existing(layout.run / "store").put(PUBLIC_DATA, {"sha256": "0" * 64})
     with pytest.raises(ConfigError, match="the data of the public set have changed"):
         begun(public).require_same_data()
 

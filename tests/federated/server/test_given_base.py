@@ -134,7 +134,8 @@ def test_a_run_with_another_base_is_not_reused(run: Path, finished: Finished, ba
     assert not (tmp_path / "refused").exists()
     assert reuse_stages(run, tmp_path / "new", settings_of(), layout)[:6] == CHAIN
     kept = (read_json(folder / "store" / "fit base.json") for folder in (run, tmp_path / "new"))
-    assert next(kept) == next(kept)
+    first, second = ({name: entry[name] for name in ("info", "tensors")} for entry in kept)
+    assert first == second
 
 
 def test_a_fitted_run_gives_a_given_one_what_no_generator_made(finished: Finished, base: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from dsfedmed.federated.server.reuse import reuse_stages
 from dsfedmed.federated.server.stage_dependencies import CHAIN
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import plain_name
-from dsfedmed.store.files import read_json, write_json
+from dsfedmed.store.files import read_json
+from dsfedmed.store.stage_store import StageStore
 from tests.runs.commands import BUNDLES
 from tests.runs.local import run_in_process
 from tests.runs.recording import Recording
@@ -92,12 +93,12 @@ def test_a_run_on_other_data_is_not_reused(tmp_path: Path) -> None:
     make_demo_sites(tmp_path / "sites", seed=1, sites=("site_a",), training=2, validation=1, test=1)
     (tmp_path / "sites" / "site_a").rename(tmp_path / "sites" / "Süd")
     layout = SimulatedSites(tmp_path / "sites", tmp_path / "new", tmp_path)
+    store = StageStore(tmp_path / "run" / "store", {})
     with pytest.raises(ConfigError, match="run: does not say of which data it was made"):
         reuse._require_same_data(tmp_path / "run", layout)
     datalist = load_datalist(tmp_path / "sites" / "Süd")
     digest = data_fingerprint(datalist, tmp_path / "none").sha256
-    info = {"info": {plain_name("Süd"): digest}, "tensors": None, "file": None}
-    write_json(tmp_path / "run" / "store" / f"{SITE_DATA}.json", info)
+    store.put(SITE_DATA, {plain_name("Süd"): digest})
     reuse._require_same_data(tmp_path / "run", layout)
     with datalist.parts["test"][0].image.open("ab") as stream:
         stream.write(b"more")

@@ -31,13 +31,14 @@ from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import FileOffer, SetOffer
 from dsfedmed.federated.wire.tasks import FACTS, TRAIN
 from dsfedmed.federated.wire.transport import OnArrival, OnSiteProgress, Surroundings, Waiting
+from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 from dsfedmed.store.stage_store import StageResult
 from tests.federated.tiny import BUNDLES, tiny_plan, tiny_settings
 
 SITES = ("site_a", "site_b", "site_c")
-FOUND = SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 4}, (".png",), (64, 64), (64, 64), {})
+FOUND = SiteFacts(1, 1, ("lesion",), True, (0, 1), {"training": 4}, (".png",), (64, 64), (64, 64), versions())
 Reply = Callable[[], Message]
 
 
@@ -106,7 +107,7 @@ class Work(FederatedWorkflow):
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     built: list[Path] = []
-    monkeypatch.setattr(module, "build_report", built.append)
+    monkeypatch.setattr(module, "build_report", lambda run, _: built.append(run))
     return built
 
 

@@ -25,7 +25,7 @@ from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
 from dsfedmed.federated.wire.tasks import FACTS
 
 STAND_IN = """
-import json, os, signal, sys, time
+import hashlib, json, os, signal, sys, time
 folder, answers = sys.argv[6], os.fdopen(int(sys.argv[7]), "wb", buffering=0)
 for line in sys.stdin:
     task = json.loads(line)["task"]
@@ -45,8 +45,10 @@ for line in sys.stdin:
         continue
     print("log of", task, flush=True)
     info = {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "site": sys.argv[3]}
+    head = {"info": info, "is_difference": False, "key": ""}
+    seal = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:16]
     with open(folder + "/reply.json", "w") as stream:
-        json.dump({"info": info, "is_difference": False, "key": ""}, stream)
+        json.dump({**head, "seal": seal}, stream)
     answer = json.dumps({"done": task}).encode() + b"\\n"
     for start in range(0, len(answer), 5):  # in pieces, as a pipe may deliver it
         answers.write(answer[start : start + 5])

@@ -26,6 +26,7 @@ from dsfedmed.store.differences import differences
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.fingerprint import NONE, Fingerprint, fingerprint, read_fingerprint
 from dsfedmed.store.run_version import STORE, begun_config, has_begun, require_run_of_this_version
+from dsfedmed.store.stage_store import StageStore
 
 WEIGHTS = "weights_files.json"
 """Below the run folder: the hashes of the weights files that the run began with, by option."""
@@ -147,8 +148,10 @@ class BegunRun:
                 raise ConfigError(option, reason, "Copy it elsewhere, or choose another --out")
 
     def _stored(self, stage: str) -> dict[str, Any]:
-        path = self.run / STORE / f"{stage}.json"
-        return dict(read_json(path)["info"]) if self.exists and path.exists() else {}
+        if not self.exists:
+            return {}
+        store = StageStore.existing(self.run / STORE)
+        return store.get(stage).info if store.has(stage) else {}
 
     def _changes(self, name: str, folder: Path, memory: Path, began: str | None) -> list[str]:
         """Say how a site's data differ from those with the digest ``began``; no text where they do not."""

@@ -34,6 +34,8 @@ from dsfedmed.store.run_lock import JOB, SERVER, run_lock
 from dsfedmed.store.run_version import require_run_of_this_version
 
 NVFLARE = ENGINES[0]
+ENDING_S = 20.0
+"""How long the processes of a killed job may take to end."""
 NO_LEAVING = "sites of NVFlare's simulator do not leave"
 
 
@@ -56,9 +58,13 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     require(args.reuse is None or method == METHOD, "--reuse", f"{method} has no stages to reuse", "Leave it out")
     itself = args.start_over and args.reuse is not None and args.reuse.resolve() == args.out.resolve()
     require(not itself, "--reuse", "is the run that --start-over removes", "Reuse another run, or choose another --out")
-    with run_lock(args.out, JOB):
-        with run_lock(args.out, SERVER):  # held by a run that goes on though its job.py has ended
+    with run_lock(args.out, JOB) as dead:
+        with run_lock(
+            args.out, SERVER, patience_s=ENDING_S if dead else 0
+        ):  # a server that NVFlare's own command began
             pass
+        if dead:
+            print(f"taken over from {dead}, which ended without a word", flush=True)
         begun = BegunRun(layout, folders)
         _prepare_folder(args, begun, workflow, leaving)
         if args.reuse is not None:
@@ -105,6 +111,7 @@ def _layout(args: argparse.Namespace, settings: Settings, folders: Mapping[str, 
         light_weights=args.light_weights,
         generator_base=args.generator_base,
         public=labels if args.label_site else args.public or labels,
+        report_cases=not args.no_cases,
     )
 
 

@@ -46,6 +46,8 @@ def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
     leave = "a site that takes part in so many rounds and then leaves; local engines (may be repeated)"
     parser.add_argument("--leave", action="append", default=[], metavar="SITE=ROUND", help=leave)
+    no_cases = "report without pictures and names of the sites' cases, which may be passed on"
+    parser.add_argument("--no-cases", action="store_true", help=no_cases)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
     return parser

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dsfedmed.data.facts import versions
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.local.site import LocalSite
 from dsfedmed.federated.party.layout import plain_site
@@ -15,6 +14,7 @@ from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import Message, error_message, open_request
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import task_named
+from dsfedmed.packages import versions
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.run_version import has_begun

@@ -55,6 +55,10 @@ class PartyConfig:
         public: labelled folder that everyone may see (server only, for SAM-Fed), with a datalist.json like a site's.
         generator: Stable Diffusion folder in diffusers format, where the run's generator builds on one. Only read.
         generator_base: file of the embedded base, for runs with `generator.base: given` (server only).
+        report_cases: show in the report the pictures of cases that sites on this machine keep, with their names
+            (server only; in a real federation it has none).
+        other_versions: go on with sites whose versions of this package or of those under it are not the server's
+            (server only); the record says which. Off unless the server's owner decides so.
         site_folders: in a simulation, the folders' names of the sites that travel under another one, by that name.
     """
 
@@ -77,6 +81,8 @@ class PartyConfig:
     generator: Path | None = None
     generator_base: Path | None = None
     uploads_on_disk: bool = True
+    other_versions: bool = False
+    report_cases: bool = True
     site_folders: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -159,7 +165,9 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {shortened(value)}", "Correct the file")
         return value
-    switches = dict.fromkeys(("send_drawn_masks", "require_audit", "uploads_on_disk"), bool)
+    switches = dict.fromkeys(
+        ("send_drawn_masks", "require_audit", "uploads_on_disk", "other_versions", "report_cases"), bool
+    )
     wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1, "workers": 0, "progress_s": 0}.get(key)
     too_small = least is not None and isinstance(value, int) and value < least

@@ -34,6 +34,7 @@ class SimulatedSites:
         light_weights: start weights of the light network, or None for a random start.
         public: labelled folder of the server (SAM-Fed), or None.
         generator_base: the server's file of the embedded base, or None where the sites fit it together.
+        report_cases: show pictures and names of the sites' cases in the report.
     """
 
     sites: Path
@@ -47,6 +48,7 @@ class SimulatedSites:
     light_weights: Path | None = None
     public: Path | None = None
     generator_base: Path | None = None
+    report_cases: bool = True
 
 
 def site_folders(folder: Path) -> dict[str, str]:
@@ -163,6 +165,7 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         "threads": layout.threads,
         "server_threads": layout.server_threads,
         "run": str(layout.run.resolve()),
+        "report_cases": layout.report_cases,
     }
     for name in ("teacher", "generator", "light_weights", "public", "generator_base"):
         path: Path | None = getattr(layout, name)

@@ -58,7 +58,7 @@ def broadcast(
     moved, encoded = advance(reference, weights)
     path = run.folder / FOLDER / f"{training}.safetensors"
     # The first reference is one of half-precision numbers and is sent as such.
-    write_tensors(path, moved.weights if reference.sha256 else pack(moved.weights, "fp16"))
+    write_tensors(path, moved.weights if reference.sha256 else pack(moved.weights, "fp16"), travels=True)
     with run.transport.offered_file(path) as offer:
         layout = encoded.layout if encoded else ""
         move = ReferenceMove(reference.sha256, moved.sha256, layout, offer)

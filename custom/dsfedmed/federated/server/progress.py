@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dsfedmed.errors import without_paths
 from dsfedmed.site_names import with_own_names
 from dsfedmed.store.files import write_json
 
@@ -106,12 +107,18 @@ class Progress:
         done, total = self._steps[slowest[0]]
         return f"{named}{others}  task ETA {clock(spent * (total - done) / max(done, 1))}"
 
-    def say(self, text: str) -> None:
-        """Write one line and the status file."""
+    def say(self, text: str, beside: str = "") -> None:
+        """Write one line and the status file, which may be passed on and says no path.
+
+        Args:
+            text: what there is to say.
+            beside: of the line alone.
+        """
         with self._lock:
             elapsed = time.monotonic() - self.started
             head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
             said = {**self.state, "elapsed_s": round(elapsed, 1), "last": text}
             shown = with_own_names(said, self.own_names)
-            LOGGER.info("%s: %s", head, shown["last"])
+            LOGGER.info("%s: %s%s", head, shown["last"], beside)
+            shown["last"] = without_paths(str(shown["last"]), [self.path.parent])
             write_json(self.path, shown)

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 from dsfedmed.data.datalist import load_datalist
-from dsfedmed.data.facts import versions
 from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError, StoreError
 from dsfedmed.federated.party.config import FILE_NAME as SITE_CONFIG
@@ -26,10 +25,12 @@ from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.federated.server.stage_dependencies import EQUAL_STEPS, FEDAVG, FEDPROX, STORED, reusable_stages
 from dsfedmed.federated.server.stages.check_sites import TEACHER_START
 from dsfedmed.federated.server.stages.synthetic_set import FOLDER as SYNTHETIC
+from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import file_sha256, read_json, write_json
 from dsfedmed.store.run_version import begun_config, has_begun, require_run_of_this_version
+from dsfedmed.store.stage_store import StageStore
 
 METHOD = "dsfedmed"
 SAME = "Give a run of the same sites and weights, or leave --reuse out"
@@ -65,11 +66,14 @@ def reuse_stages(
     if read_json(source / RECORD).get("leaving", {}) != dict(leaving):
         usable = tuple(stage for stage in usable if stage not in (FEDAVG, FEDPROX))
     kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
+    sources = [site for site in site_folders(layout.sites) if site not in settings.unseen]
+    asked = {"method": METHOD, "settings": settings.to_dict(), "sites": sources}
     try:
+        there, here = StageStore.existing(source / "store"), StageStore(out / "store", asked)
         for stage in kept:
-            _copy_entries(source / "store", out / "store", stage, TEACHER_START if changed else "")
+            _copy_entries(there, here, stage, TEACHER_START if changed else "")
         _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         fix = "Free space or fix that run, and start the same command again"
         raise StoreError(source, f"cannot be taken over ({error})", fix) from error
     write_json(out / RECORD, _record_of(source, kept))
@@ -100,11 +104,11 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
 
 def _require_same_data(source: Path, layout: SimulatedSites) -> None:
     """See that the sites' files are, by their content, those that the other run was made of."""
-    entry = source / "store" / f"{SITE_DATA}.json"
-    if not entry.exists():
+    store = StageStore.existing(source / "store")
+    if not store.has(SITE_DATA):
         fix = "Start its own command once more, which writes them down, or leave --reuse out"
         raise ConfigError(source, "does not say of which data it was made", fix)
-    made = read_json(entry)["info"]
+    made = store.get(SITE_DATA).info
     for plain, name in site_folders(layout.sites).items():
         memory = source / "sites" / plain / MEMORY
         if data_fingerprint(load_datalist(layout.sites / name), memory).sha256 != made.get(plain):
@@ -113,7 +117,7 @@ def _require_same_data(source: Path, layout: SimulatedSites) -> None:
 
 def _require_same_base(source: Path, layout: SimulatedSites) -> None:
     """See that both runs have the same base as a file; its content counts, wherever it lies."""
-    made = read_json(source / "store" / f"{GIVEN_BASE}.json")["info"]
+    made = StageStore.existing(source / "store").get(GIVEN_BASE).info
     path = layout.generator_base
     if path is None or not path.is_file() or file_sha256(path) != made["sha256"]:
         given = "none" if path is None else path.name
@@ -124,17 +128,16 @@ def _require_same_base(source: Path, layout: SimulatedSites) -> None:
 def _other_teacher_weights(source: Path, layout: SimulatedSites) -> bool:
     given = layout.teacher is not None and layout.teacher.is_file()
     here = file_sha256(layout.teacher) if given and layout.teacher else None
-    return bool(read_json(source / "store" / f"{TEACHER_START}.json")["info"]["sha256"] != here)
+    return bool(StageStore.existing(source / "store").get(TEACHER_START).info["sha256"] != here)
 
 
-def _copy_entries(source: Path, target: Path, stage: str, left_out: str) -> None:
-    target.mkdir(parents=True, exist_ok=True)
+def _copy_entries(source: StageStore, target: StageStore, stage: str, left_out: str) -> None:
+    """Put what a stage left into the other run's store, once its hashes are found to be right."""
     for pattern in STORED[stage]:
-        for path in sorted(source.glob(f"{pattern}.json")):
-            file = read_json(path)["file"]
+        for path in sorted(source.folder.glob(f"{pattern}.json")):
             if path.stem != left_out:
-                for name in (file, path.name) if file else (path.name,):
-                    shutil.copy2(source / name, target / name)
+                found = source.get(path.stem)
+                target.put(path.stem, found.info, found.tensors)
 
 
 def _copy_set(source: Path, out: Path, sites: list[str], kept: tuple[str, ...]) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run's own record, written after every stage; the report is made from it alone."""
+"""The run's own record, written after every stage; the report is made from it alone.
+
+It may be passed on: no path of the machine stands in it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.data.facts import versions
+from dsfedmed.errors import without_paths
+from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json, write_json
 
@@ -76,7 +80,7 @@ class RunRecord:
     def event(self, kind: str, message: str, stage: str = "", round_number: int | None = None, site: str = "") -> None:
         """Note who was missing, refused, back, or what went wrong."""
         entry = {"time": now(), "stage": stage, "round": round_number, "site": site or None, "kind": kind}
-        self.data["events"].append({**entry, "message": message})
+        self.data["events"].append({**entry, "message": self._passed_on(message)})
         self.save()
 
     def stage(self, name: str, seconds: float, resumed: bool) -> None:
@@ -90,7 +94,10 @@ class RunRecord:
 
     def finish(self, verdict: str) -> None:
         """Close the record with a verdict."""
-        self.put(verdict=verdict, finished=now())
+        self.put(verdict=self._passed_on(verdict), finished=now())
+
+    def _passed_on(self, text: str) -> str:
+        return without_paths(text, {self.path.parent, self.path.parent.resolve()})
 
     def save(self) -> None:
         """Write the file."""

@@ -17,6 +17,7 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.ledger import ByteLedger, Purpose
 from dsfedmed.federated.party.config import PartyConfig, load_party_config
 from dsfedmed.federated.party.run_key import run_key
+from dsfedmed.federated.party.site_data import PUBLIC_DATA, SITE_DATA
 from dsfedmed.federated.server.progress import Progress
 from dsfedmed.federated.server.run_record import RunRecord
 from dsfedmed.federated.wire.codec import to_object
@@ -56,6 +57,9 @@ class FederatedWorkflow(ABC):
     UPDATES: tuple[Task[Any, Any], ...] = (TRAIN,)
     """The tasks of the method, and of what it is compared with, whose reply is an update: its job packs them."""
 
+    BEGUN_WITH = (SITE_DATA, PUBLIC_DATA, "light start", "teacher start")
+    """Entries of the store that say what the run began with: they cannot be made again."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         reason = f"{self.METHOD} trains in rounds"
@@ -92,6 +96,7 @@ class FederatedWorkflow(ABC):
         failure = ""
         try:
             require_device(self.config.device)
+            self._mend()
             self.work()
             self._close(f"incomplete: {self.collapse}" if self.collapse else "complete")
         except DSFedMedError as error:
@@ -200,8 +205,8 @@ class FederatedWorkflow(ABC):
     def _close(self, verdict: str) -> None:
         """Give the verdict and write the report of what there is."""
         self.record.finish(verdict)
-        build_report(self.folder)
-        self.progress.say(f"{verdict}; see {self.folder / 'report.html'}")
+        build_report(self.folder, self.config.report_cases)
+        self.progress.say(f"{self.record.data['verdict']}; see report.html", f" in {self.folder}")
         self.transport.publish(self.folder)
 
     def _find(self, transport: Transport) -> None:
@@ -227,6 +232,16 @@ class FederatedWorkflow(ABC):
         self.ledger = ByteLedger()
         self.ledger.restore(self.record.data["bytes"]["entries"])
         self.transport.connect(self.ledger, self.progress.site_step, self.config.uploads_on_disk)
+
+    def _mend(self) -> None:
+        """See that the store is as it was left; what is not is done again, and the record says so."""
+        for stage, why in self.store.mend(self.BEGUN_WITH).items():
+            self.note_redone(stage, why)
+
+    def note_redone(self, stage: str, why: str) -> None:
+        """Note that a finished stage is done again."""
+        self.record.event("redone", why, stage)
+        self.progress.say(f"{stage}: {why}")
 
     def _grace(self, targets: Sequence[str]) -> float:
         """Return the seconds to wait for the rest; fewer where a site already missed the task before."""

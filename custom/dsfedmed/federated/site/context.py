@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.installed import installed_bundle
 from dsfedmed.data.arrays import SiteArrays, load_images, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
-from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
+from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError, StoreError
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.site_data import MEMORY, remembered_sha256
@@ -28,6 +29,8 @@ from dsfedmed.federated.wire.tasks import task_named
 from dsfedmed.store.files import inside
 from dsfedmed.store.stage_store import config_hash
 from dsfedmed.version import VERSION
+
+LOGGER = logging.getLogger("dsfedmed.site")
 
 
 class SiteContext:
@@ -113,8 +116,11 @@ class SiteContext:
             return reply_message(task.load()(self, request))
         path = self._reply_path(task, request.body)
         key = request_key(message, self.data_sha256)
-        if read_key(path) == key:
-            return read_message(path)
+        try:
+            if read_key(path) == key:
+                return read_message(path)
+        except StoreError as error:
+            LOGGER.warning("a kept reply is made again: %s", error)
         reply = reply_message(task.load()(self, request))
         write_message(path, reply, key)
         self._forget(task, request.body)

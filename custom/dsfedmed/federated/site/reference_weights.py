@@ -75,14 +75,18 @@ def resolve_weights(facts: RoundFacts, tensors: dict[str, Tensor], folder: Path,
     target = reference_file(folder, facts.training, move.target)
     source = reference_file(folder, facts.training, move.start)
     fix = "It pulls the whole weights the next time it is asked"
-    if target.exists():
-        weights = unpack(read_tensors(target))
-    elif source.exists() and tensors:
-        held = unpack(read_tensors(source))
-        weights = add(held, decode(tensors, shapes, EIGHT_BIT, move.layout, "server"))
-    else:
-        raise PayloadError("reference", "is not the one that the server's difference belongs to", fix)
-    if digest(weights) != move.target:
+    weights: Weights | None = None
+    try:
+        if target.exists():
+            weights = unpack(read_tensors(target))
+        elif source.exists() and tensors:
+            held = unpack(read_tensors(source))
+            weights = add(held, decode(tensors, shapes, EIGHT_BIT, move.layout, "server"))
+        else:
+            raise PayloadError("reference", "is not the one that the server's difference belongs to", fix)
+    except StoreError:  # a file that was damaged here
+        weights = None
+    if weights is None or digest(weights) != move.target:
         target.unlink(missing_ok=True)
         source.unlink(missing_ok=True)
         raise PayloadError("reference", "does not match its hash", fix)

@@ -23,6 +23,7 @@ from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
 from dsfedmed.json_types import JsonObject
+from dsfedmed.launcher import end_with_launcher
 
 
 def answer_from_files(site: SiteContext, task: str, folder: Path) -> JsonObject:
@@ -44,7 +45,8 @@ def limit_memory(gib: float) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Serve tasks until standard input closes."""
+    """Serve tasks until standard input closes, or the process that started this one is gone."""
+    end_with_launcher()
     name, local, folder, exchange, descriptor = argv[0], Path(argv[1]), Path(argv[2]), Path(argv[3]), int(argv[4])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process

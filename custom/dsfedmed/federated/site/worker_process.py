@@ -25,6 +25,7 @@ from dsfedmed.federated.wire.codec import from_json
 from dsfedmed.federated.wire.message import Message, SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
 from dsfedmed.json_types import Json
+from dsfedmed.launcher import LAUNCHER, own_mark
 
 POLL_SECONDS = 0.1
 
@@ -97,6 +98,7 @@ class WorkerProcess:
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "PYTHONUNBUFFERED": "1",
+            LAUNCHER: own_mark(),  # it ends with this process, in the middle of a task too
         }
         command = [sys.executable, "-m", "dsfedmed.federated.site.worker", self.site, str(self.local), str(self.folder)]
         command.append(str(self.exchange))

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from dsfedmed.errors import StoreError
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.json_types import Json
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
+from dsfedmed.store.stage_store import config_hash
+
+SEAL = "seal"
 
 
 def write_message(stem: Path, message: Message, key: str = "") -> None:
@@ -26,7 +30,8 @@ def write_message(stem: Path, message: Message, key: str = "") -> None:
         write_tensors(tensors, message.tensors)
     else:
         tensors.unlink(missing_ok=True)
-    write_json(head, {"info": message.info, "is_difference": message.is_difference, "key": key})
+    said: dict[str, Json] = {"info": message.info, "is_difference": message.is_difference, "key": key}
+    write_json(head, {**said, SEAL: config_hash(json.loads(json.dumps(said)))})
 
 
 def read_message(stem: Path) -> Message:
@@ -50,6 +55,8 @@ def read_key(stem: Path) -> str | None:
 
 def _head(stem: Path) -> dict[str, Json]:
     head = read_json(stem.with_name(f"{stem.name}.json"))
-    if not isinstance(head, dict) or set(head) != {"info", "is_difference", "key"}:
+    if not isinstance(head, dict) or set(head) != {"info", "is_difference", "key", SEAL}:
         raise StoreError(stem, "holds no message", "Remove the file")
+    if head.pop(SEAL) != config_hash(head):
+        raise StoreError(stem, "does not match the hash it was written with", "Remove the file")
     return head

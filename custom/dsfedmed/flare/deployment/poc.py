@@ -14,7 +14,7 @@ from dsfedmed.federated.party.layout import SimulatedSites, site_folders
 from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.kits import allow_package, configure_party
-from dsfedmed.flare.deployment.parties import stop_party
+from dsfedmed.flare.deployment.parties import party_processes, stop_party
 from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_text
 
@@ -99,6 +99,13 @@ class Poc:
             data = layout.sites / folders[name]
             configure_party(self.kit(name), {"data": data, **_site_values(self.work.resolve(), layout, name)})
         return names
+
+    def running(self) -> list[int]:
+        """Return the numbers of the parties' processes that run; none where nothing is prepared."""
+        if not (self.workspace / PROJECT / "prod_00" / SERVER).is_dir():
+            return []
+        kits = [self.kit(name) for name in (SERVER, *self.sites())]
+        return sorted(process.pid for kit in kits for process in party_processes(kit))
 
     def start(self, only: str | None = None) -> None:
         """Start server and sites (or one of them) and wait until the server answers and the sites are connected.

@@ -12,14 +12,20 @@ from dsfedmed.reporting.page.whole import whole_page
 from dsfedmed.reporting.record import Record
 
 
-def page(record: Record, results: dict[str, Any]) -> str:
-    """Return the report as one self-contained HTML text: no script, nothing from elsewhere."""
+def page(record: Record, results: dict[str, Any], cases: bool = True) -> str:
+    """Return the report as one self-contained HTML text: no script, nothing from elsewhere.
+
+    Args:
+        record: of the run.
+        results: made from it.
+        cases: show pictures of the sites' cases, with their names, where they lie on this disk.
+    """
     sections = (
         overview.what_ran(record, results),
         result_tables.main_table(results),
         result_tables.comparisons(results),
         progress.curves(record),
-        images.overlays(record),
+        images.overlays(record) if cases else images.left_out(),
         *((images.synthetic(record), progress.learnability(record)) if ONLY_OF["synthetic"] == record.method else ()),
         cost.ledger(record, results),
         cost.stages(record, results),

@@ -40,6 +40,11 @@ def overlays(record: Record) -> Section:
     return Section("cases", "Cases", join((key, *parts)))
 
 
+def left_out() -> Section:
+    """Return the section of a report that may be passed on: it has no picture and no name of a case."""
+    return Section("cases", "Cases", nothing("Left out: pictures and names of cases stay at the sites (--no-cases)."))
+
+
 def synthetic(record: Record) -> Section:
     """Return the synthetic set's size, its contact sheets and the sites' audit."""
     info = record.mapping("synthetic")

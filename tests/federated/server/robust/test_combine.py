@@ -24,7 +24,8 @@ def result(folder: Path, **settings: Any) -> list[float]:
     held = HeldUpdates(folder / "updates", LIKE)
     for site, values in SENT.items():
         held.add(site, {"w": torch.tensor(values)})
-    found: list[float] = combined(held, held.sites, COUNTS, WeightedMean(LIKE), RobustSettings(**settings))["w"].tolist()
+    made = combined(held, held.sites, COUNTS, WeightedMean(LIKE), RobustSettings(**settings))
+    found: list[float] = made["w"].tolist()
     return found
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import FACTS as FACTS_TASK
 from dsfedmed.networks.checkpoints import save_weights
 from dsfedmed.networks.tiny_sam import TinySam
+from dsfedmed.packages import versions
+from dsfedmed.version import VERSION
 from tests.federated.tiny import FakeRun, tiny_settings
 
 COUNTS = {"training": 4, "validation": 8, "test": 1}
-FACTS = SiteFacts(1, 1, ("lesion",), True, (0, 1), COUNTS, (".png",), (64, 64), (64, 64), {})
+FACTS = SiteFacts(1, 1, ("lesion",), True, (0, 1), COUNTS, (".png",), (64, 64), (64, 64), versions())
 TINY_SAM = "light_tinysam_segmentation"
 
 
@@ -207,3 +210,43 @@ def test_where_enough_are_left_a_site_with_other_data_is_left_out(tmp_path: Path
     ((kind, site, text),) = run.record.data["events"]
     assert (kind, site) == ("left out", "site_b")
     assert "its data have changed" in text
+
+
+def other_version_of_site_b(folder: Path, min_sites: int, **change: str) -> Any:
+    """Two sites, of which site_b has other versions than this machine."""
+
+    def answer(site: str, task: Task[Any, Any], _: Envelope[FactsRequest]) -> Envelope[FactsReply]:
+        told = {**versions(), **(change if site == "site_b" else {})}
+        return Envelope(FactsReply(replace(FACTS, versions=told), "0" * 64))
+
+    return FakeRun(folder, tiny_settings(min_sites=min_sites), answer)
+
+
+@pytest.mark.parametrize("change", [{"dsfedmed": "0.3.9"}, {"torch": "1.13.1"}, {"peft": "not installed"}])
+def test_another_version_than_the_server_s_stops_the_run_with_both_named(
+    change: dict[str, str], tmp_path: Path
+) -> None:
+    ((name, version),) = change.items()
+    told = rf"site_b: has {name} {re.escape(version)} where the server has {re.escape(versions()[name])}\. Install"
+    with pytest.raises(DataError, match=told):
+        check_sites(other_version_of_site_b(tmp_path, 2, **change))
+
+
+def test_where_enough_are_left_a_site_of_another_version_is_left_out(tmp_path: Path) -> None:
+    run = other_version_of_site_b(tmp_path, 1, dsfedmed="0.3.9")
+    check_sites(run)
+    assert run.sources == ["site_a"]
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("left out", "site_b")
+    assert f"dsfedmed 0.3.9 where the server has {VERSION}" in text
+    assert "other_versions: true" in text
+
+
+def test_the_server_s_owner_can_allow_other_versions_and_the_record_says_which(tmp_path: Path) -> None:
+    run = other_version_of_site_b(tmp_path, 2, torch="1.13.1")
+    run.config = replace(run.config, other_versions=True)
+    check_sites(run)
+    assert run.sources == ["site_a", "site_b"]
+    ((kind, site, text),) = run.record.data["events"]
+    assert (kind, site) == ("other versions", "site_b")
+    assert "torch 1.13.1 where the server has" in text

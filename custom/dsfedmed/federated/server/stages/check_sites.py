@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stage "check sites": what the sites hold, and whether it goes together.
 
-A site whose facts do not go together with those of the majority, or whose data have changed since the run began, is
-left out of the run, and a record's event says why. One site can therefore not stop a federation; too few that are left
-can. A site whose images look unlike those of the others is told of in an event and takes part.
+A site whose facts do not go together with those of the majority, whose data have changed since the run began, or that
+has other versions than the server, is left out of the run, and a record's event says why. One site can therefore not
+stop a federation; too few that are left can. A site whose images look unlike those of the others is told of in an event
+and takes part.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dsfedmed.federated.wire.requests.facts import FactsRequest
 from dsfedmed.federated.wire.tasks import FACTS
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT
 from dsfedmed.networks.trained_tensors import trained_tensors
+from dsfedmed.packages import differing_versions, versions
 
 LIGHT_START, TEACHER_START = "light start", "teacher start"
 
@@ -59,7 +61,7 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
         silent = {
             site: DataError(site, "has sent no facts that can be used", fix) for site in everyone if site not in facts
         }
-        _leave_out(run, silent | _lacking(run, facts, needed) | misfits | changed)
+        _leave_out(run, silent | _lacking(run, facts, needed) | misfits | changed | _other_versions(run, facts))
         present = {site: facts[site] for site in run.sources + run.unseen}
         before = {site: SiteFacts.from_dict(told) for site, told in run.record.data.get("facts", {}).items()}
         if present != before:  # a resumed run asks again, and its record says already who stands out
@@ -83,6 +85,20 @@ def _changed_data(run: FederatedWorkflow, digests: Mapping[str, str]) -> dict[st
     changed = {site for site, digest in digests.items() if known.get(site, digest) != digest}
     run.store.put(SITE_DATA, {**digests, **known})
     return {site: DataError(site, reason, fix) for site in sorted(changed)}
+
+
+def _other_versions(run: FederatedWorkflow, facts: Mapping[str, SiteFacts]) -> dict[str, DataError]:
+    """Return the sites that have other versions than the server; none, but events, where its owner allows that."""
+    here = versions()
+    told = {site: differing_versions(found.versions, here, "the server") for site, found in facts.items()}
+    found = {site: text for site, text in told.items() if text}
+    if not run.config.other_versions:
+        fix = "Install the same at both, or allow it: other_versions: true in the server's dsfedmed.yaml"
+        return {site: DataError(site, f"has {text}", fix) for site, text in found.items()}
+    for site, text in found.items():
+        run.record.event("other versions", f"it has {text}; the server's owner allows it", run.ledger.stage, None, site)
+        run.progress.say(f"{site} has {text}")
+    return {}
 
 
 def _lacking(run: FederatedWorkflow, facts: Mapping[str, SiteFacts], needed: tuple[str, ...]) -> dict[str, DataError]:

@@ -21,6 +21,7 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.site_data import PUBLIC_DATA, PUBLIC_MEMORY, remembered_sha256
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages.server_training import Trained, train_at_server
+from dsfedmed.federated.server.stages.synthetic_set import set_made_once
 from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_server, with_low_rank
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -74,7 +75,7 @@ def load_public_set(run: FederatedWorkflow, plan: FederationPlan) -> PublicSet:
         )
         return StageResult(manifest.to_dict(), {})
 
-    manifest = Manifest.from_dict(run.once("public set", make).info)
+    manifest = set_made_once(run, "public set", FOLDER, make)
     training = SyntheticSet.open(run.folder / FOLDER, manifest)
     return PublicSet(training, load_part(found, "validation", preprocessing))
 

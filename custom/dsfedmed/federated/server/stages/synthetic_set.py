@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.manifest import Manifest
-from dsfedmed.data.synthetic import Part, SyntheticSet, write_parts
+from dsfedmed.data.synthetic import Part, SyntheticSet, verify_shard, write_parts
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import Weights
@@ -36,7 +37,7 @@ from dsfedmed.reporting.pictures import contact_sheet
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.stage_store import StageResult
 
-FOLDER = "synthetic"
+FOLDER, STAGE = "synthetic", "synthesise"
 SHEET_PAIRS = 24
 FEWER_STEPS = "Fit the branch for fewer steps, or add training images"
 
@@ -72,7 +73,39 @@ def synthesise(run: FederatedWorkflow, plan: FederationPlan, base: Weights, site
         release_memory()
         return StageResult(manifest.to_dict(), {})
 
-    return Manifest.from_dict(run.once("synthesise", make).info)
+    return set_made_once(run, STAGE, FOLDER, make)
+
+
+def set_made_once(run: FederatedWorkflow, stage: str, folder: str, make: Callable[[], StageResult]) -> Manifest:
+    """Return the manifest of a set of shards from the store, or make it; shards that are damaged are made again.
+
+    Args:
+        run: the workflow.
+        stage: its name in the store.
+        folder: of the shards, below the run folder.
+        make: writes the shards there and returns their manifest.
+    """
+    known = run.store.has(stage)
+    found = run.once(stage, make).info
+    damage = _damage(run.folder / folder, Manifest.from_dict(found)) if known else ""
+    if damage:
+        run.note_redone(stage, f"{damage}; all shards are written again")
+        again = make().info
+        if again != found:  # drawn otherwise, as by another graphics card: nothing stays that was made from the old set
+            run.store.redo([stage], run.BEGUN_WITH)
+            run.store.put(stage, again)
+        found = again
+    return Manifest.from_dict(found)
+
+
+def _damage(folder: Path, manifest: Manifest) -> str:
+    """Say which shard of a finished set is not what it was; empty where all are."""
+    try:
+        for shard in manifest.shards:
+            verify_shard(folder / shard.name, shard)
+    except PayloadError as error:
+        return f"{Path(error.where).name}: {error.reason}"
+    return ""
 
 
 def _parts(run: FederatedWorkflow, plan: FederationPlan, base: Weights, sites: list[str]) -> Iterator[Part]:
