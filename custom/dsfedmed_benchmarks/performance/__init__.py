@@ -16,5 +16,6 @@ BENCHMARKS = {
     "wire": "bytes per site at the paper's scale",
     "int8_dice": "Dice lost to the number format of the wire",
     "privacy": "what the privacy filters cost: Dice, bytes, time",
+    "copies": "disguised copies of training images that the audit finds, and its false vetoes",
 }
 """Names of the modules in this package that are benchmarks, and what each measures."""
