@@ -29,6 +29,7 @@ from dsfedmed.generator.copies.whole import best_correlation, turned_descriptors
 MINIMUM_HELD_OUT = 8
 MOST_BASELINE = 200
 THRESHOLD = 0.5
+LEAST_LIMITS = (0.25, 0.4)  # whole images that correlate by 0.63; below, chance alone is too small to name a copy
 LEAST_REST = 1e-4  # whole images of one organ correlate by up to 0.98, so that the last steps to 1 count
 
 
@@ -81,7 +82,7 @@ def audit(
         raise DataError(where, f"{len(patients)} patients of {len(training)} images", "Name one for each image.")
     looks = _Looks.at(training)
     chance = _by_chance(looks, training, held_out, range(len(training)) if patients is None else patients)
-    limits = [chance_limit(values, quantile / 2) for values in chance]
+    limits = [chance_limit(values, quantile / 2, least) for values, least in zip(chance, LEAST_LIMITS, strict=True)]
     ratios = torch.stack([values / limit for values, limit in zip(looks(synthetic), limits, strict=True)])
     distances = 0.5 ** ratios.amax(dim=0)
     return AuditResult(distances, THRESHOLD, (distances < THRESHOLD).nonzero().flatten())

@@ -34,12 +34,12 @@ class Options:
     """
 
     sites: tuple[Path, ...]
-    planted: int = 60
+    planted: int = 30
     quantile: float = 0.01
 
     def __post_init__(self) -> None:
         """Refuse numbers that give no table."""
-        require(self.planted > 0, "planted", f"{self.planted} is below 1", "Give 60")
+        require(self.planted > 0, "planted", f"{self.planted} is below 1", "Give 30")
         require(0 < self.quantile < 1, "quantile", f"{self.quantile} is not in (0, 1)", "Give 0.01")
 
 
@@ -87,7 +87,7 @@ def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
         ("disguise", *found),
         rows,
         (
-            f"A row of each: planted training images in that disguise that were vetoed, in per cent. The audit may veto "
+            "Of planted training images in each disguise, the share that was vetoed. The audit may veto "
             f"{options.quantile:.0%} of images that are no copies.",
             "No copies: the site's test images, of other patients. Seconds are of one core, the baseline included.",
         ),

@@ -32,6 +32,8 @@ def own_look(datalist: SiteDatalist, part: str, channels: int) -> Tensor:
         reason = f"the synthetic set has {channels} channels and the site's images have {own}"
         raise PayloadError(datalist.name, reason, "Leave the site out, or make the set from images of these channels")
     if not usable_channels(channels):
-        raise PayloadError(datalist.name, f"a synthetic set of {channels} channels", "Use 1 (grey), 3 (RGB) or up to 16")
+        raise PayloadError(
+            datalist.name, f"a synthetic set of {channels} channels", "Use 1 (grey), 3 (RGB) or up to 16"
+        )
     size = Resized("image", spatial_size=(SIDE, SIDE), mode="bilinear", anti_aliasing=True)
     return load_images(datalist, part, Compose([LoadSiteImaged(keys="image", channels=channels), size]))

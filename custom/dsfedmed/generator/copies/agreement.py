@@ -82,7 +82,7 @@ def _best_of(views: Tensor, own: Tensor, places: Places) -> Tensor:
 
 def _nudged(places: Places, nudges: Tensor) -> Places:
     """Return the places once for each nudge (A, 2): a factor of the size and an angle in degrees that is added."""
-    count, number = places.image.shape
+    count = len(places.image)
     pose = places.pose[:, :, None].repeat(1, 1, len(nudges), 1)
     pose[..., 0] *= nudges[:, 0].to(pose)
     pose[..., 1] += nudges[:, 1].to(pose)

@@ -84,4 +84,5 @@ def _structure(small: Tensor, seen: Tensor) -> Tensor:
 def _seen_mean(planes: Tensor, seen: Tensor, sigma: float) -> Tensor:
     """Return the Gaussian mean over the pixels that are seen (normalised convolution, Knutsson and Westin 1993)."""
     smooth = GaussianFilter(2, sigma).to(planes.device)
-    return smooth(planes * seen) / smooth(seen).clamp(min=1e-3)
+    seen_planes: Tensor = smooth(planes * seen) / smooth(seen).clamp(min=1e-3)
+    return seen_planes
