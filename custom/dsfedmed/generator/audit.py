@@ -5,7 +5,7 @@ Two looks at every image, each against all training images:
 
 - whole images at 32 px (`dsfedmed.generator.copies.whole`): noise, blur, brightness, contrast;
 - places (`...copies.agreement`): where a quarter of the image or more is a piece of a training image, moved, enlarged
-  or reduced by up to a quarter, turned by up to 12 degrees, put beside something else, or partly painted over.
+  or reduced by up to a quarter, turned by some degrees, put beside something else, or partly painted over.
 
 Both see flips, quarter turns and negatives. From when on an agreement is a copy is told by images that are none: the
 held-out (validation) images of the same site, and its training images against those of other patients. Brightness,

@@ -7,7 +7,7 @@ of other patients, stand for images that are no copies. One audit a site sees th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,11 @@ def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
         name = load_datalist(site).name
         found[name] = audited(site, options)
         say(f"{name}: {found[name]}")
+    return table_of(found, options.quantile)
+
+
+def table_of(found: Mapping[str, Found], quantile: float) -> Benchmark:
+    """Return the table of what was found at each site, by its name."""
     rows: list[tuple[Cell, ...]] = [(way, *(100 * each.shares[way] for each in found.values())) for way in DISGUISES]
     rows += [
         ("no copy: vetoed all the same", *(100 * each.false / each.others for each in found.values())),
@@ -88,8 +93,9 @@ def run(options: Options, say: Callable[[str], None] = print) -> Benchmark:
         rows,
         (
             "Of planted training images in each disguise, the share that was vetoed. The audit may veto "
-            f"{options.quantile:.0%} of images that are no copies.",
-            "No copies: the site's test images, of other patients. Seconds are of one core, the baseline included.",
+            f"{quantile:.0%} of images that are no copies.",
+            "No copies: the site's test images, of other patients as its datalist says. Seconds are of one core, the "
+            "baseline included.",
         ),
         environment(),
     )
