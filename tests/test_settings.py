@@ -130,6 +130,7 @@ def test_free_sections_are_sections_too(key: str) -> None:
         {"synthetic": {"per_site": 0}},
         {"synthetic": {"shard_size": 0}},
         {"synthetic": {"audit_quantile": 1.5}},
+        {"synthetic": {"audit_quantile": 0.0}},
         {"image_size": 0},
     ],
 )

@@ -86,7 +86,7 @@ def check_numbers(values: Mapping[str, Any], where: str) -> None:
     seed, quantile = values["seed"], values["synthetic.audit_quantile"]
     share = values["synthetic.max_veto_share"]
     require(seed < SEEDS, f"{where}.seed", f"{seed} is above {SEEDS - 1}", "Give a smaller one")
-    require(0 <= quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in [0, 1)", "Give 0.01")
+    require(0 < quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in (0, 1)", "Give 0.01")
     fall = values["guard.fall"]
     require(0 <= fall <= 1, f"{where}.guard.fall", f"{fall} is not in [0, 1]", "Give 0.3")
     for key, usual in AT_MOST_ONE.items():

@@ -66,8 +66,8 @@ class SyntheticSettings:
     Attributes:
         per_site: image/mask pairs generated from each site's branch.
         shard_size: pairs in one file.
-        audit_quantile: a synthetic image nearer to a training image than this quantile of the site's own held-out
-            images is vetoed.
+        audit_quantile: share of images that are no copies and that the audit vetoes all the same, from which it has
+            its threshold; a site may ask for more (``audit_quantile`` in its `dsfedmed.yaml`), never for less.
         broadcast: sites keep the set that they audited, to train with it; if not, they delete it after the audit, and
             the server alone learns from it.
         max_veto_share: a site that vetoes more than this share of its own branch's images has none of them in the set,

@@ -1,74 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The copy check: copies in every disguise are found, other images are not, and what is no copy sets the limit."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from dsfedmed.errors import DataError
-from dsfedmed.generator.audit import audit, descriptors, nearest_distances
+from dsfedmed.generator.audit import THRESHOLD, AuditResult, audit
+from dsfedmed_benchmarks.performance.planted import DISGUISES
+from tests.generator.pictures import pictures
+
+PROMISED = (
+    "none",
+    "mirrored",
+    "quarter turn",
+    "negative",
+    "moved 12 % on both sides",
+    "enlarged 25 %",
+    "reduced to 80 %",
+    "left half beside another image",
+    "middle rows, rest grey",
+    "centre painted grey",
+    "quarter turn, negative, enlarged 20 %",
+    "turned 10 degrees",
+    "brightness and contrast",
+    "gamma 1.8",
+    "half the pixels",
+    "noise 0.15",
+)
 
 
-def pictures(count: int, seed: int) -> Tensor:
-    """Return smooth random images (count, 1, 64, 64) in [0, 1]."""
-    coarse = torch.rand(count, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1)
+def stored(images: Tensor) -> Tensor:
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def test_copies_are_vetoed_and_fresh_images_are_not() -> None:
-    training, held_out, fresh = pictures(30, 1), pictures(20, 2), pictures(40, 3)
-    noise = 0.05 * torch.randn(training[3:4].shape, generator=torch.Generator().manual_seed(4))
-    copies = torch.cat(
-        [
-            training[:1],
-            training[1:2].flip(2),
-            training[2:3].flip(2, 3),
-            (training[3:4] + noise).clamp(0, 1),
-            0.5 * training[4:5] + 0.3,
-        ]
-    )
-    result = audit((torch.cat([fresh, copies]) * 255).round().to(torch.uint8), training, held_out)
-    assert result.distances.shape == (45,)
-    assert result.vetoed.dtype == torch.int64
-    assert set(range(40, 45)) <= set(result.vetoed.tolist())
-    assert len(result.vetoed) <= 7
-    assert float(result.distances[40:].max()) < 0.01 < result.threshold
+@pytest.fixture(scope="module")
+def planted() -> tuple[AuditResult, int]:
+    """The audit of 40 fresh images and, behind them, 12 copies in each disguise."""
+    training, held_out, fresh = pictures(40, 1), pictures(24, 2), pictures(40, 3)
+    copies = [DISGUISES[way](training[:12], fresh) for way in PROMISED]
+    return audit(stored(torch.cat([fresh, *copies])), training, held_out), len(fresh)
 
 
-def test_threshold_is_the_quantile_of_the_held_out_distances() -> None:
-    training, held_out = pictures(10, 1), pictures(9, 2)
-    own = descriptors(torch.cat([training, training.flip(2), training.flip(3), training.flip(2, 3)]))
-    baseline = nearest_distances(descriptors(held_out), own)
-    result = audit(held_out, training, held_out, quantile=0.5)
-    assert result.threshold == pytest.approx(float(baseline.median()))
-    assert len(result.vetoed) == 4
-    torch.testing.assert_close(result.distances, baseline)
+@pytest.mark.parametrize("way", PROMISED)
+def test_copies_in_disguise_are_vetoed(planted: tuple[AuditResult, int], way: str) -> None:
+    result, fresh = planted
+    start = fresh + 12 * PROMISED.index(way)
+    assert set(range(start, start + 12)) <= set(result.vetoed.tolist())
 
 
-def test_distance_by_hand() -> None:
-    first = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    second = torch.tensor([[0.6, 0.8], [-1.0, 0.0]])
-    torch.testing.assert_close(nearest_distances(first, second), torch.tensor([0.4, 0.2]))
+def test_fresh_images_are_left_alone(planted: tuple[AuditResult, int]) -> None:
+    result, fresh = planted
+    assert int((result.vetoed < fresh).sum()) <= 1
+    assert result.distances.shape == (fresh + 12 * len(PROMISED),)
+    assert (result.distances.dtype, result.vetoed.dtype, result.threshold) == (torch.float32, torch.int64, THRESHOLD)
+    assert result.vetoed.tolist() == (result.distances < THRESHOLD).nonzero().flatten().tolist()
+    assert float(result.distances.min()) > 0
+    assert float(result.distances.max()) <= 1
 
 
-def test_descriptors_ignore_brightness_and_a_blank_image_matches_nothing() -> None:
-    image = pictures(1, 5)
-    torch.testing.assert_close(descriptors(image), descriptors(0.5 * image + 0.25), atol=1e-5, rtol=0)
-    assert float(descriptors(torch.full((1, 3, 48, 48), 0.7)).abs().max()) == 0
-    assert float(descriptors(image).norm()) == pytest.approx(1, abs=1e-5)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_copies_of_colour_and_of_sequences(channels: int) -> None:
+    training, held_out = pictures(20, 1, channels), pictures(16, 2, channels)
+    images = torch.cat([pictures(10, 3, channels), 1 - training[:5].rot90(1, (2, 3))])
+    result = audit(images, training, held_out)
+    assert set(range(10, 15)) <= set(result.vetoed.tolist())
+    assert len(result.vetoed) <= 6
 
 
-def test_channels_of_opposite_contrast_do_not_cancel() -> None:
-    """T1 and T2 of one picture: their mean is flat, and a copy is still at distance 0, another picture far."""
-    first, other = pictures(1, 5)[:, :1], pictures(1, 6)[:, :1]
-    pair, stranger = (torch.cat([image, 1 - image], dim=1) for image in (first, other))
-    found = descriptors(pair)
-    assert found.shape == (1, 2 * 1024)
-    assert float(found.norm()) == pytest.approx(1, abs=1e-5)
-    assert float(nearest_distances(descriptors(0.5 * pair + 0.25), found)) == pytest.approx(0, abs=1e-4)
-    expected = nearest_distances(descriptors(other), descriptors(first))
-    torch.testing.assert_close(nearest_distances(descriptors(stranger), found), expected, atol=1e-4, rtol=0)
+def test_a_patient_s_own_images_do_not_lower_the_guard() -> None:
+    """Two views of each patient are nearly the same; told apart by patient they are no measure of chance."""
+    first, held_out = pictures(30, 1), pictures(12, 2)
+    views = torch.cat([first, (first * 0.9 + 0.05).flip(3)])
+    copies = DISGUISES["left half beside another image"](first[:8], pictures(8, 3))
+    patients = [number % 30 for number in range(60)]
+    assert len(audit(copies, views, held_out, patients=patients).vetoed) == 8
+    assert len(audit(copies, views, held_out).vetoed) < 8
+
+
+def test_a_few_true_copies_among_the_held_out_images_do_not_blind_it() -> None:
+    training, held_out = pictures(40, 1), pictures(24, 2)
+    held_out[:2] = training[:2]
+    copies = DISGUISES["enlarged 25 %"](training[10:20], held_out)
+    assert len(audit(copies, training, held_out).vetoed) == 10
+
+
+def test_images_of_another_size_and_blank_ones() -> None:
+    training, held_out = pictures(16, 1), pictures(16, 2)
+    large = torch.nn.functional.interpolate(training[:1], size=(160, 160), mode="bicubic").clamp(0, 1)
+    assert audit(large, training, held_out).vetoed.tolist() == [0]
+    blank = torch.cat([torch.zeros(1, 1, 64, 64), torch.full((1, 1, 64, 64), 0.7), torch.ones(1, 1, 64, 64)])
+    assert audit(blank, training, held_out).distances.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_all_images_of_one_patient_leave_the_held_out_ones_as_measure() -> None:
+    training, held_out = pictures(12, 1), pictures(16, 2)
+    result = audit(torch.cat([training[:1].flip(2), pictures(3, 3)]), training, held_out, patients=["one"] * 12)
+    assert result.vetoed.tolist() == [0]
 
 
 def test_no_baseline_no_verdict() -> None:
@@ -76,8 +106,11 @@ def test_no_baseline_no_verdict() -> None:
         audit(pictures(1, 0), pictures(4, 1), pictures(7, 2), where="site_b")
     with pytest.raises(DataError, match="0 training"):
         audit(pictures(1, 0), pictures(0, 1), pictures(8, 2))
-    with pytest.raises(DataError, match="quantile"):
-        audit(pictures(1, 0), pictures(4, 1), pictures(8, 2), quantile=1.0)
+    for quantile in (0.0, 1.0):
+        with pytest.raises(DataError, match="quantile"):
+            audit(pictures(1, 0), pictures(4, 1), pictures(8, 2), quantile=quantile)
+    with pytest.raises(DataError, match="3 patients of 4 images"):
+        audit(pictures(1, 0), pictures(4, 1), pictures(8, 2), patients=["a", "b", "c"])
 
 
 def test_nothing_to_check() -> None:

@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy check: synthetic images nearer to a site's training images than other patients' real images are.
+"""Copy check: synthetic images that have more in common with a training image than other patients' real images have.
 
-Distance of two images: 1 minus the normalised cross-correlation of their smoothed 32 px grey versions, least over the
-flips of the training image; so brightness, contrast and noise make no difference. Images of other than one and three
-channels may have opposite contrasts in them: there it is the mean over the channels of their correlations. The baseline
-is the distance of each held-out (validation) image of the same site to its nearest training image: no held-out image is
-a copy, and a synthetic image that is nearer than all but a small quantile of them is vetoed. The check sees copies of
-whole images, not of details; it is no formal privacy guarantee.
+Two looks at every image, each against all training images:
+
+- whole images at 32 px (`dsfedmed.generator.copies.whole`): noise, blur, brightness, contrast;
+- places (`...copies.agreement`): where a quarter of the image or more is a piece of a training image, moved, enlarged
+  or reduced by up to a quarter, turned by some degrees, put beside something else, or partly painted over.
+
+Both see flips, quarter turns and negatives. From when on an agreement is a copy is told by images that are none: the
+held-out (validation) images of the same site, and its training images against those of other patients. Brightness,
+contrast and gamma make no difference to what is compared. The check is no formal privacy guarantee: smaller pieces,
+other angles and what is drawn anew in another style pass.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Hashable, Sequence
 
 import torch
-from monai.networks.layers.simplelayers import GaussianFilter
 from torch import Tensor
-from torch.nn import functional
 
 from dsfedmed.errors import DataError
+from dsfedmed.generator.copies.agreement import OwnImages, best_agreement, explained
+from dsfedmed.generator.copies.limit import chance_limit
+from dsfedmed.generator.copies.whole import best_correlation, turned_descriptors
 
-DESCRIPTOR_SIZE = 32
 MINIMUM_HELD_OUT = 8
+MOST_BASELINE = 200
+THRESHOLD = 0.5
+LEAST_LIMITS = (0.25, 0.4)  # whole images that correlate by 0.63; below, chance alone is too small to name a copy
+LEAST_REST = 1e-4  # whole images of one organ correlate by up to 0.98, so that the last steps to 1 count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +38,9 @@ class AuditResult:
     """The outcome of a copy check.
 
     Attributes:
-        distances: float32 (N,), distance in [0, 2] of each synthetic image to its nearest own training image.
-        threshold: distance below which an image is vetoed.
+        distances: float32 (N,), distance in (0, 1] of each synthetic image to its nearest own training image: 1 where
+            they have nothing in common, and half for each time that their agreement holds what chance gives.
+        threshold: distance below which an image is vetoed, 0.5.
         vetoed: int64 (V,), indices of the vetoed images, ascending.
     """
 
@@ -41,12 +50,22 @@ class AuditResult:
 
 
 def audit(
-    synthetic: Tensor, training: Tensor, held_out: Tensor, quantile: float = 0.01, where: str = "audit"
+    synthetic: Tensor,
+    training: Tensor,
+    held_out: Tensor,
+    quantile: float = 0.01,
+    where: str = "audit",
+    patients: Sequence[Hashable] | None = None,
 ) -> AuditResult:
-    """Compare synthetic images (N, C, S, S) with own training (M, C, S, S) and held-out (H, C, S, S) images.
+    """Compare synthetic images (N, C, X, Y) with own training (M, C, X, Y) and held-out (H, C, X, Y) images.
 
-    Images are uint8 or float in [0, 1] and may differ in size between the three. ``quantile`` in [0, 1) is that of the
-    held-out distances which becomes the threshold.
+    Args:
+        synthetic: uint8 or float in [0, 1]; the three may differ in size and type.
+        training: what must not be copied.
+        held_out: of other patients than the training images.
+        quantile: in (0, 1), share of images that are no copies and are vetoed all the same.
+        where: named in errors.
+        patients: M, of the training images; None where each is of another one.
 
     Raises:
         DataError: no training images, or fewer than MINIMUM_HELD_OUT held-out images (no baseline, so no verdict).
@@ -57,41 +76,43 @@ def audit(
             f"{len(training)} training and {len(held_out)} held-out images give no baseline",
             f"The copy check needs training images and at least {MINIMUM_HELD_OUT} validation images.",
         )
-    if not 0 <= quantile < 1:
-        raise DataError(where, f"quantile {quantile} is not in [0, 1)", "Give a small fraction such as 0.01.")
-    own = descriptors(_with_flips(training))
-    baseline = nearest_distances(descriptors(held_out), own)
-    threshold = float(baseline.quantile(quantile))
-    distances = nearest_distances(descriptors(synthetic), own)
-    return AuditResult(distances, threshold, (distances < threshold).nonzero().flatten())
+    if not 0 < quantile < 1:
+        raise DataError(where, f"quantile {quantile} is not in (0, 1)", "Give a small fraction such as 0.01.")
+    if patients is not None and len(patients) != len(training):
+        raise DataError(where, f"{len(patients)} patients of {len(training)} images", "Name one for each image.")
+    looks = _Looks.at(training)
+    chance = _by_chance(looks, training, held_out, range(len(training)) if patients is None else patients)
+    limits = [chance_limit(values, quantile / 2, least) for values, least in zip(chance, LEAST_LIMITS, strict=True)]
+    ratios = torch.stack([values / limit for values, limit in zip(looks(synthetic), limits, strict=True)])
+    distances = 0.5 ** ratios.amax(dim=0)
+    return AuditResult(distances, THRESHOLD, (distances < THRESHOLD).nonzero().flatten())
 
 
-def descriptors(images: Tensor) -> Tensor:
-    """Return float32 descriptors of mean 0 and norm 1 (all zeros for a blank image), (N, 1024) for grey and RGB.
+@dataclasses.dataclass(frozen=True)
+class _Looks:
+    """Training images made ready for both looks."""
 
-    Of any other number of channels C each has its own, and they stand one behind the other, (N, C * 1024).
+    whole: Tensor
+    places: OwnImages
+
+    @classmethod
+    def at(cls, training: Tensor) -> _Looks:
+        return cls(turned_descriptors(training), OwnImages.of(training))
+
+    def __call__(self, images: Tensor, excluded: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what each image has in common with its nearest training image by either look, both (N,)."""
+        whole = explained(best_correlation(images, self.whole, excluded), LEAST_REST)
+        return whole, best_agreement(images, self.places, excluded)
+
+
+def _by_chance(looks: _Looks, training: Tensor, held_out: Tensor, patients: Sequence[Hashable]) -> list[Tensor]:
+    """Return the agreements by either look of images that are no copies.
+
+    These are the held-out images, and evenly spaced training images without those of their own patient.
     """
-    count, channels = images.shape[:2]
-    if channels not in (1, 3):
-        own = descriptors(images.reshape(count * channels, 1, *images.shape[2:]))
-        return own.reshape(count, -1) / math.sqrt(channels)
-    grey = images.to(torch.float32).mean(dim=1, keepdim=True)
-    if not images.is_floating_point():
-        grey = grey / 255
-    small = functional.interpolate(grey, size=(DESCRIPTOR_SIZE, DESCRIPTOR_SIZE), mode="bilinear", antialias=True)
-    # Centred first, because the filter sees zeros beyond the border.
-    flat = GaussianFilter(2, 1.0)(small - small.mean(dim=(2, 3), keepdim=True)).flatten(1)
-    flat = flat - flat.mean(dim=1, keepdim=True)
-    norm = flat.norm(dim=1, keepdim=True)
-    # Below a thousandth of grey standard deviation only rounding is left, which must not be blown up to a pattern.
-    return torch.where(norm > 1e-3 * DESCRIPTOR_SIZE, flat / norm.clamp(min=1e-12), torch.zeros_like(flat))
-
-
-def nearest_distances(first: Tensor, second: Tensor, chunk: int = 1024) -> Tensor:
-    """Return float32 (N,), 1 - correlation of each descriptor (N, D) with its nearest among (M, D)."""
-    parts = [1 - (part @ second.T).amax(dim=1) for part in first.split(chunk)]
-    return torch.cat(parts) if parts else torch.empty(0)
-
-
-def _with_flips(images: Tensor) -> Tensor:
-    return torch.cat([images, images.flip(2), images.flip(3), images.flip(2, 3)])
+    step = max(1, -(-len(training) // MOST_BASELINE))
+    rows = range(0, len(training), step)
+    same = torch.tensor([[patients[row] == other for other in patients] for row in rows], device=training.device)
+    some = ~same.all(dim=1)
+    of_others = looks(training[::step][some], same[some])
+    return [torch.cat(pair) for pair in zip(looks(held_out), of_others, strict=True)]

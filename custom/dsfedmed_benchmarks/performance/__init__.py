@@ -18,5 +18,6 @@ BENCHMARKS = {
     "reading": "reading PNG against a plain decode, per image and mask",
     "slides": "peak memory and time of reading very large pictures",
     "privacy": "what the privacy filters cost: Dice, bytes, time",
+    "copies": "disguised copies of training images that the audit finds, and its false vetoes",
 }
 """Names of the modules in this package that are benchmarks, and what each measures."""

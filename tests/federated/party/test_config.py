@@ -44,6 +44,11 @@ def test_a_party_names_the_classes_it_accepts_beyond_the_list(tmp_path: Path) ->
     assert config.bundle_classes == ("monai.losses.FocalLoss", "hospital_net.Net")
 
 
+def test_a_site_sets_the_least_share_that_its_audit_vetoes(tmp_path: Path) -> None:
+    assert PartyConfig().audit_quantile == 0.01
+    assert _load(tmp_path, "audit_quantile: 0.05\n").audit_quantile == 0.05
+
+
 def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = _load(tmp_path, "data: ~/images\nteacher:\n")
@@ -54,7 +59,12 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("dta: /images\n", r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: bundle_classes, bundles, data, device"),
+        (
+            "dta: /images\n",
+            r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: audit_quantile, bundle_classes, bundles, data, device",
+        ),
+        ("audit_quantile: 0.0\n", r"`audit_quantile` must be a number between 0 and 1, found 0\.0"),
+        ("audit_quantile: 1\n", r"`audit_quantile` must be a number between 0 and 1, found 1"),
         ("threads: two\n", r"`threads` must be a whole number from 1, found 'two'"),
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),

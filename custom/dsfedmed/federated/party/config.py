@@ -47,6 +47,8 @@ class PartyConfig:
             the last bit; more are faster and may differ in the last bits of an image or weight.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
         require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
+        audit_quantile: least share of images that are no copies and that the audit of a synthetic set vetoes; a job may
+            ask for more, never for less.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server; at sites for FedMSA, pFedSAM and SAM-Fed, frozen there).
         light_weights: weights file the light network starts from, in every method that is compared (server only).
@@ -74,6 +76,7 @@ class PartyConfig:
     server_threads: int = 1
     send_drawn_masks: bool = False
     require_audit: bool = True
+    audit_quantile: float = 0.01
     run: Path | None = None
     teacher: Path | None = None
     light_weights: Path | None = None
@@ -164,6 +167,12 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
     if key == "memory_gib":
         is_amount = value is None or (type(value) in (int, float) and value > 0)
         require(is_amount, str(path), f"`{key}` must be a number above 0, found {shortened(value)}", "Correct the file")
+        return value
+    if key == "audit_quantile":
+        is_share = type(value) is float and 0 < value < 1
+        require(
+            is_share, str(path), f"`{key}` must be a number between 0 and 1, found {shortened(value)}", "Write 0.01"
+        )
         return value
     switches = dict.fromkeys(
         ("send_drawn_masks", "require_audit", "uploads_on_disk", "other_versions", "report_cases"), bool

@@ -14,6 +14,7 @@ from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import PayloadError
 from dsfedmed.federated.party.folders import AUDITS, SET_FOLDER
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.own_look import own_look
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest
 from dsfedmed.generator.audit import audit as copy_check
@@ -46,15 +47,20 @@ def require_own_audit(site: SiteContext, manifest: Manifest, kept: Sequence[int]
 
 
 def audit_synthetic_set(site: SiteContext, request: Envelope[AuditRequest]) -> Envelope[AuditReply]:
-    """Compare the whole set with the site's own images; only indices and distances leave."""
+    """Compare the whole set with the site's own images; only indices and distances leave.
+
+    The images are read as the site reads them, whatever bundle and settings the job names, and the share that is vetoed
+    by chance is the site's own ``audit_quantile`` where the job asks for less.
+    """
     body = request.body
-    manifest, light = body.files.manifest, body.common.light
+    manifest, quantile = body.files.manifest, max(body.quantile, site.config.audit_quantile)
     pool = open_set(site, manifest, None)
-    training, held_out = site.arrays("training", light).images, site.arrays("validation", light).images
-    result = copy_check(pool.images(), training, held_out, body.quantile, site.name)
+    training, held_out = (own_look(site.datalist, part, manifest.channels) for part in ("training", "validation"))
+    patients = [item.case for item in site.datalist.parts["training"]]
+    result = copy_check(pool.images(), training, held_out, quantile, site.name, patients)
     if not body.keep:
         shutil.rmtree(site.folder / SET_FOLDER)
-    write_json(_verdict_file(site, manifest), {"vetoed": result.vetoed.tolist(), "quantile": body.quantile})
+    write_json(_verdict_file(site, manifest), {"vetoed": result.vetoed.tolist(), "quantile": quantile})
     tensors = {"vetoed": result.vetoed.to(torch.int64), "distances": result.distances}
     return Envelope(AuditReply(result.threshold), tensors)
 

@@ -16,7 +16,8 @@ class AuditRequest:
     Attributes:
         common: of the run.
         files: the set, to be pulled.
-        quantile: a synthetic image nearer than this quantile of the site's held-out images is vetoed.
+        quantile: share of images that are no copies and are vetoed all the same; the site takes its own
+            ``audit_quantile`` where that is greater.
         keep: whether the site keeps the set, to train with it; if not, it deletes it after the audit.
     """
 
