@@ -16,6 +16,7 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.ledger import ByteLedger
 from dsfedmed.exchange.tensors import byte_count
 from dsfedmed.federated.methods import workflow_of
+from dsfedmed.federated.party.launcher import end_with_launcher
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.message import Message
 from dsfedmed.federated.wire.specs import FileOffer, SetOffer
@@ -31,7 +32,6 @@ from dsfedmed.flare.task_signal import TaskNotifier
 from dsfedmed.flare.tracking import log_scalar
 from dsfedmed.flare.wire_meter import attach
 from dsfedmed.json_types import Json
-from dsfedmed.launcher import end_with_launcher
 from dsfedmed.settings import Settings
 
 POLL_SECONDS = 0.05

@@ -19,6 +19,7 @@ from nvflare.apis.signal import Signal
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.folders import SET_FOLDER
+from dsfedmed.federated.party.launcher import end_with_launcher
 from dsfedmed.federated.site.reference_weights import fetch_reference_weights, without_offer
 from dsfedmed.federated.site.worker_process import WorkerProcess
 from dsfedmed.federated.wire.message import (
@@ -37,7 +38,6 @@ from dsfedmed.flare.file_streaming import pull_file, pull_files
 from dsfedmed.flare.progress import send_progress
 from dsfedmed.flare.site_folder import RUN, local_folder, site_folder
 from dsfedmed.flare.tracking import log_scalar
-from dsfedmed.launcher import end_with_launcher
 
 
 class SiteExecutor(Executor):

@@ -13,10 +13,10 @@ from nvflare.recipe.sim_env import SimEnv
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.federated.party.launcher import as_launcher
 from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.recipe import MethodRecipe
-from dsfedmed.launcher import as_launcher
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.federated.party.launcher import mark_of
 from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
-from dsfedmed.launcher import mark_of
+from tests.federated.party.test_launcher import is_gone
 from tests.runs.commands import BUNDLES
-from tests.test_launcher import is_gone
 
 BUSY = """
 import sys, time

@@ -16,11 +16,11 @@ import pytest
 from dsfedmed.cli import poc as command
 from dsfedmed.cli.main import main
 from dsfedmed.errors import StoreError
+from dsfedmed.federated.party.launcher import mark_of
 from dsfedmed.flare.deployment.guardian import LOCK
 from dsfedmed.flare.deployment.poc import PROJECT, Poc
-from dsfedmed.launcher import mark_of
 from dsfedmed.store.run_lock import JOB, run_lock
-from tests.test_launcher import is_gone
+from tests.federated.party.test_launcher import is_gone
 
 PARTY = "import time; time.sleep(60)"
 COMMAND = """

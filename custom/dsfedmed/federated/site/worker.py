@@ -16,6 +16,7 @@ import torch
 
 from dsfedmed.errors import StoreError
 from dsfedmed.federated.party.config import load_party_config
+from dsfedmed.federated.party.launcher import end_with_launcher
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.serve import answer
 from dsfedmed.federated.site.task_progress import PROGRESS, ThrottledProgress
@@ -23,7 +24,6 @@ from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
 from dsfedmed.json_types import JsonObject
-from dsfedmed.launcher import end_with_launcher
 
 
 def answer_from_files(site: SiteContext, task: str, folder: Path) -> JsonObject:

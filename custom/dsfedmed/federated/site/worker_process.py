@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO
 
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.federated.party.launcher import LAUNCHER, own_mark
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress, progress_steps
 from dsfedmed.federated.wire.codec import from_json
 from dsfedmed.federated.wire.message import Message, SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
 from dsfedmed.json_types import Json
-from dsfedmed.launcher import LAUNCHER, own_mark
 
 POLL_SECONDS = 0.1
 

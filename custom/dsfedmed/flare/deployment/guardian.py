@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dsfedmed.federated.party.launcher import own_mark, wait_for_end
 from dsfedmed.flare.deployment.parties import kill_party
 from dsfedmed.flare.deployment.poc import SERVER, Poc
-from dsfedmed.launcher import own_mark, wait_for_end
 from dsfedmed.store.run_lock import run_lock
 
 LOCK = "parties.lock"

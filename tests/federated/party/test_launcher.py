@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed import launcher
-from dsfedmed.launcher import LAUNCHER, as_launcher, is_there, mark_of, own_mark, wait_for_end
+from dsfedmed.federated.party import launcher
+from dsfedmed.federated.party.launcher import LAUNCHER, as_launcher, is_there, mark_of, own_mark, wait_for_end
 
 SOON_S = 5.0
-CHILD = "import time; from dsfedmed.launcher import end_with_launcher; end_with_launcher(); print('up', flush=True); "
+CHILD = (
+    "import time; from dsfedmed.federated.party.launcher import end_with_launcher; "
+    "end_with_launcher(); print('up', flush=True); "
+)
 PARENT = """
 import subprocess, sys, time
-from dsfedmed.launcher import as_launcher
+from dsfedmed.federated.party.launcher import as_launcher
 with as_launcher():
     words = [sys.executable, "-c", sys.argv[1]]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -28,7 +31,7 @@ time.sleep(60)
 """
 FORK = """
 import multiprocessing, time
-from dsfedmed.launcher import end_with_launcher
+from dsfedmed.federated.party.launcher import end_with_launcher
 def work():
     end_with_launcher()
     print(multiprocessing.current_process().pid, flush=True)
@@ -80,7 +83,7 @@ def test_a_child_that_begins_after_its_launcher_has_ended_ends_too() -> None:
 def test_a_process_without_launcher_and_the_launcher_itself_go_on() -> None:
     """A hospital's own client is nobody's child; a command that starts others has its own mark in the environment."""
     alone = start(CHILD + "time.sleep(1.5); print('done')", **{LAUNCHER: ""})
-    itself = "import os; from dsfedmed.launcher import *; os.environ[LAUNCHER] = own_mark(); "
+    itself = "import os; from dsfedmed.federated.party.launcher import *; os.environ[LAUNCHER] = own_mark(); "
     launching = start(itself + CHILD + "time.sleep(1.5); print('done')")
     assert [process.communicate(timeout=30)[0] for process in (alone, launching)] == ["up\ndone\n"] * 2
 
