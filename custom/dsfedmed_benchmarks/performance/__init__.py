@@ -17,6 +17,7 @@ BENCHMARKS = {
     "int8_dice": "Dice lost to the number format of the wire",
     "reading": "reading PNG against a plain decode, per image and mask",
     "slides": "peak memory and time of reading very large pictures",
+    "selection": "the released round: bounded mean of the sites' validation against the mean",
     "privacy": "what the privacy filters cost: Dice, bytes, time",
     "copies": "disguised copies of training images that the audit finds, and its false vetoes",
 }

@@ -30,9 +30,9 @@ from dsfedmed.training.distillation.embeddings import open_embeddings
 from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
+from dsfedmed_benchmarks.measurement.authors_loop import AuthorsLoop
 from dsfedmed_benchmarks.measurement.clock import Spent, timed
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
-from dsfedmed_benchmarks.performance.authors_loop import AuthorsLoop
 
 COLUMNS = ("way", "once (s)", "an epoch (s)", "all epochs (s)", "ms per sample and epoch", "times as fast", "wall (s)")
 

@@ -16,7 +16,7 @@ from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.seeds import generator
 from dsfedmed.training.distillation.config import ServerDistillationConfig
 from dsfedmed.training.distillation.mutual import MutualDistiller
-from dsfedmed_benchmarks.performance.authors_loop import AuthorsLoop, authors_selection
+from dsfedmed_benchmarks.measurement.authors_loop import AuthorsLoop, authors_selection
 from dsfedmed_benchmarks.performance.distillation import SCALES, light_network, random_pool
 
 BUNDLES = Path(__file__).parents[3] / "bundles"
