@@ -33,9 +33,12 @@ class FaultyExecutor(SiteExecutor):
         if fault == "hang":
             time.sleep(30)
         reply = super().execute(task_name, shareable, fl_ctx, abort_signal)
-        if fault != "nan":
+        if fault not in ("nan", "thousandfold"):
             return reply
         message = from_shareable(reply, "site")
+        if fault == "thousandfold":
+            larger = {name: tensor * 1000 for name, tensor in message.tensors.items()}
+            return to_shareable(Message(message.info, larger, message.is_difference))
         name = max(message.tensors, key=lambda key: message.tensors[key].numel())
         tensors = {**message.tensors, name: message.tensors[name] * float("nan")}
         return to_shareable(Message(message.info, tensors, message.is_difference))

@@ -37,8 +37,8 @@ def run(records: Path = Path("docs/results/records.tar.gz")) -> Benchmark:
             for curve in (record.data["curves"] if record else {}).values():
                 found = compared(curve)
                 if found is not None:
-                    sites, *rest = found
-                    losses.setdefault((table, sites), []).append((rest[0], rest[1]))
+                    sites, is_another, difference = found
+                    losses.setdefault((table, sites), []).append((is_another, difference))
     rows: list[Sequence[Cell]] = [
         [table, sites, len(found), sum(other for other, _ in found),
          100 * statistics.fmean(loss for _, loss in found), 100 * min(loss for _, loss in found)]
