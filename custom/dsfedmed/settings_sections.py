@@ -185,7 +185,8 @@ class RobustSettings:
         gate_replay: an update that differs from an earlier one of the same site by this share of its length or less is
             refused.
         trials: let the sites validate the mean with and without each update now and then.
-        trial_margin: an update without which the others' validation Dice is better by more than this is refused.
+        trial_margin: an update without which the others' validation Dice is better by more than this is refused; gains
+            of several trials add up, less a fifth of this each time.
         strikes: after so many refusals a site is no longer asked in that training.
     """
 

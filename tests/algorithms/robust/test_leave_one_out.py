@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed.algorithms.robust.leave_one_out import gain_without, most_harmful
+from dsfedmed.algorithms.robust.leave_one_out import gain_without, harm, most_harmful
 
 FULL = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}
 
@@ -30,7 +30,18 @@ def test_fewer_than_two_others_say_nothing() -> None:
     assert gain_without("d", {"a": 0.1, "d": 0.1}, {"a": 0.9, "d": 0.9}) is None
 
 
+def test_a_little_harm_adds_up_and_none_takes_away() -> None:
+    found = 0.0
+    for gain in (0.03, 0.03, 0.03):
+        found = harm(found, gain, 0.05)
+    assert found == pytest.approx(0.06), "3 * (0.03 - 0.01)"
+    assert harm(found, None, 0.05) == found
+    assert harm(found, -0.02, 0.05) == pytest.approx(0.03)
+    assert harm(0.0, 0.01, 0.05) == 0
+    assert harm(0.01, -0.5, 0.05) == 0
+
+
 def test_the_most_harmful_is_the_one_above_the_margin() -> None:
-    assert most_harmful({"a": 0.05, "b": -0.3, "c": None}, 0.05) is None
-    assert most_harmful({"a": 0.06, "b": 0.3, "c": None}, 0.05) == "b"
+    assert most_harmful({"a": 0.05, "b": 0.0}, 0.05) is None
+    assert most_harmful({"a": 0.06, "b": 0.3}, 0.05) == "b"
     assert most_harmful({"b": 0.3, "a": 0.3}, 0.05) == "a"

@@ -26,7 +26,20 @@ def gain_without(site: str, full: Mapping[str, float], without: Mapping[str, flo
     return gains[(len(gains) - 1) // 2] if len(gains) > 1 else None
 
 
-def most_harmful(gains: Mapping[str, float | None], margin: float) -> str | None:
-    """Return the site without which the others gain most, if that is above ``margin``; of equal ones the first."""
-    known = {site: gain for site, gain in sorted(gains.items()) if gain is not None and gain > margin}
+def harm(before: float, gain: float | None, margin: float) -> float:
+    """Return what speaks against a site after a trial: gains above a fifth of the margin add up, others take away.
+
+    Source: the cumulative sum of Page, Continuous Inspection Schemes (Biometrika 1954): max(0, S + gain - slack).
+
+    Args:
+        before: what spoke against it before, 0 or more.
+        gain: of the trial; None says nothing.
+        margin: at which the site's update is refused.
+    """
+    return before if gain is None else max(0.0, before + gain - margin / 5)
+
+
+def most_harmful(harms: Mapping[str, float], margin: float) -> str | None:
+    """Return the site against which most speaks, if that is above ``margin``; of equal ones the first."""
+    known = {site: found for site, found in sorted(harms.items()) if found > margin}
     return max(known, key=known.__getitem__) if known else None

@@ -53,7 +53,8 @@ def test_an_update_that_harms_the_others_does_not_count(tmp_path: Path) -> None:
     found, validation, run = trial(tmp_path, -0.8, standing, 2)
     # Mean of all: (3 * 0.4 - 0.8) / 4 = 0.1; without the bad one 0.4; without another (0.8 - 0.8) / 3 = 0.
     assert [value for value, _ in validation.asked] == [0.1, 0.0, 0.0, 0.0, 0.4]
-    assert found.refused == {"bad": "its update costs the others 0.300 of validation Dice"}
+    said = "its update costs the others 0.300 of validation Dice (0.290 over the trials so far)"
+    assert found.refused == {"bad": said}
     assert found.average(run)["w"].tolist() == pytest.approx([0.4])
     assert (standing.strikes, standing.next_trial) == ({"bad": 1, "site_a": 0, "site_b": 0, "site_c": 0}, 3)
 
@@ -82,6 +83,16 @@ def test_a_watched_site_that_harms_nobody_any_more_is_acquitted(tmp_path: Path) 
     standing = Standing({"bad": 1}, next_trial=4)
     trial(tmp_path, 0.4, standing, 3)
     assert (standing.strikes, standing.next_trial) == ({"bad": 0}, 4)
+
+
+def test_a_little_harm_in_every_trial_adds_up(tmp_path: Path) -> None:
+    """Mean of all 0.3825, without the bad one 0.4: a gain of 0.0175, 0.0075 a round over a fifth of the margin."""
+    standing, refused = Standing(), []
+    for number in range(2, 10):
+        found, validation, _ = trial(tmp_path, 0.33, standing, number)
+        refused.append(list(found.refused))
+        assert validation.asked, "something speaks against it in every round"
+    assert refused == [[], [], [], [], [], [], ["bad"], ["bad"]]
 
 
 def test_two_bad_ones_are_found_one_after_the_other(tmp_path: Path) -> None:

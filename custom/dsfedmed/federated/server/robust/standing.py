@@ -26,11 +26,13 @@ class Standing:
 
     Attributes:
         strikes: refusals by site; one is taken back where a trial finds nothing.
+        harm: what speaks against each site since trials began, as Dice (`dsfedmed.algorithms.robust.leave_one_out.harm`).
         next_trial: the round in which all sites are tried next.
         sketches: of every update so far, by "site/round".
     """
 
     strikes: dict[str, int] = field(default_factory=dict)
+    harm: dict[str, float] = field(default_factory=dict)
     next_trial: int = 2
     sketches: Weights = field(default_factory=dict)
 
@@ -43,8 +45,8 @@ class Standing:
         self.strikes[site] = max(self.strikes.get(site, 0) - 1, 0)
 
     def watched(self, sites: Iterable[str]) -> list[str]:
-        """Return those of these sites whose last updates were refused: they are tried in every round."""
-        return [site for site in sites if self.strikes.get(site, 0)]
+        """Return those of these sites that something speaks against: they are tried in every round."""
+        return [site for site in sites if self.strikes.get(site, 0) or self.harm.get(site, 0.0)]
 
     def asked(self, run: FederatedWorkflow, sites: Iterable[str]) -> list[str]:
         """Return those of these sites that still take part.
