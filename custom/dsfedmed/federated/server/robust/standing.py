@@ -26,7 +26,7 @@ class Standing:
 
     Attributes:
         strikes: refusals by site; one is taken back where a trial finds nothing.
-        harm: what speaks against each site since trials began, as Dice (`dsfedmed.algorithms.robust.leave_one_out.harm`).
+        harm: what speaks against each site since trials began, as Dice (see `leave_one_out.harm`).
         next_trial: the round in which all sites are tried next.
         sketches: of every update so far, by "site/round".
     """
