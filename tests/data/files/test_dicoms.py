@@ -389,3 +389,14 @@ def test_a_jpeg_frame_that_was_cut_is_refused(tmp_path: Path, cut: int) -> None:
     compressed(tmp_path / "a.dcm", stream.getvalue()[:-cut], JPEGBaseline8Bit)
     with pytest.raises(DataError, match=r"a\.dcm: its frame 1 is cut"):
         read_raw(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\xff", b"\xff\0"])
+def test_a_whole_jpeg_frame_may_be_padded_with_zeros_or_fill_bytes(tmp_path: Path, padding: bytes) -> None:
+    stream = io.BytesIO()
+    large = np.kron(GREY, np.ones((8, 8), np.uint8))
+    Image.fromarray(large).save(stream, "JPEG", quality=90)
+    dicom(tmp_path / "a.dcm", large)
+    compressed(tmp_path / "a.dcm", stream.getvalue() + padding, JPEGBaseline8Bit)
+    found = np.squeeze(read_raw(tmp_path / "a.dcm").array)
+    assert np.abs(found.astype(int) - np.asarray(Image.open(stream)).T).max() <= 1

@@ -124,7 +124,7 @@ def _refuse_cut_frames(path: Path, dataset: Dataset, frames: int) -> None:
     if str(dataset.file_meta.TransferSyntaxUID) not in (BASELINE_JPEG, EXTENDED_JPEG):
         return
     for number, frame in enumerate(encapsulated_frames(dataset, frames), start=1):
-        if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
+        if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # padded to an even length by either
             reason = f"its frame {number} is cut: the end mark of its JPEG is missing"
             raise DataError(path, reason, "Copy it again or take its item out.")
 
