@@ -113,7 +113,7 @@ def test_an_altered_shard_is_refused_and_the_bytes_count_all_the_same(tmp_path: 
 
 def test_a_reference_is_pulled_by_a_site_that_holds_none(tmp_path: Path) -> None:
     reference, _ = advance(Reference(), UPDATE)
-    write_tensors(tmp_path / "reference.safetensors", pack(reference.weights, "fp16"))
+    write_tensors(tmp_path / "reference.safetensors", pack(reference.weights, "fp16"), travels=True)
     size = (tmp_path / "reference.safetensors").stat().st_size
     move = ReferenceMove("", reference.sha256, "", FileOffer("this machine", str(tmp_path / "reference.safetensors")))
     worker = Worker(trained)

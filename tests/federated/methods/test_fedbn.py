@@ -114,7 +114,7 @@ def local() -> frozenset[str]:
 def test_no_round_speaks_of_normalisation(run: Run, start: Weights, local: frozenset[str]) -> None:
     shared = start.keys() - local
     rounds = run.of_task(LOCAL_LAYERS.name)
-    assert len(rounds) == 3 * 4, "three rounds and one validation of three sites"
+    assert len(rounds) == 3 * (3 + 4 + 1), "of three sites: three rounds, a trial of four means, one validation"
     for _, _, request, reply in rounds:
         assert {name.removeprefix(WEIGHTS) for name in request.tensors} == shared
         assert set(reply.tensors) in (shared, set())

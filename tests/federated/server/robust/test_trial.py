@@ -64,7 +64,7 @@ def test_an_odd_update_that_harms_nobody_counts(tmp_path: Path) -> None:
     found, _, run = trial(tmp_path, 0.3, standing, 2)
     assert found.refused == {}
     assert torch.equal(found.average(run)["w"], found.mean.result()["w"])
-    assert standing.next_trial == 4
+    assert standing.next_trial == 8
     assert "events" not in run.record.data
 
 

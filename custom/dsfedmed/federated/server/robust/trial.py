@@ -6,7 +6,7 @@ site counts, less a fifth of the margin each time, which is more than honest sit
 
 What an update looks like does not tell an odd honest hospital from one that trains on wrong masks
 (`dsfedmed.algorithms.robust.gate`); what it does to the others' validation does. Validating costs time, so trials are
-held after 2, 4, 8, 16 ... rounds, whenever the validation fell, and in every round for a site that something speaks
+held after 2, 8, 32 ... rounds, whenever the validation fell, and in every round for a site that something speaks
 against.
 Nothing changes where no update is refused.
 
@@ -27,6 +27,8 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 if TYPE_CHECKING:
     from dsfedmed.federated.server.averaging import Collected
 
+LATER = 4
+"""By how much later, in rounds done, the next trial of all sites is held where the last found nothing."""
 LEAST = 3
 """Sites below which nobody could be outvoted."""
 Validate = Callable[[Weights, list[str]], Mapping[str, float]]
@@ -78,4 +80,4 @@ def refuse_by_trial(
         if not standing.harm.get(site):
             standing.acquit(site)
     if everyone:
-        standing.next_trial = 2 * number if len(harmless) == len(suspects) else number + 1
+        standing.next_trial = LATER * number if len(harmless) == len(suspects) else number + 1
