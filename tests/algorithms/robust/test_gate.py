@@ -29,7 +29,12 @@ def test_lengths_that_cannot_be_are_told_with_their_figures(norm: float, said: s
     assert complaint(norm, OTHERS, 50.0, 20.0) == said
 
 
+def test_where_nobody_changes_anything_nobody_is_refused() -> None:
+    assert complaint(0.0, [0.0, 0.0], 50.0, 20.0) == ""
+
+
 def test_of_two_sites_nobody_says_which_is_too_long() -> None:
+    assert complaint(0.0, [1.0], 50.0, 20.0) == ""
     assert complaint(900.0, [1.0], 50.0, 20.0) == ""
     assert complaint(5001.0, [1.0], 50.0, 20.0) != ""
 

@@ -49,14 +49,14 @@ def complaint(norm: float, others: Sequence[float], weights_norm: float, factor:
     """
     if weights_norm > 0 and norm > MUCH * factor * weights_norm:
         return f"is {norm / weights_norm:.3g} times as long as the weights themselves"
-    if norm == 0:
-        return "changes nothing"
     if len(others) < 2:  # of two sites that differ nobody can say which is wrong
         return ""
     centre = median(others)
     if norm > factor * centre:
         return f"is {norm / max(centre, 1e-30):.3g} times as long as the median of the others'"
     if norm * MUCH * factor < centre:
+        if norm == 0:
+            return "changes nothing"
         return f"has {norm / centre:.2g} of the length of the median of the others'"
     return ""
 
