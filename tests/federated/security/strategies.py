@@ -83,7 +83,7 @@ def _is_text(value: str) -> bool:
 
 @st.composite
 def _manifests(draw: st.DrawFn) -> Manifest:
-    """Manifests whose parts fit together; a million bytes hold three images of 256 pixels a side and three channels."""
+    """Manifests whose parts fit together: a million bytes hold three images of 256 pixels a side in colour."""
     counts = draw(st.lists(st.integers(1, 3), min_size=1, max_size=MOST))
     shards = tuple(
         Shard(f"synthetic-{n:05d}.safetensors", draw(st.integers(10**6, 10**9)), draw(_hashes()), count, sum(counts[:n]))
