@@ -86,7 +86,9 @@ def _manifests(draw: st.DrawFn) -> Manifest:
     """Manifests whose parts fit together: a million bytes hold three images of 256 pixels a side in colour."""
     counts = draw(st.lists(st.integers(1, 3), min_size=1, max_size=MOST))
     shards = tuple(
-        Shard(f"synthetic-{n:05d}.safetensors", draw(st.integers(10**6, 10**9)), draw(_hashes()), count, sum(counts[:n]))
+        Shard(
+            f"synthetic-{n:05d}.safetensors", draw(st.integers(10**6, 10**9)), draw(_hashes()), count, sum(counts[:n])
+        )
         for n, count in enumerate(counts)
     )
     origin = tuple(draw(st.lists(st.sampled_from(("site_a", "site_b")), min_size=sum(counts), max_size=sum(counts))))
