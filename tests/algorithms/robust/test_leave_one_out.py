@@ -45,3 +45,8 @@ def test_the_most_harmful_is_the_one_above_the_margin() -> None:
     assert most_harmful({"a": 0.05, "b": 0.0}, 0.05) is None
     assert most_harmful({"a": 0.06, "b": 0.3}, 0.05) == "b"
     assert most_harmful({"b": 0.3, "a": 0.3}, 0.05) == "a"
+
+
+def test_who_was_refused_before_is_taken_before_an_odd_one() -> None:
+    assert most_harmful({"a": 0.06, "b": 0.3}, 0.05, {"a": 1}) == "a"
+    assert most_harmful({"a": 0.04, "b": 0.3}, 0.05, {"a": 1}) == "b"

@@ -39,7 +39,17 @@ def harm(before: float, gain: float | None, margin: float) -> float:
     return before if gain is None else max(0.0, before + gain - margin / 5)
 
 
-def most_harmful(harms: Mapping[str, float], margin: float) -> str | None:
-    """Return the site against which most speaks, if that is above ``margin``; of equal ones the first."""
-    known = {site: found for site, found in sorted(harms.items()) if found > margin}
+def most_harmful(harms: Mapping[str, float], margin: float, refusals: Mapping[str, int] | None = None) -> str | None:
+    """Return the site against which most speaks, if that is above ``margin``; of equal ones the first.
+
+    While a bad update is in the mean, leaving out an odd honest one may help the others even more than leaving out the
+    bad one: of those above the margin the one that was refused before is taken first.
+
+    Args:
+        harms: what speaks against each site.
+        margin: at which an update is refused.
+        refusals: earlier refusals by site.
+    """
+    before = refusals or {}
+    known = {site: (before.get(site, 0), found) for site, found in sorted(harms.items()) if found > margin}
     return max(known, key=known.__getitem__) if known else None

@@ -69,7 +69,7 @@ def refuse_by_trial(
             if site in found.kept
         }
         harms = {site: harm(before.get(site, 0.0), gain, rules.trial_margin) for site, gain in gains.items()}
-        worst = most_harmful(harms, rules.trial_margin)
+        worst = most_harmful(harms, rules.trial_margin, standing.strikes)
         standing.harm |= {site: min(found, rules.trial_margin) for site, found in harms.items()}
         if worst is None:
             break
