@@ -39,6 +39,13 @@ def test_of_two_sites_nobody_says_which_is_too_long() -> None:
     assert complaint(5001.0, [1.0], 50.0, 20.0) != ""
 
 
+@pytest.mark.parametrize("bad", [0.0, 1e-6, 1000.0, 1e9])
+def test_of_three_sites_the_bad_one_alone_is_refused(bad: float) -> None:
+    assert complaint(bad, [1.0, 2.0], 50.0, 20.0) != ""
+    assert complaint(1.0, [bad, 2.0], 50.0, 20.0) == ""
+    assert complaint(2.0, [1.0, bad], 50.0, 20.0) == ""
+
+
 def test_one_bad_site_cannot_have_another_refused() -> None:
     assert complaint(2.0, [1.0, 2.0, 1e9], 50.0, 20.0) == ""
     assert complaint(2.0, [1.0, 2.0, 1e-9], 50.0, 20.0) == ""

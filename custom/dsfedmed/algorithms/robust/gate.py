@@ -10,7 +10,7 @@ wrong masks; what a direction does to the network is for a trial to say (`dsfedm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import median_high, median_low
 
 import torch
 from torch import Tensor
@@ -51,13 +51,15 @@ def complaint(norm: float, others: Sequence[float], weights_norm: float, factor:
         return f"is {norm / weights_norm:.3g} times as long as the weights themselves"
     if len(others) < 2:  # of two sites that differ nobody can say which is wrong
         return ""
-    centre = median(others)
-    if norm > factor * centre:
-        return f"is {norm / max(centre, 1e-30):.3g} times as long as the median of the others'"
-    if norm * MUCH * factor < centre:
+    # Of an even number of others the larger middle one for what is too long and the smaller one for what is too short:
+    # with three sites, a bad one would else move the centre of either honest one.
+    high, low = median_high(others), median_low(others)
+    if norm > factor * high:
+        return f"is {norm / max(high, 1e-30):.3g} times as long as the median of the others'"
+    if norm * MUCH * factor < low:
         if norm == 0:
             return "changes nothing"
-        return f"has {norm / centre:.2g} of the length of the median of the others'"
+        return f"has {norm / low:.2g} of the length of the median of the others'"
     return ""
 
 
