@@ -30,10 +30,8 @@ def of_run(out: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.federation
-@pytest.mark.parametrize("goes_on", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_killed_job_leaves_no_process_and_the_same_command_finishes_it(
-    sites: Path, tmp_path: Path, goes_on: bool
-) -> None:
+@pytest.mark.slow
+def test_a_killed_job_leaves_no_process_and_the_same_command_finishes_it(sites: Path, tmp_path: Path) -> None:
     values = merge(read_preset(ROOT / "jobs" / "dsfedmed" / "presets" / "smoke.yaml"), {**TINY, "compare": NOTHING})
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
     out = tmp_path / "run"
@@ -47,8 +45,6 @@ def test_a_killed_job_leaves_no_process_and_the_same_command_finishes_it(
     while of_run(out) and time.monotonic() < end:
         time.sleep(0.1)
     assert not [process.cmdline() for process in of_run(out)]
-    if not goes_on:
-        return
     again = run_job(sites, out, *preset)
     assert again.code == 0, again.output[-3000:]
     assert f"taken over from process {killed.pid} since " in again.output

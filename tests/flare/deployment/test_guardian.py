@@ -80,6 +80,7 @@ def test_parties_end_with_a_killed_command(poc: Poc, parties: list[subprocess.Po
         assert poc.running() == []
 
 
+@pytest.mark.slow
 def test_a_command_that_ends_by_itself_leaves_the_parties_to_who_stops_them(
     poc: Poc, parties: list[subprocess.Popen[bytes]]
 ) -> None:
