@@ -17,7 +17,7 @@ from pathlib import Path
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites, site_names
 from dsfedmed_benchmarks.poison.federation import ATTACKS, HONEST, WITHOUT, run_with
-from dsfedmed_benchmarks.poison.table import RULES, Cell, Cells, table_of
+from dsfedmed_benchmarks.poison.table import RULES, Cell, Cells, rules_of, table_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="of the table's files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the table and of the runs' outcomes")
     parser.add_argument("--bad", nargs="+", metavar="SITE", help="sites to make bad, one after another (all)")
-    parser.add_argument("--attacks", nargs="+", choices=ATTACKS, default=list(ATTACKS), help="ways of being bad (all)")
+    parser.add_argument("--attacks", nargs="*", choices=ATTACKS, default=list(ATTACKS), help="ways of being bad (all)")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="rules (all)")
     parser.add_argument("--rounds", type=int, default=12, help="rounds (12)")
     parser.add_argument("--seed", type=int, default=0, help="seed (0)")
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = [
         Cell(site, behaviour, rule, args.rounds, args.seed)
         for behaviour in (HONEST, WITHOUT, *args.attacks)
-        for rule in (args.rules if behaviour not in (HONEST, WITHOUT) else ["default"])
+        for rule in rules_of(behaviour, args.rules)
         for site in (bad if behaviour != HONEST else names[:1])
     ]
     for number, cell in enumerate(wanted, start=1):

@@ -14,7 +14,7 @@ from torch import Tensor
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.party.layout import SimulatedSites
-from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.averaging import collected
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
@@ -63,7 +63,8 @@ class RandomUpdates(FederatedWorkflow):
                 started = time.time()
                 request = Envelope(RandomRequest(number, started + pause), pack(weights, "fp16"))
                 check = partial(_check_round, number)
-                weights, replies = federated_average(self, RANDOM, request, weights, counts, check)
+                with collected(self, RANDOM, request, weights, counts, check) as found:
+                    weights, replies = found.average_by_form(self, RANDOM.name), found.replies
                 seconds = time.time() - started
                 rounds.append({"seconds": seconds, "waited": pause, "peak_mib": peak_mib(), "end_mib": resident_mib()})
                 pause = max(reply.body.drawn_s for reply in replies.values()) + TRANSFER_S

@@ -35,7 +35,7 @@ TRAINING: dict[str, Any] = {
 }
 """FedAvg as it is tuned in the benchmark of few rounds, at one pass a round."""
 COLUMNS = ("bad site", "behaviour", "rule", "others' Dice (%)", "against without it", "against honest",
-           "refused updates (bad / honest)", "verdict")  # fmt: skip
+           "refused updates (bad / honest)", "verdict", "s")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,13 @@ class Cells:
         return self._folder / f"{cell.name}.json"
 
 
+def rules_of(behaviour: str, rules: Sequence[str]) -> list[str]:
+    """Return under which rules a behaviour is run: an honest run under the default and without any, to compare them."""
+    if behaviour == WITHOUT:
+        return ["default"]
+    return ["default", "none"] if behaviour == HONEST else list(rules)
+
+
 def others_dice(outcome: Outcome, bad: str) -> float | None:
     """Return the mean over the other sites of their mean test Dice, 0 to 1; None where the run did not end."""
     found = [dice for site, dice in outcome.dice.items() if site != bad]
@@ -102,7 +109,7 @@ def others_dice(outcome: Outcome, bad: str) -> float | None:
 def table_of(name: str, cells: Cells, wanted: Sequence[Cell]) -> Benchmark:
     """Return the table of what is there."""
     there = [cell for cell in wanted if cells.has(cell)]
-    honest = next((cells.get(cell) for cell in there if cell.behaviour == HONEST), None)
+    honest = next((cells.get(cell) for cell in there if cell.behaviour == HONEST and cell.rule == "default"), None)
     without = {cell.bad: cells.get(cell) for cell in there if cell.behaviour == WITHOUT}
     rows = []
     for cell in sorted(there, key=lambda one: (one.behaviour not in (HONEST, WITHOUT), one.rule != "default", one.bad)):
@@ -111,13 +118,14 @@ def table_of(name: str, cells: Cells, wanted: Sequence[Cell]) -> Benchmark:
         rows.append([
             "none" if cell.behaviour == HONEST else cell.bad, cell.behaviour, cell.rule, _percent(shown),
             _difference(shown, without.get(cell.bad), cell), _difference(shown, honest, cell),
-            _refusals(outcome, cell), outcome.verdict.partition(":")[0],
+            _refusals(outcome, cell), outcome.verdict.partition(":")[0], outcome.seconds,
         ])  # fmt: skip
     missing = len(wanted) - len(there)
     notes = [
         "Dice of the other sites' test images, mean over these sites, in percent; differences in points, of the same "
         "sites. Every site is a source; the seed, the rounds and all else are the same.",
-        "Rule: `default` is the mean with gate and trials; the others have neither (`none` is the plain mean).",
+        "Rule: `default` is the mean with gate and trials; the others have neither (`none` is the plain mean). s: the "
+        "whole run, in one process.",
         f"{len(there)} of {len(wanted)} runs; {missing} are not there." if missing else f"All {len(there)} runs.",
     ]
     return Benchmark(name, f"One bad site among the sites of {name}", COLUMNS, rows, notes, environment())

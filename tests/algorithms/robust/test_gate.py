@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dsfedmed.algorithms.robust import gate
 from dsfedmed.algorithms.robust.gate import SKETCH, complaint, replayed, sketch
 
 OTHERS = [1.0, 2.0, 3.0]
@@ -60,6 +61,16 @@ def test_an_update_is_known_again_and_another_is_not() -> None:
     assert replayed(sketch(second.half().float(), 7), known, 1e-3) == 2
     assert replayed(sketch(first + 0.01 * second, 7), known, 1e-3) is None, "a cosine of 0.99995"
     assert replayed(sketch(-first, 7), known, 1e-3) is None
+
+
+def test_a_sketch_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number is in one bucket, with a sign; it makes no difference in how many pieces they are summed."""
+    ones = torch.ones(3 * SKETCH + 5)
+    whole = sketch(ones, 1)
+    assert set(whole[5:].tolist()) <= {-3.0, -1.0, 1.0, 3.0}
+    assert set(whole[:5].tolist()) <= {-4.0, -2.0, 0.0, 2.0, 4.0}
+    monkeypatch.setattr(gate, "PIECE", SKETCH)
+    assert torch.equal(sketch(ones, 1), whole)
 
 
 def test_cosines_of_sketches_are_near_those_of_the_updates() -> None:

@@ -28,6 +28,7 @@ def test_one_liar_can_neither_have_another_refused_nor_save_it() -> None:
 
 def test_fewer_than_two_others_say_nothing() -> None:
     assert gain_without("d", {"a": 0.1, "d": 0.1}, {"a": 0.9, "d": 0.9}) is None
+    assert gain_without("d", {"public": 0.1}, {"public": 0.9}, least=1) == pytest.approx(0.8)
 
 
 def test_a_little_harm_adds_up_and_none_takes_away() -> None:

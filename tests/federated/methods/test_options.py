@@ -25,6 +25,14 @@ def test_a_personal_branch_must_have_a_round_left() -> None:
         PFedSam(tiny_settings(rounds=2, method={"warmup_rounds": 2}))
 
 
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "geometric_median", "norm_clipping"])
+def test_low_rank_updates_take_no_rule_on_single_numbers(rule: str) -> None:
+    robust = {"rule": rule}
+    with pytest.raises(ConfigError, match=r"robust\.rule: low-rank updates are averaged as products"):
+        PFedSam(tiny_settings(method={"warmup_rounds": 1}, robust=robust, min_sites=3))
+    DSFedMed(tiny_settings(robust=robust, min_sites=3))
+
+
 @pytest.mark.parametrize("method", sorted(WORKFLOWS))
 def test_a_workflow_is_found_by_the_methods_name(method: str) -> None:
     assert set(METHODS).issuperset(WORKFLOWS)

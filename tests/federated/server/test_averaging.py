@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dsfedmed.errors import PayloadError
-from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.averaging import collected
 from dsfedmed.federated.site.uplink import pack_update
 from dsfedmed.federated.wire.message import Envelope, ReplyHeader, UpdateHeader, open_reply, reply_message
 from dsfedmed.federated.wire.requests.training import TrainReply
@@ -57,8 +57,15 @@ class Run:
         return good
 
 
-def average(run: Any, counts: dict[str, int], check: Callable[..., None] = lambda *_: None, **more: Any) -> Any:
-    return federated_average(run, TRAIN, NO_REQUEST, WEIGHTS, counts, check, **more)
+def average(
+    run: Any,
+    counts: dict[str, int],
+    check: Callable[..., None] = lambda *_: None,
+    weights: dict[str, Tensor] = WEIGHTS,
+    **more: Any,
+) -> Any:
+    with collected(run, TRAIN, NO_REQUEST, weights, counts, check, **more) as found:
+        return found.average_by_form(run, TRAIN.name), found.replies
 
 
 def test_a_damaged_update_is_refused_by_name_and_the_others_are_averaged(tmp_path: Path) -> None:
@@ -80,7 +87,7 @@ def test_the_mean_is_added_to_the_servers_own_weights(tmp_path: Path) -> None:
         site: Envelope(TrainReply(1), {"w": torch.tensor([value])}, True) for site, value in (("a", 1.0), ("b", 5.0))
     }
     run: Any = Run(replies, tmp_path)
-    got, _ = federated_average(run, TRAIN, NO_REQUEST, {"w": torch.tensor([10.0])}, {"a": 4, "b": 12}, lambda *_: None)
+    got, _ = average(run, {"a": 4, "b": 12}, weights={"w": torch.tensor([10.0])})
     assert got["w"].tolist() == [14.0], "10 + (4 * 1 + 12 * 5) / 16"
     assert run.asked == (TRAIN, NO_REQUEST, ["a", "b"])
 

@@ -17,6 +17,8 @@ from torch import Tensor
 
 MUCH = 5
 """How much wider the bounds are that are no matter of comparing like with like."""
+PIECE = 2**20
+"""Numbers of an update that are summed at a time: memory stays small beside an update of a large network."""
 SKETCH = 1024
 """Numbers that stand for an update when it is compared with earlier ones."""
 
@@ -30,11 +32,12 @@ def sketch(update: Tensor, seed: int) -> Tensor:
         update: (n).
         seed: of the signs; the same for all that are compared.
     """
-    generator = torch.Generator().manual_seed(seed)
-    signs = torch.randint(0, 2, update.shape, generator=generator, dtype=torch.int8)
-    signed = torch.where(signs.bool(), update, -update)
-    padded = torch.nn.functional.pad(signed, (0, -len(signed) % SKETCH))
-    return padded.view(-1, SKETCH).double().sum(dim=0).float()
+    generator, sums = torch.Generator().manual_seed(seed), torch.zeros(SKETCH, dtype=torch.float64)
+    for part in update.split(PIECE):
+        signs = torch.randint(0, 2, part.shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
+        signed = torch.nn.functional.pad(part.double() * signs, (0, -len(part) % SKETCH))
+        sums += signed.view(-1, SKETCH).sum(dim=0)
+    return sums.float()
 
 
 def complaint(norm: float, others: Sequence[float], weights_norm: float, factor: float) -> str:

@@ -14,16 +14,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def gain_without(site: str, full: Mapping[str, float], without: Mapping[str, float]) -> float | None:
-    """Return the lower median, over the other sites, of the Dice gained by leaving a site out; None below two of them.
+def gain_without(site: str, full: Mapping[str, float], without: Mapping[str, float], least: int = 2) -> float | None:
+    """Return the lower median, over the other sites, of the Dice gained by leaving a site out; None below ``least``.
 
     Args:
         site: who is left out.
         full: Dice of the mean of all, 0 to 1, by site.
         without: Dice of the mean without the site, likewise.
+        least: others without whom nothing is said; 1 where they are the server's own sets, which do not lie.
     """
     gains = sorted(without[name] - full[name] for name in full.keys() & without.keys() - {site})
-    return gains[(len(gains) - 1) // 2] if len(gains) > 1 else None
+    return gains[(len(gains) - 1) // 2] if len(gains) >= least else None
 
 
 def harm(before: float, gain: float | None, margin: float) -> float:

@@ -16,6 +16,9 @@ from dsfedmed.options import require
 from dsfedmed.settings import Settings
 from dsfedmed.training.personal_config import PersonalConfig
 
+OF_WHOLE_UPDATES = ("mean", "multi_krum")
+"""Rules that choose among the sites and leave the mean to `ProductMean`."""
+
 
 class PFedSam(FederatedWorkflow):
     """A global low-rank branch of SAM everywhere, and at every site a personal branch with experts that stays there."""
@@ -35,6 +38,9 @@ class PFedSam(FederatedWorkflow):
         warmup, rounds = PersonalConfig.from_dict(self.settings.method).warmup_rounds, self.settings.rounds
         reason = f"{warmup} of {rounds} rounds, so that no personal branch would ever be trained"
         require(warmup < rounds, "method.warmup_rounds", reason, "Give fewer than `rounds`")
+        reason = "low-rank updates are averaged as products, which rules on single numbers do not keep"
+        fix = f"Choose one of {', '.join(OF_WHOLE_UPDATES)}"
+        require(self.settings.robust.rule in OF_WHOLE_UPDATES, "robust.rule", reason, fix)
 
     def work(self) -> None:
         """Two branches at every site; the server averages the global ones in product space."""

@@ -84,6 +84,16 @@ class Collected:
         outvoted = len(self.held.sites) - len(sites)
         return add(self.weights, combined(self.held, sites, self.counts, mean, run.settings.robust.after(outvoted)))
 
+    def average_by_form(self, run: FederatedWorkflow, where: str) -> Weights:
+        """Return the weights after a round that nobody validates: what cannot be an update by its form does not count.
+
+        Raises:
+            DSFedMedError: as `require_enough`.
+        """
+        refuse_by_form(run, self, Standing(), None)
+        self.require_enough(run, where)
+        return self.average(run)
+
     def require_enough(self, run: FederatedWorkflow, where: str) -> None:
         """See that enough updates count.
 
@@ -130,22 +140,3 @@ def collected(
         yield found
     finally:
         held.close()
-
-
-def federated_average(
-    run: FederatedWorkflow,
-    task: Task[RequestT, ReplyT],
-    request: Envelope[RequestT],
-    weights: Weights,
-    counts: Mapping[str, int],
-    check: Callable[[str, ReplyT], None],
-    mean_of: MeanOf = WeightedMean,
-) -> tuple[Weights, dict[str, Envelope[ReplyT]]]:
-    """Let the sites of ``counts`` do a task and return the new weights, and the replies without their tensors.
-
-    What cannot be an update of these weights by its form does not count; nothing is tried, for nobody validates.
-    """
-    with collected(run, task, request, weights, counts, check, mean_of) as found:
-        refuse_by_form(run, found, Standing(), None)
-        found.require_enough(run, task.name)
-        return found.average(run), found.replies

@@ -265,8 +265,7 @@ def checkpoint(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingState)
     tensors |= {f"average/{name}": tensor for name, tensor in state.average.items()}
     tensors |= {f"sketches/{name}": tensor for name, tensor in state.standing.sketches.items()}
     numbers = {key: value for key, value in vars(state).items() if key not in (*TENSORS, "standing")}
-    numbers |= {"strikes": state.standing.strikes, "harm": state.standing.harm}
-    numbers |= {"next_trial": state.standing.next_trial}
+    numbers["standing"] = {key: value for key, value in vars(state.standing).items() if key != "sketches"}
     if state.reference.sha256:
         tensors |= {f"reference/{name}": tensor for name, tensor in state.reference.weights.items()}
         numbers["reference"] = {"sha256": state.reference.sha256, "master": state.reference.master}
@@ -281,9 +280,7 @@ def resume_or_start(run: FederatedWorkflow, spec: TrainingSpec, start: Weights, 
     kept: StageResult = run.store.get(f"training-{spec.name}")
     numbers = dict(kept.info)
     reference = Reference(under(kept.tensors, "reference/"), **numbers.pop("reference", {}))
-    standing = Standing(
-        numbers.pop("strikes"), numbers.pop("harm"), numbers.pop("next_trial"), under(kept.tensors, "sketches/")
-    )
+    standing = Standing(**numbers.pop("standing"), sketches=under(kept.tensors, "sketches/"))
     parts: dict[str, Any] = {name: under(kept.tensors, f"{name}/") for name in TENSORS if name != "reference"}
     return TrainingState(**parts, reference=reference, standing=standing, **numbers)
 

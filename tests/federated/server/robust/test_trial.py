@@ -70,12 +70,13 @@ def test_an_odd_update_that_harms_nobody_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "fall", "strikes", "tried"),
-    [(3, 0.0, {}, 0), (3, 0.06, {}, 5), (3, 0.0, {"bad": 1}, 2), (4, 0.0, {}, 5), (3, -0.5, {}, 0)],
+    [(7, 0.0, {}, 0), (7, 0.06, {}, 5), (7, 0.0, {"bad": 1}, 2), (8, 0.0, {}, 5), (7, -0.5, {}, 0), (5, 0.3, {}, 0)],
 )
 def test_trials_are_held_when_due_after_a_fall_or_for_a_watched_site(
     number: int, fall: float, strikes: dict[str, int], tried: int, tmp_path: Path
 ) -> None:
-    _, validation, _ = trial(tmp_path, 0.3, Standing(strikes, next_trial=4), number, fall)
+    """The last trial was after round 2; a fall is looked into from four rounds later on."""
+    _, validation, _ = trial(tmp_path, 0.3, Standing(strikes, next_trial=8, last_trial=2), number, fall)
     assert len(validation.asked) == tried
 
 
@@ -83,6 +84,18 @@ def test_a_watched_site_that_harms_nobody_any_more_is_acquitted(tmp_path: Path) 
     standing = Standing({"bad": 1}, next_trial=4)
     trial(tmp_path, 0.4, standing, 3)
     assert (standing.strikes, standing.next_trial) == ({"bad": 0}, 4)
+
+
+def test_a_set_of_the_server_s_own_is_enough_to_say_who_harms(tmp_path: Path) -> None:
+    run: Any = FakeRun(tmp_path, tiny_settings(), lambda *_: None)
+    weights = {"w": torch.zeros(1)}
+    held, mean = HeldUpdates(tmp_path / "updates", weights), WeightedMean(weights)
+    for site, value in (HONEST | {"bad": -0.8}).items():
+        held.add(site, {"w": torch.tensor([value])})
+        mean.add(site, {"w": torch.tensor([value])}, 1)
+    found = Collected(weights, dict.fromkeys(held.sites, 1), WeightedMean, held, mean)
+    refuse_by_trial(run, found, Standing(), 2, 0.0, lambda tried, _: {"public": 1 - abs(float(tried["w"][0]) - 1)})
+    assert list(found.refused) == ["bad"]
 
 
 def test_a_little_harm_in_every_trial_adds_up(tmp_path: Path) -> None:

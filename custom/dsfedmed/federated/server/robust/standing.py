@@ -28,12 +28,14 @@ class Standing:
         strikes: refusals by site; one is taken back where a trial finds nothing.
         harm: what speaks against each site since trials began, as Dice (see `leave_one_out.harm`).
         next_trial: the round in which all sites are tried next.
+        last_trial: the last round in which all sites were tried.
         sketches: of every update so far, by "site/round".
     """
 
     strikes: dict[str, int] = field(default_factory=dict)
     harm: dict[str, float] = field(default_factory=dict)
     next_trial: int = 2
+    last_trial: int = 0
     sketches: Weights = field(default_factory=dict)
 
     def strike(self, site: str) -> None:
@@ -85,7 +87,7 @@ def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing,
     norms: dict[str, float] = {}
     for site in found.held.sites:
         flat = found.held.flat(site)
-        norms[site] = float(flat.double().norm())
+        norms[site] = float(torch.linalg.vector_norm(flat, dtype=torch.float64))
         if remembered and number is not None:
             now = sketch(flat, seed)
             again = replayed(now, standing.before(site), rules.gate_replay) if norms[site] else None

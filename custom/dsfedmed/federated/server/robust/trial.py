@@ -6,8 +6,7 @@ site counts, less a fifth of the margin each time, which is more than honest sit
 
 What an update looks like does not tell an odd honest hospital from one that trains on wrong masks
 (`dsfedmed.algorithms.robust.gate`); what it does to the others' validation does. Validating costs time, so trials are
-held after 2, 8, 32 ... rounds, whenever the validation fell, and in every round for a site that something speaks
-against.
+held after 2, 8, 32 ... rounds, where the validation fell, and in every round for a site that something speaks against.
 Nothing changes where no update is refused.
 
 A trial shows the other sites a mean without one of them, and with the mean of all they can work out its update; where
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 LATER = 4
 """By how much later, in rounds done, the next trial of all sites is held where the last found nothing."""
+QUIET = 4
+"""Rounds between two trials for a fall: one lucky round would else have every later one tried."""
 LEAST = 3
 """Sites below which nobody could be outvoted."""
 Validate = Callable[[Weights, list[str]], Mapping[str, float]]
@@ -54,7 +55,8 @@ def refuse_by_trial(
         validate: lets the sites validate.
     """
     rules = run.settings.robust
-    everyone = number >= standing.next_trial or fall > rules.trial_margin
+    fell = fall > rules.trial_margin and number >= standing.last_trial + QUIET
+    everyone = fell or number >= standing.next_trial
     suspects = found.kept if everyone else standing.watched(found.kept)
     if not rules.trials or not suspects or len(found.kept) < LEAST:
         return
@@ -63,8 +65,9 @@ def refuse_by_trial(
         if len(found.kept) < LEAST:
             break
         full = validate(found.average(run), found.kept)
+        least = 2 if full.keys() & set(found.kept) else 1
         gains = {
-            site: gain_without(site, full, validate(found.average(run, without=site), found.kept))
+            site: gain_without(site, full, validate(found.average(run, without=site), found.kept), least)
             for site in suspects
             if site in found.kept
         }
@@ -80,4 +83,5 @@ def refuse_by_trial(
         if not standing.harm.get(site):
             standing.acquit(site)
     if everyone:
+        standing.last_trial = number
         standing.next_trial = LATER * number if len(harmless) == len(suspects) else number + 1

@@ -16,7 +16,7 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
 from dsfedmed.federated.party.generator_base import generator_base_sha256, shapes_only
-from dsfedmed.federated.server.averaging import federated_average
+from dsfedmed.federated.server.averaging import collected
 from dsfedmed.federated.server.given_base import given_base
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -63,7 +63,8 @@ def fit_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
             steps, total = schedule.base_steps, schedule.base_rounds * schedule.base_steps
             body = BaseRequest(plan.common, plan.generator, number, steps, (number - 1) * steps, total)
             request = Envelope(body, pack(weights, plan.settings.light.precision))
-            weights, replies = federated_average(run, BASE, request, weights, plan.counts, partial(_check_base, number))
+            with collected(run, BASE, request, weights, plan.counts, partial(_check_base, number)) as found:
+                weights, replies = found.average_by_form(run, BASE.name), found.replies
             run.store.put(f"base-{number:04d}", {}, weights)
             run.store.drop(f"base-{number - 1:04d}")
             loss = sum(reply.body.loss for reply in replies.values()) / len(replies)
