@@ -32,11 +32,12 @@ def test_they_do_not_count_and_the_site_is_no_longer_asked(sites: Path, tmp_path
     assert code == 0, output[-3000:]
     record = read_json(tmp_path / "run" / "record.json")
     assert record["verdict"] == "complete"
-    refused = [(e["round"], e["site"], e["message"]) for e in record["events"] if e["kind"] == "update refused"]
+    refused = [(e["round"], e["site"], e["message"]) for e in record["events"] if e["kind"] == "refused"]
     assert [(number, site) for number, site, _ in refused] == [(1, "site_b"), (2, "site_b"), (3, "site_b")]
     assert all("times as long as" in text for _, _, text in refused)
     losses = {entry["round"]: set(entry["loss"]) for entry in record["curves"]["dsfedmed"]}
-    assert "site_b" in losses[3]
-    assert losses[4] == losses[5] == {"site_a", "site_c"}
+    assert all(losses[number] == {"site_a", "site_c"} for number in range(1, ROUNDS + 1))
+    assert "site_b" in record["curves"]["dsfedmed"][1]["validation"], "it was asked in the third round"
+    assert "site_b" not in record["curves"]["dsfedmed"][2]["validation"]
     weights = stage_tensors(tmp_path / "run", "training-dsfedmed")
     assert max(float(t.abs().max()) for name, t in weights.items() if name.startswith("weights/")) < 100

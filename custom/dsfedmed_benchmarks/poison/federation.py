@@ -123,7 +123,7 @@ def _outcome(run: Path, seconds: float) -> Outcome:
     refused = [
         (event.get("round") or 0, event["site"], event["message"])
         for event in record["events"]
-        if event["kind"] in ("update refused", "refused")
+        if event["kind"] == "refused"
     ]
     chosen = record.get("selected", {}).get(MODEL, {}).get("round", 0)
     return Outcome(dice, chosen, refused, record["verdict"], round(seconds, 1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dsfedmed.algorithms.robust import gate
-from dsfedmed.algorithms.robust.gate import SKETCH, complaint, replayed, sketch
+from dsfedmed.algorithms.robust.gate import SKETCH, complaint, jumped, replayed, sketch
 
 OTHERS = [1.0, 2.0, 3.0]
 
@@ -50,6 +50,14 @@ def test_of_three_sites_the_bad_one_alone_is_refused(bad: float) -> None:
 def test_one_bad_site_cannot_have_another_refused() -> None:
     assert complaint(2.0, [1.0, 2.0, 1e9], 50.0, 20.0) == ""
     assert complaint(2.0, [1.0, 2.0, 1e-9], 50.0, 20.0) == ""
+
+
+def test_growth_is_held_against_the_others_growth() -> None:
+    before = {"a": 1.0, "b": 2.0, "c": 1.0}
+    assert jumped({"a": 0.1, "b": 0.2, "c": 0.39}, before) == []
+    assert jumped({"a": 0.1, "b": 0.2, "c": 0.41}, before) == ["c"]
+    assert jumped({"a": 10.0, "b": 2.0, "c": 1.0}, before) == ["a"]
+    assert jumped({"a": 10.0, "b": 2.0}, {"a": 1.0}) == [], "nobody to compare with"
 
 
 def test_an_update_is_known_again_and_another_is_not() -> None:

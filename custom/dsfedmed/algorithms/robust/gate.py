@@ -15,6 +15,8 @@ from statistics import median_high, median_low
 import torch
 from torch import Tensor
 
+JUMP = 4.0
+"""How many times as much as the others' an update may have grown without being looked into."""
 MUCH = 5
 """How much wider the bounds are that are no matter of comparing like with like."""
 PIECE = 2**20
@@ -64,6 +66,20 @@ def complaint(norm: float, others: Sequence[float], weights_norm: float, factor:
             return "changes nothing"
         return f"has {norm / low:.2g} of the length of the median of the others'"
     return ""
+
+
+def jumped(norms: Mapping[str, float], before: Mapping[str, float]) -> list[str]:
+    """Return the sites whose update has grown, since their last one, more than ``JUMP`` times as much as the others'.
+
+    That alone is no reason to refuse it: honest sites were seen to grow up to 3.5 times as much.
+
+    Args:
+        norms: of this round's updates by site.
+        before: of each site's last update that counted.
+    """
+    growth = {site: norm / before[site] for site, norm in norms.items() if before.get(site)}
+    others = {site: [found for name, found in growth.items() if name != site] for site in growth}
+    return [site for site, found in growth.items() if others[site] and found > JUMP * median_high(others[site])]
 
 
 def replayed(now: Tensor, before: Mapping[int, Tensor], difference: float) -> int | None:

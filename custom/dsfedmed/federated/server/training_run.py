@@ -104,10 +104,11 @@ def train_round(
         body = spec.request(plan, spec, replace(facts, reference=sent.move), beside)
         check, request = reply_check(plan, spec, facts), Envelope(body, sent.tensors)
         with collected(run, spec.task, request, state.weights, counts, check, spec.mean_of) as found:
-            by_set, replies = _dice(spec, sent, found.replies), found.replies
+            by_set = _dice(spec, sent, found.replies)
             fall = -state.rise(by_set)
-            refuse_by_form(run, found, state.standing, facts.round)
-            refuse_by_trial(run, found, state.standing, facts.round, fall, partial(_try, run, plan, spec, facts))
+            doubtful = refuse_by_form(run, found, state.standing, facts.round)
+            validate = partial(_try, run, plan, spec, facts)
+            refuse_by_trial(run, found, state.standing, facts.round, fall, doubtful, validate)
             found.require_enough(run, spec.task.name)
             weights = found.average(run)
     dice, state.weights = state.validated(by_set, sent.reference), weights
@@ -117,7 +118,7 @@ def train_round(
         _report_undone(run, spec, state, fall)
     else:
         state.take_into_average(run.settings.rounds, spec.average_rounds)
-    state.add_steps({site: reply.body for site, reply in replies.items()})
+    state.add_steps({site: found.replies[site].body for site in found.replies if site not in found.refused})
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
     return state

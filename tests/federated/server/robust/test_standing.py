@@ -51,7 +51,7 @@ def test_what_cannot_be_does_not_count_and_the_record_says_why(bad: torch.Tensor
     refuse_by_form(run, found, standing, 1)
     assert (list(found.refused), found.kept) == (["bad"], ["site_a", "site_b", "site_c"])
     [(kind, site, text)] = run.record.data["events"]
-    assert (kind, site) == ("update refused", "bad")
+    assert (kind, site) == ("refused", "bad")
     assert said in text
     parts = [(COUNTS[name], honest(10 + place)) for place, name in enumerate(("site_a", "site_b", "site_c"))]
     mean = sum(count * vector for count, vector in parts) / 24
@@ -77,6 +77,14 @@ def test_an_update_of_an_earlier_round_is_known_again(tmp_path: Path) -> None:
     stale = round_of(tmp_path, honest(99), 3)
     refuse_by_form(run, stale, standing, 3)
     assert stale.refused == {"bad": "its update is that of round 1 again"}
+
+
+def test_an_update_that_has_grown_by_much_is_to_be_looked_into(tmp_path: Path) -> None:
+    run, standing = run_of(tmp_path), Standing()
+    assert refuse_by_form(run, round_of(tmp_path, honest(99), 1), standing, 1) == []
+    found = round_of(tmp_path, honest(98) * 10, 2)
+    assert refuse_by_form(run, found, standing, 2) == ["bad"]
+    assert found.refused == {}
 
 
 def test_after_three_refusals_a_site_is_no_longer_asked(tmp_path: Path) -> None:

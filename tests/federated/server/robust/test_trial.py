@@ -35,7 +35,13 @@ class Validation:
 
 
 def trial(
-    folder: Path, bad: float, standing: Standing, number: int, fall: float = 0.0, **robust: Any
+    folder: Path,
+    bad: float,
+    standing: Standing,
+    number: int,
+    fall: float = 0.0,
+    doubtful: tuple[str, ...] = (),
+    **robust: Any,
 ) -> tuple[Collected, Validation, Any]:
     run: Any = FakeRun(folder, tiny_settings(robust=robust), lambda *_: None)
     weights = {"w": torch.zeros(1)}
@@ -44,7 +50,7 @@ def trial(
         held.add(site, {"w": torch.tensor([value])})
         mean.add(site, {"w": torch.tensor([value])}, 1)
     found, validation = Collected(weights, dict.fromkeys(held.sites, 1), WeightedMean, held, mean), Validation()
-    refuse_by_trial(run, found, standing, number, fall, validation)
+    refuse_by_trial(run, found, standing, number, fall, doubtful, validation)
     return found, validation, run
 
 
@@ -80,6 +86,12 @@ def test_trials_are_held_when_due_after_a_fall_or_for_a_watched_site(
     assert len(validation.asked) == tried
 
 
+def test_a_doubtful_update_is_tried_at_once(tmp_path: Path) -> None:
+    found, validation, _ = trial(tmp_path, -0.8, Standing(next_trial=8, last_trial=2), 3, doubtful=("bad",))
+    assert len(validation.asked) == 2
+    assert list(found.refused) == ["bad"]
+
+
 def test_a_watched_site_that_harms_nobody_any_more_is_acquitted(tmp_path: Path) -> None:
     standing = Standing({"bad": 1}, next_trial=4)
     trial(tmp_path, 0.4, standing, 3)
@@ -94,7 +106,7 @@ def test_a_set_of_the_server_s_own_is_enough_to_say_who_harms(tmp_path: Path) ->
         held.add(site, {"w": torch.tensor([value])})
         mean.add(site, {"w": torch.tensor([value])}, 1)
     found = Collected(weights, dict.fromkeys(held.sites, 1), WeightedMean, held, mean)
-    refuse_by_trial(run, found, Standing(), 2, 0.0, lambda tried, _: {"public": 1 - abs(float(tried["w"][0]) - 1)})
+    refuse_by_trial(run, found, Standing(), 2, 0.0, (), lambda tried, _: {"public": 1 - abs(float(tried["w"][0]) - 1)})
     assert list(found.refused) == ["bad"]
 
 
@@ -116,7 +128,7 @@ def test_two_bad_ones_are_found_one_after_the_other(tmp_path: Path) -> None:
         held.add(site, {"w": torch.tensor([value])})
         mean.add(site, {"w": torch.tensor([value])}, 1)
     found = Collected(weights, dict.fromkeys(held.sites, 1), WeightedMean, held, mean)
-    refuse_by_trial(run, found, Standing(), 2, 0.0, Validation())
+    refuse_by_trial(run, found, Standing(), 2, 0.0, (), Validation())
     assert list(found.refused) == ["bad", "site_x"]
 
 

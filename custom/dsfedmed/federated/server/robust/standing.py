@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dsfedmed.algorithms.robust.gate import SKETCH, complaint, replayed, sketch
+from dsfedmed.algorithms.robust.gate import SKETCH, complaint, jumped, replayed, sketch
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -27,6 +27,7 @@ class Standing:
     Attributes:
         strikes: refusals by site; one is taken back where a trial finds nothing.
         harm: what speaks against each site since trials began, as Dice (see `leave_one_out.harm`).
+        norms: lengths of the last updates that counted.
         next_trial: the round in which all sites are tried next.
         last_trial: the last round in which all sites were tried.
         sketches: of every update so far, by "site/round".
@@ -34,6 +35,7 @@ class Standing:
 
     strikes: dict[str, int] = field(default_factory=dict)
     harm: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
     next_trial: int = 2
     last_trial: int = 0
     sketches: Weights = field(default_factory=dict)
@@ -70,18 +72,18 @@ class Standing:
         return {int(number): tensor for (known, _, number), tensor in found if known == site}
 
 
-def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing, number: int | None) -> None:
-    """Refuse the updates that are far too long, empty, or an earlier round's again.
+def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing, number: int | None) -> list[str]:
+    """Refuse the updates that are far too long, empty, or an earlier round's again; return whose are to be looked into.
 
     Args:
         run: the workflow; events go to its record.
         found: the round; ``refused`` grows.
-        standing: of the training; strikes and sketches grow.
+        standing: of the training; strikes, sketches and lengths grow.
         number: of the round; None where it is not remembered.
     """
     rules = run.settings.robust
     if not rules.gate_norm:
-        return
+        return []
     seed = derive_seed(run.settings.seed, "sketch")
     remembered = number is not None and found.held.count >= SKETCH  # of a few numbers any two are alike
     norms: dict[str, float] = {}
@@ -100,6 +102,10 @@ def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing,
         text = complaint(norm, others, start, rules.gate_norm)
         if text and site not in found.refused:
             refuse(run, found, standing, site, text, number)
+    counting = {site: norms[site] for site in found.kept}
+    doubtful = jumped(counting, standing.norms)
+    standing.norms |= counting
+    return doubtful
 
 
 def refuse(
@@ -110,5 +116,5 @@ def refuse(
     standing.strike(site)
     left = run.settings.robust.strikes - standing.strikes[site]
     after = "" if number is None else f"; after {left} more it is no longer asked" if left > 0 else "; it is out"
-    run.record.event("update refused", f"its update {text}{after}", run.ledger.stage, number, site)
+    run.record.event("refused", f"its update {text}{after}", run.ledger.stage, number, site)
     run.progress.say(f"{site}: its update {text} and does not count{after}")

@@ -6,7 +6,8 @@ site counts, less a fifth of the margin each time, which is more than honest sit
 
 What an update looks like does not tell an odd honest hospital from one that trains on wrong masks
 (`dsfedmed.algorithms.robust.gate`); what it does to the others' validation does. Validating costs time, so trials are
-held after 2, 8, 32 ... rounds, where the validation fell, and in every round for a site that something speaks against.
+held after 2, 8, 32 ... rounds, where the validation fell, of a site whose update has grown by much, and in every round
+of one that something speaks against.
 Nothing changes where no update is refused.
 
 A trial shows the other sites a mean without one of them, and with the mean of all they can work out its update; where
@@ -15,7 +16,7 @@ that must not be, `robust.trials` switches it off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from dsfedmed.algorithms.robust.leave_one_out import gain_without, harm, most_harmful
@@ -42,6 +43,7 @@ def refuse_by_trial(
     standing: Standing,
     number: int,
     fall: float,
+    doubtful: Collection[str],
     validate: Validate,
 ) -> None:
     """Refuse the updates without which the other sites' validation is better by more than the margin.
@@ -52,12 +54,14 @@ def refuse_by_trial(
         standing: of the training.
         number: of the round.
         fall: by how much the weights that the sites started from lie below the best so far, Dice from 0 to 1.
+        doubtful: sites whose update is to be tried in any case.
         validate: lets the sites validate.
     """
     rules = run.settings.robust
     fell = fall > rules.trial_margin and number >= standing.last_trial + QUIET
     everyone = fell or number >= standing.next_trial
-    suspects = found.kept if everyone else standing.watched(found.kept)
+    watched = {*standing.watched(found.kept), *doubtful}
+    suspects = [site for site in found.kept if everyone or site in watched]
     if not rules.trials or not suspects or len(found.kept) < LEAST:
         return
     harmless, before = set(suspects), dict(standing.harm)
