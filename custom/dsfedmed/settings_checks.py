@@ -54,6 +54,7 @@ ABOVE_ZERO = {
     "schedule.head_start_learning_rate": "Give 0.01",
     "refit.learning_rate": "Give 0.003",
     "robust.max_share": "Give 1, or a share",
+    "robust.gate_growth": "Give 8",
     "compare.fedprox_mu": "Give 0.01, or leave FedProx out",
     "compare.fedsam_learning_rate": "Give 0.0001",
     "compare.fedmsa_learning_rate": "Give 0.0001",

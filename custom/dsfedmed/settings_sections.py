@@ -182,6 +182,8 @@ class RobustSettings:
             bound (paper).
         gate_norm: an update longer than so many times the median of the others', or the weights, is refused, and one
             that is shorter than it over five times that; 0 for no gate.
+        gate_growth: an update that has grown, since the site's last one, more than so many times as much as the others'
+            is refused, and more than half of that, it is tried.
         gate_replay: an update that differs from an earlier one of the same site by this share of its length or less is
             refused.
         trials: let the sites validate the mean with and without each update now and then.
@@ -194,6 +196,7 @@ class RobustSettings:
     bad_sites: int = 1
     max_share: float = 1.0
     gate_norm: float = 20.0
+    gate_growth: float = 8.0
     gate_replay: float = 1e-3
     trials: bool = True
     trial_margin: float = 0.05

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dsfedmed.algorithms.robust import gate
-from dsfedmed.algorithms.robust.gate import SKETCH, complaint, jumped, replayed, sketch
+from dsfedmed.algorithms.robust.gate import SKETCH, complaint, growth_beside_others, replayed, sketch
 
 OTHERS = [1.0, 2.0, 3.0]
 
@@ -54,10 +54,10 @@ def test_one_bad_site_cannot_have_another_refused() -> None:
 
 def test_growth_is_held_against_the_others_growth() -> None:
     before = {"a": 1.0, "b": 2.0, "c": 1.0}
-    assert jumped({"a": 0.1, "b": 0.2, "c": 0.39}, before) == []
-    assert jumped({"a": 0.1, "b": 0.2, "c": 0.41}, before) == ["c"]
-    assert jumped({"a": 10.0, "b": 2.0, "c": 1.0}, before) == ["a"]
-    assert jumped({"a": 10.0, "b": 2.0}, {"a": 1.0}) == [], "nobody to compare with"
+    found = growth_beside_others({"a": 0.1, "b": 0.1, "c": 0.4}, before)
+    assert found == pytest.approx({"a": 0.1 / 0.4, "b": 0.05 / 0.4, "c": 0.4 / 0.1})
+    assert growth_beside_others({"a": 10.0, "b": 2.0}, {"a": 1.0}) == {}, "nobody to compare with"
+    assert growth_beside_others({"a": 10.0, "b": 2.0, "new": 5.0}, before).keys() == {"a", "b"}
 
 
 def test_an_update_is_known_again_and_another_is_not() -> None:

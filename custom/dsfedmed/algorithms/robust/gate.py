@@ -15,8 +15,6 @@ from statistics import median_high, median_low
 import torch
 from torch import Tensor
 
-JUMP = 4.0
-"""How many times as much as the others' an update may have grown without being looked into."""
 MUCH = 5
 """How much wider the bounds are that are no matter of comparing like with like."""
 PIECE = 2**20
@@ -68,10 +66,11 @@ def complaint(norm: float, others: Sequence[float], weights_norm: float, factor:
     return ""
 
 
-def jumped(norms: Mapping[str, float], before: Mapping[str, float]) -> list[str]:
-    """Return the sites whose update has grown, since their last one, more than ``JUMP`` times as much as the others'.
+def growth_beside_others(norms: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Return how many times as much as the others' each update has grown since the site's last one.
 
-    That alone is no reason to refuse it: honest sites were seen to grow up to 3.5 times as much.
+    Over twelve rounds of nuclei and of breast ultrasound honest sites came to 3.5 at most. A site without an earlier
+    update, or without another one to compare it with, is missing.
 
     Args:
         norms: of this round's updates by site.
@@ -79,7 +78,7 @@ def jumped(norms: Mapping[str, float], before: Mapping[str, float]) -> list[str]
     """
     growth = {site: norm / before[site] for site, norm in norms.items() if before.get(site)}
     others = {site: [found for name, found in growth.items() if name != site] for site in growth}
-    return [site for site, found in growth.items() if others[site] and found > JUMP * median_high(others[site])]
+    return {site: found / max(median_high(others[site]), 1e-30) for site, found in growth.items() if others[site]}
 
 
 def replayed(now: Tensor, before: Mapping[int, Tensor], difference: float) -> int | None:

@@ -82,9 +82,18 @@ def test_an_update_of_an_earlier_round_is_known_again(tmp_path: Path) -> None:
 def test_an_update_that_has_grown_by_much_is_to_be_looked_into(tmp_path: Path) -> None:
     run, standing = run_of(tmp_path), Standing()
     assert refuse_by_form(run, round_of(tmp_path, honest(99), 1), standing, 1) == []
-    found = round_of(tmp_path, honest(98) * 10, 2)
+    found = round_of(tmp_path, honest(98) * 6, 2)
     assert refuse_by_form(run, found, standing, 2) == ["bad"]
     assert found.refused == {}
+
+
+def test_an_update_that_has_grown_by_far_too_much_does_not_count(tmp_path: Path) -> None:
+    run, standing = run_of(tmp_path), Standing()
+    refuse_by_form(run, round_of(tmp_path, honest(99), 1), standing, 1)
+    found = round_of(tmp_path, honest(98) * 12, 2)
+    assert refuse_by_form(run, found, standing, 2) == []
+    assert "has grown" in found.refused["bad"]
+    assert standing.norms["bad"] < 1, "it is still held against what counted last"
 
 
 def test_after_three_refusals_a_site_is_no_longer_asked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dsfedmed.algorithms.robust.gate import SKETCH, complaint, jumped, replayed, sketch
+from dsfedmed.algorithms.robust.gate import SKETCH, complaint, growth_beside_others, replayed, sketch
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -73,7 +73,7 @@ class Standing:
 
 
 def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing, number: int | None) -> list[str]:
-    """Refuse the updates that are far too long, empty, or an earlier round's again; return whose are to be looked into.
+    """Refuse what is far too long, empty, suddenly grown or an earlier round's; return whose update is to be tried.
 
     Args:
         run: the workflow; events go to its record.
@@ -102,10 +102,12 @@ def refuse_by_form(run: FederatedWorkflow, found: Collected, standing: Standing,
         text = complaint(norm, others, start, rules.gate_norm)
         if text and site not in found.refused:
             refuse(run, found, standing, site, text, number)
-    counting = {site: norms[site] for site in found.kept}
-    doubtful = jumped(counting, standing.norms)
-    standing.norms |= counting
-    return doubtful
+    grown = growth_beside_others({site: norms[site] for site in found.kept}, standing.norms)
+    for site, times in grown.items():
+        if times > rules.gate_growth:
+            refuse(run, found, standing, site, f"has grown {times:.3g} times as much as the others'", number)
+    standing.norms |= {site: norms[site] for site in found.kept}
+    return [site for site, times in grown.items() if rules.gate_growth / 2 < times <= rules.gate_growth]
 
 
 def refuse(
