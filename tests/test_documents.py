@@ -42,6 +42,14 @@ def test_levels_are_counted_alike(parse: Callable[[str], Any]) -> None:
             parse("[" * deep + "]" * deep)
 
 
+def test_levels_that_references_stand_for_are_counted() -> None:
+    """Each line is shallow, and the last one is as deep as all together: nobody could print or write it."""
+    lines = ["- &a0 " + "[" * 30 + "]" * 30, *(f"- &a{n} " + "[" * 30 + f"*a{n - 1}" + "]" * 30 for n in range(1, 100))]
+    with pytest.raises(ValueError, match=f"more than {MOST_LEVELS} levels"):
+        parse_yaml("\n".join(lines))
+    assert parse_yaml("\n".join(lines[:2]))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

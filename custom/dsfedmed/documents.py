@@ -79,7 +79,7 @@ def parse_yaml(text: str | bytes) -> Any:
             root = loader.get_single_node()
             if root is None:
                 return None
-            _check_node(root)
+            _measured(root, {})
             return loader.construct_document(root)
         finally:
             loader.dispose()
@@ -117,34 +117,42 @@ def _check_levels(document: Any) -> None:
         level = following
 
 
-def _check_node(root: yaml.Node) -> None:
-    """Judge a YAML text by its parts, before values are made of them."""
-    _weight(root, {}, ())
+def _measured(node: yaml.Node, known: dict[int, tuple[int, int]], above: tuple[int, ...] = ()) -> tuple[int, int]:
+    """Judge a YAML text by its parts, before values are made of them; each is looked at once, however often named.
 
+    Args:
+        node: the part.
+        known: what was found of parts, by their ids.
+        above: ids of the parts that this one stands in.
 
-def _weight(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
-    """Return how many values and letters a part unfolds to; each part is looked at once, however often it is named."""
+    Returns:
+        How many values and letters it unfolds to, and how many levels: both count what its references stand for.
+
+    Raises:
+        ValueError: it contains itself, or has too much of either, or a number of too many digits.
+    """
     key = id(node)
     if key in above:
         raise ValueError("a part of it contains itself")
-    if len(above) >= MOST_LEVELS:
+    if len(above) + known.get(key, (0, 1))[1] > MOST_LEVELS:
         raise ValueError(_too_deep())
     if key in known:
         return known[key]
+    weight, levels = 1, 1
     if isinstance(node, yaml.ScalarNode):
         if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
             raise ValueError(_too_long_a_number())
-        weight = 1 + len(node.value)
+        weight += len(node.value)
     else:
         inside = (*above, key)
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        weight = 1
         for part in parts:
-            weight += _weight(part, known, inside)
+            its_weight, its_levels = _measured(part, known, inside)
+            weight, levels = weight + its_weight, max(levels, 1 + its_levels)
             if weight > MOST_UNFOLDED:
                 raise ValueError(f"its references unfold to more than {MOST_UNFOLDED:,} values and letters")
-    known[key] = weight
-    return weight
+    known[key] = weight, levels
+    return known[key]
 
 
 def _too_deep() -> str:
