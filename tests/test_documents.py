@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from dsfedmed import documents
-from dsfedmed.documents import MOST_LEVELS, parse_json, parse_yaml, read_bytes, read_json, read_yaml
+from dsfedmed.documents import JSON_BYTES, MOST_LEVELS, parse_json, parse_yaml, read_bytes, read_json, read_yaml
 
 FOLD = 10
 
@@ -89,13 +88,14 @@ def test_json_that_is_refused(text: str, words: str) -> None:
         parse_json(text)
 
 
-def test_a_long_file_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "JSON_BYTES", 10)
+def test_a_long_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1" * 11)
     with pytest.raises(ValueError, match="more than"):
         read_bytes(tmp_path / "a", 10)
     with pytest.raises(ValueError, match="more than"):
-        parse_json(b"1" * 11)
+        parse_json(b"1" * 11, most=10)
+    with pytest.raises(ValueError, match="more than 32768 KiB"):
+        parse_json(b" " * (JSON_BYTES + 1))
     assert read_bytes(tmp_path / "a", 11) == b"1" * 11
 
 

@@ -19,6 +19,7 @@ import yaml
 from dsfedmed.errors import worded
 
 JSON_BYTES = 32 * 1024**2  # at worst 25 times as much in memory: lists of empty lists
+OWN_BYTES = 1024**3  # of what this package wrote itself: a record holds the scores of every test image
 YAML_BYTES = 256 * 1024  # PyYAML reads about 100 KiB a second
 MOST_UNFOLDED = 2_000_000  # values and letters of a YAML text in which every reference stands for what it names
 MOST_LEVELS = 64
@@ -43,19 +44,25 @@ def read_bytes(path: Path, most: int = JSON_BYTES) -> bytes:
     return content
 
 
-def parse_json(text: str | bytes, pairs: Pairs | None = None, constant: Callable[[str], Any] | None = None) -> Any:
+def parse_json(
+    text: str | bytes,
+    pairs: Pairs | None = None,
+    constant: Callable[[str], Any] | None = None,
+    most: int = JSON_BYTES,
+) -> Any:
     """Return what JSON says.
 
     Args:
-        text: at most ``JSON_BYTES`` long.
+        text: at most ``most`` long.
         pairs: as ``json.loads`` takes it as ``object_pairs_hook``.
         constant: as ``json.loads`` takes it as ``parse_constant``, for NaN and infinities.
+        most: bytes or letters.
 
     Raises:
         ValueError: it is too long, no JSON, nested too deep, or holds a number of too many digits.
     """
-    if len(text) > JSON_BYTES:
-        raise ValueError(f"it has more than {JSON_BYTES // 1024} KiB")
+    if len(text) > most:
+        raise ValueError(f"it has more than {most // 1024} KiB")
     try:
         found = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except RecursionError as error:
@@ -89,9 +96,9 @@ def parse_yaml(text: str | bytes) -> Any:
         raise ValueError(worded(error)) from error  # PyYAML stumbles over tags that do not fit their values
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file says; errors of :func:`read_bytes` and :func:`parse_json`."""
-    return parse_json(read_bytes(path))
+def read_json(path: Path, most: int = JSON_BYTES) -> Any:
+    """Return what a JSON file of at most ``most`` bytes says; errors of :func:`read_bytes` and :func:`parse_json`."""
+    return parse_json(read_bytes(path, most), most=most)
 
 
 def read_yaml(path: Path) -> Any:
