@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from dsfedmed import documents
-from dsfedmed.documents import MOST_LEVELS, parse_json, parse_yaml, read_bytes, read_json, read_yaml
+from dsfedmed.documents import JSON_BYTES, MOST_LEVELS, parse_json, parse_yaml, read_bytes, read_json, read_yaml
 
 FOLD = 10
 
@@ -40,6 +39,14 @@ def test_levels_are_counted_alike(parse: Callable[[str], Any]) -> None:
     for deep in (MOST_LEVELS + 1, 900, 20_000):
         with pytest.raises(ValueError, match=f"more than {MOST_LEVELS} levels"):
             parse("[" * deep + "]" * deep)
+
+
+def test_levels_that_references_stand_for_are_counted() -> None:
+    """Each line is shallow, and the last one is as deep as all together: nobody could print or write it."""
+    lines = ["- &a0 " + "[" * 30 + "]" * 30, *(f"- &a{n} " + "[" * 30 + f"*a{n - 1}" + "]" * 30 for n in range(1, 100))]
+    with pytest.raises(ValueError, match=f"more than {MOST_LEVELS} levels"):
+        parse_yaml("\n".join(lines))
+    assert parse_yaml("\n".join(lines[:2]))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +88,14 @@ def test_json_that_is_refused(text: str, words: str) -> None:
         parse_json(text)
 
 
-def test_a_long_file_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "JSON_BYTES", 10)
+def test_a_long_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1" * 11)
     with pytest.raises(ValueError, match="more than"):
         read_bytes(tmp_path / "a", 10)
     with pytest.raises(ValueError, match="more than"):
-        parse_json(b"1" * 11)
+        parse_json(b"1" * 11, most=10)
+    with pytest.raises(ValueError, match="more than 32768 KiB"):
+        parse_json(b" " * (JSON_BYTES + 1))
     assert read_bytes(tmp_path / "a", 11) == b"1" * 11
 
 

@@ -19,6 +19,7 @@ import yaml
 from dsfedmed.errors import worded
 
 JSON_BYTES = 32 * 1024**2  # at worst 25 times as much in memory: lists of empty lists
+OWN_BYTES = 1024**3  # of what this package wrote itself: a record holds the scores of every test image
 YAML_BYTES = 256 * 1024  # PyYAML reads about 100 KiB a second
 MOST_UNFOLDED = 2_000_000  # values and letters of a YAML text in which every reference stands for what it names
 MOST_LEVELS = 64
@@ -43,19 +44,25 @@ def read_bytes(path: Path, most: int = JSON_BYTES) -> bytes:
     return content
 
 
-def parse_json(text: str | bytes, pairs: Pairs | None = None, constant: Callable[[str], Any] | None = None) -> Any:
+def parse_json(
+    text: str | bytes,
+    pairs: Pairs | None = None,
+    constant: Callable[[str], Any] | None = None,
+    most: int = JSON_BYTES,
+) -> Any:
     """Return what JSON says.
 
     Args:
-        text: at most ``JSON_BYTES`` long.
+        text: at most ``most`` long.
         pairs: as ``json.loads`` takes it as ``object_pairs_hook``.
         constant: as ``json.loads`` takes it as ``parse_constant``, for NaN and infinities.
+        most: bytes or letters.
 
     Raises:
         ValueError: it is too long, no JSON, nested too deep, or holds a number of too many digits.
     """
-    if len(text) > JSON_BYTES:
-        raise ValueError(f"it has more than {JSON_BYTES // 1024} KiB")
+    if len(text) > most:
+        raise ValueError(f"it has more than {most // 1024} KiB")
     try:
         found = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except RecursionError as error:
@@ -79,7 +86,7 @@ def parse_yaml(text: str | bytes) -> Any:
             root = loader.get_single_node()
             if root is None:
                 return None
-            _check_node(root)
+            _measured(root, {})
             return loader.construct_document(root)
         finally:
             loader.dispose()
@@ -89,9 +96,9 @@ def parse_yaml(text: str | bytes) -> Any:
         raise ValueError(worded(error)) from error  # PyYAML stumbles over tags that do not fit their values
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file says; errors of :func:`read_bytes` and :func:`parse_json`."""
-    return parse_json(read_bytes(path))
+def read_json(path: Path, most: int = JSON_BYTES) -> Any:
+    """Return what a JSON file of at most ``most`` bytes says; errors of :func:`read_bytes` and :func:`parse_json`."""
+    return parse_json(read_bytes(path, most), most=most)
 
 
 def read_yaml(path: Path) -> Any:
@@ -117,34 +124,42 @@ def _check_levels(document: Any) -> None:
         level = following
 
 
-def _check_node(root: yaml.Node) -> None:
-    """Judge a YAML text by its parts, before values are made of them."""
-    _weight(root, {}, ())
+def _measured(node: yaml.Node, known: dict[int, tuple[int, int]], above: tuple[int, ...] = ()) -> tuple[int, int]:
+    """Judge a YAML text by its parts, before values are made of them; each is looked at once, however often named.
 
+    Args:
+        node: the part.
+        known: what was found of parts, by their ids.
+        above: ids of the parts that this one stands in.
 
-def _weight(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
-    """Return how many values and letters a part unfolds to; each part is looked at once, however often it is named."""
+    Returns:
+        How many values and letters it unfolds to, and how many levels: both count what its references stand for.
+
+    Raises:
+        ValueError: it contains itself, or has too much of either, or a number of too many digits.
+    """
     key = id(node)
     if key in above:
         raise ValueError("a part of it contains itself")
-    if len(above) >= MOST_LEVELS:
+    if len(above) + known.get(key, (0, 1))[1] > MOST_LEVELS:
         raise ValueError(_too_deep())
     if key in known:
         return known[key]
+    weight, levels = 1, 1
     if isinstance(node, yaml.ScalarNode):
         if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
             raise ValueError(_too_long_a_number())
-        weight = 1 + len(node.value)
+        weight += len(node.value)
     else:
         inside = (*above, key)
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        weight = 1
         for part in parts:
-            weight += _weight(part, known, inside)
+            its_weight, its_levels = _measured(part, known, inside)
+            weight, levels = weight + its_weight, max(levels, 1 + its_levels)
             if weight > MOST_UNFOLDED:
                 raise ValueError(f"its references unfold to more than {MOST_UNFOLDED:,} values and letters")
-    known[key] = weight
-    return weight
+    known[key] = weight, levels
+    return known[key]
 
 
 def _too_deep() -> str:

@@ -12,8 +12,7 @@ import pytest
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.rule import IGNORED, MaskRule
 from dsfedmed.errors import DataError
-from tests.data.files.making import dicom, nifti, png, shape_of
-from tests.data.files.test_dicoms import segmentation, series
+from tests.data.files.making import dicom, nifti, png, segmentation, series, shape_of
 from tests.data.files.test_niftis import AFFINE, VOLUME, stored_as
 
 MASK = (VOLUME > 600).astype(np.uint8)

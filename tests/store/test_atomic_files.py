@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from dsfedmed import documents
+from dsfedmed.documents import JSON_BYTES
 from dsfedmed.errors import StoreError
 from dsfedmed.store import files
 from dsfedmed.store.files import file_sha256, read_json, read_tensors, write_atomic, write_json, write_tensors
@@ -139,3 +141,12 @@ def test_a_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     content = os.urandom((1 << 20) + 17)
     (tmp_path / "f").write_bytes(content)
     assert file_sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+def test_what_the_program_wrote_itself_is_read_beyond_the_limit_of_what_is_given(tmp_path: Path) -> None:
+    """A record with the scores of some 20,000 test images, or the hashes of as many files, has more than 32 MiB."""
+    path = tmp_path / "record.json"
+    write_json(path, {"cases": " " * JSON_BYTES})
+    assert read_json(path) == {"cases": " " * JSON_BYTES}
+    with pytest.raises(ValueError, match="more than 32768 KiB"):
+        documents.read_json(path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -101,3 +102,13 @@ def test_a_holder_that_ends_is_waited_for_but_not_for_ever(tmp_path: Path) -> No
     with run_lock(tmp_path, JOB, patience_s=30) as dead:
         assert dead.startswith(f"process {process.pid} ")
     process.communicate()
+
+
+def test_on_a_full_disk_the_lock_holds_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with run_lock(tmp_path, JOB), pytest.raises(StoreError, match="is in use by"), run_lock(tmp_path, JOB):
+        pass
+    assert not (tmp_path / JOB).exists()

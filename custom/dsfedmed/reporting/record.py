@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.documents import parse_json
+from dsfedmed.documents import OWN_BYTES, parse_json
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.methods import MODELS, required_models
@@ -161,7 +161,7 @@ def parse_record(content: bytes, run: Path) -> Record:
     """
     path = run / RECORD_NAME
     try:
-        data = parse_json(content)
+        data = parse_json(content, most=OWN_BYTES)
     except ValueError as error:
         raise StoreError(path, f"is not JSON ({error})", FIX) from error
     if not isinstance(data, dict) or not isinstance(data.get("sites"), list):

@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from dsfedmed.documents import read_json
+from dsfedmed.documents import OWN_BYTES, read_json
 from dsfedmed.errors import StoreError
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
@@ -105,7 +105,7 @@ def load_results(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(path, "there are no results", f"Write them with: dsfedmed report {run}")
     try:
-        results: dict[str, Any] = read_json(path)
+        results: dict[str, Any] = read_json(path, OWN_BYTES)
     except (OSError, ValueError) as error:
         raise StoreError(path, f"is not JSON ({error})", f"Write it again with: dsfedmed report {run}") from error
     check_results(results, path)

@@ -90,8 +90,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file written by `write_json`."""
     try:
-        return documents.read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
+        return documents.read_json(path, documents.OWN_BYTES)
+    except (OSError, ValueError) as error:
         raise StoreError(path, f"cannot be read ({error})", REMOVE) from error
 
 

@@ -50,8 +50,9 @@ def run_lock(folder: Path, name: str, patience_s: float = 0.0) -> Iterator[str]:
     try:
         left = os.pread(descriptor, 1000, 0)
         holder = {"pid": os.getpid(), "machine": socket.gethostname(), "since": _now()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        with suppress(OSError):  # a full disk: the lock holds without a name, and what cannot go on says why
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield _holder(left) if left else ""
     finally:
         path.unlink(missing_ok=True)  # while it is held, so that nobody's newer file is removed

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dsfedmed.cli.job.begun import BegunRun
+from dsfedmed.cli.job.begun import MADE, BegunRun
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
@@ -23,6 +23,7 @@ from dsfedmed.store.files import write_json
 from dsfedmed.store.stage_store import StageStore
 from dsfedmed.version import VERSION
 from tests.federated.tiny import BUNDLES
+from tests.runs.recording import Recording
 from tests.runs.smoke import smoke
 
 NAMES = ("Klinik Nord", "site_b", "Süd")
@@ -193,6 +194,10 @@ def test_only_what_runs_write_is_removed(layout: SimulatedSites) -> None:
     assert [path.name for path in layout.run.iterdir()] == ["notes.txt"]
     assert not run.exists
     run.require_same("samfed", settings(layout, seed=9), {})
+
+
+def test_all_that_a_run_writes_goes_when_it_starts_over(dsfedmed_in_process: Recording) -> None:
+    assert {path.name for path in dsfedmed_in_process.run.iterdir()} - set(MADE) == set()
 
 
 @pytest.mark.parametrize(

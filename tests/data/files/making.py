@@ -55,6 +55,44 @@ def item(**tags: Any) -> Dataset:
     return found
 
 
+def series(folder: Path, volume: np.ndarray, spacing: float = 3.0, **tags: Any) -> list[Path]:
+    """Write (slices, rows, columns) as one axial series; file names run against the positions."""
+    folder.mkdir(parents=True)
+    uid, paths = generate_uid(), []
+    for number, plane in enumerate(volume):
+        paths.append(folder / f"IM{99 - number:04d}")
+        own = {
+            "SeriesInstanceUID": uid,
+            "ImagePositionPatient": [-10.0, -20.0, 5.0 + number * spacing],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": [0.5, 0.7],
+        }
+        dicom(paths[-1], plane, **{**own, **tags})
+    return paths
+
+
+def segmentation(path: Path, frames: np.ndarray, segments: list[int], heights: list[float]) -> None:
+    """Write (frames, rows, columns) of bits as a binary segmentation: the segment and height of each frame."""
+    groups = [
+        item(
+            SegmentIdentificationSequence=[item(ReferencedSegmentNumber=segment)],
+            PlanePositionSequence=[item(ImagePositionPatient=[-10.0, -20.0, height])],
+        )
+        for segment, height in zip(segments, heights, strict=True)
+    ]
+    shared = item(
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+        PixelMeasuresSequence=[item(PixelSpacing=[0.5, 0.7])],
+    )
+    tags = {"SOPClassUID": SEGMENTATION, "SegmentationType": "BINARY", "NumberOfFrames": len(frames)}
+    data = dicom(path, frames.astype(np.uint8), **tags)
+    data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence = [shared], groups
+    data.BitsAllocated = data.BitsStored = 1
+    data.HighBit = 0
+    data.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    data.save_as(path)
+
+
 def nifti(path: Path, stored: np.ndarray, affine: np.ndarray | None) -> None:
     """Write voxels as stored; None writes no orientation at all."""
     nibabel.save(nibabel.Nifti1Image(stored, affine), path)

@@ -11,8 +11,7 @@ import pytest
 
 from dsfedmed.data.files.listing import found_as, image_files, list_images
 from dsfedmed.errors import DataError
-from tests.data.files.making import dicom, png, shape_of
-from tests.data.files.test_dicoms import series
+from tests.data.files.making import dicom, png, series, shape_of
 
 NAMES = ["a b.png", "it's.png", "50%#1.png", "Bild ü.png", "x.y.z.png", "n" * 200 + ".png", 'quote".png']
 

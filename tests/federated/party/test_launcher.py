@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dsfedmed.federated.party import launcher
@@ -83,7 +84,10 @@ def test_a_child_that_begins_after_its_launcher_has_ended_ends_too() -> None:
 def test_a_process_without_launcher_and_the_launcher_itself_go_on() -> None:
     """A hospital's own client is nobody's child; a command that starts others has its own mark in the environment."""
     alone = start(CHILD + "time.sleep(1.5); print('done')", **{LAUNCHER: ""})
-    itself = "import os; from dsfedmed.federated.party.launcher import *; os.environ[LAUNCHER] = own_mark(); "
+    itself = (
+        "import os; from dsfedmed.federated.party.launcher import LAUNCHER, own_mark; "
+        "os.environ[LAUNCHER] = own_mark(); "
+    )
     launching = start(itself + CHILD + "time.sleep(1.5); print('done')")
     assert [process.communicate(timeout=30)[0] for process in (alone, launching)] == ["up\ndone\n"] * 2
 
@@ -95,6 +99,15 @@ def test_another_process_of_the_same_number_is_not_the_launcher() -> None:
     for other in (f"{number}:1.00", f"{number}:gone", "no number", ""):
         assert not is_there(other)
         wait_for_end(other)  # returns
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="elsewhere the time of start is all there is")
+def test_a_clock_that_is_set_makes_no_other_process_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells the start since boot, and psutil adds the time of boot by today's clock."""
+    mark, created = own_mark(), psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 5)
+    assert own_mark() == mark
+    assert is_there(mark)
 
 
 def test_where_the_system_has_no_word_of_an_end_it_is_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from dsfedmed.federated.server.stage_dependencies import CHAIN
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import plain_name
 from dsfedmed.store.files import read_json
+from dsfedmed.store.run_version import has_begun
 from dsfedmed.store.stage_store import StageStore
 from tests.runs.commands import BUNDLES
 from tests.runs.local import run_in_process
@@ -46,6 +47,25 @@ def test_another_folder_or_other_sites_are_refused(tmp_path: Path, sites: Path, 
     with pytest.raises(StoreError, match="cannot be taken over"):
         reuse_stages(run, tmp_path / "full", Settings.from_dict(config), here)
     assert reuse_stages(tmp_path, run, Settings(), here) == (), "a run that has begun goes on with its own"
+
+
+def test_a_copy_that_was_killed_is_made_anew(
+    tmp_path: Path, sites: Path, dsfedmed_in_process: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out = dsfedmed_in_process.run, tmp_path / "out"
+    settings, layout = Settings.from_dict(read_json(run / "record.json")["config"]), SimulatedSites(sites, out, BUNDLES)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reuse, "_copy_set", killed)
+        with pytest.raises(KeyboardInterrupt):
+            reuse_stages(run, out, settings, layout)
+    assert not has_begun(out)
+    assert "audit" in reuse_stages(run, out, settings, layout)
+    assert has_begun(out)
+    assert sorted(path.name for path in out.iterdir()) == ["record.json", "sites", "store", "synthetic"]
 
 
 def test_a_run_over_nvflare_is_found_as_well(tmp_path: Path, sites: Path, dsfedmed_in_process: Recording) -> None:

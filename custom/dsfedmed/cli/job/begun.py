@@ -19,6 +19,7 @@ from dsfedmed.federated.party.site_data import (
     SITE_DATA,
     data_fingerprint,
 )
+from dsfedmed.federated.server.reuse import STORE_GROWING
 from dsfedmed.federated.server.run_record import FILE_NAME as RECORD
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import with_own_names
@@ -31,8 +32,8 @@ from dsfedmed.store.stage_store import StageStore
 WEIGHTS = "weights_files.json"
 """Below the run folder: the hashes of the weights files that the run began with, by option."""
 MADE = (
-    STORE, RECORD, "results.json", "report.html", "status.json", "release", "synthetic", "public", "sites", "nvflare",
-    "local", WEIGHTS, PUBLIC_MEMORY,
+    STORE, STORE_GROWING, RECORD, "results.json", "report.html", "status.json", "release", "synthetic", "embeddings",
+    "references", "updates", "public", "sites", "nvflare", "local", WEIGHTS, PUBLIC_MEMORY,
 )  # fmt: skip
 """What runs write below their folder."""
 FIX = "Choose another --out (--reuse RUN takes over there what the change leaves as it is), or begin anew: --start-over"

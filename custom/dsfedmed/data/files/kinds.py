@@ -138,7 +138,7 @@ def look_at(path: Path, most: int = 0) -> tuple[Kind, bytes]:
         with path.open("rb") as file:
             head = file.read(HEAD)
             if size <= most and head.startswith(_PNG) and (kind := _kind(path, head)) is Kind.PNG:
-                return kind, head + file.read(most)
+                return kind, head + file.read(size)  # not more: Python makes room for all that is asked for
         kind = _kind(path, head)
     except FileNotFoundError:
         fix = "Put it back or take its item out of datalist.json."

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -95,7 +96,13 @@ def wait_for_end(mark: str) -> None:
 
 
 def _mark(process: psutil.Process) -> str:
-    return f"{process.pid}:{process.create_time():.2f}"
+    """Return number and time of start: on Linux since boot, as a clock that is set moves `create_time` with it."""
+    try:
+        status = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        started = status.rpartition(")")[2].split()[19]  # proc_pid_stat(5): the 22nd, behind a name of any letters
+    except (OSError, IndexError):
+        started = f"{process.create_time():.2f}"
+    return f"{process.pid}:{started}"
 
 
 def _end_with(mark: str) -> None:

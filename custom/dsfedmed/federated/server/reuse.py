@@ -29,10 +29,12 @@ from dsfedmed.packages import versions
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import own_name
 from dsfedmed.store.files import file_sha256, read_json, write_json
-from dsfedmed.store.run_version import begun_config, has_begun, require_run_of_this_version
+from dsfedmed.store.run_version import STORE, begun_config, has_begun, require_run_of_this_version
 from dsfedmed.store.stage_store import StageStore
 
 METHOD = "dsfedmed"
+STORE_GROWING = f"{STORE}.part"
+"""What a kill in the middle of the copying leaves; the next start copies anew."""
 SAME = "Give a run of the same sites and weights, or leave --reuse out"
 
 
@@ -65,18 +67,22 @@ def reuse_stages(
     usable = reusable_stages(before, settings, changed)
     if read_json(source / RECORD).get("leaving", {}) != dict(leaving):
         usable = tuple(stage for stage in usable if stage not in (FEDAVG, FEDPROX))
-    kept = tuple(stage for stage in usable if (source / "store" / f"{stage}.json").exists())
+    kept = tuple(stage for stage in usable if (source / STORE / f"{stage}.json").exists())
     sources = [site for site in site_folders(layout.sites) if site not in settings.unseen]
     asked = {"method": METHOD, "settings": settings.to_dict(), "sites": sources}
+    growing = out / STORE_GROWING
     try:
-        there, here = StageStore.existing(source / "store"), StageStore(out / "store", asked)
+        if growing.exists():
+            shutil.rmtree(growing)
+        there, here = StageStore.existing(source / STORE), StageStore(growing, asked)
         for stage in kept:
             _copy_entries(there, here, stage, TEACHER_START if changed else "")
         _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
+        write_json(out / RECORD, _record_of(source, kept))
+        growing.rename(out / STORE)  # last: with it the run has begun, and nothing more is taken over
     except (OSError, StoreError) as error:
         fix = "Free space or fix that run, and start the same command again"
         raise StoreError(source, f"cannot be taken over ({error})", fix) from error
-    write_json(out / RECORD, _record_of(source, kept))
     return kept
 
 
@@ -85,7 +91,7 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
     record = read_json(source / RECORD) if (source / RECORD).exists() else {}
     configs = [folder / SITE_CONFIG for folder in (source / "nvflare" / METHOD / "local", source / "local")]
     site_config = next((path for path in configs if path.is_file()), None)  # over NVFlare, or on the local transport
-    whole = record.get("method") == METHOD and record["verdict"] == "complete" and (source / "store").is_dir()
+    whole = record.get("method") == METHOD and record["verdict"] == "complete" and (source / STORE).is_dir()
     if site_config is None or not whole:
         raise ConfigError(source, "holds no complete run of dsfedmed", "Give the --out of such a run")
     try:
@@ -104,7 +110,7 @@ def _require_fit(source: Path, layout: SimulatedSites) -> None:
 
 def _require_same_data(source: Path, layout: SimulatedSites) -> None:
     """See that the sites' files are, by their content, those that the other run was made of."""
-    store = StageStore.existing(source / "store")
+    store = StageStore.existing(source / STORE)
     if not store.has(SITE_DATA):
         fix = "Start its own command once more, which writes them down, or leave --reuse out"
         raise ConfigError(source, "does not say of which data it was made", fix)
@@ -117,7 +123,7 @@ def _require_same_data(source: Path, layout: SimulatedSites) -> None:
 
 def _require_same_base(source: Path, layout: SimulatedSites) -> None:
     """See that both runs have the same base as a file; its content counts, wherever it lies."""
-    made = StageStore.existing(source / "store").get(GIVEN_BASE).info
+    made = StageStore.existing(source / STORE).get(GIVEN_BASE).info
     path = layout.generator_base
     if path is None or not path.is_file() or file_sha256(path) != made["sha256"]:
         given = "none" if path is None else path.name
@@ -128,7 +134,7 @@ def _require_same_base(source: Path, layout: SimulatedSites) -> None:
 def _other_teacher_weights(source: Path, layout: SimulatedSites) -> bool:
     given = layout.teacher is not None and layout.teacher.is_file()
     here = file_sha256(layout.teacher) if given and layout.teacher else None
-    return bool(StageStore.existing(source / "store").get(TEACHER_START).info["sha256"] != here)
+    return bool(StageStore.existing(source / STORE).get(TEACHER_START).info["sha256"] != here)
 
 
 def _copy_entries(source: StageStore, target: StageStore, stage: str, left_out: str) -> None:

@@ -54,14 +54,14 @@ def look_through(path: Path, sums: bool) -> Chunks:
             raise DataError(path, reason, "Copy it again or take its item out.")
         if sums and name == b"IDAT":
             packed.take(content)
-    if len(header) >= 10:
-        width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-        row = width * header[8] * SAMPLES.get(header[9], 1) // 8
-        if height * row > DEFLATE_MOST * path.stat().st_size:
+    if len(header) >= 13:
+        rows = _packed_rows(header)
+        if rows > DEFLATE_MOST * path.stat().st_size:
+            width, height = _size(header)
             reason = f"its header says {width} x {height} pixels, and the file is too short to hold them"
             raise DataError(path, reason, "Replace the file or take its item out.")
-    if sums and len(header) >= 13 and packed.is_ended and packed.count < _packed_rows(header):
-        raise DataError(path, "rows of its pixels are missing", "Copy it again or take its item out.")
+        if sums and packed.is_ended and packed.count < rows:
+            raise DataError(path, "rows of its pixels are missing", "Copy it again or take its item out.")
     if sums and packed.is_ended and name != b"IEND":
         raise DataError(path, "it is cut: its end mark is missing", "Copy it again or take its item out.")
     return Chunks(header, turning)
@@ -84,9 +84,13 @@ class _Unpacked:
             content, self.is_ended = self._stream.unconsumed_tail, self._stream.eof
 
 
+def _size(header: bytes) -> tuple[int, int]:
+    return int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+
+
 def _packed_rows(header: bytes) -> int:
     """Return the bytes of all rows with their filter marks, those of seven passes where it is interlaced (PNG 2.6)."""
-    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    width, height = _size(header)
     bits = header[8] * SAMPLES.get(header[9], 1)
     passes = _PASSES if header[12] else ((0, 0, 1, 1),)
     count = 0
