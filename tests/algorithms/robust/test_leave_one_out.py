@@ -43,11 +43,22 @@ def test_a_little_harm_adds_up_and_none_takes_away() -> None:
 
 
 def test_the_most_harmful_is_the_one_above_the_margin() -> None:
-    assert most_harmful({"a": 0.05, "b": 0.0}, 0.05) is None
-    assert most_harmful({"a": 0.06, "b": 0.3}, 0.05) == "b"
-    assert most_harmful({"b": 0.3, "a": 0.3}, 0.05) == "a"
+    alike = {site: {**FULL} for site in FULL}
+    assert most_harmful({"a": 0.05, "b": 0.0}, 0.05, FULL, alike) is None
+    assert most_harmful({"a": 0.04, "b": 0.3}, 0.05, FULL, alike) == "b"
+    assert most_harmful({"b": 0.3, "a": 0.3}, 0.05, FULL, alike) == "a"
+
+
+def test_of_two_suspects_those_above_suspicion_choose() -> None:
+    """The bad one "a" gains most without the odd "b" and says so; "c" and "d" gain 0.1 without it, 0.2 without "a"."""
+    without = {"a": {"a": 0.5, "b": 0.5, "c": 0.7, "d": 0.7}, "b": {"a": 1.0, "b": 0.0, "c": 0.6, "d": 0.6}}
+    assert most_harmful({"a": 0.2, "b": 0.3}, 0.05, FULL, without) == "a"
+    everyone = {site: without.get(site, FULL) for site in FULL}
+    harms = {"a": 0.2, "b": 0.3, "c": 0.1, "d": 0.1}
+    assert most_harmful(harms, 0.05, FULL, everyone) == "b", "nobody is above suspicion: what speaks against each"
 
 
 def test_who_was_refused_before_is_taken_before_an_odd_one() -> None:
-    assert most_harmful({"a": 0.06, "b": 0.3}, 0.05, {"a": 1}) == "a"
-    assert most_harmful({"a": 0.04, "b": 0.3}, 0.05, {"a": 1}) == "b"
+    alike = {site: {**FULL} for site in FULL}
+    assert most_harmful({"a": 0.06, "b": 0.3}, 0.05, FULL, alike, {"a": 1}) == "a"
+    assert most_harmful({"a": 0.04, "b": 0.3}, 0.05, FULL, alike, {"a": 1}) == "b"

@@ -40,17 +40,32 @@ def harm(before: float, gain: float | None, margin: float) -> float:
     return before if gain is None else max(0.0, before + gain - margin / 5)
 
 
-def most_harmful(harms: Mapping[str, float], margin: float, refusals: Mapping[str, int] | None = None) -> str | None:
+def most_harmful(
+    harms: Mapping[str, float],
+    margin: float,
+    full: Mapping[str, float],
+    without: Mapping[str, Mapping[str, float]],
+    refusals: Mapping[str, int] | None = None,
+) -> str | None:
     """Return the site against which most speaks, if that is above ``margin``; of equal ones the first.
 
-    While a bad update is in the mean, leaving out an odd honest one may help the others even more than leaving out the
-    bad one: of those above the margin the one that was refused before is taken first.
+    While a bad update is in the mean, leaving out an odd honest one may help the others as much as leaving out the bad
+    one, which itself says so. Of several above the margin the one that was refused before is taken first, then the one
+    without which those gain most that are above suspicion.
 
     Args:
         harms: what speaks against each site.
         margin: at which an update is refused.
+        full: Dice of the mean of all, 0 to 1, by site.
+        without: Dice of the mean without a site, likewise, by the site that is left out.
         refusals: earlier refusals by site.
     """
     before = refusals or {}
-    known = {site: (before.get(site, 0), found) for site, found in sorted(harms.items()) if found > margin}
-    return max(known, key=known.__getitem__) if known else None
+    above = [site for site, found in sorted(harms.items()) if found > margin]
+    jury = {site: dice for site, dice in full.items() if site not in above}
+
+    def speaks(site: str) -> tuple[int, float]:
+        gain = gain_without(site, jury, without[site], least=1)
+        return before.get(site, 0), harms[site] if gain is None else gain
+
+    return max(above, key=speaks) if above else None

@@ -70,14 +70,15 @@ def refuse_by_trial(
             break
         full = validate(found.average(run), found.kept)
         least = 2 if full.keys() & set(found.kept) else 1
-        gains = {
-            site: gain_without(site, full, validate(found.average(run, without=site), found.kept), least)
-            for site in suspects
-            if site in found.kept
+        tried = {
+            site: validate(found.average(run, without=site), found.kept) for site in suspects if site in found.kept
         }
+        gains = {site: gain_without(site, full, dice, least) for site, dice in tried.items()}
         harms = {site: harm(before.get(site, 0.0), gain, rules.trial_margin) for site, gain in gains.items()}
-        worst = most_harmful(harms, rules.trial_margin, standing.strikes)
-        standing.harm |= {site: min(found, rules.trial_margin) for site, found in harms.items()}
+        worst = most_harmful(harms, rules.trial_margin, full, tried, standing.strikes)
+        # While a bad update is in the mean, what the others would gain without an honest one says little.
+        known = harms if worst is None else {worst: harms[worst]}
+        standing.harm |= {site: min(found, rules.trial_margin) for site, found in known.items()}
         if worst is None:
             break
         harmless.discard(worst)
