@@ -184,6 +184,27 @@ def test_a_class_that_no_hospital_allowed_is_refused(hospitals: Provisioned) -> 
     assert not marker.exists()
 
 
+def test_a_hospital_whose_updates_are_all_noise_harms_nobody(hospitals: Provisioned) -> None:
+    """hospital_b's own policy drowns every update: about 1,000 times as long as an honest one, and finite."""
+    policy = hospitals.kits / "hospital_b" / "local" / "privacy.json"
+    kept = policy.read_text()
+    content = json.loads(kept)
+    content["scopes"][0]["task_result_filters"][0]["args"]["noise_multiplier"] = 1.0
+    policy.write_text(json.dumps(content))
+    lead = hospitals.user(LEAD)
+    try:
+        job_id = lead.submit(hospitals.job("noisy", seed=2, rounds=3))
+        assert lead.wait(job_id, 300) == "FINISHED:COMPLETED"
+    finally:
+        policy.write_text(kept)
+    record = read_json(lead.fetch(job_id, hospitals.work / "fetched_noisy") / "record.json")
+    assert record["verdict"] == "complete"
+    refused = [event for event in record["events"] if event["kind"] == "refused" and "as long as" in event["message"]]
+    rounds = {(event["site"], event["round"]) for event in refused if event["stage"] == "rounds"}
+    assert rounds == {("hospital_b", number) for number in (1, 2, 3)}
+    assert all(set(entry["loss"]) == {"hospital_a", "hospital_c"} for entry in record["curves"]["dsfedmed"])
+
+
 def test_hospitals_with_four_channels_come_to_a_release(hospitals: Provisioned) -> None:
     """The last test: the hospitals' pictures are replaced, for a run of their own by its seed."""
     for number, site in enumerate(SITES):
