@@ -18,6 +18,7 @@ BENCHMARKS = {
     "reading": "reading PNG against a plain decode, per image and mask",
     "slides": "peak memory and time of reading very large pictures",
     "selection": "the released round: bounded mean of the sites' validation against the mean",
+    "trials": "gate and trials against the plain mean: CPU time a round where every site is honest",
     "privacy": "what the privacy filters cost: Dice, bytes, time",
     "copies": "disguised copies of training images that the audit finds, and its false vetoes",
 }

@@ -76,6 +76,12 @@ class Outcome:
         return asdict(self)
 
 
+def honest_transport(settings: Settings, layout: SimulatedSites, names: list[str]) -> LocalTransport:
+    """Return these sites, every one honest, in one process; the run folder must not be there yet."""
+    local = _party(layout.run / "local", layout)
+    return LocalTransport(local, {name: _site(name, local, settings) for name in names}, at_once=False)
+
+
 def run_with(bad: str, behaviour: str, settings: Settings, layout: SimulatedSites, names: list[str]) -> Outcome:
     """Run once from the start.
 
