@@ -59,6 +59,8 @@ def test_an_update_that_harms_the_others_does_not_count(tmp_path: Path) -> None:
     found, validation, run = trial(tmp_path, -0.8, standing, 2)
     # Mean of all: (3 * 0.4 - 0.8) / 4 = 0.1; without the bad one 0.4; without another (0.8 - 0.8) / 3 = 0.
     assert [value for value, _ in validation.asked] == [0.1, 0.0, 0.0, 0.0, 0.4]
+    assert validation.asked[0][1] == ("site_a", "site_b", "site_c", "bad")
+    assert validation.asked[4][1] == ("site_a", "site_b", "site_c"), "nobody is asked about its own update"
     said = "its update costs the others 0.300 of validation Dice (0.290 over the trials so far)"
     assert found.refused == {"bad": said}
     assert found.average(run)["w"].tolist() == pytest.approx([0.4])

@@ -71,7 +71,9 @@ def refuse_by_trial(
         full = validate(found.average(run), found.kept)
         least = 2 if full.keys() & set(found.kept) else 1
         tried = {
-            site: validate(found.average(run, without=site), found.kept) for site in suspects if site in found.kept
+            site: validate(found.average(run, without=site), [other for other in found.kept if other != site])
+            for site in suspects
+            if site in found.kept
         }
         gains = {site: gain_without(site, full, dice, least) for site, dice in tried.items()}
         harms = {site: harm(before.get(site, 0.0), gain, rules.trial_margin) for site, gain in gains.items()}
