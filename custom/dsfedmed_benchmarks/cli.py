@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry point of ``python -m dsfedmed_benchmarks``: each sub-command is imported when it is named, not before."""
+"""Entry point of ``python -m dsfedmed_benchmarks``: a sub-command is imported when it is named."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Sequence
 
-from dsfedmed.cli.main import exit_status
+from dsfedmed.cli.main import exit_status, parser_of
 
 PROGRAM = "python -m dsfedmed_benchmarks"
 COMMANDS = {
@@ -25,25 +24,12 @@ COMMANDS = {
 """Sub-commands, each a module of `dsfedmed_benchmarks.commands`, and what it does."""
 
 
-class CommandParser(argparse.ArgumentParser):
-    """A sub-command's parser, which imports the command's module at the first use."""
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Let the module declare its arguments, then parse them."""
-        name = self.prog.split()[-1].replace("-", "_")
-        module = importlib.import_module(f"dsfedmed_benchmarks.commands.{name}")
-        self.description, self.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
-        self.set_defaults(run=module.run)
-        module.configure(self)
-        return super().parse_known_args(args, namespace)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with one sub-command for each of ``COMMANDS``."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Benchmarks of dsfedmed and tables over many runs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed_benchmarks.commands")
+    )
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     return parser

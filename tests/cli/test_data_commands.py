@@ -19,8 +19,12 @@ from dsfedmed.errors import ConfigError, DataError
 SMALL = ["--sites", "north", "--training", "3", "--validation", "1", "--test", "1", "--size", "40", "32"]
 
 
+def word(command: ModuleType) -> str:
+    return command.__name__.rpartition(".")[2].replace("_", "-")
+
+
 def run(command: ModuleType, *words: str) -> int:
-    parser = argparse.ArgumentParser(prog=command.NAME)
+    parser = argparse.ArgumentParser(prog=word(command))
     command.configure(parser)
     return int(command.run(parser.parse_args(words)))
 
@@ -28,7 +32,7 @@ def run(command: ModuleType, *words: str) -> int:
 @pytest.mark.parametrize("command", [demo_sites, subset_sites, check_site, build_datalist])
 def test_help_shows_examples(command: ModuleType) -> None:
     assert command.__doc__ is not None
-    assert f"dsfedmed {command.NAME}" in command.__doc__
+    assert f"dsfedmed {word(command)}" in command.__doc__
     parser = argparse.ArgumentParser(description=command.__doc__)
     command.configure(parser)
     assert parser.format_help()

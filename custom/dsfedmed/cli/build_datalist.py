@@ -28,8 +28,6 @@ from dsfedmed.data.review.case_patterns import CaseProposal, propose_cases
 from dsfedmed.data.review.client_cases import propose_for_clients
 from dsfedmed.errors import ConfigError, DataError
 
-NAME = "build-datalist"
-HELP = "write datalist.json from paired folders or from the authors' npy layout"
 EACH_FILE = "none"
 
 

@@ -13,9 +13,6 @@ from pathlib import Path
 from dsfedmed.bundles.checks import check_bundle
 from dsfedmed.federated.party.config import accepted_classes
 
-NAME = "check-bundle"
-HELP = "check MONAI bundle folders"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

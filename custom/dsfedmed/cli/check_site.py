@@ -31,8 +31,6 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.reporting.site_page.page import site_page
 from dsfedmed.store.files import write_text
 
-NAME = "check-site"
-HELP = "check site folders, file by file"
 SECONDS_BETWEEN_LINES = 5.0
 
 

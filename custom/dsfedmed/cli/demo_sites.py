@@ -16,9 +16,6 @@ from dsfedmed.data.demo.public import make_public_shapes
 from dsfedmed.data.demo.sites import SITES, make_demo_sites
 from dsfedmed.options import require
 
-NAME = "demo-sites"
-HELP = "write made-up site folders"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

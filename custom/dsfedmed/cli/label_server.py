@@ -17,9 +17,6 @@ from dsfedmed.federated.party.config import accepted_classes
 from dsfedmed.label.command import ENVIRONMENT, python_of, server_command, server_environment
 from dsfedmed.label.workspace import prepare
 
-NAME = "label-server"
-HELP = "serve bundles or a run's release with MONAI Label"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

@@ -14,23 +14,24 @@ from dsfedmed.errors import DSFedMedError
 from dsfedmed.renamed import refuse_renamed_word
 from dsfedmed.version import VERSION
 
-COMMANDS = (
-    "demo_sites",
-    "subset_sites",
-    "check_site",
-    "build_datalist",
-    "prepare_data",
-    "pretrain_teacher",
-    "pretrain_generator",
-    "workspace",
-    "poc",
-    "setup_party",
-    "report",
-    "check_bundle",
-    "label_server",
-    "prepare_teacher",
-    "release_generator",
-)
+COMMANDS = {
+    "demo-sites": "write made-up site folders",
+    "subset-sites": "copy site folders with fewer training images",
+    "check-site": "check site folders, file by file",
+    "build-datalist": "write datalist.json from paired folders or from the authors' npy layout",
+    "prepare-data": "make sites from the official download of a public data set",
+    "pretrain-teacher": "pre-train the small teacher on labelled folders of other organs",
+    "pretrain-generator": "train the generator's small base on public images",
+    "workspace": "prepare a workspace for `nvflare simulator`",
+    "poc": "run a job as separate processes on this machine (NVFlare's POC mode)",
+    "setup-party": "set up the startup kit of a site or server",
+    "report": "write results.json and report.html of a run again",
+    "check-bundle": "check MONAI bundle folders",
+    "label-server": "serve bundles or a run's release with MONAI Label",
+    "prepare-teacher": "make a teacher bundle from an official SAM checkpoint",
+    "release-generator": "write a run's generator as a bundle",
+}
+"""Sub-commands, each a module of this package, and what it does."""
 
 RENAMED = {
     "recipe": "dsfedmed prepare-data",
@@ -45,23 +46,41 @@ OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno
 """Errors of a path that was given or of its disk; all others are bugs and keep their traceback."""
 
 
+class LateParser(argparse.ArgumentParser):
+    """A sub-command's parser, which imports the command's module when it is named: the list needs no library.
+
+    Attributes:
+        package: of the modules, called as the commands are; each has ``configure(parser)`` and ``run(args)``.
+    """
+
+    package = ""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Let the module declare its arguments, then parse them."""
+        name = self.prog.split()[-1].replace("-", "_")
+        module = importlib.import_module(f"{self.package}.{name}")
+        self.description, self.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
+        self.set_defaults(run=module.run)
+        module.configure(self)
+        return super().parse_known_args(args, namespace)
+
+
+def parser_of(package: str) -> type[LateParser]:
+    """Return the class of parsers for the commands of a package."""
+    return type("CommandParser", (LateParser,), {"package": package})
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with one sub-command per module named in ``COMMANDS``."""
+    """Return the parser with one sub-command for each of ``COMMANDS``."""
     parser = argparse.ArgumentParser(
         prog="dsfedmed", description="Everything around a DSFedMed run: sites, checks, teacher, reports."
     )
     parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = importlib.import_module(f"dsfedmed.cli.{name}")
-        command = commands.add_parser(
-            module.NAME,
-            help=module.HELP,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.configure(command)
-        command.set_defaults(run=module.run)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed.cli"))
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
     return parser
 
 

@@ -33,8 +33,6 @@ from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.run_lock import JOB, run_lock
 
-NAME = "poc"
-HELP = "run a job as separate processes on this machine (NVFlare's POC mode)"
 HOURS = 3600.0
 ALONE = ("all", "prepare", "start")
 """Steps of which one at a time works on the folder."""

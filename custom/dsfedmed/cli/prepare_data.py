@@ -20,9 +20,6 @@ from dsfedmed.data.datasets.plan import RecipeOptions
 from dsfedmed.data.datasets.registry import RECIPES, find_recipe
 from dsfedmed.errors import ConfigError, DataError
 
-NAME = "prepare-data"
-HELP = "make sites from the official download of a public data set"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

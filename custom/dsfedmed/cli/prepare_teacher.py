@@ -21,8 +21,6 @@ from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.networks.promptless_sam.official import check_official
 from dsfedmed.networks.promptless_sam.variants import VARIANTS
 
-NAME = "prepare-teacher"
-HELP = "make a teacher bundle from an official SAM checkpoint"
 CHANNELS = 3
 
 

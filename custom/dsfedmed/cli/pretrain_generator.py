@@ -29,8 +29,6 @@ from dsfedmed.store.files import file_sha256, write_text
 from dsfedmed.training.pretrain_base import BaseTraining, load_public_images, pretrain_base, share_done
 from dsfedmed.version import VERSION
 
-NAME = "pretrain-generator"
-HELP = "train the generator's small base on public images"
 SECONDS_BETWEEN_LINES = 10.0
 SUFFIX = ".safetensors"
 OWN_OPTIONS = ("image_size", "channels")
@@ -84,7 +82,7 @@ def _model(args: argparse.Namespace) -> GeneratorConfig:
 
 def _describe(args: argparse.Namespace, config: GeneratorConfig, counts: dict[str, int]) -> dict[str, Any]:
     """Return how the base was made; folders by name only, so that no path of this machine is written."""
-    command = ["dsfedmed", NAME, "--data", *(path.name for path in args.data), "--out", args.out.name]
+    command = ["dsfedmed", "pretrain-generator", "--data", *(path.name for path in args.data), "--out", args.out.name]
     for name in ("image_size", "channels", "steps", "minutes", "seed"):
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]

@@ -26,8 +26,6 @@ from dsfedmed.store.stage_store import StageStore
 from dsfedmed.training.teacher.pretrain import Folder, PretrainConfig, PretrainResult, Progress, load_folders, pretrain
 from dsfedmed.version import VERSION
 
-NAME = "pretrain-teacher"
-HELP = "pre-train the small teacher on labelled folders of other organs"
 SECONDS_BETWEEN_LINES = 10.0
 STATE = "state"
 
@@ -100,7 +98,7 @@ def describe(
 ) -> dict[str, object]:
     """Return how the weights were made; folders by name only, so that no path of this machine is written."""
     settings = {key: value for key, value in asdict(config).items() if value is not None}
-    command = ["dsfedmed", NAME, "--data", *(path.name for path in args.data), "--out", args.out.name]
+    command = ["dsfedmed", "pretrain-teacher", "--data", *(path.name for path in args.data), "--out", args.out.name]
     for flag in ("variant", "image_size", "steps", "batch_size", "minutes", "learning_rate", "seed"):
         if flag in settings:
             command += [f"--{flag.replace('_', '-')}", str(settings[flag])]

@@ -27,8 +27,6 @@ from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.generator.bundle import MaskToImage
 from dsfedmed.networks.checkpoints import save_weights
 
-NAME = "release-generator"
-HELP = "write a run's generator as a bundle"
 FOLDER = "controlnet_generator"
 
 

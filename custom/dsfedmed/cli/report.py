@@ -15,9 +15,6 @@ from dsfedmed.reporting.report import REPORT_NAME, build_report
 from dsfedmed.reporting.results import RESULTS_NAME
 from dsfedmed.reporting.terminal import summary_text
 
-NAME = "report"
-HELP = "write results.json and report.html of a run again"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""

@@ -20,9 +20,6 @@ from dsfedmed.federated.party.config import FILE_NAME, load_party_config
 from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
 from dsfedmed.json_types import Json
 
-NAME = "setup-party"
-HELP = "set up the startup kit of a site or server"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -89,4 +86,4 @@ def _site_values(args: argparse.Namespace) -> dict[str, Path | Json]:
 
 def _need(args: argparse.Namespace, name: str, option: str) -> None:
     if getattr(args, name) is None:
-        raise ConfigError(option, "is not given", f"Say where it is: `dsfedmed {NAME} --help`")
+        raise ConfigError(option, "is not given", "Say where it is: `dsfedmed setup-party --help`")

@@ -14,9 +14,6 @@ from pathlib import Path
 from dsfedmed.data.subset import subset_site
 from dsfedmed.federated.party.layout import site_folders
 
-NAME = "subset-sites"
-HELP = "copy site folders with fewer training images"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

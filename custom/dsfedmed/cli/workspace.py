@@ -14,9 +14,6 @@ from pathlib import Path
 from dsfedmed.federated.party.layout import SimulatedSites, own_names, site_folders, site_names
 from dsfedmed.flare.workspace import prepare_workspace
 
-NAME = "workspace"
-HELP = "prepare a workspace for `nvflare simulator`"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -2,7 +2,7 @@
 """Dice lost to the number format of the wire: FedAvg of the light network, format by format.
 
 A row's difference to fp32 is that of the format and of the chaos of training alone; its standard error says how much
-that is (`dsfedmed_benchmarks.performance.fedavg`).
+that is (`dsfedmed_benchmarks.measurement.bare_fedavg`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsfedmed.options import require_choice
+from dsfedmed_benchmarks.measurement.bare_fedavg import Federation, Outcome, Training, WireFormat
 from dsfedmed_benchmarks.measurement.table import Benchmark, environment
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, WireFormat
 
 COLUMNS = ("format", "error feedback", "up (KiB)", "down (KiB)", "Dice (%)", "lost against fp32", "standard error")
 FORMATS = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the privacy filters cost: FedAvg of the light network with updates that are clipped and noisy, in bare loops.
 
-The loops are those of `dsfedmed_benchmarks.performance.fedavg`, with int8 and error feedback after the noise. Epsilon
+The loops are those of `dsfedmed_benchmarks.measurement.bare_fedavg`, with int8 and error feedback after the noise. Epsilon
 is that of a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
 """
 
@@ -32,9 +32,9 @@ from dsfedmed.flare.codec import to_shareable
 from dsfedmed.flare.privacy.egress_guard import EgressGuard
 from dsfedmed.flare.privacy.gaussian import SENSITIVITY
 from dsfedmed.options import require
+from dsfedmed_benchmarks.measurement.bare_fedavg import Federation, Outcome, Training, WireFormat
 from dsfedmed_benchmarks.measurement.clock import timed
 from dsfedmed_benchmarks.measurement.table import Benchmark, Cell, environment
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome, Training, WireFormat
 
 DELTA = 1e-5
 COLUMNS = ("filter", "clip", "noise multiplier", f"epsilon at {DELTA:g}", "up (KiB)", "seconds an update", "Dice (%)",

@@ -9,8 +9,8 @@ import pytest
 
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
+from dsfedmed_benchmarks.measurement.bare_fedavg import Federation, Outcome
 from dsfedmed_benchmarks.performance import int8_dice
-from dsfedmed_benchmarks.performance.fedavg import Federation, Outcome
 from dsfedmed_benchmarks.performance.int8_dice import FORMATS, Options
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
