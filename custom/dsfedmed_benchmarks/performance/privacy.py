@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the privacy filters cost: FedAvg of the light network with updates that are clipped and noisy, in bare loops.
 
-The loops are those of `dsfedmed_benchmarks.measurement.bare_fedavg`, with int8 and error feedback after the noise. Epsilon
-is that of a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
+The loops are those of `dsfedmed_benchmarks.measurement.bare_fedavg`, with int8 and error feedback after the noise.
+Epsilon is that of a whole site over the rounds of the table (`dsfedmed.exchange.accounting`).
 """
 
 from __future__ import annotations
