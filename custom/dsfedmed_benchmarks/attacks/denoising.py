@@ -16,7 +16,7 @@ from dsfedmed.generator.fit import MaskedImages
 from dsfedmed.generator.networks.base import GeneratorBase, predict
 from dsfedmed.seeds import derive_seed, generator
 
-TIMESTEPS = (50, 150, 250, 350, 450, 550, 650, 750, 850, 950)
+TIMESTEPS = (100, 300, 500, 700, 900)
 """In thousandths of the schedule."""
 AT_ONCE = 32
 

@@ -140,14 +140,15 @@ def _drawn(
 
 def _notes(roster: Roster, draws: int, per_set: int, candidates: Sequence[int]) -> tuple[str, ...]:
     victim, budget = roster.victim, roster.budget
-    honest, few = len(roster.planted(False).images), len(roster.planted(True).images)
+    own, honest, few = len(victim.own.images), len(roster.planted(False).images), len(roster.planted(True).images)
     return (
         f"Site {victim.site}. A canary is a picture of the site's validation and test images with the mask of another "
         f"of them, drawn at random; the candidates are the {min(candidates)} to {max(candidates)} of these pictures "
         "that were not planted. Rank 1 is a canary that was found. Without memory every rank is as likely.",
         f"Overfitted: {budget.few} own images and {budget.each} canaries, {victim.passes(budget.few_steps, few):.0f} "
-        f"passes. Honest: all own images and the canaries, as many passes over each image as in the run "
-        f"({victim.passes(victim.preset_steps, len(victim.own.images)):.0f}; {victim.steps_for(honest)} steps).",
+        f"passes. Honest: all own images and canaries in the run's {victim.preset_steps} steps, "
+        f"{victim.passes(victim.preset_steps, honest):.0f} passes; the run had "
+        f"{victim.passes(victim.preset_steps, own):.0f}.",
         f"{draws} images for each canary's mask; the set has {per_set} images for deformed masks. Distance: one minus "
         "the correlation of pixels.",
         "The audit compares with the images of the fit, canaries included; the candidates are its held-out images.",

@@ -21,6 +21,8 @@ from dsfedmed.seeds import generator
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 CUTS = (3 / 8, 5 / 8, 7 / 8)
+START = 0.3
+"""Grey value of the start images: a smooth start is nearer to any picture than noise."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Inversion:
         seed: of the start images.
     """
 
-    iterations: int = 600
+    iterations: int = 300
     rate: float = 0.05
-    variation: float = 1e-2
+    variation: float = 1e-1
     signs: bool = False
     seed: int = 0
 
@@ -75,7 +77,8 @@ def invert(
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     shape = (len(targets), channels, *targets.shape[2:])
-    images = (0.5 + 0.2 * torch.randn(shape, generator=generator(how.seed))).clamp(0, 1).requires_grad_()
+    start = START + 0.02 * torch.randn(shape, generator=generator(how.seed))
+    images = start.clamp(0, 1).requires_grad_()
     optimizer = torch.optim.Adam([images], lr=how.rate)
     cuts = [int(share * how.iterations) for share in CUTS]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, cuts, gamma=0.1)

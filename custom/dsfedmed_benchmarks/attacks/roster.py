@@ -36,7 +36,7 @@ class Budget:
     few: int = 28
     few_steps: int = 1000
     each: int = 4
-    copies: tuple[int, ...] = (1, 4, 16)
+    copies: tuple[int, ...] = (1, 8)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,9 +94,8 @@ class Roster:
         return self._fitted("overfitted", self.planted(True), self.budget.few_steps)
 
     def honest(self) -> ControlNetModel:
-        """Return a branch of all own images and canaries, each seen as often as in the run."""
-        pairs = self.planted(False)
-        return self._fitted("canaries", pairs, self.victim.steps_for(len(pairs.images)))
+        """Return a branch of all own images and canaries, fitted for as many steps as the run's."""
+        return self._fitted("canaries", self.planted(False), self.victim.preset_steps)
 
     def planted(self, overfitted: bool) -> MaskedImages:
         """Return own images, or few of them, and the canaries behind them."""

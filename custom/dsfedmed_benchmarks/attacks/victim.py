@@ -6,7 +6,6 @@ A branch that was fitted is kept in the work folder under a hash of what it depe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +82,6 @@ class Victim:
         """Return how often each of ``images`` is seen in ``steps``."""
         config = self.run.plan.generator
         return steps * config.batch_size * config.accumulation / images
-
-    def steps_for(self, images: int) -> int:
-        """Return the steps that show each of ``images`` as often as the run's branch saw its own."""
-        return math.ceil(self.preset_steps * images / len(self.own.images))
 
     def fitted(self, name: str, pairs: MaskedImages, steps: int, work: Path, say: Say) -> ControlNetModel:
         """Return a branch fitted on ``pairs`` as a site does it, from ``work`` where it was fitted before."""

@@ -55,10 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--site-folder", type=Path, required=True, help="a site")
     one.add_argument("--bundle", default="light_unet_segmentation", help="light network (light_unet_segmentation)")
     one.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16], help="images of the step (1 4 16)")
-    one.add_argument("--images", type=int, default=4, help="images looked for in each row (4)")
-    one.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.0005, 0.01, 4.5], help="noise multipliers")
+    one.add_argument("--images", type=int, default=1, help="images looked for in each row, at least (1)")
+    one.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.0005], help="noise multipliers (0 0.0005)")
     one.add_argument("--optimizers", nargs="+", default=["sgd", "adam"], help="optimisers of the bundle (sgd adam)")
-    one.add_argument("--iterations", type=int, default=600, help="steps of the attack (600)")
+    one.add_argument("--iterations", type=int, default=300, help="steps of the attack (300)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ def test_an_unfitted_branch_answers_as_the_base_and_errors_repeat(attacked: Atta
     torch.testing.assert_close(
         denoising_errors(base, None, MaskedImages(some.images[:2], some.channels[:2])), alone[:2]
     )
-    assert loss_scores(torch.full((1, 10), 2.0), torch.ones(1000)).tolist() == [-2.0]
+    assert loss_scores(torch.full((1, len(TIMESTEPS)), 2.0), torch.ones(1000)).tolist() == [-2.0]
     assert log_scores(torch.ones(1, 10)).tolist() == [0.0]
 
 
@@ -88,9 +88,10 @@ def test_inversion_has_a_row_for_each_combination(attacked: Attacked, tmp_path: 
         noise=(0.0, 4.5), iterations=2,
     )  # fmt: skip
     table = inversion.run(options, tmp_path, say=lambda _: None)
-    assert [row[:4] for row in table.rows] == [
-        (optimizer, noise, batch, 2) for optimizer in ("sgd", "adam") for noise in (None, 4.5) for batch in (1, 2)
-    ]
+    name = options.bundle
+    under = [("sgd", None), ("sgd", 4.5), ("adam", None)]
+    wanted = [(name, optimizer, noise, batch, 2) for optimizer, noise in under for batch in (1, 2)]
+    assert [row[:5] for row in table.rows] == [(inversion.CHECK, "sgd", noise, 1, 2) for noise in (None, 4.5)] + wanted
     assert len(list(tmp_path.glob("*.json"))) == len(table.rows)
     assert inversion.run(options, tmp_path, say=lambda _: None).rows == table.rows
     assert load_datalist(options.site).name in table.notes[0]
