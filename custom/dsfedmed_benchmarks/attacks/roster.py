@@ -16,13 +16,16 @@ from dsfedmed.options import require
 from dsfedmed_benchmarks.attacks.plan import Canaries, balanced_halves, draw_canaries, draw_few
 from dsfedmed_benchmarks.attacks.victim import Say, Victim, joined, picked
 
+PLANNED = 8
+"""Shadow branches that halves are drawn for: with fewer, more can be added later beside those that are fitted."""
+
 
 @dataclass(frozen=True)
 class Budget:
     """How much is fitted.
 
     Attributes:
-        shadows: shadow branches, an even number.
+        shadows: shadow branches, from 6 to 8: each image is in half of 8, and so in 2 of 6 at least.
         shadow_steps: gradient steps of each.
         few: the site's images in the overfitted branch.
         few_steps: its gradient steps.
@@ -31,7 +34,7 @@ class Budget:
         seed: of every draw.
     """
 
-    shadows: int = 8
+    shadows: int = 6
     shadow_steps: int = 240
     few: int = 28
     few_steps: int = 1000
@@ -43,7 +46,8 @@ class Budget:
         """Refuse numbers that give no attack."""
         steps = min(self.shadow_steps, self.few_steps, self.few, self.each)
         require(steps > 0 and min(self.copies, default=0) > 0, "budget", "a number is not above 0", "Give 1 or more")
-        require(self.shadows > 2 and self.shadows % 2 == 0, "shadows", f"{self.shadows} is odd or below 4", "Give 8")
+        enough = PLANNED // 2 + 2 <= self.shadows <= PLANNED
+        require(enough, "shadows", f"{self.shadows} is not in 6 to {PLANNED}", "Give 8")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Roster:
     def halves(self) -> Tensor:
         """Bool (shadows, own + others): who is in which shadow branch."""
         images = len(self.victim.own.images) + len(self.victim.others.images)
-        return balanced_halves(images, self.budget.shadows, self.budget.seed)
+        return balanced_halves(images, PLANNED, self.budget.seed)[: self.budget.shadows]
 
     @cached_property
     def few(self) -> Tensor:

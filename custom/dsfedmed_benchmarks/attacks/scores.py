@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dsfedmed.seeds import generator
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 COVERED = 0.95
 FALSE_POSITIVES = 0.01
 

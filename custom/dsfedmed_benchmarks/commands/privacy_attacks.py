@@ -21,7 +21,7 @@ from dsfedmed_benchmarks.attacks.victim import Victim
 from dsfedmed_benchmarks.measurement.table import Benchmark
 
 NUMBERS = {
-    "shadows": "shadow branches, an even number",
+    "shadows": "shadow branches, 6 to 8",
     "shadow_steps": "gradient steps of each",
     "few": "images in the overfitted branch",
     "few_steps": "its gradient steps",

@@ -15,7 +15,7 @@ from dsfedmed_benchmarks.attacks.roster import Budget, Roster
 from dsfedmed_benchmarks.attacks.victim import Victim
 from tests.federated.tiny import BUNDLES, SITES, tiny_settings
 
-BUDGET = Budget(shadows=4, shadow_steps=1, few=4, few_steps=2, each=1, copies=(1, 2))
+BUDGET = Budget(shadows=6, shadow_steps=1, few=4, few_steps=2, each=1, copies=(1, 2))
 
 
 @dataclass(frozen=True)

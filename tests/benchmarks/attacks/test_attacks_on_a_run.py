@@ -26,10 +26,10 @@ def test_membership_has_its_controls_and_goes_on_where_it_stopped(attacked: Atta
     assert rows[0] == ("generator with random weights", membership.LOSS, "9 / 14")
     assert ("overfitted branch", membership.RATIO, "4 / 5") in rows
     assert ("branch of the run", membership.RATIO, "9 / 14") in rows
-    assert ("4 shadow branches in turn", membership.LOSS) in {row[:2] for row in rows}
+    assert ("6 shadow branches in turn", membership.LOSS) in {row[:2] for row in rows}
     assert rows[-1][:2] == ("set of the run", membership.NEAREST)
     written = {path: path.stat().st_mtime_ns for path in attacked.work.glob("*.safetensors")}
-    assert len(written) == 5
+    assert len(written) == 7
     assert membership.run(attacked.roster()).rows == table.rows
     assert {path: path.stat().st_mtime_ns for path in attacked.work.glob("*.safetensors")} == written
 
@@ -74,10 +74,14 @@ def test_a_canary_that_is_drawn_has_the_first_rank(attacked: Attacked) -> None:
 
 
 def test_release_has_a_row_a_site_and_its_check(attacked: Attacked) -> None:
-    table = release.run([attacked.run], attacked.sites, release.Overfit(few=4, epochs=2), say=lambda _: None)
-    assert [row[1] for row in table.rows] == [release.ALL, "site_a", "site_b"] * 2
-    assert table.rows[0][2] == "18 / 12"
-    assert [row[0] for row in table.rows][3:] == [release.OVERFITTED] * 3
+    quick = release.Overfit(few=4, epochs=2, reference_epochs=1)
+    table = release.run([attacked.run], attacked.sites, quick, say=lambda _: None)
+    assert [row[2] for row in table.rows] == [release.ALL, "site_a", "site_b"] * 5
+    assert [row[1] for row in table.rows[::3]] == [
+        release.LOSS, release.AGAINST_REFERENCE, release.LOSS, release.LOSS, release.AGAINST_REFERENCE
+    ]  # fmt: skip
+    assert table.rows[-1][3] == "9 / 6"
+    assert [row[0] for row in table.rows[::3]][:3] == [release.OVERFITTED, release.OVERFITTED, release.REFERENCE]
     with pytest.raises(ConfigError, match="no release"):
         release.run([attacked.sites], attacked.sites)
 
