@@ -72,7 +72,7 @@ def rows_of(drawn: Drawn, pool: Tensor) -> list[tuple[Cell, ...]]:
     canaries = drawn.canaries
     rest = canaries.candidates(len(pool))
     nearest = torch.stack([distances(each, pool).amin(dim=0) for each in drawn.by_mask])
-    held_out = pool[rest]
+    by_mask, as_set = _vetoed(drawn, pool[rest])
     rows: list[tuple[Cell, ...]] = []
     copies = sorted(set(canaries.copies)) if drawn.planted else [0]
     for number in copies:
@@ -82,23 +82,27 @@ def rows_of(drawn: Drawn, pool: Tensor) -> list[tuple[Cell, ...]]:
             nearer = calibrated(nearest, place)
             ranks.append(rank_of(float(nearer[canaries.pictures[place]]), nearer[rest]))
         reached = [1 - float(nearest[place, canaries.pictures[place]]) for place in places]
-        seen = drawn.by_mask[places].flatten(0, 1)
-        vetoed = 100 * len(audit(seen, drawn.training, held_out).vetoed) / len(seen)
+        vetoed = 100 * float(by_mask[places].float().mean())
         rows.append(_row(drawn.attacked, "canary's mask", number, ranks, len(rest), mean(reached), vetoed))
-    if len(drawn.as_set):
-        mirrored = torch.stack([distances(drawn.as_set.flip(dims), pool).amin(dim=0) for dims in ([], [2])])
-        closest = mirrored.amin(dim=0)
-        vetoed = 100 * len(audit(drawn.as_set, drawn.training, held_out).vetoed) / len(drawn.as_set)
-        for number in copies:
-            chosen = [
-                int(picture)
-                for picture, times in zip(canaries.pictures, canaries.copies, strict=True)
-                if times == number
-            ]
-            ranks = [rank_of(float(closest[picture]), closest[rest]) for picture in chosen]
-            reached = [1 - float(closest[picture]) for picture in chosen]
-            rows.append(_row(drawn.attacked, "deformed masks", number, ranks, len(rest), mean(reached), vetoed))
+    if not len(drawn.as_set):
+        return rows
+    closest = torch.stack([distances(drawn.as_set.flip(dims), pool).amin(dim=0) for dims in ([], [2])]).amin(dim=0)
+    for number in copies:
+        chosen = canaries.pictures[torch.tensor(canaries.copies) == number].tolist()
+        ranks = [rank_of(float(closest[picture]), closest[rest]) for picture in chosen]
+        reached = [1 - float(closest[picture]) for picture in chosen]
+        vetoed = 100 * float(as_set.float().mean())
+        rows.append(_row(drawn.attacked, "deformed masks", number, ranks, len(rest), mean(reached), vetoed))
     return rows
+
+
+def _vetoed(drawn: Drawn, held_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which images by mask, bool (c, draws), and of the set, bool (n,), the audit vetoes."""
+    images = torch.cat([drawn.by_mask.flatten(0, 1), drawn.as_set])
+    vetoed = torch.zeros(len(images), dtype=torch.bool)
+    vetoed[audit(images, drawn.training, held_out).vetoed] = True
+    first, second = vetoed.split([len(images) - len(drawn.as_set), len(drawn.as_set)])
+    return first.view(drawn.by_mask.shape[:2]), second
 
 
 def _row(

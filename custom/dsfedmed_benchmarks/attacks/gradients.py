@@ -37,7 +37,7 @@ class Inversion:
         seed: of the start images.
     """
 
-    iterations: int = 300
+    iterations: int = 200
     rate: float = 0.05
     variation: float = 1e-1
     signs: bool = False

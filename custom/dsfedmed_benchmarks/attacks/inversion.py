@@ -69,7 +69,7 @@ class Options:
     optimizers: tuple[str, ...] = ("sgd", "adam")
     noise: tuple[float, ...] = (0.0, 0.0005)
     clip: float = 2.0
-    iterations: int = 300
+    iterations: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:

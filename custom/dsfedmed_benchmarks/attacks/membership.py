@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -101,9 +100,7 @@ def run(roster: Roster) -> Benchmark:
             _row(name, RATIO, [split(ratios, members, others)]),
         ]
     rows += _in_turn(roster, errors, shadow_logs, loss)
-    if victim.run.store.has("synthesise"):
-        near = nearest_in_set(victim.run.store.folder.parent, roster.pool, victim.run.store.get("synthesise").info)
-        rows.append(_row("set of the run", NEAREST, [split(near, is_own, ~is_own)]))
+    rows += _set_rows(roster, is_own)
     title = "Membership inference on a branch"
     return Benchmark("attacks-membership", title, COLUMNS, rows, _notes(roster), environment())
 
@@ -113,11 +110,23 @@ def split(scores: Tensor, members: Tensor, others: Tensor) -> Scored:
     return Scored(scores[members], scores[others])
 
 
-def nearest_in_set(folder: Path, pool: MaskedImages, manifest: dict[str, object]) -> Tensor:
-    """Return the correlation (n,) of each image of ``pool`` with the nearest of a run's set, or its mirror image."""
-    drawn = SyntheticSet.open(folder / "synthetic", Manifest.from_dict(manifest)).images().float()
+def nearest_in_set(drawn: Tensor, pool: MaskedImages) -> Tensor:
+    """Return the correlation (n,) of each image of ``pool`` with the nearest of a set (d, C, S, S), or its mirror."""
     found = torch.stack([distances(drawn, pool.images), distances(drawn.flip(2), pool.images)])
     return 1 - found.amin(dim=(0, 1))
+
+
+def _set_rows(roster: Roster, is_own: Tensor) -> list[tuple[Cell, ...]]:
+    """Return the rows of the run's set, as it was drawn and without what the audits vetoed, where it is there."""
+    store, rows = roster.victim.run.store, []
+    kept: dict[str, list[int] | None] = {"set of the run, as drawn": None}
+    if store.has("audit"):
+        kept["set of the run, after the audit"] = store.get("audit").info["kept"]
+    for name, indices in kept.items() if store.has("synthesise") else ():
+        manifest = Manifest.from_dict(store.get("synthesise").info)
+        drawn = SyntheticSet.open(store.folder.parent / "synthetic", manifest, indices).images().float()
+        rows.append(_row(name, NEAREST, [split(nearest_in_set(drawn, roster.pool), is_own, ~is_own)]))
+    return rows
 
 
 def _in_turn(roster: Roster, errors: Errors, logs: Tensor, loss: Callable[[Tensor], Tensor]) -> list[tuple[Cell, ...]]:

@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--images", type=int, default=1, help="images looked for in each row, at least (1)")
     one.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.0005], help="noise multipliers (0 0.0005)")
     one.add_argument("--optimizers", nargs="+", default=["sgd", "adam"], help="optimisers of the bundle (sgd adam)")
-    one.add_argument("--iterations", type=int, default=300, help="steps of the attack (300)")
+    one.add_argument("--iterations", type=int, default=200, help="steps of the attack (200)")
 
 
 def run(args: argparse.Namespace) -> int:
