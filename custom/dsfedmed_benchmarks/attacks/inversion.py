@@ -58,6 +58,7 @@ class Options:
         clip: the filter's clipping norm.
         iterations: of the attack.
         seed: of start weights, choice of images, noise and start images.
+        name: of the table's files.
     """
 
     site: Path
@@ -71,6 +72,7 @@ class Options:
     clip: float = 2.0
     iterations: int = 200
     seed: int = 0
+    name: str = "attacks-inversion"
 
     def __post_init__(self) -> None:
         """Refuse numbers that give no row."""
@@ -139,7 +141,7 @@ def run(options: Options, work: Path, say: Say = print) -> Benchmark:
             found.other_psnr, found.other_ssim, 100 * found.nearer,
         ))  # fmt: skip
     title, notes = f"Gradient inversion of one step of {options.bundle}", _notes(options, datalist.name, len(others))
-    return Benchmark("attacks-inversion", title, COLUMNS, rows, notes, environment())
+    return Benchmark(options.name, title, COLUMNS, rows, notes, environment())
 
 
 def _bundle(options: Options, channels: int, optimizer: str) -> BundleDefinition:

@@ -59,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.0005], help="noise multipliers (0 0.0005)")
     one.add_argument("--optimizers", nargs="+", default=["sgd", "adam"], help="optimisers of the bundle (sgd adam)")
     one.add_argument("--iterations", type=int, default=200, help="steps of the attack (200)")
+    one.add_argument("--name", default="attacks-inversion", help="of the two files (attacks-inversion)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +102,7 @@ def _release(args: argparse.Namespace) -> Benchmark:
 def _inversion(args: argparse.Namespace) -> Benchmark:
     options = inversion.Options(
         args.site_folder, args.bundles, args.bundle, batches=tuple(args.batches), images=args.images,
-        optimizers=tuple(args.optimizers), noise=tuple(args.noise), iterations=args.iterations,
+        optimizers=tuple(args.optimizers), noise=tuple(args.noise), iterations=args.iterations, name=args.name,
     )  # fmt: skip
     return inversion.run(options, args.work, say)
 

@@ -11,7 +11,6 @@ import torch
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.generator.fit import MaskedImages
-from dsfedmed_benchmarks import cli
 from dsfedmed_benchmarks.attacks import extraction, inversion, membership, release
 from dsfedmed_benchmarks.attacks.denoising import TIMESTEPS, denoising_errors, log_scores, loss_scores
 from dsfedmed_benchmarks.attacks.inversion import Options, compare, similarity
@@ -108,13 +107,6 @@ def test_what_is_found_is_compared_with_the_best_unrelated_image() -> None:
     stranger = compare(1 - true, true, true)
     assert (stranger.other_ssim, stranger.nearer) == (pytest.approx(1), 0.0)
     assert similarity(true, true).shape == (2,)
-
-
-def test_the_command_writes_a_table(attacked: Attacked, tmp_path: Path) -> None:
-    words = ["privacy-attacks", "inversion", "--site-folder", str(attacked.sites / "site_a"), "--bundles", str(BUNDLES)]
-    words += ["--batches", "1", "--images", "1", "--noise", "0", "--optimizers", "sgd", "--iterations", "1"]
-    assert cli.main([*words, "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"attacks-inversion.json", "attacks-inversion.md"}
 
 
 def test_budgets_without_meaning_are_refused() -> None:
