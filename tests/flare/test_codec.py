@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nvflare.apis.dxo import MetaKey
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from dsfedmed.errors import PayloadError
@@ -165,3 +166,11 @@ def test_tensors_on_disk_are_read_when_they_are_due() -> None:
     model = to_model(_message())
     model.params["a"] = OnDisk()
     assert torch.equal(from_model(model, "site_a").tensors["a"], torch.arange(4.0))
+
+
+def test_encrypted_tensors_are_refused_with_the_reason() -> None:
+    """As NVFlare's homomorphic encryption marks them; gate, trials and rules could not read them."""
+    model = to_model(_message())
+    model.meta[MetaKey.PROCESSED_ALGORITHM] = "HE_CKKS"
+    with pytest.raises(PayloadError, match=r"site_a: sent tensors that HE_CKKS has encrypted.*local/privacy\.json"):
+        from_model(model, "site_a", filtered=True)

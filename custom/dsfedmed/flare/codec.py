@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from nvflare.apis.dxo import MetaKey
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -73,8 +74,9 @@ def from_model(model: FLModel, where: str, filtered: bool = False) -> Message:
             filter at the site renewed it.
 
     Raises:
-        PayloadError: the message is not of this package, or its tensors are not those that were sent.
+        PayloadError: the message is not of this package or is encrypted, or its tensors are not those that were sent.
     """
+    require_plain_numbers(model.meta, where)
     info, seal = open_meta((model.meta or {}).get(SEAL), where)
     tensors = {str(name): _from_disk(value) for name, value in (model.params or {}).items()}
     wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
@@ -84,6 +86,20 @@ def from_model(model: FLModel, where: str, filtered: bool = False) -> Message:
     if is_sealed and (byte_count(tensors) != seal.bytes or digest(tensors) != seal.sha256):
         raise PayloadError(where, "sent tensors that do not match their hash", "Send again; check the connection")
     return Message(info, tensors, model.params_type == ParamsType.DIFF)
+
+
+def require_plain_numbers(meta: object, where: str) -> None:
+    """Refuse what a filter has encrypted or masked and marked so, as NVFlare's homomorphic encryption does.
+
+    Gate, trials and robust rules read every update alone. Nothing here can work on ciphertexts or masked sums.
+
+    Raises:
+        PayloadError: the meta data name an algorithm that the tensors went through.
+    """
+    algorithm = meta.get(MetaKey.PROCESSED_ALGORITHM) if isinstance(meta, dict) else None
+    if algorithm is not None:
+        fix = "Take that filter out of the job and of local/privacy.json; SECURITY.md says why it is not offered"
+        raise PayloadError(where, f"sent tensors that {str(algorithm)[:40]} has encrypted or masked", fix)
 
 
 def open_meta(meta: object, where: str) -> tuple[JsonObject, Seal]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.dxo import DXO, DataKind, MetaKey
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 
@@ -42,6 +42,7 @@ def other_meta(meta: Any) -> Shareable:
         ("", update(), "does not know the task ''"),
         ("dsf_train", Shareable(), "no data that can be checked"),
         ("dsf_train", other_meta({}), "not of this package"),
+        ("dsf_train", other_meta({MetaKey.PROCESSED_ALGORITHM: "HE_CKKS"}), "HE_CKKS has encrypted or masked"),
         ("dsf_train", other_meta({SEAL: {"info": {}}}), "not of this package"),
         ("dsf_masks", update(), "unknown key"),
         ("dsf_train", DXO(DataKind.WEIGHT_DIFF, {"w": "pixels"}, {}).to_shareable(), "w, which is no tensor"),

@@ -22,7 +22,7 @@ from dsfedmed.federated.wire.message import (
     with_header,
 )
 from dsfedmed.federated.wire.tasks import TASKS
-from dsfedmed.flare.codec import SEAL, open_meta, to_shareable
+from dsfedmed.flare.codec import SEAL, open_meta, require_plain_numbers, to_shareable
 
 OWN_RULE = "It is the site's own rule (local/privacy.json); the run goes on without this reply"
 
@@ -76,6 +76,10 @@ def open_outgoing(shareable: Shareable, fl_ctx: FLContext) -> Outgoing:
         dxo = from_shareable(shareable)
     except Exception as error:
         raise Refusal(f"the reply to {name} holds no data that can be checked", fix) from error
+    try:
+        require_plain_numbers(dxo.meta, name)
+    except PayloadError as error:
+        raise Refusal(f"the reply to {name} cannot be checked: it {error.reason}", error.fix) from error
     tensors = dict(dxo.data or {})
     wrong = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if wrong:
