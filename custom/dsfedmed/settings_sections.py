@@ -193,10 +193,10 @@ class RobustSettings:
         parts: score each site's part of the synthetic set before it is sealed, and leave a bad one out.
         part_steps: gradient steps of each network that is trained for that: with K sites 2 K times as many in all, and
             up to four times that where images are hard to learn.
-        part_adherence: a part is left out whose images follow their masks less than this: the share, of what one mask
-            for all images leaves of the Dice, that a network gains which has learned half of the part; below 0 for no
-            bound.
-        part_margin: a part is left out without which the Dice of another site is better by more than this.
+        part_adherence: a part is left out whose images follow their masks less than this, 0 to 1: the share, of what
+            one mask for all images leaves of the Dice, that a network gains which has learned half of the part.
+        part_margin: a part is left out without which another site's validation Dice is better by more than this, where
+            that site's own part bears it out.
     """
 
     rule: Literal["mean", "median", "trimmed_mean", "geometric_median", "norm_clipping", "multi_krum"] = "mean"

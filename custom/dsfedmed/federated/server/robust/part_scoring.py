@@ -19,7 +19,7 @@ from typing import Protocol
 
 from torch import nn
 
-from dsfedmed.algorithms.robust.mask_adherence import adherence
+from dsfedmed.algorithms.robust.mask_adherence import Following
 from dsfedmed.algorithms.robust.witnesses import borne_out, harmful
 from dsfedmed.federated.server.robust.part_training import LEAST_PAIRS, HalvedPart
 from dsfedmed.settings_sections import RobustSettings
@@ -37,17 +37,14 @@ class Training(Protocol):
 
     parts: dict[str, HalvedPart]
 
-    def own(self, site: str, steps: int) -> Iterator[float]:
-        """Yield the Dice on the held-out half of a part after every ``steps`` on the other."""
+    def own(self, site: str, steps: int) -> Iterator[Following]:
+        """Yield how far the held-out half of a part is followed after every ``steps`` on the other."""
 
     def network(self, sites: Sequence[str], steps: int) -> nn.Module:
         """Return a network of these parts."""
 
     def held_out(self, network: nn.Module, site: str) -> float:
         """Return its Dice on the held-out half of a part."""
-
-    def constant(self, site: str) -> float:
-        """Return the Dice there of the best single mask."""
 
 
 @dataclass
@@ -56,7 +53,8 @@ class PartScore:
 
     Attributes:
         pairs: looked at.
-        dice: of a network that learned half of them, on the other half, 0 to 1; None where there are too few.
+        dice: of a network that learned half of them, on the other half, of objects or background, 0 to 1; None where
+            there are too few.
         constant: there, of the best single mask for all images, 0 to 1.
         adherence: share of what that mask leaves that the network gains; None where that cannot be said.
         tries: how many times the steps it took until that was enough, 1 to `TRIES`.
@@ -125,11 +123,10 @@ class PartScoring:
         return bool(worst)
 
     def _follows(self, site: str, score: PartScore) -> bool:
-        score.constant = self._training.constant(site)
         asked = self._training.own(site, self._rules.part_steps)
-        for score.tries, score.dice in zip(range(1, TRIES + 1), asked, strict=False):
-            score.adherence = adherence(score.dice, score.constant)
-            if score.adherence is None or score.adherence >= self._rules.part_adherence:
+        for tries, found in zip(range(1, TRIES + 1), asked, strict=False):
+            score.tries, score.dice, score.constant, score.adherence = tries, found.dice, found.constant, found.share
+            if found.share is None or found.share >= self._rules.part_adherence:
                 self._say(f"{site}: images follow their masks ({_told(score)})")
                 return True
         return False

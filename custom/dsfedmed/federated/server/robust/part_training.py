@@ -15,11 +15,11 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.robust.mask_adherence import constant_dice
+from dsfedmed.algorithms.robust.mask_adherence import Following, following
 from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.labels import to_channels
 from dsfedmed.data.synthetic import SyntheticSet
-from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
+from dsfedmed.evaluation.protocol import ForwardPass, predict_probabilities, quick_dice
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.training.head_start import HeadStart, train_on_synthetic
@@ -100,26 +100,24 @@ class PartTraining:
         self._train(network, optimizer, sites, self._pace(steps, falls=True, ramp=True), "together")
         return network
 
-    def own(self, site: str, steps: int) -> Iterator[float]:
-        """Train on one part for ``steps`` at a time; yield the Dice on its half that is not learned after each."""
+    def own(self, site: str, steps: int) -> Iterator[Following]:
+        """Train on one part for ``steps`` at a time; yield how far the half that is not learned is followed."""
         network, optimizer = self._start()
+        part, facts = self.parts[site], self._plan.facts
+        known, asked = (to_channels(maps, facts.num_classes, facts.nested) for maps in (part.labels, part.held_labels))
         for number in count():
-            self._train(
-                network, optimizer, [site], self._pace(steps, falls=False, ramp=number == 0), f"{site}/{number}"
+            pace = self._pace(steps, falls=False, ramp=number == 0)
+            self._train(network, optimizer, [site], pace, f"{site}/{number}")
+            probabilities = predict_probabilities(
+                network, unit_images(part.held_images), facts.num_classes, self._forward.batch_size
             )
-            yield self.held_out(network, site)
+            yield following((probabilities > 0.5).float(), known, asked)
 
     def held_out(self, network: nn.Module, site: str) -> float:
         """Return a network's mean Dice on the half of a part that is not learned, 0 to 1."""
         part = self.parts[site]
         arrays = SiteArrays(unit_images(part.held_images), part.held_labels, ("",) * len(part.held_images))
         return quick_dice(network, arrays, self._forward, self._plan.facts.nested)
-
-    def constant(self, site: str) -> float:
-        """Return the Dice there of the best single mask for all images, 0 to 1."""
-        facts, part = self._plan.facts, self.parts[site]
-        known, asked = (to_channels(maps, facts.num_classes, facts.nested) for maps in (part.labels, part.held_labels))
-        return constant_dice(known, asked)
 
     def _pairs(self, sites: Sequence[str]) -> SyntheticSource:
         most = max(len(self.parts[site].images) for site in sites)
