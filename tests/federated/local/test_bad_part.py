@@ -30,7 +30,7 @@ ONE_SHOT = {
 class Planted(PartTraining):
     """Says that one part does not follow its masks; trains as it should otherwise."""
 
-    def own(self, site: str, steps: int) -> Iterator[Following]:  # noqa: ARG002
+    def own(self, site: str, steps: int) -> Iterator[Following]:
         while True:
             yield Following(0.2 if site == BAD else 0.9, 0.5)
 
