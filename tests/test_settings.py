@@ -101,7 +101,7 @@ def test_a_preset_lies_over_its_base(tmp_path: Path) -> None:
         ({"synthetic": {"audit_quantile": "x"}}, r"synthetic\.audit_quantile: 'x' is not a number"),
         ({"robust": {"part_steps": 0}}, r"mine\.yaml\.robust\.part_steps: 0 is below 1"),
         ({"robust": {"part_adherence": 1.5}}, r"robust\.part_adherence: 1\.5 is not in \[0, 1\]\. Give 0\.1"),
-        ({"robust": {"part_margin": -0.1}}, r"robust\.part_margin: -0\.1 is not in \[0, 1\]\. Give 0\.1"),
+        ({"robust": {"part_margin": -0.1}}, r"robust\.part_margin: -0\.1 is not in \[0, 1\]\. Give 0\.05"),
         ({"robust": {"parts": 2}}, r"robust\.parts: 2 is not true or false"),
         ({"distillation": {"rate": 0.0}}, r"distillation\.rate: 0\.0 lies outside"),
         ({"server_distillation": {"batch_size": 0}}, r"server_distillation\.batch_size"),

@@ -66,7 +66,7 @@ AT_MOST_ONE = {
     "robust.gate_replay": 0.001,
     "robust.trial_margin": 0.05,
     "robust.part_adherence": 0.1,
-    "robust.part_margin": 0.1,
+    "robust.part_margin": 0.05,
 }
 """Shares, cosines and Dice, and what to give instead."""
 SEEDS = 2**63

@@ -211,7 +211,7 @@ class RobustSettings:
     parts: bool = True
     part_steps: int = 100
     part_adherence: float = 0.1
-    part_margin: float = 0.1
+    part_margin: float = 0.05
 
     @property
     def is_plain(self) -> bool:
