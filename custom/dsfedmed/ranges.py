@@ -97,6 +97,9 @@ Token: TypeAlias = Annotated[str, Matches(r"[^\x00-\x1f]{1,4096}")]
 """What the transport needs to find a file again; only the transport reads it."""
 Text: TypeAlias = Annotated[str, Length(4000)]
 """A sentence for people; never a name, a path or code."""
+LONGEST_LINE = 500
+Line: TypeAlias = Annotated[str, Matches(rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{{0,{LONGEST_LINE}}}")]
+"""A sentence that a log can show: one line, nothing that moves a console's cursor."""
 DEFAULTS: dict[type, Between | Length] = {
     int: Between(-(2**53), 2**53),
     float: Between(-1e30, 1e30),

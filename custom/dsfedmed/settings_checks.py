@@ -25,6 +25,7 @@ FROM_ONE = (
     "guard.patience",
     "robust.bad_sites",
     "robust.strikes",
+    "robust.part_steps",
     "timeouts.task_s",
 )
 """Whole numbers from 1."""
@@ -60,7 +61,13 @@ ABOVE_ZERO = {
     "compare.fedmsa_learning_rate": "Give 0.0001",
 }
 """Rates and weights that 0 makes useless, and what to give instead."""
-AT_MOST_ONE = {"robust.max_share": 1, "robust.gate_replay": 0.001, "robust.trial_margin": 0.05}
+AT_MOST_ONE = {
+    "robust.max_share": 1,
+    "robust.gate_replay": 0.001,
+    "robust.trial_margin": 0.05,
+    "robust.part_adherence": 0.1,
+    "robust.part_margin": 0.05,
+}
 """Shares, cosines and Dice, and what to give instead."""
 SEEDS = 2**63
 """Seeds are below this, so that every part of a run can hold one."""

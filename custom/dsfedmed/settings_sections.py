@@ -172,12 +172,12 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class RobustSettings:
-    """What keeps bad updates out of the mean. With the defaults nothing is changed where no update is refused.
+    """What keeps bad updates out of the mean, and bad parts out of the set; nothing changes where nothing is refused.
 
     Attributes:
         rule: how the updates that count become one: "mean" (paper), coordinate-wise "median" and "trimmed_mean" (Yin et
             al. 2018), "geometric_median" (RFA), "norm_clipping" (to the median norm), "multi_krum" (Blanchard et al.).
-        bad_sites: sites that may be bad at the same time.
+        bad_sites: sites that may be bad at the same time; parts that are left out for their harm are no more.
         max_share: most that one site counts in a mean, above 0 to 1, whatever number of images it declares; 1 for no
             bound (paper).
         gate_norm: an update longer than so many times the median of the others', or the weights, is refused, and one
@@ -190,6 +190,13 @@ class RobustSettings:
         trial_margin: an update without which the others' validation Dice is better by more than this is refused; gains
             of several trials add up, less a fifth of this each time.
         strikes: after so many refusals a site is no longer asked in that training.
+        parts: score each site's part of the synthetic set before it is sealed, and leave a bad one out.
+        part_steps: gradient steps of each network that is trained for that: with K sites 2 K times as many in all, and
+            up to four times that where images are hard to learn.
+        part_adherence: a part is left out whose images follow their masks less than this, 0 to 1: the share, of what
+            one mask for all images leaves of the Dice, that a network gains which has learned half of the part.
+        part_margin: a part is left out without which another site's validation Dice is better by more than this, where
+            that site's own part bears it out.
     """
 
     rule: Literal["mean", "median", "trimmed_mean", "geometric_median", "norm_clipping", "multi_krum"] = "mean"
@@ -201,6 +208,10 @@ class RobustSettings:
     trials: bool = True
     trial_margin: float = 0.05
     strikes: int = 3
+    parts: bool = True
+    part_steps: int = 100
+    part_adherence: float = 0.1
+    part_margin: float = 0.05
 
     @property
     def is_plain(self) -> bool:

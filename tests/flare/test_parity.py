@@ -21,7 +21,10 @@ from tests.runs.recording import Recording
 from tests.runs.smoke import whole
 from tests.runs.stored import assert_same, assert_same_stages, released
 
-SAME = ("cases", "curves", "selected", "budgets", "learnability", "audit", "masks", "synthetic", "parameters", "events")
+SAME = (
+    "cases", "curves", "selected", "budgets", "learnability", "audit", "parts", "masks", "synthetic", "parameters",
+    "events",
+)  # fmt: skip
 """Parts of the record that do not depend on clocks or bytes; most of all every score of every test image."""
 KEPT = ("residuals", "references", "optimizer", "personal", "samfed", "local_layers")
 """Folders of what a site keeps between rounds."""

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.main import main
+from dsfedmed.reporting.page.images import synthetic
 from dsfedmed.reporting.page.overview import _where_images_stayed
 from dsfedmed.reporting.pictures import read_picture_index
+from dsfedmed.reporting.record import load_record
 from dsfedmed.reporting.report import build_report
 from dsfedmed.reporting.results import load_results
 
@@ -67,6 +69,20 @@ def test_the_page_is_whole_and_self_contained(built_run: Path) -> None:
     # 7 figures, three methods' three ranks at four sites, three sheets
     assert len([s for s in page.sources if "png" in s[:20]]) == 4 * 9 + 3
     assert len([s for s in page.sources if "svg" in s[:20]]) == 7
+
+
+def test_parts_of_the_set_are_shown_with_why_one_is_left_out(
+    make_run: Callable[..., Path], make_record: Callable[..., dict[str, Any]]
+) -> None:
+    data = make_record()
+    good = {"dice": 0.7, "constant": 0.4, "gains": {"busi": -0.3, "logiq7": 0.01}, "left_out": ""}
+    bad = {"dice": 0.38, "constant": 0.4, "gains": {}, "left_out": "does not follow its masks <b>"}
+    run = make_run(data)
+    assert "Parts of the set" not in synthetic(load_record(run)).body
+    run = make_run({**data, "parts": {"busi": good, "logiq7": bad}})
+    shown = synthetic(load_record(run)).body
+    assert "<td>busi</td><td>0.700</td><td>0.400</td><td>0.010</td><td>-</td>" in shown
+    assert "<td>0.380</td><td>0.400</td><td>-</td><td>does not follow its masks &lt;b&gt;</td>" in shown
 
 
 def test_the_page_shows_the_results_figures(built_run: Path) -> None:

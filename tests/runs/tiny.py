@@ -17,6 +17,7 @@ TINY: dict[str, Any] = {
     },
     "synthetic": {"per_site": 2, "max_veto_share": 1.0},
     "teacher": {"epochs": 1},
+    "robust": {"part_steps": 1, "part_margin": 1.0},
     "schedule": {"warmup_rounds": 0, "interval_rounds": 1, "head_start_steps": 1},
 }  # fmt: skip
 """Every stage once, and as little of each as there can be."""

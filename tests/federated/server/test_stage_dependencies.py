@@ -30,7 +30,11 @@ ALL = (*CHAIN, *BASELINES)
         ({"schedule": {"interval_rounds": 3}}, ("compare fedavg",)),
         ({"schedule": {"head_start_steps": 7}}, ("head start", "compare fedavg")),
         ({"compare": {"fedprox_mu": 0.5}}, ("compare fedprox",)),
-        ({"teacher": {"epochs": 3}}, CHAIN[4:]),
+        ({"teacher": {"epochs": 3}}, CHAIN[5:]),
+        ({"robust": {"part_margin": 0.2}}, CHAIN[4:]),
+        ({"robust": {"parts": False}}, CHAIN[4:]),
+        ({"light": {"batch_size": 8}}, (*CHAIN[4:], *BASELINES)),
+        ({"refit": {"learning_rate": 0.01}}, (*CHAIN[4:], "compare fedavg")),
         ({"synthetic": {"audit_quantile": 0.1}}, CHAIN[3:]),
         ({"synthetic": {"per_site": 9}}, CHAIN[1:]),
         ({"generator": {"branch_steps": 9}}, CHAIN[1:]),
@@ -56,7 +60,7 @@ def test_what_a_change_costs(change: dict[str, Any], lost: tuple[str, ...]) -> N
 
 
 def test_other_teacher_weights_cost_the_teacher_and_what_follows() -> None:
-    assert set(reusable_stages(Settings(), Settings(), other_teacher_weights=True)) == set(STORED) - set(CHAIN[4:])
+    assert set(reusable_stages(Settings(), Settings(), other_teacher_weights=True)) == set(STORED) - set(CHAIN[5:])
 
 
 def test_nothing_changed_costs_nothing_and_all_are_stages_of_a_run() -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dsfedmed.federated.server.given_base import check_given_base
+from dsfedmed.federated.server.robust.part_training import STAGE as SCORE_PARTS
+from dsfedmed.federated.server.robust.parts import score_parts
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import site_folders
 from dsfedmed.federated.server.stages.check_sites import check_sites, require_auditors
@@ -32,10 +34,12 @@ class DSFedMed(FederatedWorkflow):
         """Name the stages of a run in order; which comparisons there are depends on the settings."""
         base = ("fit base",) if trains_base(settings) else ()
         head = (HEAD_START,) if settings.schedule.head_start_steps else ()
-        before = ("check sites", *base, "fit branches", "synthesise", "audit", "adapt teacher", *head, "rounds")
+        scored = (SCORE_PARTS,) if settings.robust.parts else ()
+        made = ("check sites", *base, "fit branches", "synthesise", "audit", *scored)
+        before = (*made, "adapt teacher", *head, "rounds")
         wanted = compared_stages(settings.compare)
-        scored = ("evaluate comparison",) if wanted or settings.compare.teacher else ()
-        return (*before, *wanted, "evaluate", *scored, "release")
+        compared = ("evaluate comparison",) if wanted or settings.compare.teacher else ()
+        return (*before, *wanted, "evaluate", *compared, "release")
 
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
@@ -47,7 +51,7 @@ class DSFedMed(FederatedWorkflow):
         base = frozen_base(self, plan)
         branches = fit_branches(self, plan, base)
         manifest = synthesise(self, plan, base, branches)
-        sealed = audit(self, plan, manifest)
+        sealed = score_parts(self, plan, audit(self, plan, manifest))
         adapted = adapt_teacher(self, plan, sealed)
         heads = self.settings.schedule.head_start_steps > 0
         start = head_start(self, plan, sealed, adapted) if heads else Start(plan.start_weights())

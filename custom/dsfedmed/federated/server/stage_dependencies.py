@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsfedmed.federated.server.robust.part_training import STAGE as SCORE_PARTS
 from dsfedmed.federated.server.stages.check_sites import LIGHT_START, TEACHER_START
 from dsfedmed.federated.server.stages.head_start import STAGE as HEAD_START
 from dsfedmed.options import dotted
 from dsfedmed.settings import Settings
 
-CHAIN = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher", HEAD_START)
+CHAIN = ("fit base", "fit branches", "synthesise", "audit", SCORE_PARTS, "adapt teacher", HEAD_START)
 """Stages of which each needs all before it."""
 FEDAVG, FEDPROX, LOCAL, CENTRALISED = "compare fedavg", "compare fedprox", "compare local", "compare centralised"
 EQUAL_STEPS = "compare equal steps"
@@ -19,6 +20,7 @@ STORED = {
     "fit branches": ("fit branches", "branch-*", "masks-*"),
     "synthesise": ("synthesise",),
     "audit": ("audit",),
+    SCORE_PARTS: (SCORE_PARTS,),
     "adapt teacher": ("adapt teacher",),
     HEAD_START: (HEAD_START,),
     FEDAVG: (FEDAVG, EQUAL_STEPS, "training-fedavg", "training-fedavg_equal_steps"),
@@ -50,6 +52,9 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
     "synthetic.audit_quantile": ("audit",),
     "synthetic.max_veto_share": ("audit",),
     "synthetic.broadcast": ("audit",),
+    **dict.fromkeys(
+        ("robust.parts", "robust.part_steps", "robust.part_adherence", "robust.part_margin"), (SCORE_PARTS,)
+    ),
     "teacher": ("adapt teacher",),
     "teacher_variant": ("adapt teacher",),
     "teacher_image_size": ("adapt teacher",),
@@ -65,6 +70,8 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
         ("light.rate_schedule", "light.ramp_steps", "light.keep_optimizer", "light.epochs_per_round"), TRAINED
     ),
     **dict.fromkeys(LOSS_AND_STEPS, (HEAD_START, *TRAINED)),
+    **dict.fromkeys(("light.batch_size", "light_settings.loss"), (SCORE_PARTS, HEAD_START, *TRAINED)),
+    **dict.fromkeys(("refit.learning_rate", "refit.clip_norm"), (SCORE_PARTS, FEDAVG)),
     "refit": (FEDAVG,),
     "guard": (FEDAVG, FEDPROX),
     "schedule.average_rounds": (),

@@ -107,7 +107,7 @@ def train_round(
             by_set = _dice(spec, sent, found.replies)
             fall = -state.rise(by_set)
             doubtful = refuse_by_form(run, found, state.standing, facts.round)
-            validate = partial(_try, run, plan, spec, facts)
+            validate = partial(tried, run, plan, spec, facts)
             refuse_by_trial(run, found, state.standing, facts.round, fall, doubtful, validate)
             found.require_enough(run, spec.task.name)
             weights = found.average(run)
@@ -124,7 +124,7 @@ def train_round(
     return state
 
 
-def _try(
+def tried(
     run: FederatedWorkflow,
     plan: FederationPlan,
     spec: TrainingSpec,

@@ -64,7 +64,7 @@ def synthetic(record: Record) -> Section:
         parts.append(
             png_figure(path, "", "sheet") if _inside(path, record.run) else nothing(f"{path.name} is not there.")
         )
-    parts.append(_audit(record))
+    parts += [_audit(record), _scored_parts(record)]
     return Section("synthetic", "Synthetic set and audit", join(parts))
 
 
@@ -118,6 +118,33 @@ def _audit(record: Record) -> Markup:
             svg_figure(audit_figure(audit), ""),
         )
     )
+
+
+def _scored_parts(record: Record) -> Markup:
+    """Return what was found of each site's part of the set, and which parts are left out; nothing where none was."""
+    scored = record.mapping("parts")
+    if not scored:
+        return join(())
+    rows = [
+        (
+            site,
+            _number(entry.get("dice")),
+            _number(entry.get("constant")),
+            _number(max((gain for other, gain in entry.get("gains", {}).items() if other != site), default=None)),
+            entry.get("left_out") or "-",
+        )
+        for site, entry in scored.items()
+    ]
+    explained = note(
+        "A network that has learned half of a site's part is held against the best single mask for all images, on the "
+        "other half. Gain: the most validation Dice that another site wins where the part is not learned."
+    )
+    columns = ("Site", "Dice", "One mask for all", "Gain without it", "Left out, as it")
+    return join((tag("h3", "Parts of the set"), explained, table(columns, rows)))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _shown(record: Record) -> str:

@@ -18,7 +18,7 @@ from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
 from dsfedmed_benchmarks.studies.tuned.arms import METHOD, Arm
 
 OURS = next(model for model in MODELS if model.key == METHOD)
-BEFORE_ROUNDS = ("fit base", "fit branches", "synthesise", "audit", "adapt teacher")
+BEFORE_ROUNDS = ("fit base", "fit branches", "synthesise", "audit", "score parts", "adapt teacher")
 """Stages whose bytes and seconds an arm without synthetic images does not need."""
 
 

@@ -56,6 +56,14 @@ def test_a_round_returns_a_finite_difference_and_repeats_to_the_last_bit(
     assert any(not torch.equal(other.tensors[name], tensor) for name, tensor in reply.tensors.items())
 
 
+def test_a_notice_is_in_the_site_s_own_log(
+    site: SiteContext, plan: FederationPlan, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = request(plan, plan.start_weights(), epochs=0)
+    train(site, replace(asked, body=replace(asked.body, notice="this site's part of the set is left out")))
+    assert [record.message for record in caplog.records] == ["the server says: this site's part of the set is left out"]
+
+
 def test_without_epochs_a_site_only_validates(site: SiteContext, plan: FederationPlan) -> None:
     reply = train(site, request(plan, plan.start_weights(), epochs=0, round=7))
     assert reply.tensors == {}

@@ -36,6 +36,7 @@ def test_all_come_back(tmp_path: Path) -> None:
     assert (found.learning_rate, found.proximal, found.synthetic) == (1e-4, 0.01, None)
     chosen = SoftLabelChoice(manifest_in(tmp_path), (0, 1), (1,), HASH, 0.25, 2.5, ("site_a",))
     assert comes_back(replace(TRAIN, synthetic=chosen)).synthetic == chosen
+    assert comes_back(replace(TRAIN, notice="Klinik's part: Dice 0.4")).notice == "Klinik's part: Dice 0.4"
     assert comes_back(PERSONAL).config == PERSONAL.config
     assert comes_back(LOCAL).epochs == 6
     for reply in (REPLY, TrainReply(3), TrainReply(3, 0.0), LocalReply(1.0, 2, 8)):
@@ -56,6 +57,9 @@ def test_all_come_back(tmp_path: Path) -> None:
         (TRAIN, "teacher_init.sha256", "/models/sam.pth", "'/models/sam.pth' is not of the form"),
         (TRAIN, "common.light.bundle", "../x", "'../x' is not of the form"),
         (TRAIN, "synthetic", {}, "without its key 'manifest'"),
+        (TRAIN, "notice", "two\nlines", "is not of the form"),
+        (TRAIN, "notice", "\x1b[2J", "is not of the form"),
+        (TRAIN, "notice", "x" * 501, "is not of the form"),
         (PERSONAL, "config.experts", 0, "method.top_k"),
         (PERSONAL, "config.learning_rate", 0, "method.learning_rate"),
         (PERSONAL, "config.personal_sync", "all", "none of none, lora, lora+decoder"),

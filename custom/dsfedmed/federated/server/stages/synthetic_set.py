@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ FEWER_STEPS = "Fit the branch for fewer steps, or add training images"
 
 @dataclass(frozen=True)
 class SealedSet:
-    """The synthetic set after the audit: what is in it is fixed by ``sha256``.
+    """The synthetic set after the audit, without bad parts: what is in it is fixed by ``sha256``.
 
     Attributes:
         pool: the candidates that were kept.
@@ -131,12 +132,32 @@ def audit(run: FederatedWorkflow, plan: FederationPlan, manifest: Manifest) -> S
         return StageResult({"kept": decision.kept, "sites": results, "declining": sorted(decision.declining)}, {})
 
     result = run.once("audit", make).info
-    kept: list[int] = result["kept"]
     declining = frozenset(result["declining"])
+    run.record.put(audit=result["sites"])
+    return _sealed(run, manifest, result["kept"], frozenset(result["sites"]) - declining, declining)
+
+
+def sealed_without(run: FederatedWorkflow, sealed: SealedSet, sites: AbstractSet[str]) -> SealedSet:
+    """Return the set sealed anew without the parts of ``sites``; the very same where it has none of them."""
+    manifest = sealed.pool.manifest
+    kept = [index for index in sealed.kept if manifest.origin[index] not in sites]
+    if kept == sealed.kept:
+        return sealed
+    return _sealed(run, manifest, kept, sealed.auditors, sealed.decliners)
+
+
+def _sealed(
+    run: FederatedWorkflow,
+    manifest: Manifest,
+    kept: list[int],
+    auditors: frozenset[str] | None,
+    decliners: frozenset[str],
+) -> SealedSet:
+    """Open what was kept, draw its contact sheets and fix it."""
     pool = SyntheticSet.open(run.folder / FOLDER, manifest, kept)
-    run.record.put(audit=result["sites"], synthetic=_inspect(run, manifest, pool))
+    run.record.put(synthetic=_inspect(run, manifest, pool))
     seal = hashlib.sha256(f"{manifest.sha256}:{kept}".encode()).hexdigest()
-    return SealedSet(pool, kept, seal, frozenset(result["sites"]) - declining, declining)
+    return SealedSet(pool, kept, seal, auditors, decliners)
 
 
 def late_audit(run: FederatedWorkflow, plan: FederationPlan, sealed: SealedSet, sites: list[str]) -> SealedSet:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from torch import nn
@@ -26,13 +27,17 @@ from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.light import LocalTraining, TrainingSummary
 
+LOGGER = logging.getLogger("dsfedmed.site")
+
 
 def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainReply]:
     """Validate the weights that arrived, train on, and return the difference with the validation Dice.
 
-    With ``epochs`` 0 only the validation is done.
+    With ``epochs`` 0 only the validation is done. A notice goes to the site's own log.
     """
     body, facts, common = request.body, request.body.round, request.body.common
+    if body.notice:
+        LOGGER.warning("the server says: %s", body.notice)
     data = SiteData(site, common, facts.batch_size)
     network = build(site, NetworkSpecs(common.light, body.teacher, body.teacher_init), body.network)
     arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))

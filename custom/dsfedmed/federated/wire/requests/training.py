@@ -15,7 +15,7 @@ from dsfedmed.federated.wire.specs import (
     TeacherInit,
     TeacherSpec,
 )
-from dsfedmed.ranges import Fraction, Nonnegative, Positive, Real, Round, Steps
+from dsfedmed.ranges import Fraction, Line, Nonnegative, Positive, Real, Round, Steps
 from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
@@ -34,6 +34,7 @@ class TrainRequest:
         proximal: FedProx's mu.
         synthetic: samples to learn from beside the site's images, in steps of their own.
         joint: pairs to learn from in the same steps.
+        notice: what the site's people are to know, for its log; such as that its part of the set is left out.
     """
 
     common: RunFacts
@@ -45,6 +46,7 @@ class TrainRequest:
     proximal: Nonnegative = 0.0
     synthetic: SoftLabelChoice | None = None
     joint: JointSet | None = None
+    notice: Line = ""
 
 
 @dataclass(frozen=True)
