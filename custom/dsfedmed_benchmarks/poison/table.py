@@ -35,7 +35,7 @@ TRAINING: dict[str, Any] = {
 }
 """FedAvg as it is tuned in the benchmark of few rounds, at one pass a round."""
 COLUMNS = ("bad site", "behaviour", "rule", "others' Dice (%)", "against without it", "against honest",
-           "refused updates (bad / honest)", "verdict", "s")  # fmt: skip
+           "refused updates (bad / honest)", "verdict")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,13 @@ def table_of(name: str, cells: Cells, wanted: Sequence[Cell]) -> Benchmark:
         rows.append([
             "none" if cell.behaviour == HONEST else cell.bad, cell.behaviour, cell.rule, _percent(shown),
             _difference(shown, without.get(cell.bad), cell), _difference(shown, honest, cell),
-            _refusals(outcome, cell), outcome.verdict.partition(":")[0], outcome.seconds,
+            _refusals(outcome, cell), outcome.verdict.partition(":")[0],
         ])  # fmt: skip
     missing = len(wanted) - len(there)
     notes = [
         "Dice of the other sites' test images, mean over these sites, in percent; differences in points, of the same "
         "sites. Every site is a source; the seed, the rounds and all else are the same.",
-        "Rule: `default` is the mean with gate and trials; the others have neither (`none` is the plain mean). s: the "
-        "whole run, in one process.",
+        "Rule: `default` is the mean with gate and trials; the others have neither (`none` is the plain mean).",
         f"{len(there)} of {len(wanted)} runs; {missing} are not there." if missing else f"All {len(there)} runs.",
     ]
     return Benchmark(name, f"One bad site among the sites of {name}", COLUMNS, rows, notes, environment())

@@ -26,9 +26,9 @@ def test_a_table_by_hand(tmp_path: Path) -> None:
     cells.keep(attacked, outcome({**DICE, "a": 0.6}, [(1, "bad", "x"), (2, "bad", "y"), (2, "b", "z")]))
     rows = [list(row) for row in table_of("t", cells, [honest, without, attacked, missing]).rows]
     assert rows == [
-        ["none", "honest", "default", 53.3, None, None, "0 / 0", "complete", 1.0],
-        ["bad", "without it", "default", 60.0, 0.0, -10.0, "0 / 0", "complete", 1.0],
-        ["bad", "zeros", "default", 60.0, 0.0, -10.0, "2 / 1", "complete", 1.0],
+        ["none", "honest", "default", 53.3, None, None, "0 / 0", "complete"],
+        ["bad", "without it", "default", 60.0, 0.0, -10.0, "0 / 0", "complete"],
+        ["bad", "zeros", "default", 60.0, 0.0, -10.0, "2 / 1", "complete"],
     ]
     assert "1 are not there" in " ".join(table_of("t", cells, [honest, missing]).notes)
 
