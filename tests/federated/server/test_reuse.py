@@ -11,6 +11,7 @@ import pytest
 from dsfedmed.data.datalist import load_datalist
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError, StoreError
+from dsfedmed.federated.local.leaving import note_leaving
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.party.site_data import SITE_DATA, data_fingerprint
 from dsfedmed.federated.server import reuse
@@ -66,6 +67,18 @@ def test_a_copy_that_was_killed_is_made_anew(
     assert "audit" in reuse_stages(run, out, settings, layout)
     assert has_begun(out)
     assert sorted(path.name for path in out.iterdir()) == ["record.json", "sites", "store", "synthetic"]
+
+
+def test_a_site_may_leave_a_run_that_takes_over(tmp_path: Path, sites: Path, dsfedmed_in_process: Recording) -> None:
+    run, out = dsfedmed_in_process.run, tmp_path / "out"
+    settings, layout = Settings.from_dict(read_json(run / "record.json")["config"]), SimulatedSites(sites, out, BUNDLES)
+    kept = reuse_stages(run, out, settings, layout, {"site_b": 1})
+    assert "audit" in kept
+    assert "compare fedavg" not in kept, "its rounds had another site set"
+    note_leaving(out, {"site_b": 1})
+    assert read_json(out / "record.json")["leaving"] == {"site_b": 1}
+    with pytest.raises(ConfigError, match="begun with site_b=1 leaving"):
+        note_leaving(out, {})
 
 
 def test_a_run_over_nvflare_is_found_as_well(tmp_path: Path, sites: Path, dsfedmed_in_process: Recording) -> None:

@@ -78,7 +78,8 @@ def reuse_stages(
         for stage in kept:
             _copy_entries(there, here, stage, TEACHER_START if changed else "")
         _copy_set(source, out, read_json(source / RECORD)["sites"], kept)
-        write_json(out / RECORD, _record_of(source, kept))
+        begun = {"leaving": dict(leaving)} if leaving else {}
+        write_json(out / RECORD, _record_of(source, kept) | begun)
         growing.rename(out / STORE)  # last: with it the run has begun, and nothing more is taken over
     except (OSError, StoreError) as error:
         fix = "Free space or fix that run, and start the same command again"
