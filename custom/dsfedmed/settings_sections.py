@@ -206,7 +206,7 @@ class RobustSettings:
     gate_growth: float = 8.0
     gate_replay: float = 1e-3
     trials: bool = True
-    trial_margin: float = 0.05
+    trial_margin: float = 0.15
     strikes: int = 3
     parts: bool = True
     part_steps: int = 100

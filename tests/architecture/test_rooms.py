@@ -11,6 +11,7 @@ _TRAINING = (*_PARTS, "bundles", "training", "evaluation")
 _SHARED = (*_TRAINING, "reporting", "federated/wire", "federated/party")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "algorithms": (),
+    "installation": (),
     "store": (),
     "exchange": ("algorithms", "store"),
     "data": _NUMERICS,
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "federated/privacy": (),
     "flare": (*_SHARED, "federated/server", "federated/site", "federated/methods", "federated/local"),
     "cli": (
-        *_SHARED, "label", "federated/server", "federated/site", "federated/methods", "federated/local", "flare",
+        *_SHARED, "installation", "label", "federated/server", "federated/site", "federated/methods", "federated/local", "flare",
     ),
 }  # fmt: skip
 """Every room, from the bottom up, and the rooms that it may import. Modules of the package itself (errors, settings,

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,9 +17,13 @@ from dsfedmed.errors import DataError
 from dsfedmed.version import VERSION
 
 
+def module_of(name: str) -> ModuleType:
+    return importlib.import_module(f"dsfedmed.cli.{entry.COMMANDS[name].module}")
+
+
 @pytest.mark.parametrize("name", list(entry.COMMANDS))
 def test_every_command_is_a_module_with_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(f"dsfedmed.cli.{name.replace('-', '_')}")
+    module = module_of(name)
     with pytest.raises(SystemExit) as ended:
         entry.main([name, "--help"])
     assert ended.value.code == 0
@@ -27,22 +32,45 @@ def test_every_command_is_a_module_with_its_help(name: str, capsys: pytest.Captu
     assert str(module.__doc__).splitlines()[0] in out
 
 
-def test_the_list_of_commands_needs_no_library() -> None:
-    program = (
-        "import sys, dsfedmed.cli.main as entry\n"
-        "try: entry.main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'monai', 'nvflare', 'numpy', 'scipy'} & sys.modules.keys(), 'imported'\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+HELP = """
+import sys, dsfedmed.cli.main as entry
+for words in ([], *([name] for name in entry.COMMANDS)):
+    try: entry.main([*words, "--help"])
+    except SystemExit: pass
+    found = {"torch", "monai", "nvflare", "numpy", "scipy", "yaml", "PIL", "diffusers"} & sys.modules.keys()
+    assert not found, (words, found)
+"""
+
+
+def test_help_needs_no_library() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in entry.COMMANDS)
+    assert all(f"usage: dsfedmed {name} " in done.stdout for name in entry.COMMANDS)
 
 
 def test_no_command_module_is_forgotten() -> None:
     folder = Path(entry.__file__).parent
-    others = {"__init__", "main", "job"}  # `job` is the command of the job folders
-    assert {path.stem for path in folder.glob("*.py")} - others == {name.replace("-", "_") for name in entry.COMMANDS}
+    found = {path for path in folder.rglob("*.py") if "\ndef configure(" in path.read_text(encoding="utf-8")}
+    known = {folder.joinpath(*command.module.split(".")).with_suffix(".py") for command in entry.COMMANDS.values()}
+    assert found == known
+
+
+@pytest.mark.parametrize(("module", "extra"), [("diffusers.models", "generator"), ("nvflare", "nvflare")])
+def test_a_missing_extra_is_one_line(module: str, extra: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    assert entry.exit_status("dsfedmed", command) == 2
+    said = capsys.readouterr().err
+    assert said == f"dsfedmed: {module}: not installed. Install it with: pip install 'dsfedmed[{extra}]'\n"
+
+
+def test_any_other_missing_module_is_a_bug() -> None:
+    def command() -> int:
+        raise ModuleNotFoundError("No module named 'dsfedmed.nothing'", name="dsfedmed.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        entry.exit_status("dsfedmed", command)
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +113,7 @@ def test_an_expected_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_the_status_of_a_command_is_that_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("dsfedmed.cli.check_site")
+    module = module_of("check-site")
     monkeypatch.setattr(module, "run", lambda args: 1)
     assert entry.main(["check-site", "anywhere"]) == 1
 
@@ -111,7 +139,7 @@ def test_what_the_system_says_without_a_path_is_a_bug(monkeypatch: pytest.Monkey
     def fail(_: object) -> int:
         raise OSError(5, "no path")
 
-    monkeypatch.setattr(importlib.import_module("dsfedmed.cli.check_site"), "run", fail)
+    monkeypatch.setattr(module_of("check-site"), "run", fail)
     with pytest.raises(OSError, match="no path"):
         entry.main(["check-site", "anywhere"])
 
@@ -120,7 +148,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(importlib.import_module("dsfedmed.cli.check_site"), "run", fail)
+    monkeypatch.setattr(module_of("check-site"), "run", fail)
     with pytest.raises(ZeroDivisionError):
         entry.main(["check-site", "anywhere"])
 

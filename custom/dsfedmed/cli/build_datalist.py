@@ -20,13 +20,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired, find_pairs
-from dsfedmed.data.masks.rule import MaskRule, parse_rule
-from dsfedmed.data.review.case_patterns import CaseProposal, propose_cases
-from dsfedmed.data.review.client_cases import propose_for_clients
 from dsfedmed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from dsfedmed.data.masks.rule import MaskRule
+    from dsfedmed.data.review.case_patterns import CaseProposal
 
 EACH_FILE = "none"
 
@@ -59,6 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the datalists and name them with their counts."""
+    from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired
+
     split, label_map = _shares(args.split), _numbers(args.label_map)
     settings = BuildSettings(
         case_regex=_case_regex(args),
@@ -85,6 +87,8 @@ def mask_rule(text: str | None, ignore: int | None = None) -> MaskRule | None:
     Raises:
         ConfigError: the text is none of the kinds, or what stands behind "=" is not understood.
     """
+    from dsfedmed.data.masks.rule import parse_rule
+
     if text is None and ignore is None:
         return None
     kind, _, value = (text or "values").replace("one-hot", "one_hot").partition("=")
@@ -108,6 +112,10 @@ def mask_rule(text: str | None, ignore: int | None = None) -> MaskRule | None:
 
 def _case_regex(args: argparse.Namespace) -> str | None:
     """Return the expression that was given or, without one, that of the first pattern the names follow."""
+    from dsfedmed.data.build import find_pairs
+    from dsfedmed.data.review.case_patterns import propose_cases
+    from dsfedmed.data.review.client_cases import propose_for_clients
+
     if args.case_regex is not None:
         return None if args.case_regex == EACH_FILE else str(args.case_regex)
     root = Path(args.folder)

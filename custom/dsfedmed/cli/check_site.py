@@ -22,14 +22,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dsfedmed.data.checks import Finding, SiteCheck
-from dsfedmed.data.review.findings import across_findings
-from dsfedmed.data.review.items import Progress, ReviewedItem
-from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError
-from dsfedmed.reporting.site_page.page import site_page
-from dsfedmed.store.files import write_text
+
+if TYPE_CHECKING:
+    from dsfedmed.data.checks import Finding, SiteCheck
+    from dsfedmed.data.review.items import Progress, ReviewedItem
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -45,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check each folder, print its tables, write its page, and return 1 when any has errors."""
+    from dsfedmed.data.review.findings import across_findings
+    from dsfedmed.data.review.whole_site import check_whole_site
+
     folders = list(dict.fromkeys(args.folders))
     pages = {} if args.pictures is None else _pages(args.pictures, folders)
     findings: list[Finding] = []
@@ -80,6 +82,9 @@ def _pages(out: Path, folders: Sequence[str]) -> dict[str, Path]:
 
 def _written(path: Path, check: SiteCheck, items: Sequence[ReviewedItem]) -> str:
     """Write a site's page and return what to say of it."""
+    from dsfedmed.reporting.site_page.page import site_page
+    from dsfedmed.store.files import write_text
+
     if check.datalist is None:
         return f"no page of pictures: {check.findings[0].where} has to be corrected first"
     write_text(path, site_page(check.datalist, items, check.findings))

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.data.demo.public import make_public_shapes
-from dsfedmed.data.demo.sites import SITES, make_demo_sites
+from dsfedmed.data.demo.names import SITES
 from dsfedmed.options import require
 
 
@@ -36,6 +35,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: nothing was asked for.
     """
+    from dsfedmed.data.demo.public import make_public_shapes
+    from dsfedmed.data.demo.sites import make_demo_sites
+
     require(bool(args.out or args.public_shapes), "demo-sites", "no folder is given", "Give OUT or --public-shapes")
     size = (args.size[0], args.size[1])
     folders: list[Path] = []

@@ -8,30 +8,54 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dsfedmed.errors import DSFedMedError
+from dsfedmed.installation.extras import extra_of, lacking
 from dsfedmed.renamed import refuse_renamed_word
 from dsfedmed.version import VERSION
 
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command.
+
+    Attributes:
+        module: below the program's package, with ``configure(parser)`` and ``run(args)``. It imports no library before
+            it runs, so that its help takes no time.
+        text: what it does, in one line.
+    """
+
+    module: str
+    text: str
+
+
 COMMANDS = {
-    "demo-sites": "write made-up site folders",
-    "subset-sites": "copy site folders with fewer training images",
-    "check-site": "check site folders, file by file",
-    "build-datalist": "write datalist.json from paired folders or from the authors' npy layout",
-    "prepare-data": "make sites from the official download of a public data set",
-    "pretrain-teacher": "pre-train the small teacher on labelled folders of other organs",
-    "pretrain-generator": "train the generator's small base on public images",
-    "workspace": "prepare a workspace for `nvflare simulator`",
-    "poc": "run a job as separate processes on this machine (NVFlare's POC mode)",
-    "setup-party": "set up the startup kit of a site or server",
-    "report": "write results.json and report.html of a run again",
-    "check-bundle": "check MONAI bundle folders",
-    "label-server": "serve bundles or a run's release with MONAI Label",
-    "prepare-teacher": "make a teacher bundle from an official SAM checkpoint",
-    "release-generator": "write a run's generator as a bundle",
+    "run": Command("job.run", "run a federation on this machine"),
+    "demo": Command("job.demo", "made-up hospitals, a whole federation and its report, without any data"),
+    "export-job": Command("job.export", "write a method's NVFlare job, for real sites"),
+    "demo-sites": Command("demo_sites", "write made-up site folders"),
+    "subset-sites": Command("subset_sites", "copy site folders with fewer training images"),
+    "check-site": Command("check_site", "check site folders, file by file"),
+    "build-datalist": Command(
+        "build_datalist", "write datalist.json from paired folders or from the authors' npy layout"
+    ),
+    "prepare-data": Command("prepare_data", "make sites from the official download of a public data set"),
+    "pretrain-teacher": Command(
+        "models.pretrain_teacher", "pre-train the small teacher on labelled folders of other organs"
+    ),
+    "pretrain-generator": Command("models.pretrain_generator", "train the generator's small base on public images"),
+    "workspace": Command("workspace", "prepare a workspace for `nvflare simulator`"),
+    "poc": Command("poc", "run a job as separate processes on this machine (NVFlare's POC mode)"),
+    "setup-party": Command("setup_party", "set up the startup kit of a site or server"),
+    "report": Command("report", "write results.json and report.html of a run again"),
+    "check-bundle": Command("models.check_bundle", "check MONAI bundle folders"),
+    "label-server": Command("models.label_server", "serve bundles or a run's release with MONAI Label"),
+    "prepare-teacher": Command("models.prepare_teacher", "make a teacher bundle from an official SAM checkpoint"),
+    "release-generator": Command("models.release_generator", "write a run's generator as a bundle"),
 }
-"""Sub-commands, each a module of this package, and what it does."""
+"""Sub-commands."""
 
 RENAMED = {
     "recipe": "dsfedmed prepare-data",
@@ -47,40 +71,40 @@ OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno
 
 
 class LateParser(argparse.ArgumentParser):
-    """A sub-command's parser, which imports the command's module when it is named: the list needs no library.
+    """A sub-command's parser, which imports the command's module when it is named.
 
     Attributes:
-        package: of the modules, called as the commands are; each has ``configure(parser)`` and ``run(args)``.
+        modules: by command.
     """
 
-    package = ""
+    modules: Mapping[str, str] = {}
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Let the module declare its arguments, then parse them."""
-        name = self.prog.split()[-1].replace("-", "_")
-        module = importlib.import_module(f"{self.package}.{name}")
+        module = importlib.import_module(self.modules[self.prog.split()[-1]])
         self.description, self.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
         self.set_defaults(run=module.run)
         module.configure(self)
         return super().parse_known_args(args, namespace)
 
 
-def parser_of(package: str) -> type[LateParser]:
+def parser_of(package: str, commands: Mapping[str, Command]) -> type[LateParser]:
     """Return the class of parsers for the commands of a package."""
-    return type("CommandParser", (LateParser,), {"package": package})
+    modules = {name: f"{package}.{command.module}" for name, command in commands.items()}
+    return type("CommandParser", (LateParser,), {"modules": modules})
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with one sub-command for each of ``COMMANDS``."""
     parser = argparse.ArgumentParser(
-        prog="dsfedmed", description="Everything around a DSFedMed run: sites, checks, teacher, reports."
+        prog="dsfedmed", description="Federated segmentation of medical images: check sites, run, predict, report."
     )
     parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed.cli"))
-    for name, text in COMMANDS.items():
-        commands.add_parser(name, help=text)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed.cli", COMMANDS))
+    for name, command in COMMANDS.items():
+        commands.add_parser(name, help=command.text)
     return parser
 
 
@@ -99,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2.
 
-    Expected are the package's own, and what the system says of a path, with the path's name.
+    Expected are the package's own, what the system says of a path, with the path's name, and a missing extra.
     """
     try:
         status = int(command())
@@ -110,6 +134,12 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
         return 0
     except DSFedMedError as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        print(f"{program}: {lacking([str(error.name)], [extra])}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None or error.errno not in OF_A_PATH:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from dsfedmed.data.datasets.build import MadeSite, make_sites
-from dsfedmed.data.datasets.plan import RecipeOptions
-from dsfedmed.data.datasets.registry import RECIPES, find_recipe
 from dsfedmed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from dsfedmed.data.datasets.build import MadeSite
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List or explain data sets, or make the sites and print their counts; progress and bad files go to stderr."""
+    from dsfedmed.data.datasets.build import make_sites
+    from dsfedmed.data.datasets.plan import RecipeOptions
+    from dsfedmed.data.datasets.registry import find_recipe
+
     if args.list:
         print("\n".join(_table()))
         return 0
@@ -80,6 +85,8 @@ def _say(line: str) -> None:
 
 
 def _table() -> list[str]:
+    from dsfedmed.data.datasets.registry import RECIPES
+
     lines = []
     for recipe in RECIPES.values():
         lines.append(f"{recipe.name:<12}{recipe.title}; classes: {', '.join(recipe.classes)}")

@@ -11,10 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.reporting.report import REPORT_NAME, build_report
-from dsfedmed.reporting.results import RESULTS_NAME
-from dsfedmed.reporting.terminal import summary_text
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -25,6 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build both files and print the summary table."""
+    from dsfedmed.reporting.report import REPORT_NAME, build_report
+    from dsfedmed.reporting.results import RESULTS_NAME
+    from dsfedmed.reporting.terminal import summary_text
+
     results = build_report(args.run_folder, cases=not args.no_cases)
     print(summary_text(results))
     print(f"\n{args.run_folder / RESULTS_NAME}\n{args.run_folder / REPORT_NAME}")

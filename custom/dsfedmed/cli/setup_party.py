@@ -16,9 +16,8 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.party.config import FILE_NAME, load_party_config
-from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
 from dsfedmed.json_types import Json
+from dsfedmed.installation.shipped import bundles
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kit", type=Path, help="folder of the startup kit")
     parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
                         help="folders laid over the kit's local/, the last on top")  # fmt: skip
-    parser.add_argument("--bundles", type=Path, required=True, help="folder of the bundles")
+    parser.add_argument("--bundles", type=Path, help="folder of the bundles (default: those that came with dsfedmed)")
     parser.add_argument("--bundle-classes", nargs="+", metavar="CLASS",
                         help="what bundles may name beyond the package's own list, as exact dotted names")  # fmt: skip
     parser.add_argument(
@@ -54,12 +53,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the kit's ``local`` folder and say what stands there now."""
+    from dsfedmed.federated.party.config import FILE_NAME, load_party_config
+    from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
+
     is_server = is_server_kit(args.kit)
     values = _server_values(args) if is_server else _site_values(args)
     for folder in args.policies:
         copy_policies(folder, args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
-    common = {"bundles": args.bundles, "teacher": args.teacher, "generator": args.generator, "device": args.device}
+    common = {
+        "bundles": args.bundles or bundles(),
+        "teacher": args.teacher,
+        "generator": args.generator,
+        "device": args.device,
+    }
     configure_party(args.kit, {**values, **common, "bundle_classes": args.bundle_classes})
     load_party_config(args.kit / "local", args.kit.name)
     print(f"{args.kit} is set up; its settings are in {args.kit / 'local' / FILE_NAME}. Next:")

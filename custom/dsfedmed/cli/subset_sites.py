@@ -11,9 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.data.subset import subset_site
-from dsfedmed.federated.party.layout import site_folders
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -25,6 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folders and name them."""
+    from dsfedmed.data.subset import subset_site
+    from dsfedmed.federated.party.layout import site_folders
+
     for name in site_folders(args.sites).values():
         print(subset_site(args.sites / name, args.out, args.training, args.seed))
     return 0

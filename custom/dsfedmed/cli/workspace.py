@@ -11,18 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.federated.party.layout import SimulatedSites, own_names, site_folders, site_names
-from dsfedmed.flare.workspace import prepare_workspace
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("workspace", type=Path, help="folder to prepare; give it to `nvflare simulator -w`")
     parser.add_argument("--sites", type=Path, required=True, help="folder with one folder per site")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="run folder for results and report")
-    parser.add_argument(
-        "--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (default: bundles)"
-    )
+    parser.add_argument("--bundles", type=Path, help="folder of the bundles (default: those that came with dsfedmed)")
     parser.add_argument("--teacher", type=Path, help="weights file of the teacher (default: random start)")
     parser.add_argument("--light-weights", type=Path, help="weights file of the light network (default: random start)")
     parser.add_argument("--generator", type=Path, help="Stable Diffusion folder (default: a small base is trained)")
@@ -33,11 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the workspace and say how to go on."""
+    from dsfedmed.federated.party.layout import SimulatedSites, own_names, site_folders, site_names
+    from dsfedmed.flare.workspace import prepare_workspace
+    from dsfedmed.installation.shipped import bundles
+
     names = site_names(args.sites)
     layout = SimulatedSites(
         sites=args.sites,
         run=args.run_folder,
-        bundles=args.bundles,
+        bundles=args.bundles or bundles(),
         teacher=args.teacher,
         device=args.device,
         threads=args.threads,

@@ -27,12 +27,11 @@ from peft.tuners.lora import LoraLayer, LoraModel
 from torch import nn
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.networks.lora_targets import STEM, TARGETS
 from dsfedmed.networks.promptless_sam import PromptlessSam
 
 BLOCK = r"image_encoder\.blocks\.\d+\.(?:attn|mlp)\."
-STEM, STEM_PREFIX = "stem", "image_encoder.patch_embed."
-TARGETS = ("qkv", "proj", "lin1", "lin2", STEM)
-"""Linear layers of a ViT block: attention's input and output, the MLP's two; and the patch embedding's convolutions."""
+STEM_PREFIX = "image_encoder.patch_embed."
 MARK = ".lora_"
 
 

@@ -38,7 +38,7 @@ def build_personal_sam(
         num_classes: K >= 1.
         rank: r of the low-rank updates.
         alpha: they are scaled by alpha / r.
-        layers: which layers they adapt, of `dsfedmed.networks.lora.TARGETS`.
+        layers: which layers they adapt, of `dsfedmed.networks.lora_targets.TARGETS`.
         experts: of each adapted linear layer.
         top_k: experts that are run for a map.
         in_channels: of the images, 1 to 16.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dsfedmed.cli import poc as command
+from dsfedmed.cli.job import poc_steps as command
 from dsfedmed.cli.main import main
 from dsfedmed.errors import StoreError
 from dsfedmed.federated.party.launcher import mark_of
@@ -103,4 +103,4 @@ def test_new_certificates_are_not_made_under_running_parties(
 def test_one_command_at_a_time_works_on_a_federation_s_folder(step: str, poc: Poc) -> None:
     args = argparse.Namespace(step=step, work=poc.work)
     with run_lock(poc.work, JOB), pytest.raises(StoreError, match=f"is in use by process {os.getpid()} since"):
-        command.run(args)
+        command.run_step(args)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dsfedmed.cli import pretrain_teacher
+from dsfedmed.cli.models import pretrain_teacher
 from dsfedmed.errors import ConfigError, DataError, StoreError
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.promptless_sam import build_promptless_sam

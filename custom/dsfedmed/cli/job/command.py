@@ -15,7 +15,7 @@ from pathlib import Path
 from dsfedmed.cli.job.begun import BegunRun
 from dsfedmed.cli.job.inputs import require_inputs
 from dsfedmed.cli.job.space import needed_bytes, require_space
-from dsfedmed.cli.job.words import ENGINES, parse_words, read_settings
+from dsfedmed.cli.job.words import NVFLARE, parse_words, read_settings
 from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError, DataError, DSFedMedError
 from dsfedmed.federated.local.leaving import read_leaving
@@ -29,17 +29,17 @@ from dsfedmed.options import require
 from dsfedmed.reporting.results import load_results
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
+from dsfedmed.installation.shipped import bundles
 from dsfedmed.site_names import own_name
 from dsfedmed.store.run_lock import JOB, SERVER, run_lock
 from dsfedmed.store.run_version import require_run_of_this_version
 
-NVFLARE = ENGINES[0]
 ENDING_S = 20.0
 """How long the processes of a killed job may take to end."""
 NO_LEAVING = "sites of NVFlare's simulator do not leave"
 
 
-def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundles: Path) -> int:
+def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bundle_folder: Path) -> int:
     """Run the job on this machine; return 0 when the run's own verdict is complete.
 
     What can be known at the start is looked at before anything is begun, and what takes no time first.
@@ -51,7 +51,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     folders = site_folders(args.sites)
     settings = with_plain_names(settings, folders)
     workflow = workflow_of(method, settings)  # a wrong option of the method is said before any image is read
-    layout = _layout(args, settings, folders, bundles)
+    layout = _layout(args, settings, folders, bundle_folder)
     require_inputs(workflow, layout, folders)
     leaving = read_leaving(args.leave, folders)
     require(not leaving or args.engine != NVFLARE, "--leave", NO_LEAVING, "Add --engine local")
@@ -95,14 +95,16 @@ def _prepare_folder(
     begun.require_same_data()
 
 
-def _layout(args: argparse.Namespace, settings: Settings, folders: Mapping[str, str], bundles: Path) -> SimulatedSites:
+def _layout(
+    args: argparse.Namespace, settings: Settings, folders: Mapping[str, str], bundle_folder: Path
+) -> SimulatedSites:
     """Return where everything lies; the labels of SAM-Fed's label site are the public set where none is given."""
     label_site = settings.method.get("label_site")
     labels = args.sites / folders[label_site] if label_site else None
     return SimulatedSites(
         sites=args.sites,
         run=args.out,
-        bundles=bundles,
+        bundles=bundle_folder,
         teacher=args.teacher,
         device=args.device,
         threads=args.threads,
@@ -152,24 +154,35 @@ def refuse_damaged_sites(sites: Path, folders: Mapping[str, str]) -> None:
         raise DataError(broken, f"{len(lines)} errors, listed above", "Fix them, then run `dsfedmed check-site` again")
 
 
+def run_method(args: argparse.Namespace, method: str, folder: Path) -> int:
+    """Run a method as the command line says.
+
+    Args:
+        args: of `words.add_run_options`.
+        method: a key of `dsfedmed.methods.METHODS`.
+        folder: the method's job folder, with ``presets/``.
+    """
+    return simulate_job(args, read_settings(args, folder / "presets"), method, bundles())
+
+
 def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | None = None) -> int:
-    """Run or write the job of a method.
+    """Run or write the job of a method's job folder.
 
     Args:
         method: a key of `dsfedmed.methods.METHODS`.
-        folder: the job's folder, ``jobs/METHOD``, with ``presets/``; the bundles lie in ``bundles/`` beside ``jobs/``.
+        folder: the job's folder, ``jobs/METHOD``, with ``presets/``.
         description: of the command, for its help.
         argv: the command line; that of the process by default.
     """
     try:
         args = parse_words(method, description, sys.argv[1:] if argv is None else argv)
-        settings = read_settings(args, folder / "presets")
         if args.write_job:
             from dsfedmed.flare.recipe import export_job
 
+            settings = read_settings(args, folder / "presets")
             print(export_job(settings, args.write_job, gpus=args.gpus, method=method))
             return 0
-        return simulate_job(args, settings, method, folder.parents[1] / "bundles")
+        return run_method(args, method, folder)
     except DSFedMedError as error:
         print(f"job.py: {error}", file=sys.stderr)
         return 2

@@ -6,51 +6,70 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsfedmed.renamed import refuse_renamed_word
-from dsfedmed.settings import Settings, read_run
 
-ENGINES = ("nvflare", "local", "local-processes")
+if TYPE_CHECKING:
+    from dsfedmed.settings import Settings
+
+NVFLARE = "nvflare"
+ENGINES = (NVFLARE, "local", "local-processes")
 RENAMED = {"--from": "--reuse"}
 """Options of version 0.3 under another name now."""
 
 
 def build_parser(method: str, description: str) -> argparse.ArgumentParser:
-    """Return the command line of a method's job."""
+    """Return the command line of a method's job folder."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sites", type=Path, help="folder with one folder per site")
-    parser.add_argument("--unseen", action="append", default=[], help="site held out until the end (may be repeated)")
-    parser.add_argument("--preset", default="cpu", help="name of a file in presets/, or a path to a YAML file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
-    parser.add_argument("--seed", type=int, help="seed of the run")
-    parser.add_argument("--out", type=Path, help="run folder; an interrupted run there is resumed")
-    over = "remove the run that is in --out, and begin anew there"
-    parser.add_argument("--start-over", action="store_true", help=over)
-    parser.add_argument("--reuse", type=Path, metavar="RUN", help="finished run whose stages to reuse where they fit")
-    parser.add_argument("--teacher", type=Path, help="weights of the teacher (`dsfedmed pretrain-teacher`)")
-    parser.add_argument(
-        "--generator", type=Path, help="Stable Diffusion folder, for `generator_model.base: stable_diffusion`"
-    )
-    parser.add_argument(
-        "--generator-base",
-        type=Path,
-        help="weights of the base (`dsfedmed pretrain-generator`), for `generator.base: given`",
-    )
-    parser.add_argument("--light-weights", type=Path, help="start weights of the light network, such as TinySAM's")
-    parser.add_argument("--public", type=Path, help="labelled folder of the server (SAM-Fed)")
-    parser.add_argument("--label-site", help="site whose labels play the public set (SAM-Fed)")
-    parser.add_argument("--device", default="cpu", help="torch device of the simulated parties")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each simulated site")
-    parser.add_argument("--server-threads", type=int, default=1, help="CPU threads of the server; 1 repeats exactly")
-    engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
-    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
-    leave = "a site that takes part in so many rounds and then leaves; local engines (may be repeated)"
-    parser.add_argument("--leave", action="append", default=[], metavar="SITE=ROUND", help=leave)
-    no_cases = "report without pictures and names of the sites' cases, which may be passed on"
-    parser.add_argument("--no-cases", action="store_true", help=no_cases)
+    add_run_options(parser)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
     return parser
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what decides about a run's settings."""
+    add = parser.add_argument_group("settings").add_argument
+    add("--preset", default="cpu", help="name of one of the method's presets (%(default)s), or a path to a YAML file")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting (may be repeated)")
+    add("--seed", type=int, help="seed of the run")
+    add("--unseen", action="append", default=[], metavar="SITE", help="site held out until the end (may be repeated)")
+    add("--label-site", metavar="SITE", help="use this site's labels as the public set (SAM-Fed, simulation)")
+
+
+def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Declare everything that a simulated run may be given.
+
+    Args:
+        parser: that gets the options.
+        required: whether --sites and --out have to be given.
+    """
+    add = parser.add_argument
+    add("--sites", type=Path, required=required, help="folder with one folder per site")
+    add("--out", type=Path, required=required, metavar="RUN", help="run folder; an interrupted run there is resumed")
+    add_settings_options(parser)
+    add = parser.add_argument_group("weights and data").add_argument
+    add("--teacher", type=Path, metavar="FILE", help="weights of the teacher (`dsfedmed pretrain-teacher`)")
+    add("--generator", type=Path, metavar="DIR",
+        help="Stable Diffusion folder, for `generator_model.base: stable_diffusion`")  # fmt: skip
+    add("--generator-base", type=Path, metavar="FILE",
+        help="weights of the base (`dsfedmed pretrain-generator`), for `generator.base: given`")  # fmt: skip
+    add("--light-weights", type=Path, metavar="FILE", help="start weights of the light network, such as TinySAM's")
+    add("--public", type=Path, metavar="DIR", help="labelled folder of the server (SAM-Fed)")
+    add = parser.add_argument_group("machine").add_argument
+    engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
+    add("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
+    add("--device", default="cpu", help="torch device of the simulated parties (%(default)s)")
+    add("--threads", type=int, default=1, help="CPU threads of each simulated site (%(default)s)")
+    add("--server-threads", type=int, default=1, help="CPU threads of the server; 1 (the default) repeats exactly")
+    add = parser.add_argument_group("run").add_argument
+    add("--start-over", action="store_true", help="delete the run in --out and start from the beginning")
+    add("--reuse", type=Path, metavar="RUN", help="finished run whose stages to reuse where they fit")
+    leave = "a site that takes part in so many rounds and then leaves; local engines (may be repeated)"
+    add("--leave", action="append", default=[], metavar="SITE=ROUND", help=leave)
+    no_cases = "report without pictures and names of the sites' cases, which may be passed on"
+    add("--no-cases", action="store_true", help=no_cases)
 
 
 def parse_words(method: str, description: str, words: Sequence[str]) -> argparse.Namespace:
@@ -66,6 +85,8 @@ def parse_words(method: str, description: str, words: Sequence[str]) -> argparse
 
 def read_settings(args: argparse.Namespace, presets: Path) -> Settings:
     """Lay the command line over the preset."""
+    from dsfedmed.settings import read_run
+
     return read_run(
         args.preset, args.set, presets=presets, unseen=args.unseen, seed=args.seed, label_site=args.label_site
     )

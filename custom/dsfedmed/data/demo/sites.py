@@ -21,11 +21,10 @@ from PIL import Image
 
 from dsfedmed.data.demo.anatomy import draw_anatomy
 from dsfedmed.data.demo.device import DEVICES, Device, draw_device, show
+from dsfedmed.data.demo.names import SITES
 from dsfedmed.data.demo.scene import Field
 from dsfedmed.errors import DataError, StoreError
 from dsfedmed.seeds import derive_seed
-
-SITES = ("site_a", "site_b", "site_c", "site_d")
 
 
 def make_demo_sites(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dsfedmed.networks.lora import TARGETS
+from dsfedmed.networks.lora_targets import TARGETS
 from dsfedmed.options import read_options, require, require_choice
 from dsfedmed.training.precision import AUTOCAST, Autocast
 

@@ -13,12 +13,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.bundles.checks import require_bundle
-from dsfedmed.bundles.release import write_release
-from dsfedmed.data.facts import FederationFacts
-from dsfedmed.networks.checkpoints import load_weights
-from dsfedmed.networks.promptless_sam import build_promptless_sam
-from dsfedmed.networks.promptless_sam.official import check_official
 from dsfedmed.networks.promptless_sam.variants import VARIANTS
 
 CHANNELS = 3
@@ -34,12 +28,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--separate", action="store_true", help="classes exclude each other (default: nested)")
     parser.add_argument("--own-weights", action="store_true", help="the file is one's own, not an official one")
     parser.add_argument(
-        "--bundle", type=Path, default=Path("bundles/promptless_sam_segmentation"), metavar="DIR", help="(%(default)s)"
+        "--bundle", type=Path, metavar="DIR", help="bundle to fill (default: the one of promptless SAM)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the file, load it, write the bundle, check the bundle."""
+    from dsfedmed.bundles.checks import require_bundle
+    from dsfedmed.bundles.release import write_release
+    from dsfedmed.data.facts import FederationFacts
+    from dsfedmed.networks.checkpoints import load_weights
+    from dsfedmed.networks.promptless_sam import BUNDLE, build_promptless_sam
+    from dsfedmed.networks.promptless_sam.official import check_official
+    from dsfedmed.installation.shipped import bundles
+
     origin = args.checkpoint.name
     if not args.own_weights:
         origin = check_official(args.checkpoint, args.variant).file_name
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     facts = FederationFacts(CHANNELS, len(args.classes), tuple(args.classes), not args.separate)
     settings = {"variant": args.variant, "image_size": [args.image_size, args.image_size]}
     note = f"weights of {origin}; the class head is untrained"
-    write_release(args.bundle, args.out, network.state_dict(), settings, facts, {}, note=note)
+    write_release(args.bundle or bundles() / BUNDLE, args.out, network.state_dict(), settings, facts, {}, note=note)
     require_bundle(args.out, weights=True)
     print(args.out)
     return 0

@@ -10,9 +10,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.bundles.checks import check_bundle
-from dsfedmed.federated.party.config import accepted_classes
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -25,6 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per check; status 1 when any bundle has a complaint."""
+    from dsfedmed.bundles.checks import check_bundle
+    from dsfedmed.federated.party.config import accepted_classes
+
     failed, allowed = False, accepted_classes(args.local)
     for folder in args.bundles:
         print(folder)

@@ -17,14 +17,15 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dsfedmed.exchange.tensors import digest
-from dsfedmed.networks.checkpoints import save_weights
-from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.promptless_sam.variants import VARIANTS
-from dsfedmed.store.stage_store import StageStore
-from dsfedmed.training.teacher.pretrain import Folder, PretrainConfig, PretrainResult, Progress, load_folders, pretrain
+from dsfedmed.training.teacher.pretrain_config import PretrainConfig
 from dsfedmed.version import VERSION
+
+if TYPE_CHECKING:
+    from dsfedmed.networks.promptless_sam import PromptlessSam
+    from dsfedmed.training.teacher.pretrain import Folder, PretrainResult, Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 STATE = "state"
@@ -48,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, pre-train, save; print one progress line every ten seconds."""
+    from dsfedmed.networks.checkpoints import save_weights
+    from dsfedmed.training.teacher.pretrain import load_folders
+
     config = PretrainConfig(
         variant=args.variant,
         image_size=args.image_size,
@@ -79,6 +83,10 @@ def resumable(folders: list[Folder], config: PretrainConfig, kept: Path) -> tupl
     Raises:
         StoreError: the folder holds a pre-training of other images or settings.
     """
+    from dsfedmed.exchange.tensors import digest
+    from dsfedmed.store.stage_store import StageStore
+    from dsfedmed.training.teacher.pretrain import pretrain
+
     seen = {folder.name: digest({"images": folder.images, "masks": folder.masks}) for folder in folders}
     store = StageStore(kept, {"settings": asdict(config), "data": seen, "version": VERSION})
     before = store.get(STATE) if store.has(STATE) else None

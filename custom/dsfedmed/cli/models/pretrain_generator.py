@@ -15,19 +15,16 @@ import json
 import shlex
 import time
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.generator.base_file import write_base
-from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.generator.networks.fingerprint import base_fingerprint
+from dsfedmed.generator.config_fields import GeneratorFields
 from dsfedmed.options import require
-from dsfedmed.settings import parse_override
-from dsfedmed.store.files import file_sha256, write_text
-from dsfedmed.training.pretrain_base import BaseTraining, load_public_images, pretrain_base, share_done
+from dsfedmed.training.base_training import BaseTraining
 from dsfedmed.version import VERSION
+
+if TYPE_CHECKING:
+    from dsfedmed.generator.config import GeneratorConfig
 
 SECONDS_BETWEEN_LINES = 10.0
 SUFFIX = ".safetensors"
@@ -36,7 +33,7 @@ OWN_OPTIONS = ("image_size", "channels")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    training, model = BaseTraining(), GeneratorConfig()
+    training, model = BaseTraining(), GeneratorFields()
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders with datalist.json")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"weights file to write ({SUFFIX})")
     parser.add_argument("--image-size", type=int, default=model.image_size, help="side of the images, in pixels")
@@ -50,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, train, write; print one progress line every ten seconds."""
+    import torch
+
+    from dsfedmed.generator.base_file import write_base
+    from dsfedmed.store.files import file_sha256, write_text
+    from dsfedmed.training.pretrain_base import load_public_images, pretrain_base
+
     require(args.out.suffix == SUFFIX, str(args.out), f"does not end in {SUFFIX}", f"Give a FILE{SUFFIX}")
     config = _model(args)
     training = BaseTraining(args.steps, args.minutes, args.seed, args.device)
@@ -68,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> GeneratorConfig:
+    from dsfedmed.generator.config import GeneratorConfig
+    from dsfedmed.settings import parse_override
+
     values: dict[str, Any] = {}
     for text in args.set:
         values |= parse_override(text)
@@ -82,6 +88,8 @@ def _model(args: argparse.Namespace) -> GeneratorConfig:
 
 def _describe(args: argparse.Namespace, config: GeneratorConfig, counts: dict[str, int]) -> dict[str, Any]:
     """Return how the base was made; folders by name only, so that no path of this machine is written."""
+    from dsfedmed.generator.networks.fingerprint import base_fingerprint
+
     command = ["dsfedmed", "pretrain-generator", "--data", *(path.name for path in args.data), "--out", args.out.name]
     for name in ("image_size", "channels", "steps", "minutes", "seed"):
         if getattr(args, name) is not None:
@@ -99,6 +107,8 @@ class _Printer:
         self.started, self.last = time.monotonic(), float("-inf")
 
     def __call__(self, step: int, loss: float) -> None:
+        from dsfedmed.training.pretrain_base import share_done
+
         now = time.monotonic()
         self.step, self.seconds = step, now - self.started
         if now - self.last < SECONDS_BETWEEN_LINES and step < self.training.steps:

@@ -13,9 +13,7 @@ import subprocess
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.party.config import accepted_classes
-from dsfedmed.label.command import ENVIRONMENT, python_of, server_command, server_environment
-from dsfedmed.label.workspace import prepare
+from dsfedmed.label.command import ENVIRONMENT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, copy, and run the server until it is stopped; its exit status is returned."""
+    from dsfedmed.federated.party.config import accepted_classes
+    from dsfedmed.label.command import python_of, server_command, server_environment
+    from dsfedmed.label.workspace import prepare
+
     python = python_of(args.environment)
     if not args.studies.is_dir():
         raise ConfigError(args.studies, "no such folder", "Give a folder of images.")

@@ -15,17 +15,13 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsfedmed.bundles.checks import WEIGHTS, require_bundle
-from dsfedmed.bundles.documents import INFERENCE, METADATA, read_config
-from dsfedmed.data.channels import channel_labels
-from dsfedmed.data.facts import FederationFacts
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.party.config import PartyConfig
-from dsfedmed.federated.server.finished_run import FinishedRun
-from dsfedmed.generator.bundle import MaskToImage
-from dsfedmed.networks.checkpoints import save_weights
+from dsfedmed.installation.shipped import bundles
+
+if TYPE_CHECKING:
+    from dsfedmed.data.facts import FederationFacts
 
 FOLDER = "controlnet_generator"
 
@@ -35,14 +31,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to the job as --out")
     parser.add_argument("--site", required=True, help="the hospital whose branch draws")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle folder to write; not there yet")
-    parser.add_argument("--bundles", type=Path, default=Path("bundles"), metavar="DIR", help="(%(default)s)")
+    parser.add_argument(
+        "--bundles", type=Path, metavar="DIR", help="folder of the bundles (default: those that came with dsfedmed)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the bundle whole or not at all, then check it."""
+    from dsfedmed.bundles.checks import WEIGHTS, require_bundle
+    from dsfedmed.federated.party.config import PartyConfig
+    from dsfedmed.federated.server.finished_run import FinishedRun
+    from dsfedmed.generator.bundle import MaskToImage
+    from dsfedmed.networks.checkpoints import save_weights
+
     if args.out.exists():
         raise ConfigError(args.out, "is there already", "Choose another --out.")
-    finished = FinishedRun.open(args.run_folder, args.run_folder, PartyConfig(bundles=args.bundles))
+    folder = args.bundles or bundles()
+    finished = FinishedRun.open(args.run_folder, args.run_folder, PartyConfig(bundles=folder))
     if args.site not in finished.branch_sites:
         known = ", ".join(finished.branch_sites)
         raise ConfigError(args.site, "has no branch in this run", f"Sites with a branch are {known}.")
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     network.branch.load_state_dict(finished.branch(args.site).state_dict())
     partial = args.out.with_name(f".{args.out.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(args.bundles / FOLDER, partial)
+        shutil.copytree(folder / FOLDER, partial)
         _write_configs(partial, settings, finished.plan.facts, args.site)
         _write_card(partial / "docs" / "README.md", args.run_folder.resolve().name, args.site)
         save_weights(network.state_dict(), partial / WEIGHTS)
@@ -65,6 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_configs(folder: Path, settings: dict[str, Any], facts: FederationFacts, site: str) -> None:
+    from dsfedmed.bundles.documents import INFERENCE, METADATA, read_config
+    from dsfedmed.data.channels import channel_labels
+
     inference, metadata = read_config(folder / INFERENCE), read_config(folder / METADATA)
     size = [settings["image_size"]] * 2
     inference |= {

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extras: what is missing is said with the command that installs it, and the table is that of pyproject.toml."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from dsfedmed.errors import ConfigError
+from dsfedmed.installation import extras
+from dsfedmed.installation.extras import EXTRAS, extra_of, require_extras
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    from pip._vendor import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LATER = {"transformers": "transformers", "accelerate": "accelerate"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {requirement.split(">")[0].split("[")[0].split("<")[0] for requirement in requirements}
+
+
+def test_the_table_is_that_of_the_project() -> None:
+    declared = {name: names(packages) for name, packages in PROJECT["optional-dependencies"].items()}
+    assert set(EXTRAS) == set(declared) - {"all"}
+    held = packages_distributions() | {module: [name] for module, name in LATER.items()}
+    for name, modules in EXTRAS.items():
+        assert {held[module][0].lower() for module in modules} == declared[name]
+
+
+def test_all_is_all_of_them_and_requirements_txt_lists_them() -> None:
+    (everything,) = PROJECT["optional-dependencies"]["all"]
+    assert set(everything.partition("[")[2].rstrip("]").split(",")) == set(EXTRAS)
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = {*PROJECT["dependencies"]}
+    for extra in EXTRAS:
+        wanted |= {*PROJECT["optional-dependencies"][extra]}
+    assert {line for line in lines if line and not line.startswith("#")} == wanted
+
+
+def test_what_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda module: None if module in ("timm", "matplotlib") else object())
+    require_extras("nvflare", "generator")
+    with pytest.raises(ConfigError, match=r"timm, matplotlib: not installed\. .*'dsfedmed\[teacher,report\]'"):
+        require_extras("generator", "teacher", "report")
+
+
+def test_a_module_s_extra() -> None:
+    assert (extra_of("diffusers.models"), extra_of("timm"), extra_of("dsfedmed.cli")) == ("generator", "teacher", None)
