@@ -12,10 +12,7 @@ SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
 POC ?= runs/poc
 
-DEMO_JOB := $(BIN)/python jobs/dsfedmed/job.py --sites $(SITES) --unseen site_d --preset demo \
-	--teacher data/demo_teacher.safetensors --server-threads 2
-
-.PHONY: help setup demo test slow-test check lint types benchmark ablation bench bench-wire gpu-check label-setup \
+.PHONY: help setup demo test slow-test check lint types docs wheel benchmark ablation bench bench-wire gpu-check label-setup \
 	label-test poc deployment-test prov-test audit secrets clean
 
 help:            ## list the targets
@@ -37,13 +34,8 @@ $(SITES)/.done: | setup
 data/demo_teacher.safetensors: $(SITES)/.done
 	$(BIN)/dsfedmed pretrain-teacher --data $(SHAPES)/* --variant small --image-size 64 --minutes 1.2 --out $@
 
-demo: setup data/demo_teacher.safetensors   ## hospitals whose devices differ: few rounds, none at all, one that leaves
-	@echo "== 1 of 3: five rounds, over NVFlare's simulator =="
-	$(DEMO_JOB) --out $(DEMO)
-	@echo "== 2 of 3: no round of the light network at all (one shot) =="
-	$(DEMO_JOB) --engine local --reuse $(DEMO) --set rounds=0 --set compare.local=false --out $(DEMO)_one_shot
-	@echo "== 3 of 3: site_b leaves after two of five rounds, and is scored at the end =="
-	$(DEMO_JOB) --engine local --reuse $(DEMO) --leave site_b=2 --set compare.local=false --out $(DEMO)_leaving
+demo: setup      ## hospitals whose devices differ: few rounds, none at all, one that leaves (`dsfedmed demo`)
+	$(BIN)/dsfedmed demo --out $(DEMO)
 
 # The suite by so many processes at once; tests/groups.py says which tests stay together.
 WORKERS ?= 2
@@ -75,6 +67,19 @@ label-setup: .venv-label/.done   ## MONAI Label in an environment of its own
 
 label-test: setup label-setup    ## a real MONAI Label server over the bundles
 	$(BIN)/python -m pytest tests/label
+
+# The documents as a site, in an environment of its own.
+.venv-docs/.done: requirements-docs.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
+docs: setup .venv-docs/.done     ## the documents as a site in build/docs, with the pages made from the code
+	$(BENCHMARKS) reference-pages --out docs/reference
+	.venv-docs/bin/mkdocs build --strict
+
+wheel: setup     ## wheel and source archive in dist/
+	$(BIN)/python -m hatchling build -d dist
 
 lint: setup      ## ruff
 	$(BIN)/ruff check custom jobs tests

@@ -25,6 +25,7 @@ COMMANDS = {
         "privacy_attacks", "attack a branch, a set, a release and an update: membership, extraction, inversion"
     ),
     "poison-parts": Command("poison_parts", "one bad part in the synthetic set of a finished run"),
+    "reference-pages": Command("reference_pages", "write the pages of settings and commands"),
     "read-corpora": Command(
         "read_corpora", "read the image files that installed packages bring, and show what was read"
     ),

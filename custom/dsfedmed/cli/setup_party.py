@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.json_types import Json
 from dsfedmed.installation.shipped import bundles
+from dsfedmed.json_types import Json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -25,11 +25,11 @@ from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_p
 from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.installation.shipped import bundles
 from dsfedmed.options import require
 from dsfedmed.reporting.results import load_results
 from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
-from dsfedmed.installation.shipped import bundles
 from dsfedmed.site_names import own_name
 from dsfedmed.store.run_lock import JOB, SERVER, run_lock
 from dsfedmed.store.run_version import require_run_of_this_version

@@ -16,8 +16,8 @@ from dsfedmed.flare.deployment.guardian import LOCK as GUARDED
 from dsfedmed.flare.deployment.guardian import guarded
 from dsfedmed.flare.deployment.poc import PORT, Poc
 from dsfedmed.flare.recipe import export_job
-from dsfedmed.settings import Settings, read_run
 from dsfedmed.installation.shipped import bundles, job_folder
+from dsfedmed.settings import Settings, read_run
 from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.run_lock import JOB, run_lock
 

@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from dsfedmed.bundles.checks import require_bundle
     from dsfedmed.bundles.release import write_release
     from dsfedmed.data.facts import FederationFacts
+    from dsfedmed.installation.shipped import bundles
     from dsfedmed.networks.checkpoints import load_weights
     from dsfedmed.networks.promptless_sam import BUNDLE, build_promptless_sam
     from dsfedmed.networks.promptless_sam.official import check_official
-    from dsfedmed.installation.shipped import bundles
 
     origin = args.checkpoint.name
     if not args.own_weights:

@@ -78,7 +78,15 @@ def test_an_odd_update_that_harms_nobody_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "fall", "strikes", "tried"),
-    [(7, 0.0, {}, 0), (7, 0.16, {}, 5), (7, 0.14, {}, 0), (7, 0.0, {"bad": 1}, 2), (8, 0.0, {}, 5), (7, -0.5, {}, 0), (5, 0.3, {}, 0)],
+    [
+        (7, 0.0, {}, 0),
+        (7, 0.16, {}, 5),
+        (7, 0.14, {}, 0),
+        (7, 0.0, {"bad": 1}, 2),
+        (8, 0.0, {}, 5),
+        (7, -0.5, {}, 0),
+        (5, 0.3, {}, 0),
+    ],
 )
 def test_trials_are_held_when_due_after_a_fall_or_for_a_watched_site(
     number: int, fall: float, strikes: dict[str, int], tried: int, tmp_path: Path
@@ -113,7 +121,7 @@ def test_a_set_of_the_server_s_own_is_enough_to_say_who_harms(tmp_path: Path) ->
 
 
 def test_a_little_harm_in_every_trial_adds_up(tmp_path: Path) -> None:
-    """Mean of all 0.3825, without the bad one 0.4: a gain of 0.0175, 0.0075 a round over a fifth of a margin of 0.05."""
+    """Mean of all 0.3825, without the bad one 0.4: a gain of 0.0175, 0.0075 over a fifth of the margin, 0.05."""
     standing, refused = Standing(), []
     for number in range(2, 10):
         found, validation, _ = trial(tmp_path, 0.33, standing, number, trial_margin=0.05)
