@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *_SHARED, "installation", "label", "federated/server", "federated/site", "federated/methods", "federated/local",
         "flare",
     ),
+    "api": ("installation", "data", "reporting", "cli"),
 }  # fmt: skip
 """Every room, from the bottom up, and the rooms that it may import. Modules of the package itself (errors, settings,
 ranges) are open to all."""

@@ -114,7 +114,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         refuse_renamed_word(next(iter(words), ""), RENAMED)
-        args = build_parser().parse_args(words)
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks what could be written
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+        args = parser.parse_args(words)
         return int(args.run(args))
 
     return exit_status("dsfedmed", command)

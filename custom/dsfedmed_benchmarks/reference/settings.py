@@ -68,7 +68,7 @@ def _table(kind: type[Any], prefix: str) -> list[str]:
     for field in fields(kind):
         if isinstance(field.default_factory, type) and is_dataclass(field.default_factory):
             continue
-        value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
+        value = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc, operator]
         meaning = known[field.name].replace("|", "\\|").replace("``", "`")
         rows.append(f"| `{prefix}{field.name}` | `{_shown(value)}` | {meaning} |")
     return [*rows, ""]
