@@ -49,9 +49,9 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         LOGGER.info("half way")
         return "complete" if len(found) == 1 else "incomplete: the second time"
 
-    def by_nvflare(settings: Any, names: list[str], out: Path, method: str) -> int:
+    def by_nvflare(settings: Any, names: list[str], out: Path, method: str) -> str:
         found.append((method, names))
-        return 0
+        return "complete"
 
     monkeypatch.setattr(module, "simulate_locally", locally)
     monkeypatch.setattr(module, "load_results", lambda run: {"name": run.name})

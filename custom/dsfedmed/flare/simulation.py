@@ -18,7 +18,6 @@ from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.recipe import MethodRecipe
 from dsfedmed.reporting.report import build_report
-from dsfedmed.reporting.terminal import summary_text
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import read_json
 
@@ -42,8 +41,8 @@ def plain_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
-def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed") -> int:
-    """Simulate all ``sites``, each in a process of its own; print the summary; return 0 for a complete run.
+def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed") -> str:
+    """Simulate all ``sites``, each in a process of its own; write the report; return the run's verdict.
 
     Raises:
         ConfigError: an unseen site is not among the sites, too few are left to train, or NVFlare refused the job.
@@ -66,6 +65,5 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
                 fix = "Read the log files there"
                 raise ConfigError(out / "nvflare", f"NVFlare did not start the run ({error})", fix) from error
     party = load_party_config(out / "nvflare" / method / "local", "server")
-    results = build_report(out, party.report_cases)
-    print(summary_text(results))
-    return 0 if read_json(out / FILE_NAME)["verdict"] == "complete" else 1
+    build_report(out, party.report_cases)
+    return str(read_json(out / FILE_NAME)["verdict"])

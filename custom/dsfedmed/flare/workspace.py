@@ -13,23 +13,31 @@ from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
 from dsfedmed.store.files import write_json
 
 PACKAGE_PREFIX = "dsfedmed."
+PROGRESS, NOTHING, EVERYTHING = "progress", "nothing", "everything"
 
 
-def prepare_workspace(workspace: Path, layout: SimulatedSites, also_allowed: Sequence[str] = ()) -> None:
+def prepare_workspace(
+    workspace: Path, layout: SimulatedSites, also_allowed: Sequence[str] = (), shown: str = PROGRESS
+) -> None:
     """Write ``local/`` of a simulator workspace; NVFlare copies it to every simulated site.
 
     It holds the class allow-list (NVFlare's own classes and this package, no code from jobs), the site configuration
     and a log configuration that leaves the console to the progress lines; full logs go to each site's ``log.txt``.
-    ``also_allowed`` are further class prefixes, for components that are no part of the product.
+
+    Args:
+        workspace: folder of the workspace.
+        layout: where everything lies.
+        also_allowed: further class prefixes, for components that are no part of the product.
+        shown: on the console: `PROGRESS` and errors, `NOTHING` but errors, or `EVERYTHING`, NVFlare's own log included.
     """
     local = workspace / "local"
     allowed = [*DEFAULT_CLASS_ALLOW_LIST, PACKAGE_PREFIX, *also_allowed]
     write_json(local / "resources.json", {"format_version": 2, "class_allow_list": allowed})
-    write_json(local / "log_config.json", _logging())
+    write_json(local / "log_config.json", _logging(shown))
     write_party_config(local, layout)
 
 
-def _logging() -> dict[str, Any]:
+def _logging(shown: str) -> dict[str, Any]:
     """NVFlare's own log files, and a console that shows progress and errors only."""
     file = {"class": "logging.handlers.RotatingFileHandler", "mode": "a", "maxBytes": 20971520, "backupCount": 3}
     return {
@@ -41,12 +49,20 @@ def _logging() -> dict[str, Any]:
         },
         "handlers": {
             "progress": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stdout"},
-            "console": {"class": "logging.StreamHandler", "level": "CRITICAL", "formatter": "full"},
+            "console": {
+                "class": "logging.StreamHandler",
+                "level": "INFO" if shown == EVERYTHING else "CRITICAL",
+                "formatter": "full",
+            },
             "logFileHandler": {**file, "level": "INFO", "formatter": "full", "filename": "log.txt"},
             "errorFileHandler": {**file, "level": "ERROR", "formatter": "full", "filename": "error_log.txt"},
         },
         "loggers": {
             "root": {"level": "INFO", "handlers": ["console", "logFileHandler", "errorFileHandler"]},
-            "dsfedmed.progress": {"level": "INFO", "handlers": ["progress"], "propagate": True},
+            "dsfedmed.progress": {
+                "level": "INFO",
+                "handlers": [] if shown == NOTHING else ["progress"],
+                "propagate": True,
+            },
         },
     }

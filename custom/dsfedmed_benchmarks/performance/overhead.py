@@ -168,7 +168,7 @@ def _layout(options: OverheadOptions, way: str) -> SimulatedSites:
 
 def _through_nvflare(settings: dict[str, Any], layout: SimulatedSites) -> None:
     prepare_workspace(layout.run / "nvflare" / METHOD, layout)
-    if simulate(Settings.from_dict(settings), site_names(layout.sites), layout.run, METHOD) != 0:
+    if simulate(Settings.from_dict(settings), site_names(layout.sites), layout.run, METHOD) != "complete":
         raise SystemExit(1)
 
 

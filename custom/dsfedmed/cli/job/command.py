@@ -10,9 +10,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from dsfedmed.cli.job.begun import BegunRun
+from dsfedmed.cli.job.console import Console, console_of, status_bar
 from dsfedmed.cli.job.inputs import require_inputs
 from dsfedmed.cli.job.space import needed_bytes, require_space
 from dsfedmed.cli.job.words import NVFLARE, parse_words, read_settings
@@ -22,7 +24,7 @@ from dsfedmed.federated.local.leaving import read_leaving
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_plain_names
-from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS
+from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS_LOG
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.installation.shipped import bundles
@@ -71,13 +73,38 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
             kept = reuse_stages(args.reuse, args.out, settings, layout, leaving)
             print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
         begun.accept()
-        if args.engine != NVFLARE:
-            return _simulate_locally(settings, layout, method, args.engine == "local-processes", leaving)
-        from dsfedmed.flare.simulation import simulate
-        from dsfedmed.flare.workspace import prepare_workspace
+        return _simulate(args, settings, layout, list(folders), method, leaving)
 
-        prepare_workspace(args.out / "nvflare" / method, layout)
-        return simulate(settings, list(folders), args.out, method)
+
+def _simulate(
+    args: argparse.Namespace,
+    settings: Settings,
+    layout: SimulatedSites,
+    sites: list[str],
+    method: str,
+    leaving: Mapping[str, int],
+) -> int:
+    """Run the engine, shown as the console is, and print the table."""
+    console = console_of(args)
+    with status_bar(args.out) if console == "bar" else nullcontext():
+        if args.engine == NVFLARE:
+            verdict = _simulate_with_nvflare(settings, layout, sites, method, console)
+        else:
+            processes = args.engine == "local-processes"
+            verdict = _simulate_locally(settings, layout, method, processes, leaving, console)
+    print(summary_text(load_results(layout.run)))
+    return 0 if verdict == "complete" else 1
+
+
+def _simulate_with_nvflare(
+    settings: Settings, layout: SimulatedSites, sites: list[str], method: str, console: Console
+) -> str:
+    from dsfedmed.flare.simulation import simulate
+    from dsfedmed.flare.workspace import EVERYTHING, NOTHING, PROGRESS, prepare_workspace
+
+    shown = {"lines": PROGRESS, "all": EVERYTHING}.get(console, NOTHING)
+    prepare_workspace(layout.run / "nvflare" / method, layout, shown=shown)
+    return simulate(settings, sites, layout.run, method)
 
 
 def _prepare_folder(
@@ -118,19 +145,23 @@ def _layout(
 
 
 def _simulate_locally(
-    settings: Settings, layout: SimulatedSites, method: str, processes: bool, leaving: Mapping[str, int]
-) -> int:
-    """Run the method without NVFlare, with its progress on the console, and print the summary."""
-    progress, console = logging.getLogger(PROGRESS), logging.StreamHandler(sys.stdout)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    progress.addHandler(console)
+    settings: Settings,
+    layout: SimulatedSites,
+    method: str,
+    processes: bool,
+    leaving: Mapping[str, int],
+    console: Console,
+) -> str:
+    """Run the method without NVFlare, with its progress on the console where lines are shown."""
+    progress, lines = logging.getLogger(PROGRESS_LOG), logging.StreamHandler(sys.stdout)
+    lines.setFormatter(logging.Formatter("%(message)s"))
+    lines.setLevel(logging.INFO if console in ("lines", "all") else logging.CRITICAL)
+    progress.addHandler(lines)
     progress.setLevel(logging.INFO)
     try:
-        verdict = simulate_locally(method, settings, layout, processes, leaving)
+        return simulate_locally(method, settings, layout, processes, leaving)
     finally:
-        progress.removeHandler(console)
-    print(summary_text(load_results(layout.run)))
-    return 0 if verdict == "complete" else 1
+        progress.removeHandler(lines)
 
 
 def refuse_damaged_sites(sites: Path, folders: Mapping[str, str]) -> None:

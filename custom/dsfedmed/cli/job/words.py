@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsfedmed.cli.job.console import add_console_options
 from dsfedmed.renamed import refuse_renamed_word
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> 
     add("--leave", action="append", default=[], metavar="SITE=ROUND", help=leave)
     no_cases = "report without pictures and names of the sites' cases, which may be passed on"
     add("--no-cases", action="store_true", help=no_cases)
+    add_console_options(parser)
 
 
 def parse_words(method: str, description: str, words: Sequence[str]) -> argparse.Namespace:
