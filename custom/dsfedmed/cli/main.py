@@ -25,6 +25,7 @@ COMMANDS = {
     "workspace": "prepare a workspace for `nvflare simulator`",
     "poc": "run a job as separate processes on this machine (NVFlare's POC mode)",
     "setup-party": "set up the startup kit of a site or server",
+    "predict": "masks and areas of new images, with a run's release",
     "report": "write results.json and report.html of a run again",
     "check-bundle": "check MONAI bundle folders",
     "label-server": "serve bundles or a run's release with MONAI Label",
