@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "federated/privacy": (),
     "flare": (*_SHARED, "federated/server", "federated/site", "federated/methods", "federated/local"),
     "cli": (
-        *_SHARED, "label", "prediction", "federated/server", "federated/site", "federated/methods", "federated/local", "flare",
+        *_SHARED, "label", "prediction", "federated/server", "federated/site", "federated/methods", "federated/local",
+        "flare",
     ),
 }  # fmt: skip
 """Every room, from the bottom up, and the rooms that it may import. Modules of the package itself (errors, settings,

@@ -18,7 +18,7 @@ from dsfedmed.version import VERSION
 
 @pytest.mark.parametrize("name", list(entry.COMMANDS))
 def test_every_command_is_a_module_with_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(f"dsfedmed.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(entry.module_name("dsfedmed.cli", name, entry.FOLDERS))
     with pytest.raises(SystemExit) as ended:
         entry.main([name, "--help"])
     assert ended.value.code == 0
@@ -42,7 +42,14 @@ def test_the_list_of_commands_needs_no_library() -> None:
 def test_no_command_module_is_forgotten() -> None:
     folder = Path(entry.__file__).parent
     others = {"__init__", "main", "job"}  # `job` is the command of the job folders
-    assert {path.stem for path in folder.glob("*.py")} - others == {name.replace("-", "_") for name in entry.COMMANDS}
+    files = [
+        *folder.glob("*.py"),
+        *(path for inner in set(entry.FOLDERS.values()) for path in folder.glob(f"{inner}/*.py")),
+    ]
+    found = {
+        ".".join(path.relative_to(folder.parents[1]).with_suffix("").parts) for path in files if path.stem not in others
+    }
+    assert found == {entry.module_name("dsfedmed.cli", name, entry.FOLDERS) for name in entry.COMMANDS}
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,32 +12,34 @@ from monai.bundle import ComponentLocator, ConfigParser
 from dsfedmed.errors import ConfigError, DSFedMedError
 
 
-def parser_of(document: dict[str, Any]) -> ConfigParser:
-    """Return MONAI's parser of a copy of the configuration; nothing is built yet."""
-    parser = ConfigParser(copy.deepcopy(document))
-    parser.locator = _locator()
-    return parser
-
-
-def build_component(document: dict[str, Any], key: str, where: object) -> Any:
-    """Instantiate the component ``key`` and what it refers to.
+class Components:
+    """The parts of one configuration; each is built once, so that two that refer to a third share it.
 
     Args:
-        document: a configuration that `dsfedmed.bundles.rules` allow.
-        key: a top-level id that is there.
+        document: a configuration that `dsfedmed.bundles.rules` allow; it is copied.
         where: the file, for errors.
-
-    Raises:
-        ConfigError: naming ``where`` and the innermost cause, which MONAI wraps.
-        DSFedMedError: what a component of this package raised itself.
     """
-    try:
-        return parser_of(document).get_parsed_content(key)
-    except Exception as error:
-        cause = innermost(error)
-        if isinstance(cause, DSFedMedError):
-            raise cause from error
-        raise ConfigError(where, f"'{key}' cannot be built ({cause})", "Correct the bundle or the settings.") from error
+
+    def __init__(self, document: dict[str, Any], where: object) -> None:
+        self.where = where
+        self._parser = ConfigParser(copy.deepcopy(document))
+        self._parser.locator = _locator()
+
+    def build(self, key: str) -> Any:
+        """Instantiate the component ``key``, a top-level id that is there, and what it refers to.
+
+        Raises:
+            ConfigError: naming the file and the innermost cause, which MONAI wraps.
+            DSFedMedError: what a component of this package raised itself.
+        """
+        try:
+            return self._parser.get_parsed_content(key)
+        except Exception as error:
+            cause = innermost(error)
+            if isinstance(cause, DSFedMedError):
+                raise cause from error
+            reason = f"'{key}' cannot be built ({cause})"
+            raise ConfigError(self.where, reason, "Correct the bundle or the settings.") from error
 
 
 def innermost(error: BaseException) -> BaseException:

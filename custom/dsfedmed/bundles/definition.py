@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dsfedmed.algorithms.ignored_pixels import ValidPixelLoss
-from dsfedmed.bundles.components import build_component, parser_of
+from dsfedmed.bundles.components import Components
 from dsfedmed.bundles.documents import CONFIGS, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.settings import check_settings, declared_settings, values_by_id
 from dsfedmed.errors import ConfigError
@@ -120,7 +120,7 @@ class BundleDefinition:
 
     def _value(self, key: str) -> Any:
         self._node(key)
-        return parser_of(self.document).get_parsed_content(key)
+        return Components(self.document, self.folder / TRAIN).build(key)
 
     def _referred(self, key: str) -> dict[str, Any]:
         """Return the definition of ``key``, or of the block that it refers to ("@optimizers::adam")."""
@@ -142,7 +142,7 @@ class BundleDefinition:
     def _build(self, key: str, node: Any | None = None) -> Any:
         """Instantiate the component ``key``, from ``node`` where its definition is changed first."""
         document = {**self.document, key: self._node(key) if node is None else node}
-        return build_component(document, key, self.folder / TRAIN)
+        return Components(document, self.folder / TRAIN).build(key)
 
 
 def lay_values(document: dict[str, Any], values: Mapping[str, object], where: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.renamed import refuse_renamed_word
@@ -32,7 +32,9 @@ COMMANDS = {
     "prepare-teacher": "make a teacher bundle from an official SAM checkpoint",
     "release-generator": "write a run's generator as a bundle",
 }
-"""Sub-commands, each a module of this package, and what it does."""
+"""Sub-commands, each a module of this package or of `FOLDERS`, and what it does."""
+FOLDERS = {"predict": "models"}
+"""Sub-packages in which the modules of commands lie; all others lie beside this one."""
 
 RENAMED = {
     "recipe": "dsfedmed prepare-data",
@@ -52,25 +54,31 @@ class LateParser(argparse.ArgumentParser):
 
     Attributes:
         package: of the modules, called as the commands are; each has ``configure(parser)`` and ``run(args)``.
+        folders: command -> sub-package of ``package`` that has its module.
     """
 
     package = ""
+    folders: Mapping[str, str] = {}
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Let the module declare its arguments, then parse them."""
-        name = self.prog.split()[-1].replace("-", "_")
-        module = importlib.import_module(f"{self.package}.{name}")
+        module = importlib.import_module(module_name(self.package, self.prog.split()[-1], self.folders))
         self.description, self.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
         self.set_defaults(run=module.run)
         module.configure(self)
         return super().parse_known_args(args, namespace)
 
 
-def parser_of(package: str) -> type[LateParser]:
-    """Return the class of parsers for the commands of a package."""
-    return type("CommandParser", (LateParser,), {"package": package})
+def module_name(package: str, command: str, folders: Mapping[str, str]) -> str:
+    """Return the module of a command: called like it, with underscores, in its folder of the package."""
+    return ".".join(part for part in (package, folders.get(command, ""), command.replace("-", "_")) if part)
+
+
+def parser_of(package: str, folders: Mapping[str, str] | None = None) -> type[LateParser]:
+    """Return the class of parsers for the commands of a package, and of its sub-packages by ``folders``."""
+    return type("CommandParser", (LateParser,), {"package": package, "folders": folders or {}})
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,7 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="dsfedmed", description="Everything around a DSFedMed run: sites, checks, teacher, reports."
     )
     parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed.cli"))
+    kind = parser_of("dsfedmed.cli", FOLDERS)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=kind)
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     return parser

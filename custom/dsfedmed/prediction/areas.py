@@ -74,10 +74,16 @@ def volumes_of(mask: np.ndarray, names: Sequence[str], nested: bool, meta: Mappi
 
 def pixel_mm2(meta: Mapping[str, Any]) -> float | None:
     """Return the area of a pixel, the parallelogram between its two sides; None where the file knows no place."""
+    sides = pixel_sides(meta)
+    return None if sides is None else float(np.linalg.norm(np.cross(*sides)))
+
+
+def pixel_sides(meta: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return where one step along x and along y of the picture as read leads, (3,) each in mm, RAS+."""
     if "frame_affine" not in meta:
         return None
     affine = np.asarray(meta["original_affine"] if meta.get("patch_index") is None else slice_affine(meta))
-    return float(np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1])))
+    return affine[:3, 0], affine[:3, 1]
 
 
 def stored_number(meta: Mapping[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dsfedmed.errors import DataError
 from dsfedmed.prediction.overlays import Overlays
 from dsfedmed.prediction.predictor import Predictor
-from dsfedmed.prediction.results import open_results, write_masks, write_record
+from dsfedmed.prediction.results import open_results, write_failures, write_masks, write_record
 from dsfedmed.prediction.segmenting import Found
 from dsfedmed.prediction.sources import Source
 from dsfedmed.prediction.table import AreaTable
@@ -25,13 +25,13 @@ class Outcome:
     Attributes:
         done: images with a mask.
         empty: of them, those in which nothing was found.
-        failed: why each of the others has none, in their order.
+        failed: the others in their order, and why each has none.
         files: written files by kind: "mask", "probability", "overlay".
     """
 
     done: int = 0
     empty: int = 0
-    failed: list[DataError] = field(default_factory=list)
+    failed: list[tuple[str, DataError]] = field(default_factory=list)
     files: Counter[str] = field(default_factory=Counter)
 
 
@@ -69,7 +69,7 @@ def predict_images(
                 source.require_own_name()
                 found = predictor.predict_source(source, probabilities=probabilities, look=look)
             except DataError as error:
-                outcome.failed.append(error)
+                outcome.failed.append((source.shown, error))
                 continue
             for path in write_masks(out, source.name, found):
                 outcome.files["mask" if path.name.rpartition("_")[2].startswith("mask") else "probability"] += 1
@@ -77,6 +77,7 @@ def predict_images(
             outcome.done += 1
         outcome.empty = table.empty
     outcome.files["overlay"] = drawn.written
+    write_failures(out, outcome.failed)
     write_record(out, _record(predictor, outcome))
     return outcome
 

@@ -20,7 +20,7 @@ from typing import Any
 from monai.transforms import AsDiscreted, Compose
 from torch import nn
 
-from dsfedmed.bundles.components import build_component
+from dsfedmed.bundles.components import Components
 from dsfedmed.bundles.documents import INFERENCE, METADATA, check_documents
 from dsfedmed.bundles.layout import layout_complaints
 from dsfedmed.bundles.release import WEIGHTS
@@ -85,6 +85,7 @@ class SegmentationBundle:
         if INFERENCE not in documents:
             raise ConfigError(folder, f"it has no {INFERENCE}", "Name a bundle that segments.")
         self._document, self._where = documents[INFERENCE], folder / INFERENCE
+        self._components = Components(self._document, self._where)  # one: the inverse belongs to this preprocessing
         self.preprocessing: Compose = self._build("preprocessing")
         self.postprocessing = self._steps()
         self.inferer: Callable[..., Any] = self._build("inferer")
@@ -102,7 +103,7 @@ class SegmentationBundle:
     def _build(self, key: str) -> Any:
         if key not in self._document:
             raise ConfigError(self._where, f"has no '{key}'", "Name a bundle that segments, such as a run's release.")
-        return build_component(self._document, key, self._where)
+        return self._components.build(key)
 
     def _steps(self) -> tuple[Step, ...]:
         """Return the postprocessing up to the saving, once it is known to make a label map."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,12 +12,13 @@ import numpy as np
 from dsfedmed.bundles.saving import write_picture
 from dsfedmed.bundles.volumes import write_nifti
 from dsfedmed.documents import read_json
-from dsfedmed.errors import ConfigError, StoreError
+from dsfedmed.errors import ConfigError, DSFedMedError, StoreError, without_paths
 from dsfedmed.prediction.assembling import Prediction
 from dsfedmed.store.files import write_text
 
 RECORD = "prediction.json"
 """Says what the folder was made with; a folder without it is somebody else's."""
+FAILURES = "not_done.txt"
 FIX = "Choose another --out, or remove that folder."
 
 
@@ -51,6 +52,16 @@ def open_results(folder: Path, sha256: str) -> None:
 def write_record(folder: Path, record: dict[str, object]) -> None:
     """Write the folder's record: plain data, without a path of this machine."""
     write_text(folder / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_failures(folder: Path, failed: Sequence[tuple[str, DSFedMedError]]) -> None:
+    """Write which images were not done and why, one a line, or remove an earlier list where all were done."""
+    path = folder / FAILURES
+    if failed:
+        lines = (f"{shown}: {without_paths(error.reason)}. {error.fix}\n" for shown, error in failed)
+        write_text(path, "".join(lines))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_masks(folder: Path, name: PurePosixPath, found: Prediction) -> Iterator[Path]:

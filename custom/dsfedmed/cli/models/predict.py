@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dsfedmed.prediction.images import Outcome
     from dsfedmed.prediction.predictor import Predictor
 
+MOST_SAID = 20
+"""Failures that are printed; all are in not_done.txt."""
 EPILOG = """\
 In DIR, in the same sub-folders as the images:
   NAME_mask.png           of a picture: grey values 0 background, 1, 2 ... the classes (it looks black;
@@ -33,8 +35,8 @@ In DIR, in the same sub-folders as the images:
   NAME_probability_1.tif  with --probabilities, one file a class, values 0 to 1 (.nii.gz of volumes)
   NAME_overlay.png        with --overlays (NAME_overlays/slice_012.png of volumes)
 
-A file that cannot be read is named at the end with the reason; the others are done. The exit status is
-then 2. More: docs/how-to/predict.md
+A file that cannot be read is named at the end with the reason, and in not_done.txt; the others are done.
+The exit status is then 2. More: docs/how-to/predict.md
 """
 
 
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         progress.end()
     print("\n".join(_summary(outcome, predictor, args.out, len(sources.images))), flush=True)
-    for error in outcome.failed:
+    for _, error in outcome.failed[:MOST_SAID]:
         print(f"not done: {error}", file=sys.stderr)
     return 2 if outcome.failed else 0
 
@@ -118,7 +120,8 @@ def _summary(outcome: Outcome, predictor: Predictor, out: Path, total: int) -> l
         lines.append(f"  {outcome.files['overlay']} overlays: {', '.join(_colours(predictor.classes))}")
     lines.append(f"  areas.csv; in {outcome.empty} of the images nothing was found")
     if outcome.failed:
-        lines.append(f"{len(outcome.failed)} not done:")
+        more = f"; the first {MOST_SAID}:" if len(outcome.failed) > MOST_SAID else ":"
+        lines.append(f"{len(outcome.failed)} not done, listed in not_done.txt{more}")
     return lines
 
 
