@@ -75,6 +75,15 @@ def test_a_flat_nifti_keeps_its_place(grey_run: Path, images: Path, both: tuple[
     np.testing.assert_array_equal(own_place, place)
 
 
+def test_a_series_is_given_as_its_folder(grey_run: Path, images: Path, both: tuple[Path, Path], tmp_path: Path) -> None:
+    theirs, place = numbers(by_monai(grey_run / "release", images / "scan", tmp_path / "theirs") / "scan_mask.nii.gz")
+    predict_images(load(grey_run), find_sources(images / "scan", tmp_path / "ours").images, tmp_path / "ours")
+    for folder in (tmp_path / "ours", both[0]):
+        ours, own_place = numbers(folder / "scan_mask.nii.gz")
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(own_place, place)
+
+
 def test_colours_and_two_classes(colour_release: Path, colour_model: Predictor, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsfedmed.bundles.documents import METADATA
+from dsfedmed.bundles.documents import INFERENCE, METADATA
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.prediction.model import SegmentationBundle, find_release
 from dsfedmed.prediction.predictor import Predictor, load
@@ -119,6 +119,38 @@ def test_a_bundle_that_makes_no_masks_is_refused(
     key: str, value: object, reason: str, grey_run: Path, tmp_path: Path
 ) -> None:
     folder = edited(copied(grey_run / "release", tmp_path / "b"), "inference.json", {key: value})
+    with pytest.raises(ConfigError, match=reason):
+        load(folder)
+
+
+def test_a_bundle_that_saves_on_the_way_is_refused(grey_run: Path, tmp_path: Path) -> None:
+    """It would write copies of the images into the folder that it names."""
+    save = {"_target_": "monai.transforms.SaveImaged", "keys": "image", "output_dir": "@output_dir",
+            "data_root_dir": "@dataset_dir"}  # fmt: skip
+    load_image = {"_target_": "dsfedmed.data.LoadSiteImaged", "keys": "image"}
+    own = json.loads((grey_run / "release" / INFERENCE).read_text())["postprocessing"]["transforms"]
+    within = {"_target_": COMPOSE, "transforms": [save]}
+    for key, inner in (("preprocessing", [load_image, within]), ("postprocessing", [save, *own])):
+        folder = copied(grey_run / "release", tmp_path / key)
+        edited(folder, "inference.json", {key: {"_target_": COMPOSE, "transforms": inner}})
+        with pytest.raises(ConfigError, match="SaveImaged stands where nothing is saved"):
+            load(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("in_channels", 99, "in_channels is 99, not 1 to 16"),
+        ("num_classes", [1], r"num_classes is \[1\], not 1 to 254"),
+        ("network_def", {"_target_": "monai.inferers.SimpleInferer"}, "'network_def' is a SimpleInferer, no network"),
+    ],
+)
+def test_values_of_another_kind_are_refused(
+    key: str, value: object, reason: str, grey_run: Path, tmp_path: Path
+) -> None:
+    preprocessing = {"_target_": COMPOSE, "transforms": [{"_target_": "dsfedmed.data.LoadSiteImaged", "keys": "image"}]}
+    folder = copied(grey_run / "release", tmp_path / "b")
+    edited(folder, "inference.json", {"preprocessing": preprocessing, key: value})
     with pytest.raises(ConfigError, match=reason):
         load(folder)
 

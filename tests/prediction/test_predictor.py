@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsfedmed.bundles.definition import BundleDefinition
+from dsfedmed.bundles.release import write_release
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.prediction.predictor import Predictor, load
-from tests.prediction.conftest import TURNED, picture
+from tests.bundles.conftest import BUNDLES, SMALL
+from tests.prediction.conftest import GREY, TURNED, picture
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -102,3 +105,15 @@ def test_files_that_cannot_be_read_are_named(grey_model: Predictor, tmp_path: Pa
 def test_a_device_that_is_not_there_is_refused(grey_run: Path) -> None:
     with pytest.raises(ConfigError, match="device nonsense"):
         load(grey_run, "nonsense")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_every_network_that_segments_can_be_used(bundle: Path, tmp_path: Path) -> None:
+    settings = {**SMALL.get(bundle.name, {}), "in_channels": 1, "num_classes": 1}
+    network = BundleDefinition(bundle, settings).network(seed=0)
+    made = write_release(bundle, tmp_path / "release", network.state_dict(), settings, GREY, {})
+    found = load(made).predict(picture(21, 18))
+    assert found.mask.shape == (21, 18)
+    assert found.probabilities is not None
+    np.testing.assert_array_equal(found.mask, found.probabilities[0] > 0.5)
+    assert found.probabilities.std() > 0

@@ -145,9 +145,10 @@ class SaveMasksd(MapTransform):
         stored.write(path, flat=True)
 
     def _path(self, name: str, extension: str) -> Path:
-        image = Path(name)
+        image, root = Path(name), self.data_root_dir.absolute()
+        folder = root if image.absolute() == root else image.absolute().parent  # the folder may itself be one series
         try:
-            below = image.absolute().parent.relative_to(self.data_root_dir.absolute())
+            below = folder.relative_to(root)
         except ValueError as error:
             fix = "Name the folder that holds the images as dataset_dir."
             raise DataError(name, f"it does not lie in {self.data_root_dir}", fix) from error

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import AsDiscreted, Compose
+from monai.transforms import AsDiscreted, Compose, SaveImaged
 from torch import nn
 
 from dsfedmed.bundles.components import Components
@@ -29,6 +29,7 @@ from dsfedmed.bundles.transforms import ChannelsToLabeld
 from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.errors import CheckpointError, ConfigError
 from dsfedmed.networks.checkpoints import load_weights
+from dsfedmed.ranges import MOST_CHANNELS
 from dsfedmed.store.files import file_sha256
 
 RELEASE = "release"
@@ -89,7 +90,7 @@ class SegmentationBundle:
         self.preprocessing: Compose = self._build("preprocessing")
         self.postprocessing = self._steps()
         self.inferer: Callable[..., Any] = self._build("inferer")
-        self.channels, self.num_classes = int(self._build("in_channels")), int(self._build("num_classes"))
+        self.channels, self.num_classes = self._number("in_channels", MOST_CHANNELS), self._number("num_classes", 254)
         self.nested = bool(self._build("nested"))
         self.class_names = _class_names(documents[METADATA], self.num_classes)
         self.network = self._network()
@@ -105,6 +106,12 @@ class SegmentationBundle:
             raise ConfigError(self._where, f"has no '{key}'", "Name a bundle that segments, such as a run's release.")
         return self._components.build(key)
 
+    def _number(self, key: str, most: int) -> int:
+        value = self._build(key)
+        if type(value) is not int or not 1 <= value <= most:
+            raise ConfigError(self._where, f"{key} is {str(value)[:40]}, not 1 to {most}", "Correct the bundle.")
+        return value
+
     def _steps(self) -> tuple[Step, ...]:
         """Return the postprocessing up to the saving, once it is known to make a label map."""
         loads = isinstance(self.preprocessing, Compose) and self.preprocessing.transforms
@@ -119,6 +126,10 @@ class SegmentationBundle:
             raise ConfigError(
                 self._where, "its postprocessing makes no label map (AsDiscreted, ChannelsToLabeld)", _OTHER
             )
+        for step in (*self.preprocessing.flatten().transforms, *Compose(steps).flatten().transforms):
+            if isinstance(step, (SaveImaged, SaveMasksd)):
+                reason = f"{type(step).__name__} stands where nothing is saved"
+                raise ConfigError(self._where, reason, "Put the saving at the end of the postprocessing.")
         return steps
 
     def _network(self) -> nn.Module:
@@ -127,6 +138,8 @@ class SegmentationBundle:
             fix = "Name a run's release, or train the bundle first."
             raise CheckpointError(self.folder, f"the bundle has no weights ({WEIGHTS})", fix)
         network: nn.Module = self._build("network_def")
+        if not isinstance(network, nn.Module):
+            raise ConfigError(self._where, f"'network_def' is a {type(network).__name__}, no network", _OTHER)
         load_weights(network, weights)
         return network.eval()
 

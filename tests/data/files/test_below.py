@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dsfedmed.data.files.below import images_below, is_series_folder
 from tests.data.conftest import write_image
@@ -62,3 +64,18 @@ def test_a_link_in_a_circle_is_followed_once(tmp_path: Path) -> None:
 def test_a_damaged_header_is_left_to_the_reader(tmp_path: Path) -> None:
     (tmp_path / "x.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 40)
     assert below(tmp_path) == ["x.dcm"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run as root, who may read everything: the system's answer is made up."""
+    write_image(tmp_path / "a" / "b.png", GREY)
+    scan = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError, match="/a"):
+        images_below(tmp_path)

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pydicom
 
@@ -34,11 +35,14 @@ def images_below(folder: Path, but_not: Path | None = None) -> Below:
     Args:
         folder: to be searched.
         but_not: a folder below it that is not looked at.
+
+    Raises:
+        OSError: a folder that may not be read; its images would be missing without a word.
     """
     images: list[Path] = []
     left_out, seen = 0, set()
     barred = os.path.realpath(but_not) if but_not is not None else None
-    for place, folders, _ in os.walk(folder, followlinks=True):
+    for place, folders, _ in os.walk(folder, followlinks=True, onerror=_raise):
         real = os.path.realpath(place)
         if real in seen or real == barred:
             folders.clear()
@@ -49,6 +53,10 @@ def images_below(folder: Path, but_not: Path | None = None) -> Below:
         left_out += len(listing.left_out)
         images += _images_of(Path(place), listing)
     return Below(tuple(images), left_out)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def is_series_folder(folder: Path) -> bool:
