@@ -16,7 +16,16 @@ from dsfedmed.version import VERSION as __version__
 if TYPE_CHECKING:
     from dsfedmed.api.results import Results
     from dsfedmed.api.running import check_site, run
+    from dsfedmed.prediction.predictor import load
 
-__all__ = ["Results", "__version__", "check_site", "run"]
+__all__ = ["Results", "__version__", "check_site", "load", "run"]
 
-__getattr__ = late_names(__name__, {"run": "api.running", "check_site": "api.running", "Results": "api.results"})
+__getattr__ = late_names(
+    __name__,
+    {
+        "run": "api.running",
+        "check_site": "api.running",
+        "Results": "api.results",
+        "load": "prediction.predictor",
+    },
+)

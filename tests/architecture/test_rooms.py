@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "evaluation": (*_PARTS, "bundles"),
     "reporting": _TRAINING,
     "label": ("data", "bundles", "store"),
+    "prediction": ("data", "networks", "bundles", "store", "reporting"),
     "federated/wire": (*_TRAINING, "reporting"),
     "federated/party": (*_TRAINING, "reporting", "federated/wire"),
     "federated/server": _SHARED,
@@ -31,7 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "federated/privacy": (),
     "flare": (*_SHARED, "federated/server", "federated/site", "federated/methods", "federated/local"),
     "cli": (
-        *_SHARED, "installation", "label", "federated/server", "federated/site", "federated/methods", "federated/local",
+        *_SHARED, "installation", "label", "prediction", "federated/server", "federated/site", "federated/methods",
+        "federated/local",
         "flare",
     ),
     "api": ("installation", "data", "reporting", "cli"),
@@ -41,6 +43,8 @@ ranges) are open to all."""
 OF_SETTINGS = ("algorithms", "bundles", "generator", "networks", "training")
 """Rooms whose options are sections of the settings, which alone of the package's own modules import rooms."""
 SETTINGS = ("dsfedmed.settings", "dsfedmed.settings_sections")
+FRONT_DOOR: dict[str, tuple[str, ...]] = {"dsfedmed": ("prediction", "api")}
+"""Rooms of which the package itself offers a name, fetched late."""
 
 
 def arrows(module: Module) -> list[tuple[str, int]]:
@@ -68,7 +72,9 @@ def test_no_arrow_leads_upwards() -> None:
 
 
 def _allowed(module: Module) -> tuple[str, ...]:
-    return OF_SETTINGS if module.name in SETTINGS else MAY_IMPORT.get(module.room, ())
+    if module.name in SETTINGS:
+        return OF_SETTINGS
+    return FRONT_DOOR.get(module.name) or MAY_IMPORT.get(module.room, ())
 
 
 def test_server_and_site_do_not_know_each_other() -> None:

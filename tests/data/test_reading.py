@@ -15,7 +15,7 @@ from monai.transforms import Compose, Invertd, Resized, SaveImage
 from PIL import Image
 
 from dsfedmed.data import LoadSiteImaged
-from dsfedmed.data.files.read import probe, read_volume
+from dsfedmed.data.files.read import probe, read_raw, read_volume
 from dsfedmed.data.reading import label_values
 from dsfedmed.errors import ConfigError, DataError
 from tests.data.conftest import write_dicom, write_image
@@ -50,6 +50,20 @@ def test_jpeg_is_close(tmp_path: Path) -> None:
     image = LoadSiteImaged("image")({"image": tmp_path / "scan.jpg"})["image"]
     assert image.shape == (1, 32, 16)
     assert np.abs(image[0].numpy() - grey.T / 255.0).max() < 0.03
+
+
+def test_a_file_that_was_read_already_stands_for_its_path(tmp_path: Path, grey: np.ndarray) -> None:
+    write_image(tmp_path / "flat.png", grey)
+    write_image(tmp_path / "deep.nii.gz", np.stack([grey, grey + 3], axis=-1))
+    load = LoadSiteImaged("image", channels=3, window=(20, 200))
+    for name, options in (("flat.png", {}), ("deep.nii.gz", {"slice_index": 1})):
+        by_path = load({"image": tmp_path / name, **options})["image"]
+        raw = read_raw(tmp_path / name)
+        (tmp_path / name).unlink()
+        for given in (raw, [raw]):
+            found = load({"image": given, **options})["image"]
+            assert torch.equal(found.as_tensor(), by_path.as_tensor())
+            assert found.meta["filename_or_obj"] == by_path.meta["filename_or_obj"]
 
 
 def test_grey_repeats_and_colour_becomes_luminance(tmp_path: Path) -> None:

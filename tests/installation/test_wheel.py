@@ -84,6 +84,7 @@ def test_it_runs_a_federation_outside_any_checkout(built: Path, tmp_path: Path) 
         ["demo-sites", "sites", "--sites", "site_a", "site_b", *small],
         ["run", "fedbn", "--sites", "sites", *engine, "--out", "run"],
         ["check-bundle", "run/release", "--weights"],
+        ["predict", "run", "sites/site_b/images", "--out", "masks"],
         ["export-job", "dsfedmed", "jobs", "--preset", "smoke", "--unseen", "site_b"],
     ]
     environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
@@ -92,5 +93,7 @@ def test_it_runs_a_federation_outside_any_checkout(built: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Next:" in done.stdout
     assert (tmp_path / "run" / "report.html").exists()
+    assert list((tmp_path / "masks").glob("*_mask.png"))
+    assert (tmp_path / "masks" / "areas.csv").exists()
     job = json.loads((tmp_path / "jobs" / "dsfedmed" / "app" / "config" / "config_fed_server.json").read_text())
     assert job["workflows"][0]["id"] == "dsfedmed"

@@ -8,7 +8,6 @@ parts of it. Sites and server build the same parts from the same files; ``sha256
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from monai.bundle import ComponentLocator, ConfigParser
 from torch import nn
 
 from dsfedmed.algorithms.ignored_pixels import ValidPixelLoss
+from dsfedmed.bundles.components import Components
 from dsfedmed.bundles.documents import CONFIGS, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.settings import check_settings, declared_settings, values_by_id
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError
 
 
 class BundleDefinition:
@@ -121,7 +120,7 @@ class BundleDefinition:
 
     def _value(self, key: str) -> Any:
         self._node(key)
-        return self._parser(self.document).get_parsed_content(key)
+        return Components(self.document, self.folder / TRAIN).build(key)
 
     def _referred(self, key: str) -> dict[str, Any]:
         """Return the definition of ``key``, or of the block that it refers to ("@optimizers::adam")."""
@@ -143,29 +142,7 @@ class BundleDefinition:
     def _build(self, key: str, node: Any | None = None) -> Any:
         """Instantiate the component ``key``, from ``node`` where its definition is changed first."""
         document = {**self.document, key: self._node(key) if node is None else node}
-        try:
-            return self._parser(document).get_parsed_content(key)
-        except Exception as error:  # MONAI wraps whatever a target raises; the innermost cause is the one to read
-            cause: BaseException = error
-            while cause.__cause__ is not None:
-                cause = cause.__cause__
-            if isinstance(cause, DSFedMedError):
-                raise cause from error
-            raise ConfigError(
-                self.folder / TRAIN, f"'{key}' cannot be built ({cause})", "Correct the bundle or the settings."
-            ) from error
-
-    @staticmethod
-    def _parser(document: dict[str, Any]) -> ConfigParser:
-        parser = ConfigParser(copy.deepcopy(document))
-        parser.locator = _locator()
-        return parser
-
-
-@functools.cache
-def _locator() -> ComponentLocator:
-    """MONAI's table of its own names; every parser would go through all of MONAI's modules to make one of its own."""
-    return ComponentLocator()
+        return Components(document, self.folder / TRAIN).build(key)
 
 
 def lay_values(document: dict[str, Any], values: Mapping[str, object], where: object) -> dict[str, Any]:

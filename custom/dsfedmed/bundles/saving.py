@@ -125,17 +125,14 @@ class SaveMasksd(MapTransform):
             del self._volumes[name]
 
     def _write_flat(self, name: str, mask: np.ndarray, meta: Mapping[str, Any]) -> None:
-        picture = Image.fromarray(np.ascontiguousarray(mask.T))
-        if meta.get("full_shape") is not None:
-            width, height = (int(n) for n in meta["full_shape"])
-            picture = picture.resize((width, height), Image.Resampling.NEAREST)
+        shown = as_shown(mask, meta)
         path = self._path(name, self.output_ext)
         if self.output_ext in NIFTI:
-            self._write_flat_nifti(path, name, np.asarray(picture).T, meta)
+            self._write_flat_nifti(path, name, shown.T, meta)
         elif self.output_ext == ".npy":
-            write_atomic(path, lambda part: _save_npy(part, np.asarray(picture)))
+            write_atomic(path, lambda part: _save_npy(part, shown))
         else:
-            write_atomic(path, lambda part: picture.save(part, format=PICTURES[self.output_ext]))
+            write_picture(path, shown)
 
     @staticmethod
     def _write_flat_nifti(path: Path, name: str, mask: np.ndarray, meta: Mapping[str, Any]) -> None:
@@ -148,9 +145,10 @@ class SaveMasksd(MapTransform):
         stored.write(path, flat=True)
 
     def _path(self, name: str, extension: str) -> Path:
-        image = Path(name)
+        image, root = Path(name), self.data_root_dir.absolute()
+        folder = root if image.absolute() == root else image.absolute().parent  # the folder may itself be one series
         try:
-            below = image.absolute().parent.relative_to(self.data_root_dir.absolute())
+            below = folder.relative_to(root)
         except ValueError as error:
             fix = "Name the folder that holds the images as dataset_dir."
             raise DataError(name, f"it does not lie in {self.data_root_dir}", fix) from error
@@ -171,6 +169,34 @@ class RequireWholeVolumes:
         """Start with no slices, and ask at the end."""
         engine.add_event_handler(Events.STARTED, self.saver.start)
         engine.add_event_handler(Events.COMPLETED, self.saver.finish)
+
+
+def as_shown(plane: np.ndarray, meta: Mapping[str, Any]) -> np.ndarray:
+    """Return a flat picture's mask, or one class's probabilities, as the picture is looked at and at its own size.
+
+    Args:
+        plane: (X, Y) as read, uint8 or float32.
+        meta: of the image; ``full_shape`` (x, y) where it was reduced while reading.
+
+    Returns:
+        (rows, columns) of the same type; enlarged labels by the nearest pixel, probabilities between pixels.
+    """
+    turned = np.ascontiguousarray(plane.T)
+    if meta.get("full_shape") is None:
+        return turned
+    width, height = (int(n) for n in meta["full_shape"])
+    between = Image.Resampling.NEAREST if plane.dtype == np.uint8 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(turned).resize((width, height), between))
+
+
+def write_picture(path: Path, shown: np.ndarray) -> None:
+    """Write (rows, columns), uint8 or (TIFF only) float32, in the format that the suffix names, atomically.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    picture = Image.fromarray(shown)
+    write_atomic(path, lambda part: picture.save(part, format=PICTURES[path.suffix]))
 
 
 def result_stem(path: Path) -> str:

@@ -28,18 +28,19 @@ FIX = "Load volumes with LoadSiteImaged, with a batch size of 1 where they diffe
 
 
 class VolumeMask:
-    """The mask of one volume while its slices come in, in any order; one byte a voxel.
+    """The mask of one volume while its slices come in, in any order; one byte a voxel, or four of probabilities.
 
     Args:
         name: the volume's file, for errors.
         meta: metadata of one of its slices.
         size: (x, y) of a slice as read, for a file that knows no place.
+        dtype: of the voxels: uint8 of label maps, float32 of probabilities.
 
     Raises:
         DataError: the metadata lack what puts the mask into its place, or contradict themselves.
     """
 
-    def __init__(self, name: str, meta: Mapping[str, Any], size: tuple[int, ...]) -> None:
+    def __init__(self, name: str, meta: Mapping[str, Any], size: tuple[int, ...], dtype: Any = np.uint8) -> None:
         self.name = name
         lacking = [key for key in ("frame_slices", *PLACE) if key not in meta]
         if lacking == list(PLACE) and _knows_no_place(meta):
@@ -57,7 +58,7 @@ class VolumeMask:
         if read[2] != int(meta["frame_slices"]):
             reason = f"it has {int(meta['frame_slices'])} slices as read, but its axes say {read[2]}"
             raise DataError(name, reason, FIX)
-        self._read = np.zeros(read, np.uint8)
+        self._read = np.zeros(read, dtype)
         self._missing = set(range(read[2]))
 
     @property
@@ -66,7 +67,7 @@ class VolumeMask:
         return sorted(self._missing)
 
     def add(self, index: int, mask: np.ndarray) -> None:
-        """Put slice ``index`` in: (X, Y) uint8, as read; one that comes again replaces the one before.
+        """Put slice ``index`` in: (X, Y), as read; one that comes again replaces the one before.
 
         Raises:
             DataError: the slice has another size than the volume, or a number that the volume does not have.
@@ -85,9 +86,17 @@ class VolumeMask:
             DataError: slices are missing; nothing is written.
             StoreError: the file cannot be written.
         """
+        write_nifti(path, self.stored(flat), self.affine)
+
+    def stored(self, flat: bool = False) -> np.ndarray:
+        """Return the whole mask with the axes of the volume's file, (x, y, z); of a ``flat`` image as `write` does.
+
+        Raises:
+            DataError: slices are missing.
+        """
         self.require_whole()
         stored = apply_orientation(self._read, ornt_transform(AS_STORED, self.orientation))
-        write_nifti(path, stored[..., 0] if flat and stored.shape[2] == 1 else stored, self.affine)
+        return np.asarray(stored[..., 0] if flat and stored.shape[2] == 1 else stored)
 
     def require_whole(self) -> None:
         """Raise DataError when slices are missing."""
@@ -122,12 +131,12 @@ def _knows_no_place(meta: Mapping[str, Any]) -> bool:
 
 
 def write_nifti(path: Path, mask: np.ndarray, affine: Any) -> None:
-    """Write a uint8 label map as NIfTI with an affine in mm, atomically.
+    """Write a label map (uint8) or probabilities (float32) as NIfTI with an affine in mm, atomically.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    image = nibabel.Nifti1Image(mask, np.asarray(affine, dtype=np.float64), dtype=np.uint8)
+    image = nibabel.Nifti1Image(mask, np.asarray(affine, dtype=np.float64), dtype=mask.dtype)
     image.header.set_xyzt_units("mm")
     write_atomic(path, lambda part: _save(image, part, suffix_of(path)))
 

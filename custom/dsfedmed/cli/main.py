@@ -49,6 +49,7 @@ COMMANDS = {
     "workspace": Command("workspace", "prepare a workspace for `nvflare simulator`"),
     "poc": Command("poc", "run a job as separate processes on this machine (NVFlare's POC mode)"),
     "setup-party": Command("setup_party", "set up the startup kit of a site or server"),
+    "predict": Command("models.predict", "masks and areas of new images, with a run's release"),
     "report": Command("report", "write results.json and report.html of a run again"),
     "check-bundle": Command("models.check_bundle", "check MONAI bundle folders"),
     "label-server": Command("models.label_server", "serve bundles or a run's release with MONAI Label"),

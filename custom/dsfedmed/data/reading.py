@@ -32,8 +32,8 @@ class LoadSiteImaged(MapTransform):
 
     Item: ``{"image": path, "label": path}`` and, as `SiteDatalist.document` writes them and taken out again here:
     ``slice_index``; ``label_map`` {value: value}; ``mask`` (the datalist's entry, with ``classes``); ``window`` [low,
-    high]; ``channel_order`` (which stored channel stands where). ``image`` may be a list of files, one a channel;
-    ``label`` a list of masks of one image.
+    high]; ``channel_order`` (which stored channel stands where). ``image`` may be a list of files, one a channel, and a
+    file in it one that was read already (`Raw`); ``label`` a list of masks of one image.
 
     Result: ``image`` (C, X, Y) float32 in [0, 1] and ``label`` (1, X, Y) uint8 (``labels.IGNORE`` where the mask's
     ignore value stands; its metadata then say ``ignores``), both ``MetaTensor`` with ``filename_or_obj``, ``affine``
@@ -74,18 +74,17 @@ class LoadSiteImaged(MapTransform):
         """Return the item with paths replaced by tensors."""
         item = dict(data)
         options = {name: item.pop(name, None) for name in _OPTIONS}
-        images = _paths(item["image"]) if isinstance(item.get("image"), (str, Path, list, tuple)) else ()
+        images = _paths(item["image"]) if isinstance(item.get("image"), (str, Path, list, tuple, Raw)) else ()
         index = options["slice_index"]
         sizes: dict[str, tuple[int, ...]] = {}
         for key in self.key_iterator(item):
-            paths = _paths(item[key])
             if key == "label":
-                raw = self._label(paths, options, images[0] if images else None)
+                raw = self._label(_paths(item[key]), options, images[0] if images else None)
                 array = _slice(raw, index)
                 if "image" in sizes and raw.full_size and array.shape[:2] != sizes["image"]:
                     array = _at(array, sizes["image"])  # both were reduced while reading, by other steps
             else:
-                raw, array = self._image(paths, options)
+                raw, array = self._image(_sources(item[key]), options)
                 sizes["image"] = array.shape[:2]
             plane = np.ascontiguousarray(array.transpose(2, 0, 1))
             item[key] = _meta_tensor(plane, raw, index)
@@ -101,10 +100,11 @@ class LoadSiteImaged(MapTransform):
         pairs = tuple((int(source), int(target)) for source, target in mapping.items())
         return read_label(paths, Labelling(rule, classes, pairs), image)
 
-    def _image(self, paths: Sequence[Path], options: Mapping[str, Any]) -> tuple[Raw, np.ndarray]:
+    def _image(self, sources: Sequence[Path | Raw], options: Mapping[str, Any]) -> tuple[Raw, np.ndarray]:
         """Return the first file, and the picture (X, Y, C) in [0, 1]."""
         index = options["slice_index"]
-        files = [read_raw(path) if index is None else read_volume(path) for path in paths]
+        read = read_raw if index is None else read_volume
+        files = [source if isinstance(source, Raw) else read(source) for source in sources]
         check_one_grid(files)
         declared = options["window"] if options["window"] is not None else self.window
         parts = [scaled(_slice(raw, index), windows(raw, declared)) for raw in files]
@@ -141,8 +141,13 @@ def observed_values(raw: Raw, slice_index: int | None = None, label_map: Mapping
     return {int(value) for value in distinct(array if slice_index is None else array[:, :, slice_index])}
 
 
+def _sources(entry: Any) -> tuple[Path | Raw, ...]:
+    parts = entry if isinstance(entry, (list, tuple)) else (entry,)
+    return tuple(part if isinstance(part, Raw) else Path(part) for part in parts)
+
+
 def _paths(entry: Any) -> tuple[Path, ...]:
-    return tuple(Path(part) for part in entry) if isinstance(entry, (list, tuple)) else (Path(entry),)
+    return tuple(source.path if isinstance(source, Raw) else source for source in _sources(entry))
 
 
 def _slice(raw: Raw, index: int | None) -> np.ndarray:

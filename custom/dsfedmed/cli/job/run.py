@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from dsfedmed.cli.job.words import NVFLARE, add_run_options
 from dsfedmed.installation.extras import require_extras
@@ -36,5 +37,12 @@ def run(args: argparse.Namespace) -> int:
 
     status = run_method(args, args.method, job_folder(args.method))
     if status == 0:
-        print("\n".join(("Next:", f"  open {args.out / 'report.html'} in a browser")), flush=True)
+        lines = ("Next:", f"  open {args.out / 'report.html'} in a browser", *_predict(args.out))
+        print("\n".join(lines), flush=True)
     return status
+
+
+def _predict(run_folder: Path) -> tuple[str, ...]:
+    """Return the command that uses the release, where the run has one."""
+    there = (run_folder / "release").is_dir()
+    return (f"  dsfedmed predict {run_folder} IMAGES --out MASKS",) if there else ()

@@ -28,8 +28,17 @@ def read_npy(path: Path) -> Raw:
     Raises:
         DataError: naming the file, when it is no picture, holds objects or has more than 16 channels.
     """
-    shape = _shape(path)
-    array = np.load(path, allow_pickle=False, max_header_size=MAX_HEADER).reshape(shape)
+    _shape(path)
+    return raw_of(path, np.load(path, allow_pickle=False, max_header_size=MAX_HEADER))
+
+
+def raw_of(path: Path, array: np.ndarray) -> Raw:
+    """Return what an array, (H, W) or (H, W, C), holds; ``path`` is what errors call it.
+
+    Raises:
+        DataError: as `read_npy`.
+    """
+    array = array.reshape(_flat_shape(path, array.shape, array.dtype))
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("="))
     return Raw(path, np.swapaxes(array, 0, 1), np.eye(4), volume=False)
@@ -41,6 +50,11 @@ def _shape(path: Path) -> tuple[int, int, int]:
         version = npy.read_magic(file)
         read: Any = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, kind = read(file, max_header_size=MAX_HEADER)
+    return _flat_shape(path, shape, kind)
+
+
+def _flat_shape(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> tuple[int, int, int]:
+    """Return (H, W, C), once it is known to be a picture's."""
     if kind.kind not in "buif":
         raise DataError(path, f"it holds {kind}, no numbers", "Save it as whole numbers or floats.")
     if len(shape) == 2:
