@@ -12,7 +12,7 @@ SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
 POC ?= runs/poc
 
-.PHONY: help setup demo test slow-test check lint types docs wheel benchmark ablation bench bench-wire gpu-check label-setup \
+.PHONY: help setup demo test slow-test check lint types docs wheel tracking-test benchmark ablation bench bench-wire gpu-check label-setup \
 	label-test poc deployment-test prov-test audit secrets clean
 
 help:            ## list the targets
@@ -80,6 +80,15 @@ docs: setup .venv-docs/.done     ## the documents as a site in build/docs, with 
 
 wheel: setup     ## wheel and source archive in dist/
 	$(BIN)/python -m hatchling build -d dist
+
+.venv-tracking/.done: requirements-tracking.txt requirements-dev.txt
+	test -x .venv-tracking/bin/python || $(PYTHON) -m venv .venv-tracking
+	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tracking.txt
+	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+tracking-test: .venv-tracking/.done   ## curves in the real MLflow and Weights & Biases (offline)
+	.venv-tracking/bin/python -m pytest -m tracking tests/flare/receivers
 
 lint: setup      ## ruff
 	$(BIN)/ruff check custom jobs tests

@@ -49,7 +49,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         LOGGER.info("half way")
         return "complete" if len(found) == 1 else "incomplete: the second time"
 
-    def by_nvflare(settings: Any, names: list[str], out: Path, method: str) -> str:
+    def by_nvflare(settings: Any, names: list[str], out: Path, method: str, tracking: str) -> str:
+        assert tracking == "tensorboard"
         found.append((method, names))
         return "complete"
 

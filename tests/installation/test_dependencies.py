@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from tests.architecture.source import PRODUCT, of_package
-from tests.installation.test_extras import EXTRAS, PROJECT, names
+from tests.installation.test_extras import CHOSEN, EXTRAS, PROJECT, names
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -26,8 +26,8 @@ def distributions(module: str) -> set[str]:
     return {re.sub(r"[-_.]+", "-", name).lower() for name in packages_distributions().get(module, [module])}
 
 
-def declared() -> set[str]:
-    extras = [line for name in EXTRAS for line in PROJECT["optional-dependencies"][name]]
+def declared(*without: str) -> set[str]:
+    extras = [line for name in set(EXTRAS) - {*without} for line in PROJECT["optional-dependencies"][name]]
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names([*PROJECT["dependencies"], *extras])}
 
 
@@ -47,5 +47,5 @@ def test_what_is_declared_is_imported_or_has_its_reason() -> None:
 def test_the_locked_versions_cover_everything_that_is_declared() -> None:
     text = (ROOT / "requirements-locked.txt").read_text(encoding="utf-8")
     locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
-    assert declared() <= locked
+    assert declared(*CHOSEN) <= locked
     assert text.count("--hash=sha256:") >= len(locked)

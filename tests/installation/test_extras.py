@@ -20,7 +20,9 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LATER = {"transformers": "transformers", "accelerate": "accelerate"}
+LATER = {name: name for name in ("transformers", "accelerate", "mlflow", "wandb")}
+CHOSEN = {"tracking"}
+"""Extras that a federation does without."""
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -37,10 +39,10 @@ def test_the_table_is_that_of_the_project() -> None:
 
 def test_all_is_all_of_them_and_requirements_txt_lists_them() -> None:
     (everything,) = PROJECT["optional-dependencies"]["all"]
-    assert set(everything.partition("[")[2].rstrip("]").split(",")) == set(EXTRAS)
+    assert set(everything.partition("[")[2].rstrip("]").split(",")) == set(EXTRAS) - CHOSEN
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     wanted = {*PROJECT["dependencies"]}
-    for extra in EXTRAS:
+    for extra in set(EXTRAS) - CHOSEN:
         wanted |= {*PROJECT["optional-dependencies"][extra]}
     assert {line for line in lines if line and not line.startswith("#")} == wanted
 

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.job_config.api import FedJob
 from nvflare.job_config.defs import FilterType
 from nvflare.recipe.spec import Recipe
@@ -19,6 +18,7 @@ from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.flare.controller import FederatedController
 from dsfedmed.flare.executor import SiteExecutor
 from dsfedmed.flare.filters import PackUpdates
+from dsfedmed.flare.receivers.choice import TENSORBOARD, receiver
 from dsfedmed.flare.task_signal import TaskSignal
 from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
@@ -35,14 +35,17 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
         method: a key of `dsfedmed.methods.METHODS`.
         name: of the job; the method's by default.
         gpus: GPUs that every party is asked for; 0 asks for none, and the site's own ``device`` decides.
+        tracking: what receives the curves (`dsfedmed.flare.receivers.choice.receiver`).
     """
 
-    def __init__(self, settings: Settings, method: str = "dsfedmed", name: str = "", gpus: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, method: str = "dsfedmed", name: str = "", gpus: int = 0, tracking: str = TENSORBOARD
+    ) -> None:
         job = FedJob(name=name or method, min_clients=settings.min_sites)
         if gpus:
             job.job.add_resource_spec("@default", {"num_of_gpus": gpus})
         job.to_server(FederatedController(method, settings.to_dict()), id=method)
-        job.to_server(TBAnalyticsReceiver(events=["analytix_log_stats", "fed.analytix_log_stats"]), id="tensorboard")
+        job.to_server(receiver(tracking, method), id=tracking)
         job.to_server({"server": {"task_request_interval": TASK_REQUEST_SECONDS}})
         job.to_clients(SiteExecutor(run_key(settings, method)), tasks=TASK_PATTERN)
         for task in update_tasks(method):  # one by one: NVFlare writes a list of tasks in no fixed order
@@ -53,7 +56,14 @@ class MethodRecipe(Recipe):  # type: ignore[misc]
         super().__init__(job)
 
 
-def export_job(settings: Settings, folder: Path, name: str = "", gpus: int = 0, method: str = "dsfedmed") -> Path:
+def export_job(
+    settings: Settings,
+    folder: Path,
+    name: str = "",
+    gpus: int = 0,
+    method: str = "dsfedmed",
+    tracking: str = TENSORBOARD,
+) -> Path:
     """Write the job as ``folder/name`` (the method's name by default) and return that path, for NVFlare's own tools.
 
     Only ``meta.json`` and ``app`` are written or replaced, so that the folder may hold a script and presets besides.
@@ -62,7 +72,7 @@ def export_job(settings: Settings, folder: Path, name: str = "", gpus: int = 0, 
     target = folder / name
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        MethodRecipe(settings, method, name, gpus).job.export_job(temporary)
+        MethodRecipe(settings, method, name, gpus, tracking).job.export_job(temporary)
         shutil.rmtree(target / "app", ignore_errors=True)
         shutil.copytree(Path(temporary) / name, target, dirs_exist_ok=True)
     return target

@@ -16,6 +16,7 @@ from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.launcher import as_launcher
 from dsfedmed.federated.party.layout import require_enough
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
+from dsfedmed.flare.receivers.choice import TENSORBOARD
 from dsfedmed.flare.recipe import MethodRecipe
 from dsfedmed.reporting.report import build_report
 from dsfedmed.settings import Settings
@@ -41,7 +42,9 @@ def plain_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
-def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed") -> str:
+def simulate(
+    settings: Settings, sites: list[str], out: Path, method: str = "dsfedmed", tracking: str = TENSORBOARD
+) -> str:
     """Simulate all ``sites``, each in a process of its own; write the report; return the run's verdict.
 
     Raises:
@@ -56,7 +59,7 @@ def simulate(settings: Settings, sites: list[str], out: Path, method: str = "dsf
             workspace_root=str(workspace),
             log_config=str(workspace / method / "local" / "log_config.json"),
         )
-        recipe = MethodRecipe(settings, method)
+        recipe = MethodRecipe(settings, method, tracking=tracking)
         try:
             with as_launcher():
                 environment.deploy(recipe.job)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scalars for TensorBoard or MLflow, through NVFlare's own tracking events."""
+"""Scalars for TensorBoard, MLflow or Weights & Biases, through NVFlare's own tracking events (`flare.receivers`)."""
 
 from __future__ import annotations
 

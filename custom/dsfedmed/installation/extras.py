@@ -12,6 +12,7 @@ EXTRAS = {
     "teacher": ("segment_anything", "timm", "peft", "torchvision"),
     "report": ("matplotlib",),
     "nvflare": ("nvflare", "tensorboard"),
+    "tracking": ("mlflow", "wandb"),
 }
 """Modules by extra; ``pyproject.toml`` declares the packages."""
 

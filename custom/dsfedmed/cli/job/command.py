@@ -85,10 +85,10 @@ def _simulate(
     leaving: Mapping[str, int],
 ) -> int:
     """Run the engine, shown as the console is, and print the table."""
-    console = console_of(args)
+    console, tracking = console_of(args), args.tracking
     with status_bar(args.out) if console == "bar" else nullcontext():
         if args.engine == NVFLARE:
-            verdict = _simulate_with_nvflare(settings, layout, sites, method, console)
+            verdict = _simulate_with_nvflare(settings, layout, sites, method, console, tracking)
         else:
             processes = args.engine == "local-processes"
             verdict = _simulate_locally(settings, layout, method, processes, leaving, console)
@@ -97,14 +97,14 @@ def _simulate(
 
 
 def _simulate_with_nvflare(
-    settings: Settings, layout: SimulatedSites, sites: list[str], method: str, console: Console
+    settings: Settings, layout: SimulatedSites, sites: list[str], method: str, console: Console, tracking: str
 ) -> str:
     from dsfedmed.flare.simulation import simulate
     from dsfedmed.flare.workspace import EVERYTHING, NOTHING, PROGRESS, prepare_workspace
 
     shown = {"lines": PROGRESS, "all": EVERYTHING}.get(console, NOTHING)
     prepare_workspace(layout.run / "nvflare" / method, layout, shown=shown)
-    return simulate(settings, sites, layout.run, method)
+    return simulate(settings, sites, layout.run, method, tracking)
 
 
 def _prepare_folder(
@@ -211,7 +211,7 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
             from dsfedmed.flare.recipe import export_job
 
             settings = read_settings(args, folder / "presets")
-            print(export_job(settings, args.write_job, gpus=args.gpus, method=method))
+            print(export_job(settings, args.write_job, gpus=args.gpus, method=method, tracking=args.tracking))
             return 0
         return run_method(args, method, folder)
     except DSFedMedError as error:

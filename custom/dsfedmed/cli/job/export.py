@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dsfedmed.cli.job.words import add_settings_options
+from dsfedmed.cli.job.words import add_settings_options, add_tracking_option
 from dsfedmed.methods import METHODS
 
 
@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", choices=sorted(METHODS), help="what is run")
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder that gets the folder DIR/METHOD")
     add_settings_options(parser)
+    add_tracking_option(parser)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that the job asks of every party (%(default)s)")
 
 
@@ -32,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
     from dsfedmed.installation.shipped import job_folder
 
     settings = read_settings(args, job_folder(args.method) / "presets")
-    print(export_job(settings, args.folder, gpus=args.gpus, method=args.method))
+    print(export_job(settings, args.folder, gpus=args.gpus, method=args.method, tracking=args.tracking))
     return 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NVFLARE = "nvflare"
 ENGINES = (NVFLARE, "local", "local-processes")
+TRACKING = ("tensorboard", "mlflow", "wandb")
 RENAMED = {"--from": "--reuse"}
 """Options of version 0.3 under another name now."""
 
@@ -61,6 +62,7 @@ def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> 
     add = parser.add_argument_group("machine").add_argument
     engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
     add("--engine", choices=ENGINES, default=ENGINES[0], help=engine)
+    add_tracking_option(parser)
     add("--device", default="cpu", help="torch device of the simulated parties (%(default)s)")
     add("--threads", type=int, default=1, help="CPU threads of each simulated site (%(default)s)")
     add("--server-threads", type=int, default=1, help="CPU threads of the server; 1 (the default) repeats exactly")
@@ -72,6 +74,12 @@ def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> 
     no_cases = "report without pictures and names of the sites' cases, which may be passed on"
     add("--no-cases", action="store_true", help=no_cases)
     add_console_options(parser)
+
+
+def add_tracking_option(parser: argparse.ArgumentParser) -> None:
+    """Declare what receives the curves of an NVFlare job."""
+    text = "what the server writes curves for, over NVFlare (%(default)s); mlflow and wandb: extra [tracking]"
+    parser.add_argument("--tracking", choices=TRACKING, default=TRACKING[0], help=text)
 
 
 def parse_words(method: str, description: str, words: Sequence[str]) -> argparse.Namespace:
