@@ -20,6 +20,7 @@ COMMANDS = {
     "fuzz-files": "damage files of every format and count what reading each of them comes to",
     "poison": "one bad site among honest ones: each way of being bad under each rule",
     "privacy-attacks": "attack a branch, a set, a release and an update: membership, extraction, inversion",
+    "dp-branch": "what differential privacy of a branch costs in Dice, by epsilon",
     "poison-parts": "one bad part in the synthetic set of a finished run",
     "read-corpora": "read the image files that installed packages bring, and show what was read",
 }

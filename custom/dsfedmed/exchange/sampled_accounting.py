@@ -17,7 +17,8 @@ from typing import Any
 
 from dsfedmed.errors import ConfigError
 
-ORDERS = [1 + tenth / 10 for tenth in range(1, 100)] + list(range(11, 64)) + list(range(64, 1025, 32))
+ORDERS = [1.25, 1.5, 1.75, 2.5, 3.5, 4.5, 5.5, *range(2, 32), *range(32, 64, 4), 64, 80, 96, 128, 192, 256, 384, 512]
+"""Renyi orders that are tried. Few of them are fractions, whose moments take long where many people are drawn."""
 LEAST_MULTIPLIER, MOST_MULTIPLIER = 0.3, 1e5
 CLOSE = 1e-3
 """Share by which the multiplier that is found may be above the least one that is enough."""

@@ -163,7 +163,7 @@ def _sum_of_all(
         found, bad = clipped_sum(gradients(trained, *group), steps.bound)
         total = {name: total[name] + found[name] for name in total}
         spoilt += bad
-    return total, spoilt
+    return {name: value.detach() for name, value in total.items()}, spoilt
 
 
 def _error(generator_base: GeneratorBase, branch: ControlNetModel) -> Callable[..., Tensor]:
