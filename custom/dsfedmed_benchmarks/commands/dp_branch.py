@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""What differential privacy of a hospital's branch costs in Dice, beside a base that has seen none of its images.
 
-First make the base: `dsfedmed pretrain-generator --data PUBLIC/... --image-size 64 --channels 3 --steps 600 --out B`.
+The committed table has a small base of public images (the four of `public_pretraining`), which is made first:
+  dsfedmed pretrain-generator --data PUBLIC/... --image-size 64 --channels 3 --steps 600 --out B.safetensors
+    --set block_out_channels='[24, 48, 48]' --set attention_head_channels=24
 Records and branches are kept below --work (branches have seen private images), and an interrupted table goes on from
 them. Example:
   python -m dsfedmed_benchmarks dp-branch --sites DIR/nuclei --site fluo256 --base B.safetensors --out docs/results

@@ -50,7 +50,7 @@ from dsfedmed_benchmarks.attacks.victim import joined, joined_arrays
 
 UNFITTED, PLAIN, CLIPPED = "not fitted", "as it is", "clipped, no noise"
 PRIVATE = {"steps", "people", "draws", "bound", "rate"}
-LIGHT = HeadStart(200, 3e-3, True, StepRules(ramp_steps=50, clip_norm=1.0))
+LIGHT = HeadStart(300, 3e-3, True, StepRules(ramp_steps=75, clip_norm=1.0))
 """Of the light network on the set, without augmentation, which costs more than the step at 64 pixels."""
 
 
@@ -88,11 +88,11 @@ class Options:
     work: Path = Path("runs/dp_branch")
     generator: Mapping[str, Any] | None = None
     plain_steps: int = 800
-    steps: int = 60
+    steps: int = 200
     people: int = 64
     draws: int = 1
     bound: float = 1.0
-    rate: float = 1e-2
+    rate: float = 3e-3
     pairs: int = 192
     seeds: int = 2
 

@@ -26,6 +26,7 @@ def run(options: Options, sites: Sequence[str], epsilons: Sequence[float], say: 
     for site in sites:
         study = SiteStudy(options, site, say)
         records = [study.record(kind) for kind in kinds]
+        say(f"{site}: {sum(record['all_s'] for record in records) / 60:.0f} minutes in all")
         rows += [row(record, records[0]) for record in records]
     return Benchmark("dp_branch", "What differential privacy of the branch costs", COLUMNS, rows, _notes(options))
 
