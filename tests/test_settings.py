@@ -310,3 +310,15 @@ def test_what_is_no_override_is_shown_with_an_example(text: str) -> None:
         parse_override(text)
     assert text in caught.value.where
     assert "--set schedule.interval_rounds=5" in caught.value.fix
+
+
+def test_a_private_branch_needs_a_base_that_the_sites_do_not_fit() -> None:
+    asked = {"branch_epsilon": 3.0}
+    with pytest.raises(ConfigError, match="learns from the same images without it") as caught:
+        Settings.from_dict({"generator": asked})
+    assert "generator.base: given" in caught.value.fix
+    assert Settings.from_dict({"generator": {**asked, "base": "given"}}).generator.branch_epsilon == 3
+    stable = {"base": "stable_diffusion", "lora_rank": 4}
+    assert Settings.from_dict({"generator": asked, "generator_model": stable}).generator.branch_delta == 0
+    with pytest.raises(ConfigError, match=r"branch_delta: 1 is not below 1"):
+        Settings.from_dict({"generator": {**asked, "base": "given", "branch_delta": 1}})

@@ -142,6 +142,13 @@ class Settings:
             "`given` is of the embedded base, and `generator_model.base` is stable_diffusion, which every party has",
             "Leave one of the two out",
         )
+        fits_base = model.is_embedded and self.generator.base == "fitted"
+        require(
+            self.generator.branch_epsilon == 0 or not fits_base,
+            f"{where}.generator.branch_epsilon",
+            "is of the branch, and the base that the sites fit learns from the same images without it",
+            "Set generator.base: given (`dsfedmed pretrain-generator` makes one of public images)",
+        )
 
     def _check_schedule(self, where: str) -> None:
         """Refuse what cannot be carried out: nothing to train, or a set that the sites have not kept."""

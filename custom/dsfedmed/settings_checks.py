@@ -17,6 +17,7 @@ FROM_ONE = (
     "generator.base_rounds",
     "generator.base_steps",
     "generator.branch_steps",
+    "generator.branch_draws",
     "synthetic.per_site",
     "synthetic.shard_size",
     "schedule.interval_rounds",
@@ -35,6 +36,8 @@ FROM_ZERO = (
     "teacher_image_size",
     "light.ramp_steps",
     "light.clip_norm",
+    "generator.branch_epsilon",
+    "generator.branch_delta",
     "schedule.warmup_rounds",
     "schedule.head_start_steps",
     "schedule.head_start_ramp_steps",
@@ -52,6 +55,7 @@ FROM_ZERO = (
 )
 """Counts and weights, 0 for none."""
 ABOVE_ZERO = {
+    "generator.branch_clip": "Give 1",
     "schedule.head_start_learning_rate": "Give 0.01",
     "refit.learning_rate": "Give 0.003",
     "robust.max_share": "Give 1, or a share",
@@ -95,6 +99,8 @@ def check_numbers(values: Mapping[str, Any], where: str) -> None:
     share = values["synthetic.max_veto_share"]
     require(seed < SEEDS, f"{where}.seed", f"{seed} is above {SEEDS - 1}", "Give a smaller one")
     require(0 < quantile < 1, f"{where}.synthetic.audit_quantile", f"{quantile} is not in (0, 1)", "Give 0.01")
+    delta = values["generator.branch_delta"]
+    require(delta < 1, f"{where}.generator.branch_delta", f"{delta} is not below 1", "Give 0 or 1.0e-5")
     fall = values["guard.fall"]
     require(0 <= fall <= 1, f"{where}.guard.fall", f"{fall} is not in [0, 1]", "Give 0.3")
     for key, usual in AT_MOST_ONE.items():

@@ -51,12 +51,24 @@ class GeneratorSettings:
         base_rounds: rounds of FedAvg in which the sites train the base together (fitted).
         base_steps: gradient steps of a site in each of them (fitted).
         branch_steps: gradient steps of a site on its branch.
+        branch_epsilon: fit the branch with differential privacy of each patient, at this epsilon (DP-SGD); 0: without,
+            but where a site insists on it (``branch_privacy`` in its `dsfedmed.yaml`). The smaller of the two counts.
+            It is a statement on the branch alone and needs a base that the sites do not fit: `given`, or a Stable
+            Diffusion. A step draws ``generator_model.batch_size`` times ``accumulation`` patients in the mean.
+        branch_delta: probability, below 1, for which the epsilon is stated; 0: 1 / (10 n) at a site of n patients.
+        branch_clip: norm to which the gradient of each patient is cut (private).
+        branch_draws: noise and timesteps of each drawn image, of which the mean gradient is taken (private). More of
+            them cost time and no privacy.
     """
 
     base: Literal["fitted", "given"] = "fitted"
     base_rounds: int = 8
     base_steps: int = 75
     branch_steps: int = 800
+    branch_epsilon: float = 0.0
+    branch_delta: float = 0.0
+    branch_clip: float = 1.0
+    branch_draws: int = 1
 
 
 @dataclass(frozen=True)

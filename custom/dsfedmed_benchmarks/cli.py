@@ -24,6 +24,7 @@ COMMANDS = {
     "privacy-attacks": Command(
         "privacy_attacks", "attack a branch, a set, a release and an update: membership, extraction, inversion"
     ),
+    "dp-branch": Command("dp_branch", "what differential privacy of a branch costs in Dice, by epsilon"),
     "poison-parts": Command("poison_parts", "one bad part in the synthetic set of a finished run"),
     "reference-pages": Command("reference_pages", "write the pages of settings and commands"),
     "read-corpora": Command(

@@ -56,3 +56,9 @@ def test_noise_has_the_deviation_asked_for_and_repeats_with_its_seed() -> None:
     assert all(torch.equal(noisy[name], again[name]) for name in zeros)
     assert not torch.equal(noisy["a"], add_gaussian(zeros, 0.25, seed=8)["a"])
     assert not torch.equal(noisy["a"].reshape(-1)[:50_000], noisy["b"])
+
+
+def test_seeds_that_differ_above_their_32nd_bit_give_other_noise() -> None:
+    """PyTorch's CPU generator would not tell them apart, and 2^32 seeds can be tried one by one."""
+    noise = [add_gaussian({"a": torch.zeros(4)}, 1.0, seed)["a"] for seed in (7, 7 + 2**32)]
+    assert not torch.equal(*noise)

@@ -23,7 +23,7 @@ from dsfedmed.generator import (
     fit_branch,
     predict,
 )
-from dsfedmed.generator.fit import _batches, _learning_rates
+from dsfedmed.generator.fit import _batches, learning_rates
 from dsfedmed.generator.latents import LatentBank
 
 Pairs = tuple[Tensor, Tensor]
@@ -114,8 +114,8 @@ def test_every_prediction_type_can_be_fitted(tiny: GeneratorConfig, squares: Pai
 
 
 def test_learning_rate_warms_up_in_each_call_and_decays_over_all(tiny: GeneratorConfig) -> None:
-    first = _learning_rates(1.0, tiny, FitSteps(5, 0, 10))
-    second = _learning_rates(1.0, tiny, FitSteps(5, 5, 10))
+    first = learning_rates(1.0, tiny, FitSteps(5, 0, 10))
+    second = learning_rates(1.0, tiny, FitSteps(5, 5, 10))
     assert first[0] == pytest.approx(1 / 3)
     assert first[2] == pytest.approx((1 + 0.8090169944) / 2)  # cos(pi * 2 / 10)
     assert second[0] == pytest.approx(0.5 / 3)

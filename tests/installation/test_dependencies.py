@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -22,8 +24,13 @@ def imported() -> set[str]:
     return found - set(sys.stdlib_module_names) - {PRODUCT, "__future__"} - ELSEWHERE
 
 
+@lru_cache(maxsize=1)
+def held() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def distributions(module: str) -> set[str]:
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in packages_distributions().get(module, [module])}
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in held().get(module, [module])}
 
 
 def declared(*without: str) -> set[str]:

@@ -21,7 +21,7 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LATER = {name: name for name in ("transformers", "accelerate", "mlflow", "wandb")}
-CHOSEN = {"tracking"}
+CHOSEN = {"tracking", "privacy"}
 """Extras that a federation does without."""
 
 

@@ -198,6 +198,20 @@ def test_what_a_site_stated_of_its_noise_stands_in_page_and_results(
 def test_without_noise_nothing_is_said_of_it(built_run: Path) -> None:
     assert "Noise multiplier" not in read(built_run).text
     assert load_results(built_run)["privacy"] == {}
+    assert load_results(built_run)["branch_privacy"] == {}
+
+
+def test_a_private_branch_stands_in_page_and_results_with_what_it_does_not_cover(
+    record: dict[str, Any], make_run: Callable[..., Path]
+) -> None:
+    stated = {"unit": "patient", "clip": 1.0, "noise_multiplier": 2.5, "rate": 0.3, "steps": 40}
+    stated |= {"epsilon": 2.998, "delta": 4.9e-4, "total_epsilon": 4.51, "branches": 2}
+    run = make_run({**record, "branch_privacy": {"hospital_b": stated}})
+    build_report(run)
+    assert load_results(run)["branch_privacy"]["hospital_b"] == stated
+    text = " ".join(read(run).text.split())
+    assert "hospital_b 3 0.00049 2.5 1 2 4.51" in text
+    assert "It covers the branch alone" in text
 
 
 @pytest.mark.parametrize(("methods", "exception"), [(["dsfedmed"], ""), (["dsfedmed", "centralised"], "centralised")])

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
+
+from dsfedmed.algorithms.private.secret_draws import SecretDraws
 
 
 def global_norm(tensors: Mapping[str, Tensor]) -> float:
@@ -43,9 +44,12 @@ def clip_to_norm(tensors: Mapping[str, Tensor], bound: float) -> dict[str, Tenso
 def add_gaussian(tensors: Mapping[str, Tensor], deviation: float, seed: int) -> dict[str, Tensor]:
     """Return float32 tensors with independent normal noise of the given standard deviation on every number.
 
-    The draw depends on the seed and on names and shapes, not on the order of the mapping. PyTorch's generator is not a
-    cryptographic one, so the seed must stay secret and must come from the operating system.
+    The draw depends on the seed and on names and shapes, not on the order of the mapping. The seed must stay secret and
+    come from the operating system; all of its bits count (`dsfedmed.algorithms.private.secret_draws`).
     """
-    generator = torch.Generator().manual_seed(seed)
-    drawn = {n: torch.randn(tensors[n].shape, generator=generator, dtype=torch.float32) for n in sorted(tensors)}
-    return {name: tensor.float() + deviation * drawn[name].to(tensor.device) for name, tensor in tensors.items()}
+    draws = SecretDraws(str(seed))
+    noisy = {}
+    for name, tensor in tensors.items():
+        drawn = draws.normal(tensor.numel(), name).reshape(tensor.shape)
+        noisy[name] = (tensor.double() + deviation * drawn.to(tensor.device)).float()
+    return noisy

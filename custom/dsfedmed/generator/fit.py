@@ -24,9 +24,9 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from dsfedmed.devices import to_device
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.generator.config import GeneratorConfig
+from dsfedmed.generator.denoising import denoising, stratified_timesteps
 from dsfedmed.generator.latents import Bank, LatentBank
 from dsfedmed.generator.networks.base import GeneratorBase, predict
 from dsfedmed.generator.networks.embedded import codec_of, embedded_base
@@ -100,7 +100,7 @@ def fit_base(
     """
     check_images(images, config)
     bank = LatentBank(images, codec_of(config), config.flip_axes)
-    rates = _learning_rates(config.base_learning_rate, config, steps)
+    rates = learning_rates(config.base_learning_rate, config, steps)
     return fit_base_from(base, bank, config, rates, seed, on_step)
 
 
@@ -148,12 +148,12 @@ def fit_branch(
         on_step: called after each step.
     """
     check_images(pairs.images, config)
-    _check_channels(pairs.channels, config, len(pairs.images))
-    rates = _learning_rates(config.branch_learning_rate, config, FitSteps(steps))
+    check_channels(pairs.channels, config, len(pairs.images))
+    rates = learning_rates(config.branch_learning_rate, config, FitSteps(steps))
     bank = LatentBank(pairs.images, generator_base.codec, config.flip_axes)
     batches = _batches(bank, pairs.channels, config, derive_seed(seed, "fit branch"))
     losses = (_loss(generator_base, branch, config, *batch) for batch in batches)
-    with _frozen(generator_base.unet):
+    with frozen(generator_base.unet):
         return _optimise(branch, losses, rates, config, generator_base.dtype, on_step)
 
 
@@ -166,26 +166,9 @@ def _loss(
     draws: torch.Generator,
 ) -> Tensor:
     """Return the weighted denoising loss of latents (B, c, s, s), with masks (B, K, S, S) where there is a branch."""
-    device, schedule = generator_base.device, generator_base.schedule
-    noise = torch.randn(latents.shape, generator=draws)
-    timesteps = _stratified_timesteps(len(latents), generator_base.train_timesteps, draws)
-    noisy = schedule.add_noise(latents, noise, timesteps)  # type: ignore[arg-type]
-    if generator_base.prediction_type == "v_prediction":
-        target = schedule.get_velocity(latents, noise, timesteps)  # type: ignore[arg-type]
-    else:
-        target = latents if generator_base.prediction_type == "sample" else noise
-    if channels is not None:
-        kept = torch.rand(len(channels), 1, 1, 1, generator=draws) >= config.mask_dropout
-        channels = to_device(channels * kept, device)
-    prediction = predict(generator_base, branch, to_device(noisy, device), to_device(timesteps, device), channels)
-    errors = (prediction - to_device(target, device)).square().mean(dim=(1, 2, 3))
-    return (generator_base.loss_weights[timesteps].to(device) * errors).mean()
-
-
-def _stratified_timesteps(count: int, train_timesteps: int, draws: torch.Generator) -> Tensor:
-    """Return int64 timesteps (count,), one in each of ``count`` equal shares of [0, train_timesteps), shuffled."""
-    shares = torch.randperm(count, generator=draws) + torch.rand(count, generator=draws)
-    return (shares / count * train_timesteps).long().clamp(max=train_timesteps - 1)
+    asked = denoising(generator_base, config, latents, channels, draws, stratified_timesteps)
+    prediction = predict(generator_base, branch, asked.noisy, asked.timesteps, asked.channels)
+    return asked.errors(prediction).mean()
 
 
 def _batches(
@@ -207,7 +190,7 @@ def _batches(
         yield bank.pick(chosen, flips), masks, draws
 
 
-def _learning_rates(peak: float, config: GeneratorConfig, steps: FitSteps) -> list[float]:
+def learning_rates(peak: float, config: GeneratorConfig, steps: FitSteps) -> list[float]:
     """Return the learning rate of each step: cosine decay to zero over all calls, linear warm-up within this one."""
     total = steps.of_all_calls
     warmup = min(config.warmup_steps, steps.count // 2)
@@ -257,7 +240,7 @@ def _backward(loss: Tensor, scaler: torch.amp.GradScaler, step: int) -> float:
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
+def frozen(network: nn.Module) -> Iterator[None]:
     """Switch off the gradients of every parameter, and put the switches back afterwards."""
     before = [parameter.requires_grad for parameter in network.parameters()]
     network.requires_grad_(False)
@@ -281,7 +264,8 @@ def check_images(images: Tensor, config: GeneratorConfig) -> None:
         raise DataError("generator fit", "images are not finite values in [0, 1]", "Scale them when they are read.")
 
 
-def _check_channels(channels: Tensor, config: GeneratorConfig, count: int) -> None:
+def check_channels(channels: Tensor, config: GeneratorConfig, count: int) -> None:
+    """Raise DataError unless masks are (count, K, S, S) of the generator's size and classes."""
     wanted = (count, config.num_classes, config.image_size, config.image_size)
     if tuple(channels.shape) != wanted:
         raise DataError(

@@ -13,6 +13,7 @@ EXTRAS = {
     "report": ("matplotlib",),
     "nvflare": ("nvflare", "tensorboard"),
     "tracking": ("mlflow", "wandb"),
+    "privacy": ("opacus",),
 }
 """Modules by extra; ``pyproject.toml`` declares the packages."""
 

@@ -48,6 +48,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),
             "privacy": record.mapping("privacy"),
+            "branch_privacy": record.mapping("branch_privacy"),
             "bytes": bytes_block(record),
             "stages": stage_seconds(record),
             "parameters": record.mapping("parameters"),

@@ -46,7 +46,16 @@ def test_the_most_harmful_is_the_one_above_the_margin() -> None:
     alike = {site: {**FULL} for site in FULL}
     assert most_harmful({"a": 0.05, "b": 0.0}, 0.05, FULL, alike) is None
     assert most_harmful({"a": 0.04, "b": 0.3}, 0.05, FULL, alike) == "b"
-    assert most_harmful({"b": 0.3, "a": 0.3}, 0.05, FULL, alike) == "a"
+
+
+def test_of_two_that_are_alike_none_is_refused() -> None:
+    """Either could be the honest one; a difference of a third of the margin decides."""
+    alike = {site: {**FULL} for site in FULL}
+    assert most_harmful({"b": 0.3, "a": 0.3}, 0.06, FULL, alike) is None
+    without = {site: {name: dice + 0.1 for name, dice in FULL.items()} for site in ("a", "b")}
+    without["b"] = {name: dice + 0.021 for name, dice in without["b"].items()}
+    assert most_harmful({"a": 0.2, "b": 0.2}, 0.06, FULL, without) == "b"
+    assert most_harmful({"a": 0.2, "b": 0.2}, 0.09, FULL, without) is None
 
 
 def test_of_two_suspects_those_above_suspicion_choose() -> None:

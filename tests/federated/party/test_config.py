@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.branch_privacy import BranchRule
 from dsfedmed.federated.party.config import PartyConfig, load_party_config
 
 
@@ -17,8 +18,9 @@ def _load(folder: Path, text: str, site: str = "site_a") -> PartyConfig:
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
-    assert load_party_config(tmp_path, "site_a") == PartyConfig()
-    assert _load(tmp_path, "# nothing yet\n") == PartyConfig()
+    default = PartyConfig(branch_account=tmp_path / "branch_privacy-site_a.json")
+    assert load_party_config(tmp_path, "site_a") == default
+    assert _load(tmp_path, "# nothing yet\n") == default
     assert PartyConfig().send_drawn_masks is False
 
 
@@ -49,6 +51,15 @@ def test_a_site_sets_the_least_share_that_its_audit_vetoes(tmp_path: Path) -> No
     assert _load(tmp_path, "audit_quantile: 0.05\n").audit_quantile == 0.05
 
 
+def test_a_site_insists_on_private_branches_and_counts_them_beside_the_file(tmp_path: Path) -> None:
+    assert PartyConfig().branch_privacy is None
+    text = "branch_privacy: {epsilon: 3, delta: 1e-5, max_grad_norm: 0.5, max_epsilon: 10}\n"
+    config = _load(tmp_path, text)
+    assert config.branch_privacy == BranchRule(3.0, 1e-5, 0.5, 10.0)
+    assert config.branch_account == tmp_path / "branch_privacy-site_a.json"
+    assert _load(tmp_path, "branch_account: /kept/{site}.json\n").branch_account == Path("/kept/site_a.json")
+
+
 def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     config = _load(tmp_path, "data: ~/images\nteacher:\n")
@@ -61,10 +72,15 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
     [
         (
             "dta: /images\n",
-            r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: audit_quantile, bundle_classes, bundles, data, device",
+            r"dsfedmed\.yaml: key `dta` is unknown\. Known keys: audit_quantile, branch_account, branch_privacy, ",
         ),
         ("audit_quantile: 0.0\n", r"`audit_quantile` must be a number between 0 and 1, found 0\.0"),
         ("audit_quantile: 1\n", r"`audit_quantile` must be a number between 0 and 1, found 1"),
+        ("branch_privacy: 3\n", r"`branch_privacy` must be a mapping with an epsilon, found 3"),
+        ("branch_privacy: {delta: 1e-5}\n", r"must be a mapping with an epsilon"),
+        ("branch_privacy: {epsilon: 0}\n", r"`branch_privacy.epsilon` is 0, which is out of its range"),
+        ("branch_privacy: {epsilon: 3, delta: 1}\n", r"`branch_privacy.delta` is 1"),
+        ("branch_privacy: {epsilon: 3, max_epsilon: 2}\n", r"`branch_privacy.max_epsilon` is 2"),
         ("threads: two\n", r"`threads` must be a whole number from 1, found 'two'"),
         ("threads: true\n", r"`threads` must be a whole number from 1, found True"),
         ("threads: 0\n", r"`threads`"),

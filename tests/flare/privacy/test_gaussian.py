@@ -14,7 +14,7 @@ from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import clip_to_norm, global_norm
 from dsfedmed.federated.wire.message import PrivacyStatement, open_header
-from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply
+from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, BranchStatement
 from dsfedmed.federated.wire.requests.semi_supervised import LabelReply
 from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
 from dsfedmed.flare.privacy.gaussian import GaussianMechanism
@@ -85,6 +85,18 @@ def test_whole_weights_stay_unless_the_site_lets_them_pass(hospital: Hospital) -
     for task, branch in replies.items():
         assert "no noise covers" in reason(GaussianMechanism(**private).process(branch, hospital.at(task)))
         assert GaussianMechanism(**private, networks="pass").process(branch, hospital.at(task)) is branch
+
+
+def test_a_private_branch_passes_alone_where_the_site_says_so(hospital: Hospital) -> None:
+    mechanism = GaussianMechanism(clip=1.0, noise_multiplier=1.0, networks="private")
+    weights = {"w": torch.rand(3)}
+    stated = BranchStatement("patient", 1.0, 2.5, 0.3, 40, 3.0, 1e-4, 4.5, 2)
+    private = reply(BranchReply(None, stated), weights)
+    assert mechanism.process(private, hospital.at("dsf_branch")) is private
+    for task, other in (("dsf_branch", BranchReply(0.1)), ("dsf_local", LocalReply(0.5, 1, 3))):
+        assert "no noise covers" in reason(mechanism.process(reply(other, weights), hospital.at(task)))
+    refuses = GaussianMechanism(clip=1.0, noise_multiplier=1.0)
+    assert "no noise covers" in reason(refuses.process(private, hospital.at("dsf_branch")))
 
 
 def test_what_is_no_update_passes(hospital: Hospital) -> None:

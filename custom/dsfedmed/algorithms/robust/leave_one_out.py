@@ -51,7 +51,8 @@ def most_harmful(
 
     While a bad update is in the mean, leaving out an odd honest one may help the others as much as leaving out the bad
     one, which itself says so. Of several above the margin the one that was refused before is taken first, then the one
-    without which those gain most that are above suspicion.
+    without which those gain most that are above suspicion; and none where two are alike to a third of the margin, since
+    either could be the honest one.
 
     Args:
         harms: what speaks against each site.
@@ -68,4 +69,9 @@ def most_harmful(
         gain = gain_without(site, jury, without[site], least=1)
         return before.get(site, 0), harms[site] if gain is None else gain
 
-    return max(above, key=speaks) if above else None
+    ranked = sorted(above, key=speaks, reverse=True)
+    if len(ranked) > 1:
+        (first, most), (second, next_most) = speaks(ranked[0]), speaks(ranked[1])
+        if first == second and most - next_most < margin / 3:
+            return None
+    return ranked[0] if ranked else None

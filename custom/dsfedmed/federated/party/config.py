@@ -16,6 +16,7 @@ from typing import Any
 from dsfedmed.bundles.allowed_classes import DOTTED
 from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.party.branch_privacy import KEY, BranchRule, read_branch_rule
 from dsfedmed.options import require
 from dsfedmed.ranges import shortened
 from dsfedmed.site_names import own_name
@@ -49,6 +50,11 @@ class PartyConfig:
         require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
         audit_quantile: least share of images that are no copies and that the audit of a synthetic set vetoes; a job may
             ask for more, never for less.
+        branch_privacy: bound on what the generator's branch costs each patient (see
+            `dsfedmed.federated.party.branch_privacy`); with it, the site fits no base together with others. A job may
+            ask for more, never for less.
+        branch_account: file in which the site counts its private branches, over all runs, with the secrets of their
+            noise; the default is one beside this file, which is read-only in the containers of `nvflare deploy`.
         run: the run folder (server only): record, report, release, stage store.
         teacher: weights file the teacher starts from (server; at sites for FedMSA, pFedSAM and SAM-Fed, frozen there).
         light_weights: weights file the light network starts from, in every method that is compared (server only).
@@ -77,6 +83,8 @@ class PartyConfig:
     send_drawn_masks: bool = False
     require_audit: bool = True
     audit_quantile: float = 0.01
+    branch_privacy: BranchRule | None = None
+    branch_account: Path | None = None
     run: Path | None = None
     teacher: Path | None = None
     light_weights: Path | None = None
@@ -102,7 +110,11 @@ class PartyConfig:
         return Path(value)
 
 
-_PATHS = {"data", "output", "bundles", "run", "teacher", "light_weights", "public", "generator", "generator_base"}
+_PATHS = {
+    "data", "output", "bundles", "branch_account", "run", "teacher", "light_weights", "public", "generator",
+    "generator_base",
+}  # fmt: skip
+ACCOUNT = "branch_privacy-{site}.json"
 
 
 def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
@@ -117,8 +129,9 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
         ConfigError: unreadable YAML, an unknown key or a value of the wrong kind.
     """
     path = folder / FILE_NAME
+    account = folder / ACCOUNT.format(site=site)
     if not path.exists():
-        return PartyConfig()
+        return PartyConfig(branch_account=account)
     try:
         content = read_yaml(path) or {}
     except (OSError, ValueError) as error:
@@ -128,7 +141,8 @@ def load_party_config(folder: Path, site: str, run: str = "run") -> PartyConfig:
     folders = content.get("site_folders")
     folder_name = folders.get(site, site) if isinstance(folders, dict) else site
     words = {"{site}": site, "{run}": run, "{folder}": str(folder_name)}
-    return PartyConfig(**{str(key): _value(path, str(key), value, words) for key, value in content.items()})
+    values = {str(key): _value(path, str(key), value, words) for key, value in content.items()}
+    return PartyConfig(**{"branch_account": account, **values})
 
 
 def accepted_classes(local: Path | None) -> tuple[str, ...]:
@@ -154,6 +168,8 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         for word, meaning in words.items():
             value = value if value is None else value.replace(word, meaning)
         return None if value is None else Path(value).expanduser()
+    if key == KEY:
+        return read_branch_rule(value, str(path))
     if key == "bundle_classes":
         named = isinstance(value, list) and all(isinstance(name, str) and DOTTED.fullmatch(name) for name in value)
         require(

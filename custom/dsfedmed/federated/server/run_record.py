@@ -60,6 +60,7 @@ class RunRecord:
             "learnability": [],
             "audit": {},
             "privacy": {},
+            "branch_privacy": {},
             "bytes": {"entries": []},
             "parameters": {},
         }

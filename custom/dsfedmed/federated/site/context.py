@@ -115,7 +115,7 @@ class SiteContext:
         if not task.cached:
             return reply_message(task.load()(self, request))
         path = self._reply_path(task, request.body)
-        key = request_key(message, self.data_sha256)
+        key = request_key(message, self._ground)
         try:
             if read_key(path) == key:
                 return read_message(path)
@@ -125,6 +125,16 @@ class SiteContext:
         write_message(path, reply, key)
         self._forget(task, request.body)
         return reply
+
+    @property
+    def _ground(self) -> str:
+        """What a kept reply rests on: the site's data and, where it has set them, its own rules on what may leave.
+
+        A reply that was made before the site forbade it is not given again.
+        """
+        rules = {"branch_privacy": self.config.branch_privacy, "send_drawn_masks": self.config.send_drawn_masks}
+        kept = {name: to_json(rule) for name, rule in rules.items() if rule}
+        return self.data_sha256 if not kept else f"{self.data_sha256}/{json.dumps(kept, sort_keys=True)}"
 
     def public_error(self, error: DSFedMedError) -> SiteError:
         """Return an error as the server may read it: without file names, which can name patients."""

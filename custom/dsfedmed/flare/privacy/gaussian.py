@@ -18,7 +18,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.exchange.accounting import epsilon_of
 from dsfedmed.exchange.noise import add_gaussian, clip_to_norm
 from dsfedmed.exchange.tensors import digest
-from dsfedmed.federated.wire.message import PrivacyStatement
+from dsfedmed.federated.wire.message import BODY, PrivacyStatement
 from dsfedmed.flare.privacy.ledger import PrivacyLedger
 from dsfedmed.flare.privacy.outgoing import (
     OWN_RULE,
@@ -35,6 +35,8 @@ FILE = "privacy_budget-{site}.json"
 SENSITIVITY = 2.0
 """In units of the clipping norm C: two updates of norm C or less are at most 2 C apart."""
 NETWORKS = ("branch", "network")
+DRAWN_BY = "shake256"
+"""Part of a release's key: the same seed gave other noise in version 0.3, which is another release."""
 
 
 class GaussianMechanism(Filter):  # type: ignore[misc]
@@ -50,16 +52,17 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
     filter packs the update, and rounding afterwards costs nothing. Where the budget is used up the site refuses.
 
     Not covered: a branch and the baseline "local" leave as whole weights and are refused unless ``networks`` says
-    "pass"; masks, the audit's verdict, per-case metrics, losses and validation scores leave as they are (an
-    `EgressGuard` can forbid them). Running variances of batch normalisation may become negative under noise, and the
-    update of the next round is then refused as not finite: use networks without them.
+    "pass", or "private" for branches that were fitted with differential privacy, which have an account of their own
+    (`dsfedmed.federated.site.branch_account`). Masks, the audit's verdict, per-case metrics, losses and validation
+    scores leave as they are (an `EgressGuard` can forbid them). Running variances of batch normalisation may become
+    negative under noise, and the update of the next round is then refused as not finite: use networks without them.
 
     Args:
         clip: C, one number, or one for each of the tasks ``dsf_train`` and ``dsf_base``.
         noise_multiplier: z, above 0.
         delta: probability for which epsilon is stated.
         max_epsilon: the site's budget over all runs; none by default.
-        networks: "refuse" or "pass" whole weights.
+        networks: "refuse" or "pass" whole weights, or let "private" branches pass alone.
         account: file of the site's account, the same for all runs; by default one in ``local``, which is read-only in
             the containers of `nvflare deploy`.
 
@@ -82,7 +85,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
             "clip": bool(norms) and all(norm > 0 for norm in norms.values()),
             "noise_multiplier": noise_multiplier > 0,
             "delta": 0 < delta < 1,
-            "networks": networks in ("refuse", "pass"),
+            "networks": networks in ("refuse", "pass", "private"),
         }
         wrong = [name for name, is_good in ranges.items() if not is_good]
         if wrong:
@@ -96,7 +99,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
             return shareable
         try:
             outgoing = open_outgoing(shareable, fl_ctx)
-            if outgoing.kind in NETWORKS and outgoing.tensors and self.networks == "refuse":
+            if outgoing.kind in NETWORKS and outgoing.tensors and not self._passes(outgoing):
                 raise Refusal(f"the site sends its {outgoing.kind} to nobody: no noise covers whole weights", OWN_RULE)
             if outgoing.kind != "update" or not outgoing.tensors:
                 return shareable
@@ -106,6 +109,12 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
         except Refusal as refusal:
             self.log_warning(fl_ctx, f"not sent: {refusal.reason}")
             return refused(refusal, fl_ctx)
+
+    def _passes(self, outgoing: Outgoing) -> bool:
+        """Tell whether whole weights may leave: any, or a branch whose site states what it costs."""
+        body = outgoing.message.info.get(BODY)
+        stated = outgoing.kind == "branch" and isinstance(body, dict) and body.get("privacy") is not None
+        return self.networks == "pass" or (self.networks == "private" and stated)
 
     def _release(self, outgoing: Outgoing, budget: PrivacyLedger, run: str) -> Shareable:
         bound = self.clip.get(outgoing.task)
@@ -117,7 +126,7 @@ class GaussianMechanism(Filter):  # type: ignore[misc]
             raise Refusal(f"the update cannot be clipped ({error})", OWN_RULE) from error
         update = outgoing.header.update
         training, number = (update.training, update.round) if update else ("", outgoing.header.step)
-        key = f"{run}/{outgoing.task}/{training}/{number}/{digest(clipped)}"
+        key = f"{run}/{outgoing.task}/{training}/{number}/{digest(clipped)}/{DRAWN_BY}"
         release = budget.get_or_create(key, SENSITIVITY / self.noise_multiplier)
         epsilon = epsilon_of(budget.total_with(release), self.delta)
         if self.max_epsilon is not None and epsilon > self.max_epsilon:

@@ -9,11 +9,12 @@ them (branch, fit, samplers, federation) is the same code.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
@@ -77,7 +78,7 @@ class GeneratorBase:
 
 def predict(
     generator_base: GeneratorBase,
-    branch: ControlNetModel | None,
+    branch: Callable[..., Any] | None,
     latents: Tensor,
     timesteps: Tensor,
     channels: Tensor | None = None,

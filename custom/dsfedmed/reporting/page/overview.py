@@ -45,6 +45,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
         ),
         _sites(record),
         _noise(results),
+        _private_branches(results),
         _methods(results),
         _sizes(record, results),
     )
@@ -160,6 +161,21 @@ def _noise(results: dict[str, Any]) -> Markup:
     columns = ("Site with noise", "Clipped to", "Noise multiplier", "Noisy updates", "Epsilon so far", "Delta")
     return join((note("Some sites clip their updates and add noise; they stated this, over all runs."),
                  table(columns, rows)))  # fmt: skip
+
+
+def _private_branches(results: dict[str, Any]) -> Markup:
+    """Return what sites stated about branches that they fitted privately; nothing where none did."""
+    rows = [
+        (site, f"{said['epsilon']:.3g}", f"{said['delta']:.2g}", f"{said['noise_multiplier']:.3g}",
+         f"{said['clip']:g}", said["branches"], f"{said['total_epsilon']:.3g}")
+        for site, said in results.get("branch_privacy", {}).items()
+    ]  # fmt: skip
+    if not rows:
+        return Markup("")
+    columns = ("Site with a private branch", "Epsilon", "Delta", "Noise multiplier", "Clipped to",
+               "Private branches so far", "Epsilon of all")  # fmt: skip
+    return join((note("These sites fitted their branch with differential privacy of each patient. It covers the branch "
+                      "alone: not the masks, the updates or the scores."), table(columns, rows)))  # fmt: skip
 
 
 def _methods(results: dict[str, Any]) -> Markup:

@@ -16,6 +16,7 @@ from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError
 from dsfedmed.federated.methods.dsfedmed import DSFedMed
+from dsfedmed.federated.party.branch_privacy import BranchRule
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.generator_base import CACHE
 from dsfedmed.federated.server.plan import FederationPlan
@@ -272,3 +273,30 @@ def test_only_the_embedded_base_is_trained() -> None:
     given = tiny_settings(generator={"base": "given"})
     assert not trains_base(given)
     assert "fit base" not in DSFedMed.stages(given)
+
+
+def test_a_private_branch_is_recorded_as_stated_and_has_no_loss(tmp_path: Path, images: Path, sd: Path) -> None:
+    """site_b insists on it in its own configuration; site_a does not."""
+    run, plan = _federation(tmp_path, images, sd, EMBEDDED)
+    own = run.parties["site_b"]
+    rule = replace(own.config, branch_privacy=BranchRule(3.0), branch_account=tmp_path / "account.json")
+    run.parties["site_b"] = SiteContext("site_b", rule, own.folder)
+    fit_branches(run, plan, _base(plan))
+    stated = run.record.data["branch_privacy"]
+    assert stated.keys() == {"site_b"}
+    assert (stated["site_b"]["unit"], stated["site_b"]["branches"]) == ("patient", 1)
+    assert stated["site_b"]["epsilon"] <= 3
+    losses = [run.store.get(f"branch-{site}").info["loss"] for site in SITES]
+    assert losses[0] > 0
+    assert losses[1] is None
+
+
+def test_a_job_that_asks_for_privacy_gets_it_of_every_site(tmp_path: Path, images: Path, sd: Path) -> None:
+    run, plan = _federation(tmp_path, images, sd, EMBEDDED)
+    asked = replace(run.settings.generator, base="given", branch_epsilon=5.0)
+    run.settings = replace(run.settings, generator=asked)
+    for name, party in run.parties.items():
+        account = replace(party.config, branch_account=tmp_path / f"{name}.json")
+        run.parties[name] = SiteContext(name, account, party.folder)
+    fit_branches(run, plan, _base(plan))
+    assert run.record.data["branch_privacy"].keys() == set(SITES)

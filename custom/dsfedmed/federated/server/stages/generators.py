@@ -20,11 +20,12 @@ from dsfedmed.federated.server.averaging import collected
 from dsfedmed.federated.server.given_base import given_base
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.codec import SAME_VERSION, to_object
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.generator import (
     BaseReply,
     BaseRequest,
+    BranchPrivacy,
     BranchReply,
     BranchRequest,
     MasksReply,
@@ -90,10 +91,12 @@ def fit_branches(run: FederatedWorkflow, plan: FederationPlan, base: Weights) ->
         _ask(run, "masks", senders, partial(_collect_masks, run, plan))
         both = [site for site in senders if run.store.has(_entry("masks", site))]
         kinds = {site: run.store.get(_entry("masks", site)).info["kind"] for site in both}
-        return StageResult({"sites": both, "masks": kinds}, {})
+        stated = {site: run.store.get(_entry("branch", site)).info["privacy"] for site in senders}
+        private = {site: said for site, said in stated.items() if said is not None}
+        return StageResult({"sites": both, "masks": kinds, "privacy": private}, {})
 
     result = run.once("fit branches", make)
-    run.record.put(masks=result.info["masks"])
+    run.record.put(masks=result.info["masks"], branch_privacy=result.info["privacy"])
     sites: list[str] = result.info["sites"]
     return sites
 
@@ -126,12 +129,17 @@ def _collect_branches(
     specs = specs_of(branch_state(build_branch(shapes_only(plan.generator, run.config), plan.generator)))
 
     def keep(site: str, reply: Envelope[BranchReply]) -> None:
-        loss = reply.body.loss
-        run.store.put(_entry("branch", site), {"loss": loss}, check_tensors(reply.tensors, specs, site))
-        run.progress.say(f"{site} sent its branch, loss {loss:.4f}, {reply.header.seconds:.0f} s")
+        loss, stated = reply.body.loss, reply.body.privacy
+        info = {"loss": loss, "privacy": None if stated is None else to_object(stated)}
+        run.store.put(_entry("branch", site), info, check_tensors(reply.tensors, specs, site))
+        said = f"loss {loss:.4f}" if loss is not None else "its loss stays there"
+        said += f", private at epsilon {stated.epsilon:.3g}" if stated is not None else ""
+        run.progress.say(f"{site} sent its branch, {said}, {reply.header.seconds:.0f} s")
 
     sha256 = generator_base_sha256(plan.generator, run.config, run.folder)
-    body = BranchRequest(plan.common, plan.generator, sha256, run.settings.generator.branch_steps)
+    asked = run.settings.generator
+    privacy = BranchPrivacy(asked.branch_epsilon, asked.branch_delta, asked.branch_clip, asked.branch_draws)
+    body = BranchRequest(plan.common, plan.generator, sha256, asked.branch_steps, privacy)
     request = Envelope(body, pack(base, run.settings.light.precision))
     run.ask(BRANCH, request, sites=sites, on_reply=keep, at_least=needed)
 

@@ -7,13 +7,17 @@ both (`dsfedmed.data.arrays.generator_pairs`). The base learns images alone, all
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from diffusers.models.controlnets.controlnet import ControlNetModel
+
 from dsfedmed.data.arrays import generator_pairs
 from dsfedmed.data.labels import to_channels
 from dsfedmed.devices import on_device, release_memory
 from dsfedmed.exchange.compression import difference, pack, unpack
-from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.generator_base import check_generator_base, load_generator_base
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.private_branch import fit_privately, refuse_fitted_base, stricter
 from dsfedmed.federated.wire.message import Envelope, ReplyHeader
 from dsfedmed.federated.wire.requests.generator import (
     BaseReply,
@@ -23,16 +27,19 @@ from dsfedmed.federated.wire.requests.generator import (
     MasksReply,
     MasksRequest,
 )
-from dsfedmed.generator.fit import FitSteps, MaskedImages, fit_base, fit_branch
+from dsfedmed.generator.fit import FitSteps, fit_base, fit_branch
 from dsfedmed.generator.mask_sampler import deform_label_maps
+from dsfedmed.generator.networks.base import GeneratorBase
 from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.generator.networks.embedded import build_base
 from dsfedmed.generator.packing import pack_label_maps
+from dsfedmed.generator.private.fit import PatientImages
 from dsfedmed.seeds import derive_seed
 
 
 def train_base(site: SiteContext, request: Envelope[BaseRequest]) -> Envelope[BaseReply]:
     """Train the common base for some steps on the site's images and return the difference."""
+    refuse_fitted_base(site)
     body, device = request.body, site.config.device
     images = site.arrays("training", body.common.light).images
     start = unpack(request.tensors)
@@ -53,32 +60,38 @@ def train_base(site: SiteContext, request: Envelope[BaseRequest]) -> Envelope[Ba
 
 def fit_site_branch(site: SiteContext, request: Envelope[BranchRequest]) -> Envelope[BranchReply]:
     """Fit the site's ControlNet branch on its own pairs, the generator base frozen; only what was trained leaves."""
-    body = request.body
+    body, common = request.body, request.body.common
     check_generator_base(body.generator_base, body.generator, site.config, site.folder, site.name)
-    loss, state = _fit(site, body, unpack(request.tensors))
-    release_memory()
-    return Envelope(BranchReply(loss), state, header=ReplyHeader(scalars={"branch_loss": loss}))
-
-
-def _fit(site: SiteContext, body: BranchRequest, weights: Weights) -> tuple[float, Weights]:
-    common, config = body.common, body.generator
     arrays = generator_pairs(site.arrays("training", common.light), site.name)
-    base = load_generator_base(config, site.config, weights)
-    network = build_branch(base, config, seed=derive_seed(common.seed, "branch"))
+    base = load_generator_base(body.generator, site.config, unpack(request.tensors))
+    network = build_branch(base, body.generator, seed=derive_seed(common.seed, "branch"))
     network = on_device(network, site.config.device)
-    channels = to_channels(arrays.labels, config.num_classes, common.nested)
-    seed = derive_seed(common.seed, site.name, "branch")
-    steps = body.steps
+    channels = to_channels(arrays.labels, body.generator.num_classes, common.nested)
+    reply, header = _fit(site, request, base, network, PatientImages(arrays.images, channels, arrays.cases))
+    state = pack(branch_state(network), common.precision, site.name)
+    release_memory()
+    return Envelope(reply, state, header=header)
+
+
+def _fit(
+    site: SiteContext,
+    request: Envelope[BranchRequest],
+    base: GeneratorBase,
+    network: ControlNetModel,
+    pairs: PatientImages,
+) -> tuple[BranchReply, ReplyHeader]:
+    """Fit privately where the site or the job wants it; no loss leaves then."""
+    body = request.body
+    wanted = stricter(site.config.branch_privacy, body.privacy, len(set(pairs.patients)))
+    if wanted is not None:
+        on_step: Callable[[int], None] = lambda step: site.on_progress(step, body.steps)  # noqa: E731
+        stated = fit_privately(site, request, wanted, base, network, pairs, on_step)
+        return BranchReply(None, stated), ReplyHeader()
+    seed = derive_seed(body.common.seed, site.name, "branch")
     loss = fit_branch(
-        base,
-        network,
-        MaskedImages(arrays.images, channels),
-        config,
-        steps,
-        seed,
-        lambda step, _: site.on_progress(step, steps),
+        base, network, pairs, body.generator, body.steps, seed, lambda step, _: site.on_progress(step, body.steps)
     )
-    return loss, pack(branch_state(network), common.precision, site.name)
+    return BranchReply(loss), ReplyHeader(scalars={"branch_loss": loss})
 
 
 def sample_masks(site: SiteContext, request: Envelope[MasksRequest]) -> Envelope[MasksReply]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dsfedmed.federated.wire.specs import RunFacts
 from dsfedmed.generator.config import GeneratorConfig
-from dsfedmed.ranges import Positive, Real, Round, Sha256, Steps
+from dsfedmed.ranges import Fraction, Nonnegative, Positive, Real, Round, Sha256, Steps
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,50 @@ class BaseReply:
 
 
 @dataclass(frozen=True)
+class BranchPrivacy:
+    """What a job asks of a branch; a site may insist on more.
+
+    Attributes:
+        epsilon: most that it costs each patient; 0 where the job asks for nothing.
+        delta: for which; 0: 1 / (10 n).
+        clip: norm of each patient's gradient.
+        draws: noise and timesteps of each drawn image.
+    """
+
+    epsilon: Nonnegative = 0.0
+    delta: Fraction = 0.0
+    clip: Nonnegative = 1.0
+    draws: Positive = 1
+
+
+@dataclass(frozen=True)
+class BranchStatement:
+    """What a site states about a branch that it fitted privately, for the run's record.
+
+    Attributes:
+        unit: what is protected: a patient with all images.
+        clip: norm of each patient's gradient.
+        noise_multiplier: standard deviation of the noise on their sum, in units of it.
+        rate: share of the patients that a step draws in the mean.
+        steps: gradient steps.
+        epsilon: that this branch costs.
+        delta: for which.
+        total_epsilon: that all branches of the site have cost so far, over all runs.
+        branches: how many those are.
+    """
+
+    unit: Literal["patient"]
+    clip: Nonnegative
+    noise_multiplier: Nonnegative
+    rate: Fraction
+    steps: Steps
+    epsilon: Nonnegative
+    delta: Fraction
+    total_epsilon: Nonnegative
+    branches: Positive
+
+
+@dataclass(frozen=True)
 class BranchRequest:
     """Fit the site's branch beside the frozen base, whose weights come as tensors where the sites trained it.
 
@@ -49,19 +93,27 @@ class BranchRequest:
         generator: the generator.
         generator_base: hash of the Stable Diffusion folder that every party has; None for the embedded base.
         steps: gradient steps.
+        privacy: what the job asks for.
     """
 
     common: RunFacts
     generator: GeneratorConfig
     generator_base: Sha256 | None
     steps: Steps
+    privacy: BranchPrivacy = field(default_factory=BranchPrivacy)
 
 
 @dataclass(frozen=True)
 class BranchReply:
-    """The mean loss; what was trained of the branch comes as tensors."""
+    """What was trained of the branch comes as tensors.
 
-    loss: Real
+    Attributes:
+        loss: the mean loss; None where the branch is private, for it would be a figure of images without noise.
+        privacy: what a private branch costs.
+    """
+
+    loss: Real | None
+    privacy: BranchStatement | None = None
 
 
 @dataclass(frozen=True)
