@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bad", nargs="+", metavar="SITE", help="sites to make bad, one after another (all)")
     parser.add_argument("--attacks", nargs="*", choices=ATTACKS, default=list(ATTACKS), help="ways of being bad (all)")
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), help="rules (all)")
-    parser.add_argument("--rounds", type=int, default=12, help="rounds (12)")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds (20)")
     parser.add_argument("--seed", type=int, default=0, help="seed (0)")
     parser.add_argument("--bundles", type=Path, default=Path("bundles"), help="folder of the bundles (bundles)")
     parser.add_argument("--only-table", action="store_true", help="run nothing; table of what is there")
