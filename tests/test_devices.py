@@ -17,7 +17,7 @@ def test_the_cpu_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gpu0", "", "cuda:x", "cuda:-1"])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"device {name}: is no device that torch knows"):
+    with pytest.raises(ConfigError, match=f"device {name}: is not a device that torch knows"):
         require_device(name)
 
 

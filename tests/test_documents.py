@@ -108,7 +108,7 @@ def test_pipes_devices_and_folders_are_refused_and_not_waited_for(tmp_path: Path
         reader.daemon = True
         reader.start()
         reader.join(10)
-        assert found == ["it is no file (a pipe, socket, device or folder)"]
+        assert found == ["it is not a file (a pipe, socket, device or folder)"]
     with pytest.raises(OSError, match="No such file"):
         read_json(tmp_path / "none")
 

@@ -44,7 +44,7 @@ def require_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(where, "is no device that torch knows", "Use cpu, cuda, cuda:N or mps") from error
+        raise ConfigError(where, "is not a device that torch knows", "Use cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         built = torch.backends.cuda.is_built()

@@ -36,7 +36,7 @@ def read_bytes(path: Path, most: int = JSON_BYTES) -> bytes:
         ValueError: it is no file (a pipe would be waited for, a device never ends), or longer.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no file (a pipe, socket, device or folder)")
+        raise ValueError("it is not a file (a pipe, socket, device or folder)")
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -113,7 +113,7 @@ class Settings:
                 require(isinstance(value, Mapping), f"{where}.{key}", "is not a section", "Write `key: value` lines")
             if key == "unseen":
                 named = isinstance(value, (list, tuple)) and all(isinstance(site, str) for site in value)
-                require(named, f"{where}.unseen", f"{value!r} is no list of site names", "Write unseen: [SITE]")
+                require(named, f"{where}.unseen", f"{value!r} is not a list of site names", "Write unseen: [SITE]")
                 ready[key] = tuple(value)
             elif isinstance(kind, type) and is_dataclass(kind):
                 ready[key] = read_options(kind, value, f"{where}.{key}")

@@ -20,7 +20,7 @@ BUNDLE = ROOT / "bundles" / "light_unet_segmentation"
     ("content", "reason"),
     [
         ("{", "is not JSON"),
-        ("[]", "is no JSON object"),
+        ("[]", "is not a JSON object"),
         ('{"a": NaN}', "it holds NaN"),
         ('{"a": [-Infinity]}', "it holds -Infinity"),
         ("[" * 200_000, "is not JSON"),

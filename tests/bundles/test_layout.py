@@ -38,7 +38,7 @@ def test_code_is_told(copy: Path, name: str) -> None:
 def test_a_further_configuration_is_told(copy: Path, name: str) -> None:
     (copy / "configs" / name).write_text("{}")
     (found,) = layout_complaints(copy)
-    assert f"configs/{name} is no configuration of a bundle" in found
+    assert f"configs/{name} is not a configuration of a bundle" in found
 
 
 def test_links_out_are_told(copy: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ RATE = {"x": DeclaredSetting("x", "number", ("x",), "an x.", minimum=0.0, maximu
 
 @pytest.mark.parametrize("values", [None, 3, "x", [("x", 1)], b"x"])
 def test_what_is_no_mapping_is_refused(values: Any) -> None:
-    with pytest.raises(ConfigError, match=r"the server: .* is no mapping of settings"):
+    with pytest.raises(ConfigError, match=r"the server: .* is not a mapping of settings"):
         check_settings(RATE, values, "the server")
 
 

@@ -127,7 +127,7 @@ def test_a_run_folder_in_use_is_refused(
     ("words", "said"),
     [
         (["--teacher", "sam.safetensors"], "--teacher sam.safetensors: no such file"),
-        (["--device", "gpu0"], "device gpu0: is no device"),
+        (["--device", "gpu0"], "device gpu0: is not a device"),
         (["--unseen", "site_D"], "--unseen: site_D is none of the sites. Sites: site_a, site_b, site_d"),
         (["--set", "min_sites=3"], "sites: fewer than min_sites (3) are left"),
     ],

@@ -53,4 +53,4 @@ def test_check_bundle_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["check-bundle", str(copy)]) == 1
     assert "scripts.py is code" in capsys.readouterr().out
     assert main(["check-bundle", str(tmp_path / "none")]) == 1
-    assert "is no folder" in capsys.readouterr().out
+    assert "is not a folder" in capsys.readouterr().out

@@ -113,7 +113,7 @@ def test_shapes_sizes_units_and_unlisted_files_are_said(make_site: MakeSite) -> 
     assert reasons == {
         ("warning", "its sides are more than 1 to 3 and are squeezed to a square for training"),
         ("warning", "it looks like CT in Hounsfield units"),
-        ("note", "1 image files in the folder stand in no part of the datalist (this is the first)"),
+        ("note", "1 image files in the folder are in no part of the datalist (this is the first)"),
     }
 
 

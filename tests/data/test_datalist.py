@@ -78,12 +78,12 @@ def test_binary_masks_of_0_and_255_need_no_map(make_site: MakeSite) -> None:
         ({"test": ["/etc/passwd.png"]}, "leads out"),
         ({"test": ["../other/x.png"]}, "leads out"),
         ({"test": [{"image": "C:\\x.png"}]}, "leads out"),
-        ({"test": ["x" * 300 + ".png"]}, "is no name of a file"),
-        ({"test": ["a\0b.png"]}, "is no name of a file"),
-        ({"test": ["a\nb.png"]}, "is no name of a file"),
-        ({"test": ["\ud800.png"]}, "is no name of a file"),
+        ({"test": ["x" * 300 + ".png"]}, "is not a name of a file"),
+        ({"test": ["a\0b.png"]}, "is not a name of a file"),
+        ({"test": ["a\nb.png"]}, "is not a name of a file"),
+        ({"test": ["\ud800.png"]}, "is not a name of a file"),
         ({"training": [], "validation": [], "test": []}, "empty"),
-        ({"test": [{"image": "images/training0.png", "case": "training0"}]}, "'training0' stands in training and test"),
+        ({"test": [{"image": "images/training0.png", "case": "training0"}]}, "'training0' is in training and test"),
     ],
 )
 def test_what_is_refused_names_the_place(make_site: MakeSite, changes: dict[str, Any], said: str) -> None:
@@ -194,7 +194,7 @@ def test_no_case_is_no_common_case_and_blanks_at_its_ends_are_none_of_it(make_si
 
 
 def test_one_patient_with_and_without_a_blank_stands_in_two_parts(make_site: MakeSite) -> None:
-    with pytest.raises(DataError, match="case 'validation0' stands in training and validation"):
+    with pytest.raises(DataError, match="case 'validation0' is in training and validation"):
         load_datalist(with_cases(make_site(), "a", "b", "validation0 "))
 
 

@@ -74,7 +74,7 @@ def test_a_lost_tensor_is_noticed() -> None:
 def test_what_is_no_tensor_is_refused_by_name(value: object, filtered: bool) -> None:
     model = to_model(_message())
     model.params["a"] = value
-    with pytest.raises(PayloadError, match=r"site_a: sent a that is no tensor.*same version"):
+    with pytest.raises(PayloadError, match=r"site_a: sent a that is not a tensor.*same version"):
         from_model(model, "site_a", filtered)
 
 

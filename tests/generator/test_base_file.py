@@ -68,11 +68,11 @@ def test_what_is_no_base_is_refused(tiny: GeneratorConfig, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="there is no such file"):
         read_header(path)
     path.write_bytes(b"not weights")
-    with pytest.raises(ConfigError, match="is no file of a generator base"):
+    with pytest.raises(ConfigError, match="is not a file of a generator base"):
         read_header(path)
     for metadata in (None, {ENTRY: "{"}, {ENTRY: "[1]"}, {ENTRY: json.dumps({"fingerprint": "x"})}):
         save_file({"a": torch.zeros(1)}, path, metadata=metadata)
-        with pytest.raises(ConfigError, match="is no file of a generator base"):
+        with pytest.raises(ConfigError, match="is not a file of a generator base"):
             read_base(path, tiny)
 
 

@@ -50,9 +50,9 @@ def test_grey_stands_for_three_equal_channels(colour_model: Predictor) -> None:
     ("image", "reason"),
     [
         (np.zeros((9, 9, 4), np.uint8), "it has 4 channels and 1 are expected"),
-        (np.zeros((9, 9, 40), np.uint8), "is no flat image"),
-        (np.zeros((2, 9, 9, 1), np.uint8), "is no flat image"),
-        (np.zeros(9, np.uint8), "is no flat image"),
+        (np.zeros((9, 9, 40), np.uint8), "is not a flat image"),
+        (np.zeros((2, 9, 9, 1), np.uint8), "is not a flat image"),
+        (np.zeros(9, np.uint8), "is not a flat image"),
         (np.zeros((0, 9), np.uint8), "holds nothing"),
         (np.array([["a"]]), "no numbers"),
         (np.full((9, 9), np.nan), "not finite"),

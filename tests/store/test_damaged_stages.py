@@ -139,7 +139,7 @@ def test_a_stage_removed_by_hand_is_done_again_with_what_came_after_it(tmp_path:
 def test_what_the_run_began_with_cannot_be_done_again(damage: Damage, tmp_path: Path) -> None:
     store = made(tmp_path / "store")
     damage(store.folder / "began.json")
-    with pytest.raises(StoreError, match=r"began\.json: .*says what the run began with\. Begin anew"):
+    with pytest.raises(StoreError, match=r"began\.json: .*says what the run began with\. Start in another"):
         store.mend(first=("began",))
     assert store.has("evaluate")
 
@@ -167,7 +167,7 @@ def test_a_configuration_of_another_type_is_refused(content: str, tmp_path: Path
     made(tmp_path / "store")
     (tmp_path / "store" / "config.json").write_text(content)
     with pytest.raises(
-        StoreError, match=r"config\.json: is not the configuration of a run\. Begin anew|store: made by"
+        StoreError, match=r"config\.json: is not the configuration of a run\. Start in another|store: made by"
     ):
         StageStore(tmp_path / "store", CONFIG)
 

@@ -131,7 +131,7 @@ class BundleDefinition:
             for part in name[1:].split("::"):
                 node = _child(node, part)
         if not isinstance(node, dict):
-            raise ConfigError(self.folder / TRAIN, f"'{key}' is no definition", "Write it out, or refer to a block.")
+            raise ConfigError(self.folder / TRAIN, f"'{key}' is not a definition", "Write it out, or refer to a block.")
         return node
 
     def _node(self, key: str) -> Any:

@@ -56,7 +56,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(path, f"is not JSON ({error})", "Correct the file.") from error
     if not isinstance(document, dict):
-        raise ConfigError(path, "is no JSON object", "Correct the file.")
+        raise ConfigError(path, "is not a JSON object", "Correct the file.")
     return document
 
 

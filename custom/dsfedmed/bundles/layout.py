@@ -23,7 +23,7 @@ LOG_KEYS = ("keys", "level", "handlers", "qualname", "propagate", "formatter", "
 def layout_complaints(root: Path) -> Iterator[str]:
     """Complain about files that are missing, are code, lead elsewhere, or would be read as a further configuration."""
     if not root.is_dir():
-        yield f"{root} is no folder"
+        yield f"{root} is not a folder"
         return
     sampling = not (root / TRAIN).is_file() and not (root / EVALUATE).is_file()
     wanted = [name for name in FILES if not (sampling and name in (TRAIN, EVALUATE))]
@@ -35,7 +35,7 @@ def layout_complaints(root: Path) -> Iterator[str]:
         if not path.resolve().is_relative_to(root.resolve()):
             yield f"{name} is a link out of the bundle"
         if path.parent == root / "configs" and name not in FILES:
-            yield f"{name} is no configuration of a bundle; the known ones are checked, others would not be"
+            yield f"{name} is not a configuration of a bundle; the known ones are checked, others would not be"
 
 
 def logging_complaints(root: Path) -> Iterator[str]:

@@ -142,6 +142,6 @@ class _Rules(_PlainData):
     def expression(self, value: str, path: str) -> None:
         found = parse_expression(value[1:])
         if found is None:
-            raise ConfigError(self.where, f"{path} is {shown(value)}, which is no plain expression", FIX)
+            raise ConfigError(self.where, f"{path} is {shown(value)}, which is not a plain expression", FIX)
         if not found.is_allowed():
             raise ConfigError(self.where, f"{path} is {shown(value)}, beyond what a bundle may compute", FIX)

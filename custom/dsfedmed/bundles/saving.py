@@ -211,7 +211,7 @@ def _label_map(name: str, pred: MetaTensor) -> np.ndarray:
     """Return (X, Y) uint8."""
     values = pred.as_tensor().detach().cpu().numpy()
     if values.ndim != 3 or len(values) != 1 or not ((values >= 0) & (values <= 255) & (values % 1 == 0)).all():
-        reason = f"its mask of shape {values.shape} is no label map (1, X, Y) of whole numbers 0..255"
+        reason = f"its mask of shape {values.shape} is not a label map (1, X, Y) of whole numbers 0..255"
         raise DataError(name, reason, "Put ChannelsToLabeld before the saving.")
     return np.asarray(values[0].astype(np.uint8))
 

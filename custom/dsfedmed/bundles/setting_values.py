@@ -78,7 +78,7 @@ def _scalar(
 
 def _items(value: object, one: Callable[[object], Scalar], least: int, most: int) -> list[Scalar]:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{shown(value)} is no list")
+        raise ValueError(f"{shown(value)} is not a list")
     if not least <= len(value) <= most:
         raise ValueError(f"it has {len(value)} items, allowed are {least} to {most}")
     return [one(item) for item in value]
@@ -92,12 +92,12 @@ def _number(value: object, whole: bool) -> int | float:
 
 def _label_names(value: object, most: int) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no mapping of label values to names")
+        raise ValueError(f"{shown(value)} is not a mapping of label values to names")
     if not 1 <= len(value) <= most:
         raise ValueError(f"it has {len(value)} names, allowed are 1 to {most}")
     for key, name in value.items():
         if type(key) is not str or not LABEL_VALUE.fullmatch(key):
-            raise ValueError(f"{shown(key)} is no label value")
+            raise ValueError(f"{shown(key)} is not a label value")
         if type(name) is not str or not LABEL_NAME.fullmatch(name) or RESERVED.search(name):
             allowed = "1 to 64 letters, digits, spaces and any of ( ) + , ' - _, a letter or digit first"
             raise ValueError(f"the label name {shown(name)} is not of {allowed}")

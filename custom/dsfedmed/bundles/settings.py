@@ -83,7 +83,7 @@ def check_settings(
         ConfigError: naming ``where`` and the first key or value that is not declared, or out of its range.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(where, f"{shown(values)} is no mapping of settings", "Write `name: value` lines.")
+        raise ConfigError(where, f"{shown(values)} is not a mapping of settings", "Write `name: value` lines.")
     for key in values:
         if not isinstance(key, str) or key not in declared:
             raise ConfigError(where, f"unknown setting {shown(key)}", _nearest(key, declared))

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--layout", choices=("paired", "npy"), default="paired", help="how the files lie (default %(default)s)")
     add("--images", default="images", help="paired: folder of the images (default %(default)s)")
     add("--labels", default="labels", help="paired: folder of the labels, same names (default %(default)s)")
-    add("--label-suffix", default="", help="paired: what label names have behind the image's name, such as _mask")
+    add("--label-suffix", default="", help="paired: suffix of label file names, such as _mask")
     add("--split", default="0.6/0.15/0.25", help="paired: training/validation/test shares (default %(default)s)")
     add("--validation-share", type=float, default=0.15, help="npy: share cut from data_npy (default %(default)s)")
     add("--case-regex", help="finds the patient in a file name: group 1, or the whole match; none: every file")
@@ -51,7 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--ignore", type=int, help="stored value of pixels that are left out of loss and metrics")
     add("--channels", type=int, help="channels of the images, where they are neither grey nor RGB (2, 4 to 16)")
-    add("--exclusive", action="store_true", help="classes exclude each other (default: a higher label lies in a lower)")
+    add(
+        "--exclusive",
+        action="store_true",
+        help="classes exclude each other (default: label k+1 is inside label k)",
+    )
     add("--name", help="paired: the site's name (default: the folder's)")
     add("--seed", type=int, default=0, help="seed of the split (default %(default)s)")
     add("--force", action="store_true", help="replace a datalist.json that is there")
@@ -144,7 +148,7 @@ def _shares(text: str) -> tuple[float, float, float]:
     try:
         training, validation, test = (float(share) for share in text.split("/"))
     except ValueError as error:
-        raise ConfigError("--split", f"{text!r} is no split", "Write three shares, such as 0.6/0.15/0.25.") from error
+        raise ConfigError("--split", f"{text!r} is not a split", "Write three shares: 0.6/0.15/0.25.") from error
     return training, validation, test
 
 
@@ -153,4 +157,4 @@ def _numbers(text: str | None) -> dict[int, int] | None:
         pairs: list[Any] = [pair.split("=") for pair in text.split(",")] if text else []
         return {int(value): int(target) for value, target in pairs} or None
     except ValueError as error:
-        raise ConfigError("--label-map", f"{text!r} is no map", "Write pairs, such as 128=1,255=2.") from error
+        raise ConfigError("--label-map", f"{text!r} is not a map", "Write pairs, such as 128=1,255=2.") from error

@@ -2,7 +2,7 @@
 """Set up a startup kit: allow this package's classes, write the party's own settings, lay its policies over the kit.
 
 Run it once, at the site, before the kit is started. Nothing of it leaves the site. ``{run}`` in a path stands for the
-key of a run, so that every configuration has a folder of its own and an interrupted run goes on where it was.
+key of a run, so that every configuration has a folder of its own and an interrupted run is resumed.
 
 Examples:
   dsfedmed setup-party kits/hospital_a --data /data/breast_us --output /srv/dsfedmed/{run} --bundles bundles
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="folder of the startup kit")
     parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
-                        help="folders laid over the kit's local/, the last on top")  # fmt: skip
+                        help="folders copied over the kit's local/, the last on top")  # fmt: skip
     parser.add_argument("--bundles", type=Path, help="folder of the bundles (default: those that came with dsfedmed)")
     parser.add_argument("--bundle-classes", nargs="+", metavar="CLASS",
                         help="what bundles may name beyond the package's own list, as exact dotted names")  # fmt: skip
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     site.add_argument("--memory-gib", type=float, help="memory limit of the heavy work, GiB (default: none)")
     server = parser.add_argument_group("the server")
     server.add_argument("--run", type=Path, dest="run_folder", help="folder of runs; should contain {run}")
-    other = "go on with sites whose versions are not the server's"
+    other = "continue with sites whose versions are not the server's"
     server.add_argument("--other-versions", action="store_true", help=other)
     server.add_argument("--storage", type=Path, help="folder of NVFlare's jobs; its default is below /tmp")
     server.add_argument("--public", type=Path, help="labelled folder that everyone may see (SAM-Fed)")

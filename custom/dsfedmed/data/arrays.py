@@ -49,7 +49,7 @@ def load_part(datalist: SiteDatalist, part: str, preprocessing: Preprocessing) -
     for item in items:
         result = preprocess_item(datalist, item, preprocessing)
         if "label" not in result:
-            raise DataError(item.image, f"it has no label and stands in {part}", "Add its label or take it out.")
+            raise DataError(item.image, f"it has no label and is in {part}", "Add its label or take it out.")
         image, label = plain(result["image"]).to(torch.float32), plain(result["label"])
         if images and image.shape != images[0].shape:
             raise DataError(

@@ -97,7 +97,7 @@ def build_npy_layout(root: str | Path, settings: BuildSettings, validation_share
     if not clients:
         raise DataError(root, "no <client>/data_npy is here", "Name the folder that holds the client folders.")
     if not 0.0 <= validation_share < 1.0:
-        raise ConfigError("validation share", f"{validation_share} is no share", "Use 0 up to (not with) 1.")
+        raise ConfigError("validation share", f"{validation_share} is not a share", "Use 0 up to (not with) 1.")
     written = []
     for client in clients:
         training = find_pairs(client / "data_npy", client / "label_npy")

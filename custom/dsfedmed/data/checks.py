@@ -296,7 +296,7 @@ def _unlisted(datalist: SiteDatalist) -> list[Finding]:
     left = [path for path in found if path.parent not in listed]
     if not left:
         return []
-    reason = f"{len(left)} image files in the folder stand in no part of the datalist"
+    reason = f"{len(left)} image files in the folder are in no part of the datalist"
     return [Finding("note", str(left[0]), f"{reason} (this is the first)", "List them if they are meant.")]
 
 

@@ -220,7 +220,7 @@ def _window(path: Path, entry: Any) -> tuple[float, float] | None:
 
 def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int], str]:
     if not isinstance(document, dict):
-        raise DataError(path, "it is no JSON object", "See the form in the README.")
+        raise DataError(path, "it is not a JSON object", "See the form in the README.")
     try:
         labels = {int(value): str(name) for value, name in document["labels"].items()}
         default_map = {"255": 1} if len(labels) == 2 else {}
@@ -232,7 +232,7 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
             path, f"label values are {shortened(sorted(labels))}", "They run 0, 1, 2... with 0 the background."
         )
     if set(label_map.values()) - set(labels):
-        raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that stand in "labels".')
+        raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that are in "labels".')
     if not isinstance(document.get("nested", True), bool):
         raise DataError(path, f'"nested" is {document["nested"]!r}', "Write true or false.")
     slices = document.get("slices", "labelled")
@@ -262,7 +262,7 @@ def _part(
 ) -> tuple[Item, ...]:
     part, entries = named
     if not isinstance(entries, (list, type(None))):
-        problems.append(DataError(path, f'"{part}" is no list', 'Write [{"image": ..., "label": ...}, ...].'))
+        problems.append(DataError(path, f'"{part}" is not a list', 'Write [{"image": ..., "label": ...}, ...].'))
         return ()
     items: list[Item] = []
     for number, entry in enumerate(entries or []):
@@ -278,7 +278,7 @@ def _item(path: Path, site: SiteDatalist, where: str, entry: Any) -> Item:
     if isinstance(entry, str):  # Decathlon lists test images as bare paths
         entry = {"image": entry}
     if not isinstance(entry, dict):
-        raise DataError(path, f"{where} is no object", 'Write {"image": path, "label": path}.')
+        raise DataError(path, f"{where} is not an object", 'Write {"image": path, "label": path}.')
     names = _image_names(path, site, where, entry.get("image"))
     files = tuple(_inside(path, name) for name in names)
     label = entry.get("label")
@@ -302,7 +302,7 @@ def _case(path: Path, where: str, entry: dict[str, Any], image: str) -> str:
         others = [key for key in entry if re.sub("[^a-z]", "", str(key).lower()) in _LIKE_CASE]
         if others:
             reason = f"{where} names its patient as {others[0]!r}, which is not read"
-            raise DataError(path, reason, 'Call it "case": patients would stand in two parts else.')
+            raise DataError(path, reason, 'Call it "case": otherwise patients would be in two parts.')
         return composed(image)
     if isinstance(case, bool) or not isinstance(case, (str, int)):
         raise DataError(path, f"{where} has the case {case!r}", "Write the patient as text or as a whole number.")
@@ -334,7 +334,7 @@ def _image_names(path: Path, site: SiteDatalist, where: str, entry: Any) -> list
 def _inside(path: Path, name: str) -> Path:
     """Resolve a relative path of the datalist as the disc has it; it may not lead out of the folder."""
     if _NO_NAME.search(name) or max(len(part.encode()) for part in re.split(r"[/\\]", name)) > LONGEST_NAME:
-        reason = f"{name[:60]!r} is no name of a file"
+        reason = f"{name[:60]!r} is not a name of a file"
         raise DataError(path, reason, f"Use names without control characters, of at most {LONGEST_NAME} bytes.")
     if len(name.encode()) + len(os.fsencode(path.parent)) > LONGEST_PATH:
         reason = f"the path {name[:60]!r}... has {len(name.encode())} bytes"
@@ -370,7 +370,7 @@ def _split_cases(path: Path, parts: dict[str, tuple[Item, ...]]) -> list[DataErr
         for case in {item.case for item in items}:
             found.setdefault(case, []).append(part)
     return [
-        DataError(path, f"case {case!r} stands in {' and '.join(where)}", "Keep all images of a patient in one part.")
+        DataError(path, f"case {case!r} is in {' and '.join(where)}", "Keep all images of a patient in one part.")
         for case, where in sorted(found.items())
         if len(where) > 1
     ]

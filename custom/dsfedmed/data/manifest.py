@@ -88,7 +88,7 @@ def _problem(manifest: Manifest) -> str:
     for shard in manifest.shards:
         numbers = (shard.bytes, shard.count, shard.first_index)
         if not isinstance(shard.name, str) or not SHARD_NAME.fullmatch(shard.name):
-            return f"shard name {shard.name!r} is no plain .safetensors name"
+            return f"shard name {shard.name!r} is not a plain .safetensors name"
         if not isinstance(shard.sha256, str) or not SHA256.fullmatch(shard.sha256):
             return f"{shard.name} has no SHA-256"
         if not all(_whole(number) for number in numbers) or shard.bytes < 1 or shard.count < 1:

@@ -205,4 +205,4 @@ def _check_header(path: Path, shard: Shard) -> None:
                 if len(ends) != shard.count or not rising or [int(ends[-1])] != found[key].get_shape():
                     raise PayloadError(path, f"the ends of its {key} do not fit {shard.count} of them", FETCH_AGAIN)
     except SafetensorError as error:
-        raise PayloadError(path, f"the shard is no safetensors file ({error})", FETCH_AGAIN) from error
+        raise PayloadError(path, f"the shard is not a safetensors file ({error})", FETCH_AGAIN) from error

@@ -81,7 +81,7 @@ def from_model(model: FLModel, where: str, filtered: bool = False) -> Message:
     tensors = {str(name): _from_disk(value) for name, value in (model.params or {}).items()}
     wrong = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise PayloadError(where, f"sent {wrong[0]} that is no tensor", SAME_VERSION)
+        raise PayloadError(where, f"sent {wrong[0]} that is not a tensor", SAME_VERSION)
     is_sealed = seal.is_last or not filtered
     if is_sealed and (byte_count(tensors) != seal.bytes or digest(tensors) != seal.sha256):
         raise PayloadError(where, "sent tensors that do not match their hash", "Send again; check the connection")

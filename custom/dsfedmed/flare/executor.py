@@ -51,7 +51,7 @@ class SiteExecutor(Executor):
         super().__init__()
         end_with_launcher()
         if not re.fullmatch(r"[A-Za-z0-9_-]+", run):  # it becomes a folder's name at the site
-            raise ConfigError("run", f"{run!r} is no plain name", "Write the job with this package's recipe")
+            raise ConfigError("run", f"{run!r} is not a plain name", "Write the job with this package's recipe")
         self.run = run
         self._child: WorkerProcess | None = None
 

@@ -102,4 +102,4 @@ def _read(path: Path, weights: bool) -> tuple[BaseHeader, Weights]:
             tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
         return BaseHeader(dict(entry["generator_model"]), str(entry["fingerprint"]), str(entry["version"])), tensors
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(path, "is no file of a generator base", MAKE_ONE) from error
+        raise ConfigError(path, "is not a file of a generator base", MAKE_ONE) from error

@@ -97,7 +97,7 @@ def _inject(network: nn.Module, rank: int, alpha: float, targets: tuple[str, ...
     unknown = [name for name in targets if name not in TARGETS]
     if unknown or not targets:
         raise ConfigError(
-            "lora_targets", f"{', '.join(unknown) or 'nothing'} is no target", f"Use {', '.join(TARGETS)}"
+            "lora_targets", f"{', '.join(unknown) or 'nothing'} is not a target", f"Use {', '.join(TARGETS)}"
         )
     pattern = "|".join([BLOCK + f"(?:{'|'.join(targets)})", *(_stem_layers(network) if STEM in targets else ())])
     if not any(re.fullmatch(pattern, name) for name, _ in network.named_modules()):

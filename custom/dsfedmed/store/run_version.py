@@ -72,7 +72,7 @@ def begun_config(run: Path) -> dict[str, Any]:
     path = run / STORE / CONFIG
     config = _named(read_json(path), "config")
     if not isinstance(config, Mapping):
-        fix = "Begin anew in another run folder, or with --start-over"
+        fix = "Start in another run folder, or delete that run: --start-over"
         raise StoreError(path, "is not the configuration of a run", fix)
     return dict(config)
 

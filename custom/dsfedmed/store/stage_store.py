@@ -38,7 +38,7 @@ ORDER = "order.json"
 """When each stage was first put and last put, as counting numbers: what lies behind a damaged one is told by it."""
 ALTERED = "does not match the hash it was written with"
 AGAIN = "Start the same command again: that stage, and what was made after it, is done again"
-ANEW = "Begin anew in another run folder, or with --start-over"
+ANEW = "Start in another run folder, or delete that run: --start-over"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
             for member in archive:
                 stream = archive.extractfile(member) if member.isreg() else None
                 if stream is None:
-                    raise StoreError(path, f"'{member.name}' is no plain file", "Restore the archive from git")
+                    raise StoreError(path, f"'{member.name}' is not a plain file", "Restore the archive from git")
                 files[member.name] = stream.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise StoreError(path, f"cannot be read ({error})", "Restore the archive from git") from error

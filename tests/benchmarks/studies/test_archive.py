@@ -47,5 +47,5 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
     member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
     with tarfile.open(tmp_path / "one.tar.gz", "w:gz") as archive:
         archive.addfile(member)
-    with pytest.raises(StoreError, match=r"'a/record\.json' is no plain file"):
+    with pytest.raises(StoreError, match=r"'a/record\.json' is not a plain file"):
         read_archive(tmp_path / "one.tar.gz")

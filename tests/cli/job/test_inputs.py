@@ -45,7 +45,7 @@ def test_what_is_there_passes(tmp_path: Path) -> None:
         ({"generator_base": MISSING}, rf"--generator-base {MISSING}: no such file"),
         ({"generator": MISSING}, rf"--generator {MISSING}: no such folder"),
         ({"public": MISSING}, rf"--public {MISSING}: no such folder"),
-        ({"device": "gpu0"}, "device gpu0: is no device that torch knows"),
+        ({"device": "gpu0"}, "device gpu0: is not a device that torch knows"),
         ({"bundles": MISSING}, "the bundle 'light_unet_segmentation' is not installed"),
     ],
 )

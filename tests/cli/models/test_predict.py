@@ -98,8 +98,8 @@ def test_of_very_many_bad_files_the_first_are_said(
         ("unfinished", [], "the run has no release yet"),
         ("bundle", [], "the bundle has no weights"),
         ("run", ["--device", "cuda:99"], "device cuda:99"),
-        ("run", ["--batch-size", "0"], "--batch-size: 0 is no usable number"),
-        ("run", ["--threads", "-1"], "--threads: -1 is no usable number"),
+        ("run", ["--batch-size", "0"], "--batch-size: 0 is not a usable number"),
+        ("run", ["--threads", "-1"], "--threads: -1 is not a usable number"),
         ("run", ["--local", "none"], "dsfedmed.yaml"),
     ],
 )

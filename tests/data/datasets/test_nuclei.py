@@ -32,7 +32,7 @@ def test_three_sites(downloads: dict[str, Path], tmp_path: Path) -> None:
     assert [item.case for item in sites["monusac"].parts["test"]] == ["TCGA-A2-1111"]
     assert not {item.case for part in sites["monusac"].parts.values() for item in part} & {"TCGA-18-0000"}
     provenance = json.loads((tmp_path / "monusac/provenance.json").read_text())
-    assert provenance["notes"] == ["TCGA-18-0000 is left out: the patient stands in monuseg"]
+    assert provenance["notes"] == ["TCGA-18-0000 is left out: the patient is in monuseg"]
     assert sum(counts(sites["tnbc"])) == 8  # slide 12 is no breast
     assert min(counts(sites["tnbc"])) == 2  # both pictures of a patient
 

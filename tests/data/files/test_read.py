@@ -167,7 +167,7 @@ def test_whatever_is_too_large_is_refused_by_its_header(tmp_path: Path, monkeypa
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: it is no file \(a pipe"):
+    with pytest.raises(DataError, match=r"a\.png: it is not a file \(a pipe"):
         read_raw(tmp_path / "a.png")
 
 

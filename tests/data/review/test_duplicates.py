@@ -106,13 +106,13 @@ def test_different_images_are_not_told(tmp_path: Path) -> None:
         (other_spelling, "error", "0.png", "in training as case 'p0' and in test as case './images/0.png'"),
         (symbolic_link, "error", "2.png", "one file stands twice and as"),
         (hard_link, "error", "2.png", "one file stands twice and as"),
-        (copied, "error", "2.png", "0.png (training), byte by byte, and stands in test"),
+        (copied, "error", "2.png", "0.png (training), byte by byte, and is in test"),
         (as_rgb_tiff, "error", "two.tif", "it has the same pixels as"),
-        (same_part, "warning", "3.png", "0.png (training), byte by byte, and stands in training"),
+        (same_part, "warning", "3.png", "0.png (training), byte by byte, and is in training"),
         (near(lambda image: image, "jpg"), "warning", "2n.jpg", "it looks the same as"),
         (near(lambda image: image.resize((90, 64))), "warning", "2n.png", "0.png (training) (correlation 0.9"),
         (near(lambda i: i.point(lambda v: v * 0.9 + 12)), "warning", "2n.png", "it looks the same as"),
-        (near(lambda i: i, "jpg", "training"), "warning", "3n.jpg", "and stands in training"),
+        (near(lambda i: i, "jpg", "training"), "warning", "3n.jpg", "and is in training"),
     ],
 )
 def test_a_copy_is_told_once(

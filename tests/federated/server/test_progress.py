@@ -141,7 +141,7 @@ def test_of_many_sites_the_slowest_are_named(
     watch.now += 10
     progress.site_step("site_0", "dsf_train", 9, 10)
     shown = ", ".join(f"site_{number} {8 - number}/10" for number in range(2, 8))
-    assert caplog.records[-1].getMessage().endswith(f"{shown} and 2 that are farther  task ETA 1:30")
+    assert caplog.records[-1].getMessage().endswith(f"{shown} and 2 sites that are ahead  task ETA 1:30")
 
 
 def test_people_read_the_sites_own_names(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:

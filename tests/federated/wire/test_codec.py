@@ -110,19 +110,19 @@ def test_a_missing_key_is_refused_by_its_name(key: str) -> None:
         ({"inner": 3}, "Outer.inner, which is 3 and no mapping of known depth"),
         ({"inner": [2]}, "Outer.inner, which is [2] and no mapping of known depth"),
         ({"inner": None}, "Outer.inner, which is None and no mapping of known depth"),
-        ({"many": {"size": 1}}, "Outer.many = {'size': 1}, which is no list"),
-        ({"many": "abc"}, "Outer.many = 'abc', which is no list"),
+        ({"many": {"size": 1}}, "Outer.many = {'size': 1}, which is not a list"),
+        ({"many": "abc"}, "Outer.many = 'abc', which is not a list"),
         ({"many": [1]}, "Outer.many, which is 1 and no mapping of known depth"),
         ({"pair": [1]}, "Outer.pair with 1 entries instead of 2"),
         ({"pair": [1, "a", 2]}, "Outer.pair with 3 entries instead of 2"),
         ({"pair": ["a", 1]}, "Outer.pair = 'a', which is no int"),
-        ({"by_name": [1]}, "Outer.by_name = [1], which is no mapping"),
+        ({"by_name": [1]}, "Outer.by_name = [1], which is not a mapping"),
         ({"by_name": {"a": "1"}}, "Outer.by_name['a'] = '1', which is no int"),
         ({"by_name": {"A": 1}}, "Outer.by_name's key: 'A' is not of the form [a-z]+"),
         ({"by_name": {1: 1}}, "Outer.by_name's key = 1, which is no str"),
         ({"perhaps": "no"}, "Outer.perhaps = 'no', which is no float"),
-        ({"either": 0.5}, "Outer.either = 0.5, which is no mapping"),
-        ({"either": [0.5]}, "Outer.either = [0.5], which is no mapping"),
+        ({"either": 0.5}, "Outer.either = 0.5, which is not a mapping"),
+        ({"either": [0.5]}, "Outer.either = [0.5], which is not a mapping"),
         ({"listed": [1, None]}, "Outer.listed = None, which is no int"),
     ],
 )
@@ -299,7 +299,7 @@ def test_only_plain_values_cross_the_wire(value: object) -> None:
 
 def test_a_body_is_an_object() -> None:
     assert to_object(Inner(2)) == {"size": 2, "note": "none"}
-    with pytest.raises(TypeError, match="tuple is no dataclass"):
+    with pytest.raises(TypeError, match="tuple is not a dataclass"):
         to_object((1, 2))
     assert to_json((1, [2.5, None], {"a": True})) == [1, [2.5, None], {"a": True}]
 

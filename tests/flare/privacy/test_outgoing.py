@@ -45,7 +45,7 @@ def other_meta(meta: Any) -> Shareable:
         ("dsf_train", other_meta({MetaKey.PROCESSED_ALGORITHM: "HE_CKKS"}), "HE_CKKS has encrypted or masked"),
         ("dsf_train", other_meta({SEAL: {"info": {}}}), "not of this package"),
         ("dsf_masks", update(), "unknown key"),
-        ("dsf_train", DXO(DataKind.WEIGHT_DIFF, {"w": "pixels"}, {}).to_shareable(), "w, which is no tensor"),
+        ("dsf_train", DXO(DataKind.WEIGHT_DIFF, {"w": "pixels"}, {}).to_shareable(), "w, which is not a tensor"),
     ],
 )
 def test_what_cannot_be_understood_is_refused(hospital: Hospital, task: str, told: Shareable, words: str) -> None:

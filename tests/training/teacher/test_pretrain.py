@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_undisturbed_one(
         pretrain_teacher.resumable(folders, config, tmp_path / "kept")
     monkeypatch.undo()
     resumed, result = pretrain_teacher.resumable(folders, config, tmp_path / "kept")
-    assert "goes on behind step 4" in capsys.readouterr().out
+    assert "resuming at step 5" in capsys.readouterr().out
     assert result.steps == 7
     assert result.loss == whole_result.loss
     expected = whole.state_dict()

@@ -36,7 +36,7 @@ MADE = (
     "references", "updates", "public", "sites", "nvflare", "local", WEIGHTS, PUBLIC_MEMORY,
 )  # fmt: skip
 """What runs write below their folder."""
-FIX = "Choose another --out (--reuse RUN takes over there what the change leaves as it is), or begin anew: --start-over"
+FIX = "Choose another --out (--reuse RUN takes over what the change does not affect), or delete that run: --start-over"
 SAME = "Give what the run began with, choose another --out, or remove that run with --start-over"
 
 

@@ -2,7 +2,7 @@
 """Serve bundles, or a run's release, with MONAI Label; a page at /viewer shows images and masks.
 
 Needs MONAI Label's own environment (make label-setup). Listens on 127.0.0.1 only, unless told otherwise: MONAI Label
-asks for no password. Labels are written into STUDIES/labels; training goes on in copies below the workspace. Example:
+asks for no password. Labels are written into STUDIES/labels; training continues in copies below the workspace. Example:
   dsfedmed label-server runs/demo/release --studies data/demo/site_a/images
 """
 
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="bundle folders with weights")
     parser.add_argument("--studies", type=Path, required=True, metavar="DIR", help="folder of images to label")
     parser.add_argument("--workspace", type=Path, default=Path("runs/label"), metavar="DIR", help="(%(default)s)")
-    parser.add_argument("--keep", action="store_true", help="go on with the models trained in the workspace")
+    parser.add_argument("--keep", action="store_true", help="continue with the models trained in the workspace")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (%(default)s)")
     parser.add_argument(

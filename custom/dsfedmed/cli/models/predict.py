@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_numbers(args: argparse.Namespace) -> None:
     for name, value, least in (("--batch-size", args.batch_size, 1), ("--threads", args.threads, 0)):
         if not least <= value <= 1024:
-            raise ConfigError(name, f"{value} is no usable number", f"Give {least} to 1024.")
+            raise ConfigError(name, f"{value} is not a usable number", f"Give {least} to 1024.")
 
 
 def _accepted(local: Path | None) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", type=int, default=1024, help="square input side in pixels (%(default)s)")
     parser.add_argument("--classes", nargs="+", default=["foreground"], metavar="NAME", help="(%(default)s)")
     parser.add_argument("--separate", action="store_true", help="classes exclude each other (default: nested)")
-    parser.add_argument("--own-weights", action="store_true", help="the file is one's own, not an official one")
+    parser.add_argument("--own-weights", action="store_true", help="the checkpoint is not an official SAM file")
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="bundle to fill (default: the one of promptless SAM)"
     )

@@ -4,7 +4,7 @@
 Each folder holds a datalist.json with "training" and "validation" (the latter is held out and scored at the end). Any
 label above 0 counts as foreground. The result is a safetensors file with segment-anything's keys, and beside it a JSON
 file that says how it was made. Choose folders that are no site of the federation. Given again, an interrupted command
-goes on where it was (the folder FILE.progress holds what it has).
+is resumed (the folder FILE.progress holds what it has).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def resumable(folders: list[Folder], config: PretrainConfig, kept: Path) -> tupl
     store = StageStore(kept, {"settings": asdict(config), "data": seen, "version": VERSION})
     before = store.get(STATE) if store.has(STATE) else None
     if before is not None:
-        print(f"goes on behind step {before.info['step']}", flush=True)
+        print(f"resuming at step {before.info['step'] + 1}", flush=True)
     return pretrain(
         folders,
         config,

@@ -29,8 +29,8 @@ FOLDER = "controlnet_generator"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to the job as --out")
-    parser.add_argument("--site", required=True, help="the hospital whose branch draws")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle folder to write; not there yet")
+    parser.add_argument("--site", required=True, help="the hospital whose generator is exported")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle folder to create")
     parser.add_argument(
         "--bundles", type=Path, metavar="DIR", help="folder of the bundles (default: those that came with dsfedmed)"
     )

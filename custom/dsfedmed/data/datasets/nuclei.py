@@ -123,7 +123,7 @@ def _plan(source: Source, wanted: Sequence[str], options: RecipeOptions) -> list
         elsewhere = {sample.case for sample in samples["monuseg"]}
         both = sorted(elsewhere & {sample.case for sample in samples["monusac"]})
         samples["monusac"] = [sample for sample in samples["monusac"] if sample.case not in elsewhere]
-        notes["monusac"] = tuple(f"{case} is left out: the patient stands in monuseg" for case in both)
+        notes["monusac"] = tuple(f"{case} is left out: the patient is in monuseg" for case in both)
     return [
         SitePlan(
             site, NUCLEI.sites[site], "H&E histology", NUCLEI.classes, tuple(samples[site]), notes=notes.get(site, ())

@@ -57,7 +57,7 @@ def read_polygons(content: bytes, where: object) -> list[Polygon]:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, ValueError, KeyError, IndexError) as error:
-        reason = f"it is no usable annotation ({error or type(error).__name__})"
+        reason = f"it is not a usable annotation ({error or type(error).__name__})"
         raise DataError(where, reason, "Download it again.") from error
     return polygons
 

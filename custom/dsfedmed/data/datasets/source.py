@@ -132,7 +132,7 @@ class Source:
         try:
             archive = self._archives[file] = zipfile.ZipFile(file)
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(file, f"it is no readable zip archive ({error})", "Download or unpack it again.") from error
+            raise DataError(file, f"it is not a readable zip archive ({error})", "Download it again.") from error
         members = []
         for info in archive.infolist():
             _check_entry(file, info)

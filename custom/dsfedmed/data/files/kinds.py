@@ -134,7 +134,7 @@ def look_at(path: Path, most: int = 0) -> tuple[Kind, bytes]:
         if stat.S_ISDIR(mode):
             return Kind.DICOM, b""
         if not stat.S_ISREG(mode):
-            raise DataError(path, "it is no file (a pipe, socket or device)", "Copy the image itself there.")
+            raise DataError(path, "it is not a file (a pipe, socket or device)", "Copy the image itself there.")
         with path.open("rb") as file:
             head = file.read(HEAD)
             if size <= most and head.startswith(_PNG) and (kind := _kind(path, head)) is Kind.PNG:

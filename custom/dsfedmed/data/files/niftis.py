@@ -170,7 +170,7 @@ def _shape(path: Path, image: Any) -> tuple[tuple[int, int, int], int]:
 def _affine(path: Path, image: Any) -> np.ndarray:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise DataError(path, "its affine is no usable frame", "Export it again with its orientation.")
+        raise DataError(path, "its affine is not a usable frame", "Export it again with its orientation.")
     return affine
 
 

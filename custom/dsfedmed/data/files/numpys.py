@@ -61,6 +61,6 @@ def _flat_shape(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> tupl
         shape = (*shape, 1)
     if len(shape) != 3 or shape[2] > MAX_CHANNELS:
         few = f"Use (H, W) or (H, W, C) with at most {MAX_CHANNELS} channels; volumes belong in NIfTI."
-        raise DataError(path, f"its shape {tuple(shape)} is no flat image", few)
+        raise DataError(path, f"its shape {tuple(shape)} is not a flat image", few)
     check_bytes(path, shape, kind.itemsize)
     return int(shape[0]), int(shape[1]), int(shape[2])

@@ -149,11 +149,11 @@ def split_alpha(
     if (colours == colours[:1, :1]).all() or not colours[alpha[..., 0] > 0].any():  # over black nothing would remain
         return alpha, None, ("drawn in its transparency alone; the transparency is taken as the picture",)
     if premultiplied:
-        return colours, None, ("its transparency is not the same everywhere; it is laid over black",)
+        return colours, None, ("its transparency is not the same everywhere; it is put on black",)
     top = np.iinfo(array.dtype).max if array.dtype.kind in "ui" else 1.0
     laid = colours.astype(np.float64) * (alpha.astype(np.float64) / top)
     laid = np.rint(laid).astype(array.dtype) if array.dtype.kind in "ui" else laid.astype(array.dtype)
-    return laid, None, ("its transparency is not the same everywhere; it is laid over black",)
+    return laid, None, ("its transparency is not the same everywhere; it is put on black",)
 
 
 def _deep(path: Path, full: tuple[int, int], label: bool, notes: tuple[str, ...], turned: int) -> Raw:

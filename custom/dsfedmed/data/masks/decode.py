@@ -96,7 +96,7 @@ def _values(
 def _refuse_both(path: Path, mapping: Mapping[int, int], found: set[int]) -> None:
     """Refuse 1 and 255 in one file where 255 is read as 1 unasked: 255 may mark what is to be ignored."""
     if mapping == {255: 1} and {1, 255} <= found:
-        fix = 'Write "mask": {"ignore": 255} if it is no label, or "label_map": {"1": 1, "255": 1} if both are label 1.'
+        fix = 'Write "mask": {"ignore": 255} if it is none, or "label_map": {"1": 1, "255": 1} if both are label 1.'
         raise DataError(path, "the label holds 1 and 255, and 255 has two meanings", fix)
 
 

@@ -77,7 +77,7 @@ def parse_rule(path: Path, entry: Any, num_classes: int) -> MaskRule:
     if entry is None:
         return MaskRule()
     if not isinstance(entry, Mapping):
-        raise DataError(path, '"mask" is no object', 'Write {"kind": "threshold", "above": 127}, for example.')
+        raise DataError(path, '"mask" is not an object', 'Write {"kind": "threshold", "above": 127}, for example.')
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
         raise DataError(path, f'"mask" has an unknown key {unknown[0]!r}', f"Known: {', '.join(sorted(_KEYS))}.")
@@ -136,7 +136,7 @@ def _ignore(path: Path, value: Any, num_classes: int) -> int | None:
 
 def _colours(path: Path, entry: Any, num_classes: int, ignore: Any) -> tuple[tuple[tuple[int, int, int], int], ...]:
     if not isinstance(entry, Mapping):
-        raise DataError(path, '"colours" is no object', 'Write {"#000000": 0, "#ff0000": 1}.')
+        raise DataError(path, '"colours" is not an object', 'Write {"#000000": 0, "#ff0000": 1}.')
     found = []
     for text, value in entry.items():
         good = isinstance(text, str) and _COLOUR.fullmatch(text) and isinstance(value, int)

@@ -87,7 +87,7 @@ def _finding(copy: Copy) -> Finding:
         reason = f"one file stands twice{name}: {places}"
     else:
         other = f"{first.image} ({copy.first.part})"
-        reason = f"{_HOW[copy.kind].format(other=other, likeness=copy.likeness)}, and stands in {copy.second.part}"
+        reason = f"{_HOW[copy.kind].format(other=other, likeness=copy.likeness)}, and is in {copy.second.part}"
     exact = copy.kind != "near"
     fix = "Keep one of them, or give both to one part" if exact else "Look at both; one image belongs in one part only"
     return Finding("error" if exact and across else "warning", str(second.image), reason, f"{fix}.")

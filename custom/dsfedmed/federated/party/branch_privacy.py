@@ -51,7 +51,7 @@ def read_branch_rule(value: Any, where: str) -> BranchRule | None:
     wrong = [name for name, is_good in good.items() if not is_good]
     if wrong:
         reason = f"`{KEY}.{wrong[0]}` is {shortened(getattr(rule, wrong[0]))}, which is out of its range"
-        fix = "Give an epsilon above 0, a delta below 1, and a max_epsilon that is no smaller than epsilon"
+        fix = "Give an epsilon above 0, a delta below 1, and a max_epsilon that is not smaller than epsilon"
         raise ConfigError(where, reason, fix)
     return rule
 

@@ -53,7 +53,7 @@ def given_base(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
         run.store.put(ENTRY, made_by, read_base(path, plan.generator))
     kept = run.store.get(ENTRY)
     if kept.info["sha256"] != made_by["sha256"]:
-        fix = "Give the file that the run began with, or begin anew in another run folder"
+        fix = "Give the file that the run began with, or start in another run folder"
         raise ConfigError("generator_base", f"the run began with another base ({kept.info['file']})", fix)
     run.record.put(generator_base=made_by)
     run.progress.say(f"generator base: {path.name}, given; the sites fit none")

@@ -60,7 +60,7 @@ class Progress:
         number = self.stages.index(name) + 1 if name in self.stages else len(self.stages)
         with self._lock:
             self.state.update(stage=name, number=number, step=None, eta_s=None, resumed=resumed)
-            self.say("found finished, going on behind it" if resumed else "started")
+            self.say("already finished, skipped" if resumed else "started")
 
     def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
         """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run)."""
@@ -103,7 +103,7 @@ class Progress:
         """Return the steps of each site, and the time that the slowest still needs."""
         slowest = sorted(self._steps, key=lambda site: (self._steps[site][0] / self._steps[site][1], site))
         named = ", ".join("{} {}/{}".format(site, *self._steps[site]) for site in sorted(slowest[:SHOWN]))
-        others = f" and {len(slowest) - SHOWN} that are farther" if len(slowest) > SHOWN else ""
+        others = f" and {len(slowest) - SHOWN} sites that are ahead" if len(slowest) > SHOWN else ""
         done, total = self._steps[slowest[0]]
         return f"{named}{others}  task ETA {clock(spent * (total - done) / max(done, 1))}"
 

@@ -155,7 +155,7 @@ def _report_undone(run: FederatedWorkflow, spec: TrainingSpec, state: TrainingSt
     """Note that a round was undone: its validation lies by ``fall`` below the best so far."""
     slower = " at half the learning rate" if spec.network == "light" else ""
     fell = f"{spec.name}: the validation Dice fell by {fall:.3f} below the best so far"
-    text = f"{fell}; undone, the sites go on from the weights of round {state.best_round}{slower}"
+    text = f"{fell}; undone, the sites continue from the weights of round {state.best_round}{slower}"
     run.record.event("undone", text, run.ledger.stage, state.round)
     run.progress.say(text)
 

@@ -46,7 +46,7 @@ def to_object(body: object) -> JsonObject:
     """Return a dataclass as a JSON object."""
     content = to_json(body)
     if not isinstance(content, dict):
-        raise TypeError(f"{type(body).__name__} is no dataclass")
+        raise TypeError(f"{type(body).__name__} is not a dataclass")
     return content
 
 
@@ -131,7 +131,7 @@ def _read_union(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any
 def _read_sequence(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any, ...]) -> Any:
     arguments = typing.get_args(hint)
     if not isinstance(value, (list, tuple)) or depth > DEEPEST:
-        raise _Refused(f"{where} = {shortened(value)}, which is no list")
+        raise _Refused(f"{where} = {shortened(value)}, which is not a list")
     if typing.get_origin(hint) is tuple and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
             raise _Refused(f"{where} with {len(value)} entries instead of {len(arguments)}")
@@ -144,7 +144,7 @@ def _read_sequence(hint: Any, value: Any, where: str, depth: int, limits: tuple[
 def _read_mapping(hint: Any, value: Any, where: str, depth: int, limits: tuple[Any, ...]) -> dict[Any, Any]:
     key_kind, kind = typing.get_args(hint)
     if not isinstance(value, Mapping) or depth > DEEPEST:
-        raise _Refused(f"{where} = {shortened(value)}, which is no mapping")
+        raise _Refused(f"{where} = {shortened(value)}, which is not a mapping")
     _check(limits or (DEFAULTS[dict],), len(value), where)
     keys = [_read(key_kind, key, f"{where}'s key", depth + 1) for key in value]
     entries = [_read(kind, entry, f"{where}[{shortened(key)}]", depth + 1) for key, entry in value.items()]

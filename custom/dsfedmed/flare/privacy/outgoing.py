@@ -83,7 +83,7 @@ def open_outgoing(shareable: Shareable, fl_ctx: FLContext) -> Outgoing:
     tensors = dict(dxo.data or {})
     wrong = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
     if wrong:
-        raise Refusal(f"the reply to {name} holds {wrong[0]}, which is no tensor", fix)
+        raise Refusal(f"the reply to {name} holds {wrong[0]}, which is not a tensor", fix)
     try:
         info, _ = open_meta((dxo.meta or {}).get(SEAL), "the site")
         message = Message(info, tensors, dxo.data_kind == DataKind.WEIGHT_DIFF)

@@ -67,7 +67,7 @@ def load_branch_state(branch: ControlNetModel, state: Mapping[str, Tensor], wher
     if differing:
         raise CheckpointError(
             where,
-            f"is no branch of this configuration ({len(differing)} tensors differ, such as {differing[0]})",
+            f"is not a branch of this configuration ({len(differing)} tensors differ, such as {differing[0]})",
             "Use the generator base and the lora_rank and zero_rank that it was fitted with.",
         )
     for name, tensor in state.items():

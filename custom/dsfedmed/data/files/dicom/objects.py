@@ -167,7 +167,7 @@ def _in_order(folder: Path, places: list[tuple[Path, Dataset, Place]]) -> list[t
     usual = float(np.median(steps))
     for (_, one, _), (_, other, _), step in zip(along, along[1:], steps, strict=False):
         if step <= max(1e-3, GAP * usual):
-            raise DataError(other, f"it lies at the position of {one.name}", "Keep one image a position (one phase).")
+            raise DataError(other, f"it is at the position of {one.name}", "Keep one image a position (one phase).")
         if abs(step - usual) > GAP * usual:
             reason = f"between {one.name} and it lie {step:.4g} mm, elsewhere {usual:.4g} mm"
             raise DataError(other, reason, f"Add the missing slices to {folder.name}, or cut the series there.")

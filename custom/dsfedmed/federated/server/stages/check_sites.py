@@ -80,7 +80,7 @@ def check_sites(run: FederatedWorkflow, needed: tuple[str, ...] = ("training", "
 def _changed_data(run: FederatedWorkflow, digests: Mapping[str, str]) -> dict[str, DataError]:
     """Return the sites whose data are no longer those that the run began with; keep the digest of the others' data."""
     known = run.store.get(SITE_DATA).info if run.store.has(SITE_DATA) else {}
-    fix = "Put the files back as they were, or begin anew in another run folder"
+    fix = "Put the files back as they were, or start in another run folder"
     reason = "its data have changed since the run began, and what was made of them is in its stages"
     changed = {site for site, digest in digests.items() if known.get(site, digest) != digest}
     run.store.put(SITE_DATA, {**digests, **known})
@@ -182,5 +182,5 @@ def _fix(run: FederatedWorkflow, name: str, start: StartWeights, setting: str) -
         run.store.put(name, asdict(start))
     known = run.store.get(name).info
     if known["sha256"] != start.sha256:
-        fix = "Give the file that the run began with, or begin anew in another run folder"
+        fix = "Give the file that the run began with, or start in another run folder"
         raise CheckpointError(setting, f"the run began otherwise ({known['origin']})", fix)

@@ -85,7 +85,7 @@ def _require_same_public(run: FederatedWorkflow, found: SiteDatalist) -> None:
     if not run.store.has(PUBLIC_DATA):
         run.store.put(PUBLIC_DATA, {"sha256": digest})
     if run.store.get(PUBLIC_DATA).info["sha256"] != digest:
-        fix = "Put the files back as they were, or begin anew in another run folder"
+        fix = "Put the files back as they were, or start in another run folder"
         raise DataError(found.root, "the public set has changed since the run began", fix)
 
 
