@@ -54,7 +54,8 @@ def test_its_events_are_written(kind: str) -> None:
 @pytest.mark.parametrize(
     "words",
     ["taken over from ", "which ended without a word", "is in use by ", "the disk is full",
-     "Free space and start the same command again: finished stages are kept", "where {whose} has ", "Start in another run folder"],
+     "Free space and start the same command again: finished stages are kept", "where {whose} has ",
+     "Start in another run folder"],
 )  # fmt: skip
 def test_its_messages_are_those_of_the_program(words: str) -> None:
     assert words in SOURCE
