@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "label": ("data", "bundles", "store"),
     "federated/wire": (*_TRAINING, "reporting"),
     "federated/party": (*_TRAINING, "reporting", "federated/wire"),
+    "planning": (*_TRAINING, "reporting"),
     "federated/server": _SHARED,
     "federated/site": _SHARED,
     "federated/methods": (*_SHARED, "federated/server"),
@@ -31,8 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "federated/privacy": (),
     "flare": (*_SHARED, "federated/server", "federated/site", "federated/methods", "federated/local"),
     "cli": (
-        *_SHARED, "installation", "label", "federated/server", "federated/site", "federated/methods", "federated/local",
-        "flare",
+        *_SHARED, "planning", "installation", "label", "federated/server", "federated/site", "federated/methods",
+        "federated/local", "flare",
     ),
     "api": ("installation", "data", "reporting", "cli"),
 }  # fmt: skip
