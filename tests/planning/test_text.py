@@ -71,7 +71,7 @@ def test_without_a_calibration_there_are_no_times() -> None:
 
 
 def test_times_here_and_at_the_hospitals() -> None:
-    found = plan(times=TIMES, calibration=Calibration({"read": 0.1}, 12.0, 2**30))
+    found = plan(times=TIMES, calibration=Calibration({"read": 0.1}, 12.0, 1.2, 2**30))
     assert found.seconds(comparison=False) == 110  # 100 beside 40, then the server
     assert found.seconds(comparison=True) == 60
     assert found.seconds(comparison=False, at_hospitals=True) == 110
@@ -84,6 +84,15 @@ def test_times_here_and_at_the_hospitals() -> None:
     assert document["seconds"]["method"] == 110
     assert document["seconds"]["stages"][0]["here"] == 110
     json.dumps(document, allow_nan=False)
+
+
+def test_a_busy_machine_is_said_to_be_one() -> None:
+    found = plan(times=TIMES, calibration=Calibration({}, 12.0, 2.0, 2**30))
+    text = " ".join(plan_text(found).split())
+    assert "2.0 times as long as it would have alone" in text
+    assert "the method takes about 3 min 40 s" in text  # twice 110 s
+    calm = plan(times=TIMES, calibration=Calibration({}, 12.0, 1.2, 2**30))
+    assert "busy" not in plan_text(calm)
 
 
 def test_the_memory_is_that_of_the_largest_network_in_training() -> None:

@@ -3,6 +3,9 @@
 
 The product's own loops run, at the run's sizes, in one thread, on noise with blobs as masks; only reading and scoring
 use images of a site. Each is run once before it is timed, as the first step sets up kernels and touches fresh memory.
+
+On CPU cores the seconds are those of the process, which another program's work does not change; how much longer the
+clock ran tells how busy the machine is. On a GPU they are the clock's.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +31,15 @@ class Calibration:
     """What was measured.
 
     Attributes:
-        seconds: of one piece of each kind of work.
-        took: seconds of the whole calibration.
+        seconds: of one piece of each kind of work, on a machine that does nothing else.
+        took: seconds of the whole calibration, by the clock.
+        busy: how many times as long it took as it would have alone, from 1 on; 1 on a GPU, where that cannot be told.
         memory: peak of this process, bytes, libraries included; on a GPU, that of the card.
     """
 
     seconds: dict[str, float]
     took: float
+    busy: float
     memory: int
 
 
@@ -53,11 +58,13 @@ def calibrate(
     Raises:
         DataError: an image cannot be read.
     """
-    started = time.perf_counter()
+    clock = time.perf_counter if torch.device(device).type == "cuda" else time.process_time
+    started, alone = time.perf_counter(), clock()
     with one_thread(), tempfile.TemporaryDirectory() as folder:
         bench = Bench(networks, datalist, torch.device(device), seed, Path(folder))
-        found = {unit: _piece(prepare()) for unit, prepare in bench.all().items() if unit in needed}
-    return Calibration(found, time.perf_counter() - started, peak_memory(device))
+        found = {unit: _piece(prepare(), clock) for unit, prepare in bench.all().items() if unit in needed}
+    took = time.perf_counter() - started
+    return Calibration(found, took, max(took / (clock() - alone), 1.0), peak_memory(device))
 
 
 @contextmanager
@@ -79,9 +86,9 @@ def peak_memory(device: str) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _piece(work: Timed) -> float:
+def _piece(work: Timed, clock: Callable[[], float]) -> float:
     """Return the seconds of a piece, the second time that the work is done."""
     work()
-    started = time.perf_counter()
+    started = clock()
     pieces = work()
-    return (time.perf_counter() - started) / pieces
+    return (clock() - started) / pieces

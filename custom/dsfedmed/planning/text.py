@@ -15,6 +15,8 @@ from dsfedmed.planning.traffic import beside
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed
 
 WIDTH = 110
+BUSY = 1.3
+"""How many times as long as alone a calibration takes on a machine that is said to be busy."""
 LIKENESS = {
     "opposite": "contrasts of opposite sign",
     "far_apart": "one sign of contrast, far apart",
@@ -107,11 +109,23 @@ def _times(plan: Plan) -> list[str]:
     own, more = plan.seconds(comparison=False) or 0.0, plan.seconds(comparison=True) or 0.0
     took = seconds_text(plan.calibration.took)
     return [
-        f"Time (estimated from {took} of real steps on this machine, {plan.device}, {plan.workers} sites at a time)",
+        f"Time on a machine that does nothing else, {plan.workers} sites at a time ({plan.device})",
+        f"  estimated from {took} of real steps here",
         *columns(rows),
         f"  {plan.method}: {range_text(own)}; the comparison beside it: {range_text(more)}",
         *_paragraph("Start and network are not in it: NVFlare's simulator takes about a minute to start."),
+        *_busy(plan.calibration.busy, own),
     ]
+
+
+def _busy(factor: float, seconds: float) -> list[str]:
+    """Say that other programs hold the machine up, where they do."""
+    if factor < BUSY:
+        return []
+    return _paragraph(
+        f"Other programs keep this machine busy: the calibration took {factor:.1f} times as long as it would have "
+        f"alone. While that lasts, the method takes about {seconds_text(factor * seconds)}."
+    )
 
 
 def _bytes(plan: Plan) -> list[str]:
