@@ -142,6 +142,11 @@ class ScheduleSettings:
             "Use distil_at: server, or order: interleaved",
         )
 
+    def distils_after(self, done: int) -> bool:
+        """Tell whether an interleaved distillation comes after ``done`` rounds."""
+        beyond = done - self.warmup_rounds
+        return self.order == "interleaved" and beyond >= 0 and beyond % self.interval_rounds == 0
+
 
 @dataclass(frozen=True)
 class RefitSettings:

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "prediction": ("data", "networks", "bundles", "store", "reporting"),
     "federated/wire": (*_TRAINING, "reporting"),
     "federated/party": (*_TRAINING, "reporting", "federated/wire"),
+    "planning": (*_TRAINING, "reporting"),
     "federated/server": _SHARED,
     "federated/site": _SHARED,
     "federated/methods": (*_SHARED, "federated/server"),
@@ -32,9 +33,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "federated/privacy": (),
     "flare": (*_SHARED, "federated/server", "federated/site", "federated/methods", "federated/local"),
     "cli": (
-        *_SHARED, "installation", "label", "prediction", "federated/server", "federated/site", "federated/methods",
-        "federated/local",
-        "flare",
+        *_SHARED, "planning", "installation", "label", "prediction", "federated/server", "federated/site",
+        "federated/methods", "federated/local", "flare",
     ),
     "api": ("installation", "data", "reporting", "cli"),
 }  # fmt: skip

@@ -33,6 +33,7 @@ class Command:
 
 COMMANDS = {
     "run": Command("job.run", "run a federation on this machine"),
+    "plan": Command("job.plan", "say what a federation on site folders would look like, before it is run"),
     "demo": Command("job.demo", "made-up hospitals, a whole federation and its report, without any data"),
     "export-job": Command("job.export", "write a method's NVFlare job, for real sites"),
     "demo-sites": Command("demo_sites", "write made-up site folders"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsfedmed.federated.server.stages import rounds
 from dsfedmed.federated.server.stages.head_start import Start
-from dsfedmed.federated.server.stages.rounds import distil_due, distilled_rounds
+from dsfedmed.federated.server.stages.rounds import distilled_rounds
 from dsfedmed.federated.server.training_run import Beside, resume_or_start
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
@@ -34,13 +34,13 @@ from tests.federated.tiny import FakeRun, noise_manifest, tiny_plan, tiny_settin
     ],
 )
 def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> None:
-    assert [done for done in range(10) if distil_due(schedule, done)] == due
+    assert [done for done in range(10) if schedule.distils_after(done)] == due
 
 
 @given(st.integers(0, 20), st.integers(1, 10), st.integers(0, 60))
 def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: int, total: int) -> None:
     schedule = ScheduleSettings(warmup_rounds=warmup, interval_rounds=every)
-    due = [done for done in range(total) if distil_due(schedule, done)]
+    due = [done for done in range(total) if schedule.distils_after(done)]
     assert due == list(range(warmup, total, every))
 
 

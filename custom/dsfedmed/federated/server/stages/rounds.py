@@ -22,7 +22,6 @@ from dsfedmed.federated.server.training_run import (
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.settings import Settings
-from dsfedmed.settings_sections import ScheduleSettings
 
 NAME = "dsfedmed"
 
@@ -30,12 +29,6 @@ NAME = "dsfedmed"
 def light_training(settings: Settings) -> TrainingSpec:
     """The light network's spec; with ``average_rounds`` the last of all rounds count in a mean."""
     return TrainingSpec(NAME, average_rounds=settings.schedule.average_rounds)
-
-
-def distil_due(schedule: ScheduleSettings, done: int) -> bool:
-    """Tell whether an interleaved distillation comes after ``done`` rounds."""
-    beyond = done - schedule.warmup_rounds
-    return schedule.order == "interleaved" and beyond >= 0 and beyond % schedule.interval_rounds == 0
 
 
 def distilled_rounds(
@@ -54,7 +47,7 @@ def distilled_rounds(
         since = state.round
         _repair(run, spec, refit, state)  # where a run was interrupted between a mean and its repair
         while state.round < total and not state.collapsed:
-            if distil_due(schedule, state.round):
+            if schedule.distils_after(state.round):
                 state.weights = distillation.distil(state.round, state.weights, schedule.epochs)
                 state.steps += distillation.steps
             state = train_round(run, plan, spec, state, distillation.beside())
