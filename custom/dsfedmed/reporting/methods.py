@@ -33,6 +33,14 @@ def display_name(key: str) -> str:
     return BY_KEY[key].name if key in BY_KEY else key
 
 
+def comparison_name(results: Mapping[str, Any], key: str) -> str:
+    """Return how two methods were trained alike, as a heading; of a run without rounds, how they were not."""
+    found = results["comparisons"][key]
+    if key == "equal_rounds" and found and found["budget"]["method"]["rounds"] == 0:
+        return f"No round, against {found['budget']['baseline']['rounds']} of {short_name(found['baseline'])}"
+    return {"equal_rounds": "With as many rounds", "equal_steps": "With as many training steps"}[key]
+
+
 def not_compared(results: Mapping[str, Any], baseline: str) -> str:
     """Return why there is no comparison with a baseline: it, or the method itself, was not trained or not tested."""
     starts = [key for key in (results["method"], baseline) if key in results["untrained"]]

@@ -17,7 +17,7 @@ from dsfedmed.reporting.advice.block import advice_block
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
 from dsfedmed.reporting.record import FIX, Record
-from dsfedmed.reporting.summary import methods_block
+from dsfedmed.reporting.summary import detected_block, methods_block
 from dsfedmed.store.files import write_text
 
 RESULTS_NAME = "results.json"
@@ -48,6 +48,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "comparisons": comparisons_block(record),
             "untrained": [key for key in record.untrained if key in record.cases],
             "made_up": list(record.made_up),
+            "detected": detected_block(record),
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),
             "privacy": record.mapping("privacy"),

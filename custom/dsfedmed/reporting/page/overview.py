@@ -9,6 +9,7 @@ from dsfedmed.methods import MODELS, required_models
 from dsfedmed.reporting.advice.words import made_up
 from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
+from dsfedmed.reporting.page.words import first_words
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed, signed_interval_text
 
@@ -31,6 +32,7 @@ def header(results: dict[str, Any]) -> Markup:
             tag("p", results["advice"]["sentence"], css="advice"),
             tag("p", invented, css="made-up") if invented else Markup(""),
             tag("div", *_cards(results), css="cards"),
+            first_words(),
             tag("p", badge, " ", " \N{MIDDLE DOT} ".join(facts), css="facts"),
             why,
             _missing(results["missing"]),
@@ -81,18 +83,19 @@ def _cards(results: dict[str, Any]) -> list[Markup]:
                     f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}",
                 )
             )
-    for key, name in (("equal_rounds", "equal rounds"), ("equal_steps", "equal gradient steps")):
+    key = results["advice"]["by"]
+    if key:
         comparison = results["comparisons"][key]
-        if comparison:
-            cards += [
-                _card(
-                    f"Against {short_name(comparison['baseline'])}, {name}: {group}",
-                    signed(comparison[group]["dice"]["mean"]),
-                    "Dice points " + signed_interval_text(comparison[group]["dice"]).partition(" ")[2],
-                )
-                for group in ("seen", "unseen")
-                if comparison[group]
-            ]
+        name = "equal training steps" if key == "equal_steps" else "equal rounds"
+        cards += [
+            _card(
+                f"Against {short_name(comparison['baseline'])}, {name}: {group}",
+                signed(comparison[group]["dice"]["mean"]),
+                "Dice points " + signed_interval_text(comparison[group]["dice"]).partition(" ")[2],
+            )
+            for group in ("unseen", "seen")
+            if comparison[group]
+        ]
     return [*cards, *_cost_cards(results)]
 
 
@@ -181,11 +184,15 @@ def _methods(results: dict[str, Any]) -> Markup:
             (
                 join((dot(method.colour), method.name)),
                 BY_KEY[method.key].meaning,
-                chosen.get("round") or "-",
+                _round(chosen.get("round")),
                 "-" if steps is None else f"{steps:,}",
             )
         )
-    return table(("Method", "What it is", "Chosen round", "Gradient steps until then"), rows, css="second-left")
+    return table(("Method", "What it is", "Chosen round", "Training steps until then"), rows, css="second-left")
+
+
+def _round(number: int | None) -> str:
+    return "-" if number is None else "0 (start)" if number == 0 else str(number)
 
 
 def _sizes(record: Record, results: dict[str, Any]) -> Markup:
