@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK = "#1f2933"
 QUIET = "#627082"
@@ -84,5 +85,7 @@ def new_chart(height: float) -> tuple[Figure, Axes]:
 def to_chart(figure: Figure, alt: str) -> Chart:
     """Return the figure as SVG with a transparent background."""
     buffer = io.StringIO()
+    ConstrainedLayoutEngine().execute(figure)
+    figure.set_layout_engine("none")  # else everything is drawn once more to lay it out
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Chart(buffer.getvalue(), alt)

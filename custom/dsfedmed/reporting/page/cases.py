@@ -26,11 +26,10 @@ def overlays(record: Record) -> Section:
     """Return three cases of every site whose pictures lie on this disk, a row each, a picture for every method."""
     parts = []
     for site in record.all_sites:
-        folder = record.run / "sites" / record.names_that_travel[site] / "pictures"
-        pictures = read_picture_index(folder)
+        pictures = read_picture_index(_folder(record, site))
         if pictures:
             role = tag("span", "unseen", css="role unseen") if site in record.unseen else Markup("")
-            parts += [tag("h3", site, role), *_rows(record, folder, pictures)]
+            parts += [tag("h3", site, role), *_rows(record, site, pictures)]
     if not parts:
         return Section("cases", "Cases", nothing("No pictures here: in a real federation they stay at the sites."))
     key = note(
@@ -49,15 +48,20 @@ def left_out() -> Section:
     return Section("cases", "Cases", nothing("Left out: pictures and names of cases stay at the sites (--no-cases)."))
 
 
-def _rows(record: Record, folder: Path, pictures: Sequence[Picture]) -> list[Markup]:
+def _folder(record: Record, site: str) -> Path:
+    return record.run / "sites" / record.names_that_travel[site] / "pictures"
+
+
+def _rows(record: Record, site: str, pictures: Sequence[Picture]) -> list[Markup]:
     """One row a case."""
+    folder = _folder(record, site)
     order = {method.key: position for position, method in enumerate(MODELS)}
     rows = []
     for rank in RANKS:
         chosen = sorted((p for p in pictures if p.rank == rank), key=lambda p: order.get(p.method, len(order)))
         if chosen:
             title = _title(record, chosen)
-            cells = [_picture(folder / p.file, p, title) for p in chosen]
+            cells = [_picture(folder / p.file, p, f"{site}: {title}") for p in chosen]
             rows.append(tag("div", tag("h4", title), tag("div", *cells, css="row"), css="case-row"))
     return rows
 

@@ -19,7 +19,7 @@ from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCounts, EvaluateReply, EvaluateRequest
 from dsfedmed.federated.wire.tasks import EVALUATE
 from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.methods import METHODS
@@ -38,6 +38,16 @@ class CaseEntry(_Scores, total=False):
     case: int
 
 
+class DetectedEntry(TypedDict):
+    """Counts of test images for one class as the record keeps them; no ``missed`` is above ``present``."""
+
+    present: int
+    missed: int
+    false_alarms: int
+
+
+Detected = dict[str, dict[str, list[DetectedEntry]]]
+"""Missed lesions and false alarms, an entry for each class, by name of the network and site."""
 Cases = dict[str, dict[str, list[CaseEntry]]]
 """Entries by name of the network and site."""
 
@@ -64,13 +74,13 @@ def _score(
     def make() -> StageResult:
         found: Cases = {name: {} for name in models}
         legacy: dict[str, dict[str, Any]] = {}
-        detected: dict[str, dict[str, Any]] = {name: {} for name in models}
+        detected: Detected = {name: {} for name in models}
         for sites in dict.fromkeys(model.sites for model in models.values()):
             group = {name: model for name, model in models.items() if model.sites == sites}
             for site, answer in _ask(run, plan, list(sites or run.sources + run.unseen), group).items():
                 for name in group:
                     found[name][site] = [_case(scores) for scores in answer.cases[name]]
-                    detected[name][site] = [to_json(counts) for counts in answer.detected.get(name, ())]
+                    detected[name][site] = [_counts(each) for each in answer.detected.get(name, ())]
                 for name, pair in answer.legacy.items():
                     legacy.setdefault(name, {})[site] = to_json(pair)
         return StageResult({"cases": found, "legacy": legacy, "detected": detected}, {})
@@ -82,7 +92,11 @@ def _score(
     return cases
 
 
-def _with_own_local(detected: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _counts(found: DetectedCounts) -> DetectedEntry:
+    return {"present": found.present, "missed": found.missed, "false_alarms": found.false_alarms}
+
+
+def _with_own_local(detected: Detected) -> Detected:
     """Join the sites' own networks as "local"; at unseen sites there are several of them, whose counts are no one's."""
     alone = {name: found for name, found in detected.items() if name.startswith("local@")}
     local = {site: found[site] for name, found in alone.items() if (site := name.partition("@")[2]) in found}
