@@ -119,7 +119,7 @@ MODELS: tuple[ShownModel, ...] = (
                ("compare labels only",)),
     ShownModel("fedavg", "FedAvg", "light network, FedAvg, as many rounds as the method", "#1c6fb8",
                ("compare fedavg",)),
-    ShownModel("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many gradient steps", "#69aee6",
+    ShownModel("fedavg_equal_steps", "FedAvg, equal steps", "light network, FedAvg, as many training steps", "#69aee6",
                _EQUAL),
     ShownModel("fedprox", "FedProx", "light network, FedAvg with a proximal term", "#0b7285", ("compare fedprox",)),
     *_own("light"),

@@ -71,6 +71,7 @@ def test_binary_masks_of_0_and_255_need_no_map(make_site: MakeSite) -> None:
         ({"labels": None}, "labels"),
         ({"label_map": {"255": 9}}, "undeclared"),
         ({"nested": "yes"}, "nested"),
+        ({"made_up": "yes"}, "made_up"),
         ({"channels": 17}, "channels"),
         ({"slices": "some"}, "slices"),
         ({"test": {}}, "no list"),

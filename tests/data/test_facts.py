@@ -29,6 +29,14 @@ def test_facts_by_hand(make_site: MakeSite) -> None:
     assert set(facts.versions) == {"dsfedmed", "python", "torch", "monai", "nvflare", "diffusers", "peft"}
 
 
+@pytest.mark.parametrize("made_up", [True, False])
+def test_only_the_datalist_says_that_images_are_made_up(make_site: MakeSite, made_up: bool) -> None:
+    facts = site_facts(load_datalist(make_site("marked", made_up=made_up)))
+    assert facts.made_up is made_up
+    assert SiteFacts.from_dict(json.loads(json.dumps(facts.to_dict()))).made_up is made_up
+    assert site_facts(load_datalist(make_site("as any hospital's"))).made_up is False
+
+
 def test_the_wire_form_comes_back_and_holds_no_names(make_site: MakeSite, tmp_path: Path) -> None:
     facts = site_facts(load_datalist(make_site()))
     text = json.dumps(facts.to_dict())

@@ -79,6 +79,24 @@ def test_each_image_is_scored_at_its_own_size(site: SiteDatalist, preprocessing:
     assert not network.frozen.training  # the mode of every part is put back
 
 
+def test_an_image_says_which_classes_it_has_and_which_were_found(site: SiteDatalist, preprocessing: Any) -> None:
+    """A second image without a lesion, in which the bright rectangle is found; a third whose rectangle is ignored."""
+    for number, value in ((1, 0), (2, 9)):
+        label = np.array(Image.open(site.root / f"label{number}.png"))
+        Image.fromarray(label * value).save(site.root / f"label{number}.png")
+    found = np.array(Image.open(site.root / "image2.png"))
+    Image.fromarray(np.where(np.array(Image.open(site.root / "label2.png")) == 9, found, 0)).save(
+        site.root / "image2.png"
+    )
+    seen: list[ScoredImage] = []
+    marked = replace(site, mask=MaskRule(ignore=9))
+    evaluate(Brightness(), marked, "test", preprocessing, ForwardPass(1), on_image=seen.append)
+    assert [image.drawn for image in seen] == [(True,), (False,), (False,)]
+    assert [image.found for image in seen[:2]] == [(True,), (True,)]
+    assert bool(seen[2].prediction.any())
+    assert seen[2].found == (bool((seen[2].prediction & (torch.tensor(found.T) < 200)).any()),)
+
+
 def test_batch_size_changes_nothing(site: SiteDatalist, preprocessing: Any) -> None:
     one, all_at_once = (evaluate(Brightness(), site, "test", preprocessing, ForwardPass(1, size)) for size in (1, 8))
     assert one == all_at_once

@@ -82,6 +82,7 @@ class FakeRecord:
     def __init__(self) -> None:
         self.data: dict[str, Any] = {
             "learnability": [], "curves": {}, "selected": {}, "budgets": {}, "legacy": {}, "bytes": {},
+            "detected": {},
         }  # fmt: skip
 
     def put(self, **parts: Any) -> None:

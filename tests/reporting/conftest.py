@@ -251,10 +251,13 @@ def _entries(rounds: int) -> list[dict[str, Any]]:
 def _pictures(folder: Path, site: str) -> None:
     index = []
     for number, method in enumerate(("fedavg", "dsfedmed", "teacher")):
-        for position, (rank, dice) in enumerate((("best", 0.95), ("median", 0.8), ("worst", 0.31))):
+        for position, (rank, dice, gap) in enumerate(
+            (("best", 0.95, 0.05), ("median", 0.8, 0.0), ("worst", 0.31, -0.2))
+        ):
             image, target = blob(7 * position + len(site), 128, 96)
             prediction = torch.roll(target, (position * 6 + 2, number * 3), dims=(1, 2))
             name = f"{method}_{rank}.png"
             overlay_png(image, target, prediction, folder / name)
-            index.append(Picture(name, method, f"case{position:04d}", rank, dice))
+            scored = dice - gap if method == "fedavg" else dice
+            index.append(Picture(name, method, f"case{position:04d}", rank, scored, difference=gap))
     write_picture_index(folder, index)

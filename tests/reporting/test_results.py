@@ -14,6 +14,7 @@ import pytest
 from dsfedmed.errors import StoreError
 from dsfedmed.reporting.record import load_record
 from dsfedmed.reporting.results import build_results, check_results, load_results, load_schema, write_results
+from dsfedmed.reporting.terminal import summary_text
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -96,6 +97,35 @@ def test_ledger_by_hand(make_run: Callable[..., Path]) -> None:
     assert block["fedsam_equivalent"] == 2 * 100 * 2 * 2  # both ways, two sites, two rounds
     assert block["reduction"] == pytest.approx(1 - 200 / 800)
     assert results["stages"] == {"rounds": 5.5}
+
+
+@pytest.mark.parametrize(("form", "size"), [("fp32", 800), ("fp16", 400), ("int8", 200)])
+def test_fedsam_is_held_against_in_the_runs_own_number_format(
+    make_run: Callable[..., Path], form: str, size: int
+) -> None:
+    results = build_results(load_record(make_run(small(config={"light": {"precision": form}}))))
+    block = results["bytes"]
+    assert (block["number_format"], block["fedsam_equivalent"], block["fedsam_same_format"]) == (form, 800, size)
+    assert block["reduction_same_format"] == pytest.approx(1 - 200 / size)
+    said = {"fp32": "75.0 % less", "fp16": "50.0 % less", "int8": "0.0 % less"}[form]
+    assert f"that is {said} than FedSAM would have ({size} B in {form} too)" in summary_text(results)
+
+
+def test_what_a_hospital_moves_to_train_by_hand(make_run: Callable[..., Path]) -> None:
+    """Equal steps go on from equal rounds, so that both stages count, unless they were a training of their own."""
+
+    def entry(stage: str, count: int, purpose: str = "comparison") -> dict[str, Any]:
+        one = {"site": "a", "direction": "up", "stage": stage, "purpose": purpose, "bytes": count, "messages": 1}
+        return one
+
+    entries = [entry("compare fedavg", 20), entry("compare equal steps", 30), entry("rounds", 100, "method"),
+               entry("evaluate", 7, "method"), entry("check sites", 5, "method")]  # fmt: skip
+    data = small(bytes={"entries": entries})
+    data["cases"] |= {name: data["cases"]["fedavg"] for name in ("fedavg_equal_steps", "teacher")}
+    moved = build_results(load_record(make_run(data)))["bytes"]["to_train"]
+    assert moved == {"fedavg": 10, "fedavg_equal_steps": 25, "dsfedmed": 50}  # of each of two sites
+    own = {**data, "curves": {"fedavg_equal_steps": [{"round": 1}]}}
+    assert build_results(load_record(make_run(own)))["bytes"]["to_train"]["fedavg_equal_steps"] == 15
 
 
 @pytest.mark.parametrize("change", [{"direction": "sideways"}, {"bytes": -1}, {"bytes": None}])

@@ -18,6 +18,7 @@ Optional keys of this project:
 - ``window``: [low, high], the numbers that become 0 and 1 (Hounsfield units of CT); see ``data.files.values``.
 - ``mask``: what label files mean where their numbers do not say so (soft edges, colours, one-hot planes, instances, a
   value to ignore); see ``data.masks.rule``. ``label`` may be a list of files of one image.
+- ``made_up`` (default false): whether the images are made up, as the demo's are; reports say so.
 - ``slices`` ("labelled" by default, or "all"): which slices of volumes, stacks and clips to use. "labelled" keeps the
   slices with foreground for training and validation; the test part always takes every slice, since choosing its slices
   by their labels would make the test easier than the clinic.
@@ -100,6 +101,7 @@ class SiteDatalist:
     channel_names: tuple[str, ...] = ()
     mask: MaskRule = field(default_factory=MaskRule)
     window: tuple[float, float] | None = None
+    made_up: bool = False
 
     @property
     def ignore(self) -> int | None:
@@ -183,6 +185,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
             channel_names=names,
             mask=parse_rule(path, document.get("mask"), len(labels) - 1),
             window=_window(path, document.get("window")),
+            made_up=document.get("made_up", False),
         )
     except DataError as error:
         return None, [error]
@@ -235,6 +238,8 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that are in "labels".')
     if not isinstance(document.get("nested", True), bool):
         raise DataError(path, f'"nested" is {document["nested"]!r}', "Write true or false.")
+    if not isinstance(document.get("made_up", False), bool):
+        raise DataError(path, f'"made_up" is {document["made_up"]!r}', "Write true or false.")
     slices = document.get("slices", "labelled")
     if slices not in SLICES:
         raise DataError(path, f'"slices" is {slices!r}', 'Write "labelled" or "all".')

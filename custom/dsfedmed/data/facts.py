@@ -45,7 +45,7 @@ class SiteFacts:
     occur in training and validation labels. counts: images (slices) per part. suffixes: kinds of image file. size_min,
     size_max: smallest and largest extent (x, y), axis by axis. look: what the images look like, coarsely; None where
     the site has too few images to say so without telling of one. window: the numbers that become 0 and 1; None where
-    every file has its own scale.
+    every file has its own scale. made_up: whether the site's datalist says that its images are (the demo's do).
     """
 
     channels: Channels
@@ -61,6 +61,7 @@ class SiteFacts:
     look: SiteLook | None = None
     channel_names: ChannelNames = ()
     window: tuple[Grey, Grey] | None = None
+    made_up: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -146,6 +147,7 @@ def site_facts(datalist: SiteDatalist) -> SiteFacts:
         look=site_look(datalist),
         channel_names=datalist.sorted_channel_names,
         window=datalist.window,
+        made_up=datalist.made_up,
     )
 
 

@@ -50,6 +50,8 @@ class ScoredImage:
         target: (K, X, Y) bool at the label's own size; ignored pixels are False.
         prediction: (K, X, Y) bool, the same size, ignored pixels included.
         metrics: what it scored.
+        drawn: for each class, whether the label has it.
+        found: for each class, whether the prediction has it where the label is not ignored.
     """
 
     index: int
@@ -57,6 +59,8 @@ class ScoredImage:
     target: torch.Tensor
     prediction: torch.Tensor
     metrics: CaseMetrics
+    drawn: tuple[bool, ...]
+    found: tuple[bool, ...]
 
 
 def evaluate(
@@ -100,7 +104,9 @@ def evaluate(
             metrics = case_metrics(prediction, target, numbers[item.case], valid)
             scored.append(metrics)
             if on_image is not None:
-                on_image(ScoredImage(len(scored) - 1, item, target, prediction, metrics))
+                found = prediction if valid is None else prediction & valid
+                there = _has_class(target), _has_class(found)
+                on_image(ScoredImage(len(scored) - 1, item, target, prediction, metrics, *there))
     return scored
 
 
@@ -213,6 +219,11 @@ def _own_label(
         fix = "Take the item out of the part: there is nothing to score."
         raise DataError(item.label or item.image, "every pixel of the label is to be ignored", fix)
     return target, valid
+
+
+def _has_class(masks: torch.Tensor) -> tuple[bool, ...]:
+    """Return for each class of (K, X, Y) bool masks whether it has a pixel."""
+    return tuple(bool(mask.any()) for mask in masks)
 
 
 def _forward(network: torch.nn.Module, images: torch.Tensor, forward: ForwardPass) -> torch.Tensor:

@@ -16,7 +16,7 @@ BUDGETS = ("equal_rounds", "equal_steps")
 
 
 def comparisons_block(record: Record) -> dict[str, Any]:
-    """Return results.json's ``comparisons``; a comparison whose methods are not both there is None."""
+    """Return results.json's ``comparisons``; a comparison whose methods are not both there and trained is None."""
     wanted = baselines(record.method)
     return {name: _comparison(record, wanted[name]) if name in wanted else None for name in BUDGETS}
 
@@ -25,6 +25,8 @@ def _comparison(record: Record, baseline: str) -> dict[str, Any] | None:
     """Paired differences against one baseline, per site, seen and unseen."""
     if record.method not in record.cases or baseline not in record.cases:
         return None
+    if {record.method, baseline} & set(record.untrained):
+        return None  # what is better than an untrained start is not better than the method that was to train it
     return {
         "method": record.method,
         "baseline": baseline,

@@ -39,9 +39,11 @@ class Picture:
         file: file name inside the folder.
         method: method key.
         case: the site's own name of the case; it never leaves the site.
-        rank: "best", "median" or "worst" of the method at this site.
+        rank: "best", "median" or "worst" at this site: by the difference, or where there is none, by the Dice.
         dice: mean Dice over the classes, fraction.
         shown: which of several channels is to be seen (`shown_channel`).
+        difference: Dice of the run's method minus that of what it is held against, fraction; the same for all methods'
+            pictures of a case. None where only one of the two was scored.
     """
 
     file: str
@@ -50,10 +52,11 @@ class Picture:
     rank: str
     dice: float
     shown: str = ""
+    difference: float | None = None
 
 
 def select_cases(dice: Sequence[float]) -> dict[str, int]:
-    """Return the index of the best, the median and the worst Dice, as many of them as differ.
+    """Return the index of the best, the median and the worst Dice or difference, as many of them as differ.
 
     Ties go to the first image; the median of an even number is the lower of the middle two.
 

@@ -90,6 +90,22 @@ class Record:
         """Whether the verdict is "complete"."""
         return self.verdict == "complete"
 
+    @property
+    def made_up(self) -> tuple[str, ...]:
+        """Sites whose datalist says that their images are made up."""
+        facts = self.mapping("facts")
+        return tuple(site for site in self.all_sites if (facts.get(site) or {}).get("made_up"))
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Models of which the start was scored as it was: no step was taken, or validation chose round 0 of it."""
+        budgets, chosen = self.mapping("budgets"), self.mapping("selected")
+        spent = {
+            key: ((budgets.get(key) or {}).get("local_steps"), (chosen.get(key) or {}).get("local_steps"))
+            for key in budgets.keys() | chosen.keys()
+        }
+        return tuple(model.key for model in MODELS if 0 in spent.get(model.key, ()))
+
     def mapping(self, key: str) -> dict[str, Any]:
         """Return the object under ``key``, empty when it is absent."""
         return dict(self.data.get(key) or {})

@@ -13,10 +13,11 @@ import jsonschema
 
 from dsfedmed.documents import OWN_BYTES, read_json
 from dsfedmed.errors import StoreError
+from dsfedmed.reporting.advice.block import advice_block
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
 from dsfedmed.reporting.record import FIX, Record
-from dsfedmed.reporting.summary import methods_block
+from dsfedmed.reporting.summary import detected_block, methods_block
 from dsfedmed.store.files import write_text
 
 RESULTS_NAME = "results.json"
@@ -45,6 +46,9 @@ def build_results(record: Record) -> dict[str, Any]:
             "versions": {str(name): str(value) for name, value in record.mapping("versions").items()},
             "methods": methods_block(record),
             "comparisons": comparisons_block(record),
+            "untrained": [key for key in record.untrained if key in record.cases],
+            "made_up": list(record.made_up),
+            "detected": detected_block(record),
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),
             "privacy": record.mapping("privacy"),
@@ -56,7 +60,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "events": [_event(event) for event in record.entries("events")],
         }
     )
-    return results
+    return {**results, "advice": advice_block(results)}
 
 
 def stage_seconds(record: Record) -> dict[str, float]:

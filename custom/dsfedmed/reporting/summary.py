@@ -20,6 +20,24 @@ def methods_block(record: Record) -> dict[str, Any]:
     return {method.key: _method(record, record.cases[method.key]) for method in MODELS if record.cases.get(method.key)}
 
 
+def detected_block(record: Record) -> dict[str, Any]:
+    """Return results.json's ``detected``: for each model, site and class, missed lesions and false alarms."""
+    found = record.mapping("detected")
+    return {
+        method.key: {
+            site: _with_absent(counts, len(record.cases[method.key][site]))
+            for site, counts in found[method.key].items()
+            if counts and site in record.cases.get(method.key, {})
+        }
+        for method in MODELS
+        if found.get(method.key)
+    }
+
+
+def _with_absent(counts: list[dict[str, int]], images: int) -> list[dict[str, int]]:
+    return [{**found, "absent": images - found["present"]} for found in counts]
+
+
 def stratum(cases: Sequence[CaseMetrics], metric: str) -> Stratum:
     """Return one site's values of a metric (mean over classes, in the results' unit) with their patients."""
     values = tuple(SCALE[metric] * _class_mean(getattr(case, metric)) for case in cases)

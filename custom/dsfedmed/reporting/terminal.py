@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.methods import MODELS
-from dsfedmed.reporting.methods import baselines, versus
+from dsfedmed.reporting.advice.words import made_up
+from dsfedmed.reporting.methods import baselines, not_compared, versus
 from dsfedmed.reporting.units import byte_text, change_text, signed_interval_text
 
-COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal gradient steps"}
+COMPARISONS = {"equal_rounds": "at equal rounds", "equal_steps": "at equal training steps"}
 
 
 def summary_text(results: dict[str, Any]) -> str:
@@ -26,6 +27,9 @@ def summary_text(results: dict[str, Any]) -> str:
     ]
     if results["missing"]:
         lines += ["", "Not there yet:", *(f"  {what}" for what in results["missing"])]
+    lines += ["", results["advice"]["sentence"]]
+    if results["made_up"]:
+        lines.append(made_up(results["made_up"], sites))
     return "\n".join(lines)
 
 
@@ -58,7 +62,7 @@ def _comparisons(results: dict[str, Any]) -> list[str]:
             continue
         pair = versus(results["method"], baseline)
         if found is None:
-            lines.append(f"{pair} {name}: not tested")
+            lines.append(f"{pair} {name}: {not_compared(results, baseline)}")
             continue
         parts = [
             f"{group} {signed_interval_text(found[group]['dice'])}" for group in ("seen", "unseen") if found[group]
@@ -70,7 +74,7 @@ def _comparisons(results: dict[str, Any]) -> list[str]:
 def _bytes(block: dict[str, Any]) -> str:
     """One line for the ledger."""
     text = f"Through NVFlare: {byte_text(block['up'])} up, {byte_text(block['down'])} down"
-    if block["fedsam_equivalent"] is None:
+    if not block["fedsam_same_format"] or block["reduction_same_format"] is None:
         return text
-    text += f"; FedSAM would have moved {byte_text(block['fedsam_equivalent'])}"
-    return text if block["reduction"] is None else f"{text} ({change_text(block['reduction'])})"
+    in_form = f"{byte_text(block['fedsam_same_format'])} in {block['number_format']} too"
+    return f"{text}; that is {change_text(block['reduction_same_format'])} than FedSAM would have ({in_form})"

@@ -100,3 +100,8 @@ def test_no_single_threshold_finds_lesions_everywhere(scans: Scans) -> None:
 def test_impossible_sites_are_refused(tmp_path: Path, arguments: dict[str, object]) -> None:
     with pytest.raises(DataError):
         make_demo_sites(tmp_path, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_demo_says_that_its_images_are_made_up(tmp_path: Path) -> None:
+    folder = make_demo_sites(tmp_path, 0, ("site_a",), training=1, validation=0, test=0)[0]
+    assert load_datalist(folder).made_up is True

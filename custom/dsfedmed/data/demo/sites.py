@@ -108,6 +108,7 @@ def write_datalist(
         "name": name,
         "description": description,
         "modality": {"0": modality},
+        "made_up": True,
         "labels": {"0": "background", "1": label},
         "numTraining": len(parts["training"]),
         "numTest": len(parts["test"]),

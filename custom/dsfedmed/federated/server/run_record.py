@@ -57,6 +57,7 @@ class RunRecord:
             "budgets": {},
             "cases": {},
             "legacy": {},
+            "detected": {},
             "learnability": [],
             "audit": {},
             "privacy": {},

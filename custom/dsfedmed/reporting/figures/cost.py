@@ -1,76 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the run cost: bytes per stage beside FedSAM's, and time per stage."""
+"""What the run cost: bytes per stage and beside other methods', and time per stage."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from dsfedmed.reporting.figures.style import DOWN, INK, UP, new_figure, styled, to_svg
-from dsfedmed.reporting.methods import colour, display_name
+from matplotlib.axes import Axes
+
+from dsfedmed.reporting.figures.style import DOWN, INK, UP, Chart, new_chart, styled, to_chart
 from dsfedmed.reporting.units import byte_text, seconds_text
 
 MIB = 2**20
 
 
 @styled
-def bytes_figure(block: dict[str, Any], method: str = "dsfedmed") -> str | None:
-    """Return bytes per stage (left) and the total beside FedSAM's (right) as SVG; None without entries."""
-    stages = block["per_stage"]
+def stage_bytes_chart(stages: Mapping[str, Mapping[str, int]]) -> list[Chart]:
+    """Return bytes up and down per stage; none without stages."""
     if not stages:
-        return None
-    figure, (left, right) = new_figure(10.4, max(2.4, 1.1 + 0.34 * len(stages)), 2, width_ratios=(1.7, 1))
+        return []
+    figure, axis = new_chart(1.2 + 0.34 * len(stages))
     for row, sums in enumerate(stages.values()):
-        left.barh(row, sums["up"] / MIB, color=UP, height=0.62, label="up" if not row else None)
-        left.barh(
-            row, sums["down"] / MIB, left=sums["up"] / MIB, color=DOWN, height=0.62, label="down" if not row else None
-        )
-        left.annotate(
-            byte_text(sums["up"] + sums["down"]),
-            ((sums["up"] + sums["down"]) / MIB, row),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=INK,
-        )
-    left.set_yticks(range(len(stages)), list(stages))
-    left.set_ylim(len(stages) - 0.5, -0.5)
-    left.set_title("Through NVFlare, by stage")
-    left.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
-    totals = [(display_name(method), block["up"] + block["down"], colour(method))]
-    if block["fedsam_equivalent"]:
-        totals.append(("FedSAM", block["fedsam_equivalent"], colour("fedsam")))
-    for row, (_, count, shade) in enumerate(totals):
-        right.barh(row, count / MIB, color=shade, height=0.5)
-        right.annotate(
-            byte_text(count), (count / MIB, row), (4, 0), textcoords="offset points", va="center", fontsize=8
-        )
-    right.set_yticks(range(len(totals)), [name for name, _, _ in totals])
-    right.set_ylim(len(totals) - 0.4, -0.6)
-    right.set_title("In all")
-    for axis in (left, right):
-        axis.set_xlabel("MiB")
-        axis.grid(axis="y", visible=False)
-        axis.margins(x=0.22)
-    return to_svg(figure)
+        up, down = sums["up"] / MIB, sums["down"] / MIB
+        axis.barh(row, up, color=UP, height=0.62, label=None if row else "up")
+        axis.barh(row, down, left=up, color=DOWN, height=0.62, label=None if row else "down")
+        _beside(axis, up + down, row, byte_text(sums["up"] + sums["down"]))
+    _rows(axis, list(stages), "MiB")
+    axis.set_title("By stage")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
+    parts = [f"{name} {byte_text(s['up'])} up and {byte_text(s['down'])} down" for name, s in stages.items()]
+    return [to_chart(figure, f"Bytes by stage: {'; '.join(parts)}.")]
 
 
 @styled
-def stages_figure(stages: dict[str, float]) -> str | None:
-    """Return the time per stage as SVG bars; None without stages."""
+def total_bytes_chart(totals: Sequence[tuple[str, float, str]], title: str) -> list[Chart]:
+    """Return the totals of several methods.
+
+    Args:
+        totals: name, bytes and colour of each; nothing is drawn without.
+        title: what is counted.
+    """
+    if not totals:
+        return []
+    figure, axis = new_chart(1.2 + 0.38 * len(totals))
+    for row, (_, count, shade) in enumerate(totals):
+        axis.barh(row, count / MIB, color=shade, height=0.55)
+        _beside(axis, count / MIB, row, byte_text(count))
+    _rows(axis, [name for name, _, _ in totals], "MiB")
+    axis.set_title(title)
+    return [to_chart(figure, f"{title}: {'; '.join(f'{name} {byte_text(count)}' for name, count, _ in totals)}.")]
+
+
+@styled
+def time_chart(stages: Mapping[str, float]) -> list[Chart]:
+    """Return the time per stage; none without stages."""
     if not stages:
-        return None
-    figure, (axis,) = new_figure(10.4, 0.8 + 0.3 * len(stages))
+        return []
+    figure, axis = new_chart(0.8 + 0.28 * len(stages))
     minute = max(stages.values()) >= 120
     scale = 60 if minute else 1
     axis.barh(range(len(stages)), [seconds / scale for seconds in stages.values()], color="#0b7285", height=0.62)
     for row, seconds in enumerate(stages.values()):
-        axis.annotate(
-            seconds_text(seconds), (seconds / scale, row), (4, 0), textcoords="offset points", va="center", fontsize=8
-        )
-    axis.set_yticks(range(len(stages)), list(stages))
-    axis.set_ylim(len(stages) - 0.4, -0.6)
-    axis.set_xlabel("minutes" if minute else "seconds")
+        _beside(axis, seconds / scale, row, seconds_text(seconds))
+    _rows(axis, list(stages), "minutes" if minute else "seconds")
+    parts = [f"{name} {seconds_text(seconds)}" for name, seconds in stages.items()]
+    return [to_chart(figure, f"Time by stage: {'; '.join(parts)}.")]
+
+
+def _rows(axis: Axes, names: list[str], unit: str) -> None:
+    """Name the rows of bars from top to bottom, with room for the figures at their ends."""
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.set_xlabel(unit)
     axis.grid(axis="y", visible=False)
-    axis.margins(x=0.12)
-    return to_svg(figure)
+    axis.margins(x=0.3)
+
+
+def _beside(axis: Axes, x: float, row: float, text: str) -> None:
+    axis.annotate(text, (x, row), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)

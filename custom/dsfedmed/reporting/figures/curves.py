@@ -7,39 +7,48 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dsfedmed.reporting.figures.style import new_figure, styled, to_svg
+from dsfedmed.reporting.figures.style import Chart, new_chart, styled, to_chart
 from dsfedmed.reporting.methods import colour, display_name
 
 Points = list[dict[str, Any]]
 
 
 @styled
-def curves_figure(curves: dict[str, Points], selected: dict[str, Any]) -> str | None:
-    """Return validation Dice over rounds and over gradient steps, and the training loss, as SVG.
+def curve_charts(curves: dict[str, Points], selected: dict[str, Any]) -> list[Chart]:
+    """Return validation Dice over rounds and over gradient steps, and the training loss; none without points.
 
     The thick line is the mean over the source sites, the faint ones are the sites, the ring is the round
-    that validation chose. None when there are no points.
+    that validation chose.
     """
     curves = {method: points for method, points in curves.items() if points}
     if not curves:
-        return None
-    figure, (by_round, by_step, loss) = new_figure(10.4, 3.3, 3)
-    for axis in (by_round, by_step):
-        axis.set_ylim(*_dice_range(curves))
+        return []
+    return [
+        _chart(curves, selected, "Validation Dice, %", ("validation", 100.0), "round"),
+        _chart(curves, selected, "Validation Dice, %", ("validation", 100.0), "local_steps"),
+        _chart(curves, {}, "Training loss on real images", ("loss", 1.0), "round"),
+    ]
+
+
+def _chart(curves: dict[str, Points], selected: dict[str, Any], title: str, what: tuple[str, float], x: str) -> Chart:
+    """One value (key and scale) of all methods over rounds or steps."""
+    figure, axis = new_chart(3.0)
+    said = []
     for method, points in curves.items():
-        _dice(by_round, method, points, "round", selected.get(method))
-        _dice(by_step, method, points, "local_steps", selected.get(method))
-        _lines(loss, method, points, "round", "loss", 1.0)
-    for axis, title, label in (
-        (by_round, "Validation Dice, %", "round"),
-        (by_step, "Validation Dice, %", "gradient steps"),
-        (loss, "Training loss on real images", "round"),
-    ):
-        axis.set_title(title)
-        axis.set_xlabel(label)
-    handles, labels = by_round.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
-    return to_svg(figure)
+        means = _lines(axis, method, points, x, *what)
+        _ring(axis, method, means, selected.get(method))
+        if means:
+            said.append(f"{display_name(method)} {means[0][1]:.3g} to {means[-1][1]:.3g}")
+    if what[0] == "validation":
+        axis.set_ylim(*_dice_range(curves))
+    label = "training steps" if x == "local_steps" else "round"
+    axis.set_title(title)
+    axis.set_xlabel(label)
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    over = f"{title} over the {'steps' if x == 'local_steps' else 'rounds'}, first to last"
+    return to_chart(figure, f"{over}: {'; '.join(said) or 'no values'}.")
 
 
 def _dice_range(curves: dict[str, Points]) -> tuple[float, float]:
@@ -56,9 +65,10 @@ def _dice_range(curves: dict[str, Points]) -> tuple[float, float]:
     return max(min(known), max(known) - 40) - 1, max(known) + 2
 
 
-def _dice(axis: Axes, method: str, points: Points, x: str, selected: dict[str, Any] | None) -> None:
-    """Mean and per-site validation Dice of one method, with the chosen round ringed."""
-    means = _lines(axis, method, points, x, "validation", 100.0)
+def _ring(
+    axis: Axes, method: str, means: list[tuple[float, float, dict[str, Any]]], selected: dict[str, Any] | None
+) -> None:
+    """Ring the chosen round on the line of means."""
     at = (selected or {}).get("round")
     chosen = [(px, py) for px, py, point in means if point.get("round") == at]
     if at is not None and chosen:

@@ -7,61 +7,84 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dsfedmed.methods import MODELS
-from dsfedmed.reporting.figures.style import INK, QUIET, new_figure, styled, to_svg
-from dsfedmed.reporting.methods import versus
-from dsfedmed.reporting.units import signed
+from dsfedmed.methods import MODELS, ShownModel
+from dsfedmed.reporting.figures.style import INK, QUIET, Chart, new_chart, styled, to_chart
+from dsfedmed.reporting.methods import comparison_name, versus
+from dsfedmed.reporting.units import signed, signed_interval_text
 
 TITLES = {"seen": "Seen sites (their test parts)", "unseen": "Unseen sites"}
 
 
 @styled
-def methods_figure(results: dict[str, Any]) -> str | None:
-    """Return the mean Dice per method, seen and unseen, as SVG; None when nothing was tested."""
+def method_charts(results: dict[str, Any]) -> list[Chart]:
+    """Return the mean Dice per method, seen and unseen; none when nothing was tested."""
     shown = [method for method in MODELS if method.key in results["methods"]]
-    groups = [group for group in TITLES if any(results["methods"][method.key][group] for method in shown)]
-    if not groups:
-        return None
-    figure, axes = new_figure(10.4, 0.9 + 0.36 * len(shown), len(groups), sharey=True)
-    for axis, group in zip(axes, groups, strict=True):
-        for row, method in enumerate(shown):
-            entry = results["methods"][method.key][group]
-            if entry:
-                _interval(axis, row, entry["dice"], method.colour, f"{entry['dice']['mean']:.1f}")
-        axis.set_title(TITLES[group])
-        axis.set_xlabel("Dice, % (mean and 95 % interval)")
-        axis.set_yticks(range(len(shown)), [method.name for method in shown])
-        axis.set_ylim(len(shown) - 0.4, -0.7)
-        axis.grid(axis="y", visible=False)
-        axis.margins(x=0.08)
-    return to_svg(figure)
+    return [
+        _methods(results, shown, group)
+        for group in TITLES
+        if any(results["methods"][method.key][group] for method in shown)
+    ]
+
+
+def _methods(results: dict[str, Any], shown: list[ShownModel], group: str) -> Chart:
+    """One group of sites."""
+    figure, axis = new_chart(0.9 + 0.36 * len(shown))
+    said = []
+    for row, method in enumerate(shown):
+        entry = results["methods"][method.key][group]
+        if entry:
+            value = entry["dice"]
+            _interval(axis, row, value, method.colour, f"{value['mean']:.1f}")
+            said.append(f"{method.name} {value['mean']:.1f} ({value['low']:.1f} to {value['high']:.1f})")
+    axis.set_title(TITLES[group])
+    axis.set_xlabel("Dice, % (mean and 95 % interval)")
+    _rows(axis, [method.name for method in shown])
+    axis.margins(x=0.08)
+    return to_chart(figure, f"{TITLES[group]}, Dice in % with 95 % interval: {'; '.join(said)}.")
 
 
 @styled
-def differences_figure(results: dict[str, Any]) -> str | None:
-    """Return the paired Dice differences of both comparisons per site as SVG; None when neither was tested."""
+def difference_charts(results: dict[str, Any]) -> list[Chart]:
+    """Return the paired Dice differences of both comparisons per site; none when neither was tested."""
     found = {key: value for key, value in results["comparisons"].items() if value is not None}
-    if not found:
-        return None
-    names = {"equal_rounds": "At equal rounds", "equal_steps": "At equal gradient steps"}
     rows = [*results["sites"], *results["unseen"]]
-    labels = [f"{site} (unseen)" if site in results["unseen"] else site for site in rows]
-    figure, axes = new_figure(10.4, 1.0 + 0.36 * len(rows), len(found), sharey=True, sharex=True)
-    for axis, (key, comparison) in zip(axes, found.items(), strict=True):
-        axis.axvline(0, color=QUIET, linewidth=1)
-        for row, site in enumerate(rows):
-            entry = comparison["per_site"].get(site)
-            if entry:
-                value = entry["dice"]
-                shade = "#2b8a3e" if value["low"] > 0 else "#c92a2a" if value["high"] < 0 else "#868e96"
-                _interval(axis, row, value, shade, signed(value["mean"]))
-        axis.set_title(names[key])
-        pair = versus(comparison["method"], comparison["baseline"], "\N{MINUS SIGN}")
-        axis.set_xlabel(f"{pair}, Dice points (95 % interval)")
-        axis.set_yticks(range(len(rows)), labels)
-        axis.set_ylim(len(rows) - 0.4, -0.7)
-        axis.grid(axis="y", visible=False)
-    return to_svg(figure)
+    ends = [
+        value["per_site"][site]["dice"][end]
+        for value in found.values()
+        for site in rows
+        if value["per_site"].get(site)
+        for end in ("low", "high")
+    ]
+    span = (min([0.0, *ends]), max([0.0, *ends]))
+    return [_differences(results, key, rows, span) for key in found]
+
+
+def _differences(results: dict[str, Any], key: str, rows: list[str], span: tuple[float, float]) -> Chart:
+    """One comparison; both have the same axis."""
+    comparison = results["comparisons"][key]
+    figure, axis = new_chart(1.0 + 0.36 * len(rows))
+    axis.axvline(0, color=QUIET, linewidth=1)
+    said = []
+    for row, site in enumerate(rows):
+        entry = comparison["per_site"].get(site)
+        if entry:
+            value = entry["dice"]
+            shade = "#2b8a3e" if value["low"] > 0 else "#c92a2a" if value["high"] < 0 else "#868e96"
+            _interval(axis, row, value, shade, signed(value["mean"]))
+            said.append(f"{site} {signed_interval_text(value)}")
+    name = comparison_name(results, key)
+    pair = versus(comparison["method"], comparison["baseline"], "\N{MINUS SIGN}")
+    axis.set_title(name)
+    axis.set_xlabel(f"{pair}, Dice points")
+    axis.set_xlim(span[0] - 0.06 * (span[1] - span[0]) - 0.5, span[1] + 0.06 * (span[1] - span[0]) + 0.5)
+    _rows(axis, [f"{site} (unseen)" if site in results["unseen"] else site for site in rows])
+    return to_chart(figure, f"{name}, {pair}, Dice points with 95 % interval: {'; '.join(said)}.")
+
+
+def _rows(axis: Axes, names: list[str]) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.7)
+    axis.grid(axis="y", visible=False)
 
 
 def _interval(axis: Axes, row: int, value: dict[str, Any], colour: str, text: str) -> None:

@@ -7,28 +7,47 @@ from typing import Any
 
 import numpy as np
 
-from dsfedmed.reporting.figures.style import QUIET, new_figure, styled, to_svg
+from dsfedmed.reporting.figures.style import QUIET, Chart, new_chart, styled, to_chart
 from dsfedmed.reporting.methods import colour
 
 
 @styled
-def learnability_figure(entries: list[dict[str, Any]]) -> str | None:
-    """Return the heat map of scores, the losses and the disagreement over rounds as SVG; None without entries."""
+def learnability_charts(entries: list[dict[str, Any]]) -> list[Chart]:
+    """Return the heat map of scores, the losses and the disagreement over rounds; none without entries."""
     if not entries:
-        return None
-    figure, (scores, losses, kl) = new_figure(10.4, 3.3, 3, width_ratios=(1.5, 1, 1))
+        return []
     rounds = [entry["round"] for entry in entries]
-    _heat(scores, entries, rounds)
+    figure, axis = new_chart(2.8)
+    _heat(axis, entries, rounds)
+    axis.set_xlabel("round")
+    alt = f"Learnability score of the pool over the rounds; mean of the selected: {_ends(entries, 'selected_mean')}."
+    return [to_chart(figure, alt), _losses(entries, rounds), _disagreement(entries, rounds)]
+
+
+def _losses(entries: list[dict[str, Any]], rounds: list[int]) -> Chart:
+    figure, axis = new_chart(2.8)
     for key, name in (("teacher_loss", "teacher"), ("student_loss", "dsfedmed")):
         label = "teacher" if key == "teacher_loss" else "light network"
-        losses.plot(rounds, _series(entries, key), color=colour(name), linewidth=2, marker="o", ms=3, label=label)
-    losses.set_title("Loss against the mask")
-    losses.legend()
-    kl.plot(rounds, _series(entries, "kl"), color="#0b7285", linewidth=2, marker="o", markersize=3)
-    kl.set_title("Disagreement (KL, both ways)")
-    for axis in (scores, losses, kl):
-        axis.set_xlabel("round")
-    return to_svg(figure)
+        axis.plot(rounds, _series(entries, key), color=colour(name), linewidth=2, marker="o", ms=3, label=label)
+    axis.set_title("Loss against the mask")
+    axis.set_xlabel("round")
+    axis.legend()
+    both = f"teacher {_ends(entries, 'teacher_loss')}; light network {_ends(entries, 'student_loss')}"
+    return to_chart(figure, f"Loss against the mask over the rounds: {both}.")
+
+
+def _disagreement(entries: list[dict[str, Any]], rounds: list[int]) -> Chart:
+    figure, axis = new_chart(2.8)
+    axis.plot(rounds, _series(entries, "kl"), color="#0b7285", linewidth=2, marker="o", markersize=3)
+    axis.set_title("Disagreement (KL, both ways)")
+    axis.set_xlabel("round")
+    return to_chart(figure, f"Disagreement of teacher and light network over the rounds: {_ends(entries, 'kl')}.")
+
+
+def _ends(entries: list[dict[str, Any]], key: str) -> str:
+    """Return the first and the last value in words."""
+    known = [entry[key] for entry in entries if entry.get(key) is not None]
+    return f"first {known[0]:.3g}, last {known[-1]:.3g}" if known else "not recorded"
 
 
 def _heat(axis: Any, entries: list[dict[str, Any]], rounds: list[int]) -> None:

@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One look for all figures, and the way from a Matplotlib figure to SVG text."""
+"""One look for all charts, and the way from a Matplotlib figure to SVG text."""
 
 from __future__ import annotations
 
 import functools
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK = "#1f2933"
-QUIET = "#7b8794"
+QUIET = "#627082"
 GRID = "#e4e7eb"
 UP, DOWN = "#d9480f", "#1c6fb8"
 SITE_COLOURS = ("#0b7285", "#e67700", "#5f3dc4", "#2b8a3e", "#c2255c", "#495057", "#1864ab", "#846358")
+WIDTH = 3.7
+"""Inches of a chart: on a phone of 390 pixels its letters have 11 of them."""
 P = ParamSpec("P")
 T = TypeVar("T")
 RC: Any = {
@@ -58,16 +62,30 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return inside
 
 
-def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Return a figure (inches) with ``columns`` axes in a row; no pyplot, so no global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+@dataclass(frozen=True)
+class Chart:
+    """One drawing of a page.
+
+    Attributes:
+        svg: as SVG text, drawn for a phone's width; a page puts several side by side where there is room.
+        alt: what it shows, with its figures, for who cannot see it.
+    """
+
+    svg: str
+    alt: str
+
+
+def new_chart(height: float) -> tuple[Figure, Axes]:
+    """Return a figure of a phone's width, ``height`` inches high, and its axes; no pyplot, so no global state."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.subplots(1, columns, squeeze=False, **options)
-    return figure, list(axes[0])
+    return figure, figure.subplots()
 
 
-def to_svg(figure: Figure) -> str:
-    """Return the figure as SVG text with a transparent background."""
+def to_chart(figure: Figure, alt: str) -> Chart:
+    """Return the figure as SVG with a transparent background."""
     buffer = io.StringIO()
+    ConstrainedLayoutEngine().execute(figure)
+    figure.set_layout_engine("none")  # else everything is drawn once more to lay it out
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return Chart(buffer.getvalue(), alt)

@@ -7,8 +7,11 @@ from typing import Any
 
 from dsfedmed.reporting.methods import ONLY_OF, display_name
 from dsfedmed.reporting.page import cost, images, overview, progress, result_tables
+from dsfedmed.reporting.page.cases import left_out, overlays
 from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, tree
+from dsfedmed.reporting.page.image_by_image import image_by_image
 from dsfedmed.reporting.page.whole import whole_page
+from dsfedmed.reporting.page.words import words
 from dsfedmed.reporting.record import Record
 
 
@@ -25,12 +28,14 @@ def page(record: Record, results: dict[str, Any], cases: bool = True) -> str:
         result_tables.main_table(results),
         result_tables.comparisons(results),
         progress.curves(record),
-        images.overlays(record) if cases else images.left_out(),
+        image_by_image(record, results),
+        overlays(record) if cases else left_out(),
         *((images.synthetic(record), progress.learnability(record)) if ONLY_OF["synthetic"] == record.method else ()),
         cost.ledger(record, results),
         cost.stages(record, results),
         progress.events(results),
         _settings(record, results),
+        words(),
     )
     title = f"{results['name']}: {display_name(results['method'])} report"
     written = Markup("<code>dsfedmed report</code> from the run's record")

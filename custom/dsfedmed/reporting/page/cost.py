@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.figures.cost import bytes_figure, stages_figure
-from dsfedmed.reporting.methods import display_name
-from dsfedmed.reporting.page.html import Section, join, note, nothing, svg_figure, table, tag
+from dsfedmed.reporting.figures.cost import stage_bytes_chart, time_chart, total_bytes_chart
+from dsfedmed.reporting.figures.style import Chart
+from dsfedmed.reporting.methods import colour, display_name
+from dsfedmed.reporting.page.html import Section, chart_figure, join, note, nothing, table, tag
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text, change_text, count_text, seconds_text
 
@@ -24,7 +25,7 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
     ]
     sites = [
         (name, byte_text(s["up"]), byte_text(s["down"]), byte_text(sum(s.values())))
-        for name, s in block["per_site"].items()
+        for name, s in sorted(block["per_site"].items())
     ]
     total = (tag("b", "All"), byte_text(block["up"]), byte_text(block["down"]), tag("b", byte_text(spent)))
     apart = block["comparison"]
@@ -34,7 +35,7 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
             f"FedSAM, gathering test figures) are not the method's cost and are counted apart: "
             f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down.{_number_format(block)}"
         ),
-        svg_figure(bytes_figure(block, results["method"]), ""),
+        chart_figure([*stage_bytes_chart(block["per_stage"]), *_beside(results), *_to_train(results)]),
         tag(
             "div",
             tag("div", table(("Stage", "Up", "Down", "Both"), [*stages, total]), css="half"),
@@ -65,8 +66,28 @@ def stages(record: Record, results: dict[str, Any]) -> Section:
     source = record.mapping("reused").get("run")
     whence = "an earlier start" + (f" or the run {source}" if source else "")
     again = f" Taken over from {whence}, not computed again: {', '.join(resumed)}." if resumed else ""
-    body = (note(f"{seconds_text(sum(found.values()))} in all.{again}"), svg_figure(stages_figure(found), ""))
+    body = (note(f"{seconds_text(sum(found.values()))} in all.{again}"), chart_figure(time_chart(found)))
     return Section("time", "Time", join(body))
+
+
+def _beside(results: dict[str, Any]) -> list[Chart]:
+    """Return the run's bytes beside those that FedSAM would have moved, in the run's own number format."""
+    block = results["bytes"]
+    totals = [(display_name(results["method"]), float(block["up"] + block["down"]), colour(results["method"]))]
+    if block["fedsam_same_format"]:
+        totals.append(("FedSAM", float(block["fedsam_same_format"]), colour("fedsam")))
+    return total_bytes_chart(totals, f"All sites, all rounds{_in_form(block)}")
+
+
+def _to_train(results: dict[str, Any]) -> list[Chart]:
+    """Return what each tested method moved until it was trained, as measured."""
+    block = results["bytes"]
+    totals = [(display_name(key), float(moved), colour(key)) for key, moved in block["to_train"].items()]
+    return total_bytes_chart(totals, f"One hospital, to train{_in_form(block)}")
+
+
+def _in_form(block: dict[str, Any]) -> str:
+    return f", {block['number_format']}" if block["number_format"] else ""
 
 
 def _fedsam(record: Record, results: dict[str, Any]) -> object:
@@ -74,12 +95,16 @@ def _fedsam(record: Record, results: dict[str, Any]) -> object:
     block, fedsam = results["bytes"], record.mapping("bytes").get("fedsam")
     if block["fedsam_equivalent"] is None or not fedsam:
         return nothing("FedSAM's equivalent was not recorded.")
-    ours = display_name(results["method"])
-    change = "" if block["reduction"] is None else f" {ours} moved {change_text(block['reduction'])}."
-    if block["reduction"] is not None and block["reduction"] < 0:
-        change = f" {ours} moved {-100 * block['reduction']:.1f} % more: the one-off payloads outweigh so few rounds."
-    return note(
-        f"FedSAM on the same sites and rounds: {count_text(fedsam['parameters'])} parameters "
-        f"({byte_text(fedsam['bytes_per_round_per_site_per_direction'])}), up and down, {len(record.sites)} sites, "
-        f"{fedsam['rounds']} rounds = {byte_text(block['fedsam_equivalent'])}.{change}"
+    form, alike = block["number_format"], block["fedsam_same_format"]
+    text = (
+        f"FedSAM on the same sites and rounds would move {count_text(fedsam['parameters'])} parameters, up and down, "
+        f"{len(record.sites)} sites, {fedsam['rounds']} rounds: "
     )
+    if alike is None:
+        return note(f"{text}{byte_text(block['fedsam_equivalent'])} in fp32, as the paper counts.")
+    packed = " (one byte a number, before entropy coding)" if form == "int8" else ""
+    text += f"{byte_text(alike)} in {form}{packed}, in which this run's updates travelled"
+    text += "" if form == "fp32" else f"; {byte_text(block['fedsam_equivalent'])} in fp32, as the paper counts"
+    if block["reduction_same_format"] is None:
+        return note(f"{text}.")
+    return note(f"{text}. {display_name(results['method'])} moved {change_text(block['reduction_same_format'])}.")

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
+
+from dsfedmed.reporting.figures.style import Chart
 
 
 class Markup(str):
@@ -36,7 +39,7 @@ def tag(name: str, *children: object, css: str = "", **attributes: str) -> Marku
     """Return one element with escaped children and attributes."""
     if css:
         attributes = {"class": css, **attributes}
-    written = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
     return Markup(f"<{name}{written}>{''.join(text(child) for child in children)}</{name}>")
 
 
@@ -46,28 +49,54 @@ def join(parts: Iterable[object]) -> Markup:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], css: str = "", numbers: bool = True) -> Markup:
-    """Return a table; with ``numbers`` all columns but the first are set right."""
-    body = join(tag("tr", *(tag("td", cell) for cell in row)) for row in rows)
-    header = tag("tr", *(tag("th", cell) for cell in head))
+    """Return a table that scrolls in a box of its own; with ``numbers`` all columns but the first are set right.
+
+    The first cell of a row is its heading.
+    """
+    body = join(tag("tr", *(_cell(cell, not place) for place, cell in enumerate(row))) for row in rows)
+    header = tag("tr", *(tag("th", cell, scope="col") for cell in head))
     styles = " ".join(part for part in (css, "numbers" if numbers else "") if part)
-    return tag("div", tag("table", tag("thead", header), tag("tbody", body), css=styles), css="scroll")
+    whole = tag("table", tag("thead", header), tag("tbody", body), css=styles)
+    words = ", ".join(plain_text(cell) for cell in head)
+    return tag("div", whole, css="scroll", tabindex="0", role="group", aria_label=f"Table: {words}")
 
 
-def svg_figure(svg: str | None, caption: object = "") -> Markup:
-    """Return a figure with the SVG embedded as an image, or a note when there is nothing to draw."""
-    if svg is None:
+def plain_text(piece: object) -> str:
+    """Return what a reader sees of a text or a markup."""
+    return unescape(re.sub(r"<[^>]+>", "", piece)) if isinstance(piece, Markup) else str(piece)
+
+
+def chart_figure(charts: Sequence[Chart], caption: object = "") -> Markup:
+    """Return charts side by side, below each other where there is no room, or a note when there is nothing to draw."""
+    if not charts:
         return nothing("Nothing to draw yet.")
-    return _figure(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", caption, "plot")
+    drawn = (image(base64_of("svg+xml", chart.svg.encode()), chart.alt) for chart in charts)
+    return figure(tag("div", *drawn, css="charts"), caption, "plot")
 
 
-def png_figure(path: Path, caption: object, css: str) -> Markup:
-    """Return a figure with the PNG file embedded."""
-    return _figure(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", caption, css)
+def png_figure(path: Path, alt: str, css: str, caption: object = "") -> Markup:
+    """Return a figure with the PNG file embedded; ``alt`` says what is to be seen."""
+    return figure(image(base64_of("png", path.read_bytes()), alt), caption, css)
 
 
-def jpeg_figure(content: bytes, caption: object, css: str) -> Markup:
-    """Return a figure with a JPEG picture embedded."""
-    return _figure(f"data:image/jpeg;base64,{base64.b64encode(content).decode()}", caption, css)
+def jpeg_figure(content: bytes, alt: str, css: str, caption: object = "") -> Markup:
+    """Return a figure with a JPEG picture embedded; ``alt`` says what is to be seen."""
+    return figure(image(base64_of("jpeg", content), alt), caption, css)
+
+
+def base64_of(kind: str, content: bytes) -> str:
+    """Return a picture as the address of itself."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def image(source: str, alt: str) -> Markup:
+    """Return an image."""
+    return Markup(f'<img src="{source}" alt="{escape(alt)}">')
+
+
+def figure(shown: Markup, caption: object, css: str) -> Markup:
+    """Return something shown, with its caption."""
+    return tag("figure", shown, tag("figcaption", caption) if caption else Markup(""), css=css)
 
 
 def nothing(why: object) -> Markup:
@@ -93,7 +122,5 @@ def tree(value: Any, depth: int = 0) -> Markup:
     return tag("code", json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _figure(source: str, caption: object, css: str) -> Markup:
-    """Return an image with its caption."""
-    image = Markup(f'<img src="{source}" alt="{escape(str(caption)) if not isinstance(caption, Markup) else ""}">')
-    return tag("figure", image, tag("figcaption", caption) if caption else Markup(""), css=css)
+def _cell(cell: object, heads_the_row: bool) -> Markup:
+    return tag("th", cell, scope="row") if heads_the_row else tag("td", cell)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures: best, median and worst cases, synthetic contact sheets and the audit."""
+"""The synthetic set: contact sheets, the sites' audit, and what was found of its parts."""
 
 from __future__ import annotations
 
@@ -7,42 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsfedmed.methods import MODELS
-from dsfedmed.reporting.figures.audit import audit_figure
-from dsfedmed.reporting.methods import BY_KEY, display_name
-from dsfedmed.reporting.page.html import Markup, Section, join, note, nothing, png_figure, svg_figure, table, tag
-from dsfedmed.reporting.pictures import RANKS, Picture, read_picture_index, shown_channel
+from dsfedmed.reporting.figures.audit import audit_charts
+from dsfedmed.reporting.page.html import Markup, Section, chart_figure, join, note, nothing, png_figure, table, tag
+from dsfedmed.reporting.pictures import shown_channel
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.units import byte_text
-
-
-def overlays(record: Record) -> Section:
-    """Return every site's best, median and worst cases, one row per method."""
-    parts = []
-    for site in record.all_sites:
-        folder = record.run / "sites" / record.names_that_travel[site] / "pictures"
-        pictures = read_picture_index(folder)
-        if pictures:
-            parts.append(
-                tag("h3", site, tag("span", "unseen", css="role unseen") if site in record.unseen else Markup(""))
-            )
-            parts.append(_site(folder, pictures))
-    if not parts:
-        return Section("cases", "Cases", nothing("No pictures here: in a real federation they stay at the sites."))
-    key = note(
-        Markup('<i class="line" style="background:#00d6ff"></i>'),
-        "drawn by the expert ",
-        Markup('<i class="line" style="background:#ff7020"></i>'),
-        "predicted. Best, median and worst test case of each site "
-        "by Dice; further classes have their own shades. These pictures lie in the site's own folder on this disk; "
-        "they do not cross the wire.",
-    )
-    return Section("cases", "Cases", join((key, *parts)))
-
-
-def left_out() -> Section:
-    """Return the section of a report that may be passed on: it has no picture and no name of a case."""
-    return Section("cases", "Cases", nothing("Left out: pictures and names of cases stay at the sites (--no-cases)."))
 
 
 def synthetic(record: Record) -> Section:
@@ -61,34 +30,11 @@ def synthetic(record: Record) -> Section:
     sheets = {site: record.run / str(name) for site, name in (info.get("sheets") or {}).items()}
     for site, path in sheets.items():
         parts.append(tag("h3", f"In the look of {site}"))
-        parts.append(
-            png_figure(path, "", "sheet") if _inside(path, record.run) else nothing(f"{path.name} is not there.")
-        )
+        alt = f"Synthetic images in the look of {site}, each bare and with its mask"
+        there = _inside(path, record.run)
+        parts.append(png_figure(path, alt, "sheet") if there else nothing(f"{path.name} is not there."))
     parts += [_audit(record), _scored_parts(record)]
     return Section("synthetic", "Synthetic set and audit", join(parts))
-
-
-def _site(folder: Path, pictures: list[Picture]) -> Markup:
-    """Rows of pictures: one per method, best to worst."""
-    order = {method.key: position for position, method in enumerate(MODELS)}
-    ranks = {rank: position for position, rank in enumerate(RANKS)}
-    rows = []
-    for method in sorted({picture.method for picture in pictures}, key=lambda key: order.get(key, len(order))):
-        chosen = sorted((p for p in pictures if p.method == method), key=lambda p: ranks.get(p.rank, len(ranks)))
-        cells = [png_figure(folder / p.file, _caption(p), "case") for p in chosen]
-        label = tag(
-            "p",
-            display_name(method),
-            css="label",
-            style=f"border-color:{BY_KEY[method].colour if method in BY_KEY else '#555'}",
-        )
-        rows.append(tag("div", label, tag("div", *cells, css="row"), css="method-row"))
-    return tag("div", *rows, css="method-rows")
-
-
-def _caption(picture: Picture) -> str:
-    shown = f"; {picture.shown}" if picture.shown else ""
-    return f"{picture.rank}: Dice {100 * picture.dice:.1f} % ({picture.case}){shown}"
 
 
 def _audit(record: Record) -> Markup:
@@ -115,7 +61,7 @@ def _audit(record: Record) -> Markup:
             title,
             explained,
             table(("Site", "Compared", "Vetoed", "Threshold"), rows),
-            svg_figure(audit_figure(audit), ""),
+            chart_figure(audit_charts(audit)),
         )
     )
 

@@ -6,30 +6,36 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.methods import MODELS, required_models
-from dsfedmed.reporting.methods import BY_KEY, display_name
+from dsfedmed.reporting.advice.words import made_up
+from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
+from dsfedmed.reporting.page.words import first_words
 from dsfedmed.reporting.record import Record
-from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed_interval_text
+from dsfedmed.reporting.units import byte_text, count_text, seconds_text, signed, signed_interval_text
 
 PARTS = ("training", "validation", "test")
 
 
 def header(results: dict[str, Any]) -> Markup:
-    """Return the run's name, verdict and headline figures."""
+    """Return the run's name, which method to use and why, whether the run is complete, and the headline figures."""
     complete = results["verdict"] == "complete"
-    badge = tag("span", "complete" if complete else "incomplete", css=f"badge {'good' if complete else 'bad'}")
+    badge = tag("span", "run complete" if complete else "run incomplete", css="badge")
     facts = [f"preset {results['preset']}", f"seed {results['seed']}", f"started {_time(results['started'])}"]
     if results["stages"]:
         facts.append(f"{seconds_text(sum(results['stages'].values()))} in all")
     why = Markup("") if complete else tag("p", results["verdict"], css="verdict")
+    invented = made_up(results["made_up"], [*results["sites"], *results["unseen"]])
     return join(
         (
             tag("p", f"{display_name(results['method'])} federation", css="kicker"),
-            tag("h1", results["name"], " ", badge),
-            tag("p", " \N{MIDDLE DOT} ".join(facts), css="facts"),
+            tag("h1", results["name"]),
+            tag("p", results["advice"]["sentence"], css="advice"),
+            tag("p", invented, css="made-up") if invented else Markup(""),
+            tag("div", *_cards(results), css="cards"),
+            first_words(),
+            tag("p", badge, " ", " \N{MIDDLE DOT} ".join(facts), css="facts"),
             why,
             _missing(results["missing"]),
-            tag("div", *_cards(results), css="cards"),
         )
     )
 
@@ -78,31 +84,35 @@ def _cards(results: dict[str, Any]) -> list[Markup]:
                     f"Dice, 95 % interval {dice['low']:.1f} to {dice['high']:.1f}",
                 )
             )
-    for key, name in (("equal_rounds", "equal rounds"), ("equal_steps", "equal gradient steps")):
+    key = results["advice"]["by"]
+    if key:
         comparison = results["comparisons"][key]
-        if comparison and comparison["unseen"]:
-            gain = signed_interval_text(comparison["unseen"]["dice"])
-            value, _, interval = gain.partition(" ")
-            cards.append(
-                _card(
-                    f"Against {display_name(comparison['baseline']).partition(',')[0]}, {name}",
-                    value,
-                    f"Dice points unseen {interval}",
-                )
+        name = "equal training steps" if key == "equal_steps" else "equal rounds"
+        cards += [
+            _card(
+                f"Against {short_name(comparison['baseline'])}, {name}: {group}",
+                signed(comparison[group]["dice"]["mean"]),
+                "Dice points " + signed_interval_text(comparison[group]["dice"]).partition(" ")[2],
             )
-    block = results["bytes"]
-    if block["reduction"] is not None:
-        spent = byte_text(block["up"] + block["down"])
-        change = (
-            f"{abs(100 * block['reduction']):.1f} % {'fewer' if block['reduction'] >= 0 else 'more'} bytes than FedSAM"
-        )
-        cards.append(_card("Through the wire", spent, change))
-    return cards
+            for group in ("unseen", "seen")
+            if comparison[group]
+        ]
+    return [*cards, *_cost_cards(results)]
+
+
+def _cost_cards(results: dict[str, Any]) -> list[Markup]:
+    """Return what a training site sent and got, beside each baseline's."""
+    moved = results["bytes"]["to_train"]
+    if results["method"] not in moved:
+        return []
+    others = {short_name(key): moved[key] for key in baselines(results["method"]).values() if key in moved}
+    beside = ", ".join(f"{name} {byte_text(count)}" for name, count in others.items())
+    return [_card("To and from one hospital", byte_text(moved[results["method"]]), beside or "up and down, to train")]
 
 
 def _card(title: str, value: str, below: str) -> Markup:
     """One headline figure."""
-    return tag("div", tag("h3", title), tag("b", value), tag("span", below), css="card")
+    return tag("div", tag("p", title), tag("b", value), tag("span", below), css="card")
 
 
 def _where_images_stayed(results: dict[str, Any], label_site: str = "") -> str:
@@ -190,11 +200,15 @@ def _methods(results: dict[str, Any]) -> Markup:
             (
                 join((dot(method.colour), method.name)),
                 BY_KEY[method.key].meaning,
-                chosen.get("round") or "-",
+                _round(chosen.get("round")),
                 "-" if steps is None else f"{steps:,}",
             )
         )
-    return table(("Method", "What it is", "Chosen round", "Gradient steps until then"), rows, css="second-left")
+    return table(("Method", "What it is", "Chosen round", "Training steps until then"), rows, css="second-left")
+
+
+def _round(number: int | None) -> str:
+    return "-" if number is None else "0 (start)" if number == 0 else str(number)
 
 
 def _sizes(record: Record, results: dict[str, Any]) -> Markup:

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.reporting.figures.curves import curves_figure
-from dsfedmed.reporting.figures.learnability import learnability_figure
-from dsfedmed.reporting.page.html import Section, join, note, nothing, svg_figure, table, tag
+from dsfedmed.reporting.figures.curves import curve_charts
+from dsfedmed.reporting.figures.learnability import learnability_charts
+from dsfedmed.reporting.page.html import Section, chart_figure, join, note, nothing, table, tag
 from dsfedmed.reporting.record import Record
 
 
 def curves(record: Record) -> Section:
-    """Return the curves over rounds and gradient steps."""
-    svg = curves_figure(record.mapping("curves"), record.mapping("selected"))
+    """Return the curves over rounds and training steps."""
+    charts = curve_charts(record.mapping("curves"), record.mapping("selected"))
     body = (
-        svg_figure(svg, "Thick: mean over the source sites; faint: each site; ring: the round that validation chose."),
+        chart_figure(
+            charts, "Thick: mean over the source sites; faint: each site; ring: the round that validation chose."
+        ),
         note(
-            "Compare methods where their curves are flat: while FedAvg still climbs, any extra training looks like a "
+            "Dice on the images that each hospital keeps for validation. Compare methods where their curves are flat: "
+            "while FedAvg still climbs, any extra training looks like a "
             "gain. The Dice axis starts at most 40 points below the best."
         ),
     )
@@ -36,12 +39,13 @@ def learnability(record: Record) -> Section:
     )
     body = (
         note(
+            "How much there is to learn from a synthetic image: the teacher knows it, and the light network does not "
+            "yet. ",
             "s = \N{GREEK SMALL LETTER LAMDA}\N{MIDDLE DOT}(\N{MINUS SIGN}loss of the teacher) + (1 \N{MINUS SIGN} "
-            "\N{GREEK SMALL LETTER LAMDA})\N{MIDDLE DOT}disagreement: a sample is worth learning when the teacher is "
-            "reliable on it and the light network still disagrees. ",
+            "\N{GREEK SMALL LETTER LAMDA})\N{MIDDLE DOT}disagreement. ",
             share,
         ),
-        svg_figure(learnability_figure(entries), "Left: share of the pool per score, darker is more."),
+        chart_figure(learnability_charts(entries), "Scores: share of the pool per score, darker is more."),
     )
     return Section("learnability", "Learnability over time", join(body))
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.methods import MODELS, required_models
-from dsfedmed.reporting.figures.forest import differences_figure, methods_figure
-from dsfedmed.reporting.methods import baselines, display_name, versus
-from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, svg_figure, table, tag
+from dsfedmed.reporting.comparison import BUDGETS
+from dsfedmed.reporting.figures.forest import difference_charts, method_charts
+from dsfedmed.reporting.methods import baselines, comparison_name, display_name, not_compared, short_name, versus
+from dsfedmed.reporting.page.html import Markup, Section, chart_figure, dot, join, note, nothing, table, tag
 from dsfedmed.reporting.units import signed
 
 METRIC_NAMES = {"dice": "Dice, %", "iou": "IoU, %", "hd95": "HD95, pixels"}
-COMPARISON_NAMES = {"equal_rounds": "At equal rounds", "equal_steps": "At equal gradient steps"}
 
 
 def main_table(results: dict[str, Any]) -> Section:
@@ -25,7 +25,7 @@ def main_table(results: dict[str, Any]) -> Section:
             "Small figures are 95 % bootstrap intervals that resample patients inside each site. HD95 is in pixels, "
             "lower is better; a mask missed altogether counts the image's diagonal."
         ),
-        svg_figure(methods_figure(results), ""),
+        chart_figure(method_charts(results)),
         *(join((tag("h3", name), _metric_table(results, metric))) for metric, name in METRIC_NAMES.items()),
     ]
     if len(results["label_names"]) > 1:
@@ -37,11 +37,11 @@ def main_table(results: dict[str, Any]) -> Section:
 def comparisons(results: dict[str, Any]) -> Section:
     """Return the comparisons with the method's baselines side by side."""
     wanted = baselines(results["method"])
-    shown = {key: name for key, name in COMPARISON_NAMES.items() if key in wanted}
-    halves = [_comparison(name, results["comparisons"][key]) for key, name in shown.items()]
+    shown = [key for key in BUDGETS if key in wanted]
+    halves = [_comparison(comparison_name(results, key), results, key) for key in shown]
     budgets = (
-        "A gain that is only more training is no gain: the left side gives FedAvg as many rounds, as the paper does; "
-        "the right side gives it as many gradient steps. "
+        "A gain that is only more training is no gain. So FedAvg is given as many rounds, as the paper does, and then "
+        "as many training steps, of which DSFedMed has more in a round. "
         if len(shown) > 1
         else ""
     )
@@ -51,11 +51,10 @@ def comparisons(results: dict[str, Any]) -> Section:
             "no clear difference."
         ),
         tag("div", *halves, css="halves"),
-        svg_figure(differences_figure(results), "Difference in Dice, site by site."),
+        chart_figure(difference_charts(results), "Difference in Dice, site by site: right of 0 is better."),
     )
-    names = list(dict.fromkeys(display_name(key).partition(",")[0] for key in wanted.values()))
-    title = f"Against {' and '.join(names) or 'other methods'}{', twice' if len(wanted) > len(names) else ''}"
-    return Section("comparisons", title, join(body))
+    names = " and ".join(dict.fromkeys(short_name(key) for key in wanted.values()))
+    return Section("comparisons", f"Against {names or 'other methods'}", join(body))
 
 
 def _metric_table(results: dict[str, Any], metric: str) -> Markup:
@@ -80,7 +79,8 @@ def _metric_table(results: dict[str, Any], metric: str) -> Markup:
             _cell(entry["per_site"].get(site, {}).get(metric), best[site] == method.key) for site in (*sites, *unseen)
         ]
         cells += [_cell((entry[group] or {}).get(metric), best[group] == method.key) for group, _ in groups]
-        rows.append((join((dot(method.colour), method.name)), *cells))
+        start = tag("span", "untrained start", css="role") if method.key in results["untrained"] else ""
+        rows.append((join((dot(method.colour), method.name, start)), *cells))
     return table([*head, *(name for _, name in groups)], rows, css=f"main last-{len(groups)}")
 
 
@@ -150,10 +150,12 @@ def _legacy(results: dict[str, Any]) -> Markup:
     )
 
 
-def _comparison(name: str, found: dict[str, Any] | None) -> Markup:
+def _comparison(name: str, results: dict[str, Any], key: str) -> Markup:
     """One half: budget, and differences seen and unseen."""
+    found = results["comparisons"][key]
     if found is None:
-        return tag("div", tag("h3", name), nothing("Not both methods have been tested yet."), css="half")
+        why = not_compared(results, baselines(results["method"])[key])
+        return tag("div", tag("h3", name), nothing(f"Not compared: {why}."), css="half")
     rows = [
         (label, *(_difference(found[group][metric], metric) if found[group] else "-" for metric in METRIC_NAMES))
         for group, label in (("seen", "Seen sites"), ("unseen", "Unseen sites"))
@@ -171,7 +173,7 @@ def _comparison(name: str, found: dict[str, Any] | None) -> Markup:
             rows,
             css="main",
         ),
-        table(("Training", "rounds", "gradient steps", "chosen round"), budgets, css="small"),
+        table(("Training", "rounds", "training steps", "chosen round"), budgets, css="small"),
         css="half",
     )
 

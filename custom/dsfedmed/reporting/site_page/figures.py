@@ -9,30 +9,33 @@ import numpy as np
 
 from dsfedmed.data.datalist import PARTS
 from dsfedmed.data.review.items import BINS, ReviewedItem
-from dsfedmed.reporting.figures.style import DOWN, INK, QUIET, SITE_COLOURS, new_figure, styled, to_svg
+from dsfedmed.reporting.figures.style import DOWN, INK, QUIET, SITE_COLOURS, Chart, new_chart, styled, to_chart
 
 
 @styled
-def grey_figure(items: Sequence[ReviewedItem]) -> str | None:
-    """Return the histogram of the grey values of each part, each as shares of its own pixels, as SVG."""
+def grey_chart(items: Sequence[ReviewedItem]) -> list[Chart]:
+    """Return the histogram of the grey values of each part, each as shares of its own pixels."""
     if not items:
-        return None
-    figure, (axis,) = new_figure(5.4, 2.6)
+        return []
+    figure, axis = new_chart(2.6)
+    said: dict[str, float] = {}
     edges = np.linspace(0, 1, BINS + 1)
     for shade, part in zip(SITE_COLOURS, PARTS, strict=False):
         counts = np.sum([item.histogram for item in items if item.part == part], axis=0)
         if np.any(counts):
+            said[part] = float(np.average((edges[:-1] + edges[1:]) / 2, weights=counts))
             axis.stairs(counts / counts.sum(), edges, color=shade, label=part, linewidth=1.4)
     axis.set_title("Grey values")
     axis.set_xlabel("grey value as training sees it")
     axis.set_ylabel("share of pixels")
     axis.legend()
-    return to_svg(figure)
+    means = "; ".join(f"{part} {mean:.2f}" for part, mean in said.items())
+    return [to_chart(figure, f"Grey values of each part, mean of 0 to 1: {means}.")]
 
 
 @styled
-def area_figure(items: Sequence[ReviewedItem], names: Sequence[str]) -> str | None:
-    """Return the distribution of each class's share of the image over all labelled images, as SVG; None without masks.
+def area_chart(items: Sequence[ReviewedItem], names: Sequence[str]) -> list[Chart]:
+    """Return the distribution of each class's share of the image over all labelled images; none without masks.
 
     Args:
         items: of the site.
@@ -40,8 +43,8 @@ def area_figure(items: Sequence[ReviewedItem], names: Sequence[str]) -> str | No
     """
     areas = [item.areas for item in items if item.areas is not None]
     if not areas:
-        return None
-    figure, (axis,) = new_figure(5.4, 2.6)
+        return []
+    figure, axis = new_chart(2.6)
     table = 100 * np.array(areas)[:, :12]
     places = np.arange(1, table.shape[1] + 1)
     least, lower, middle, upper, largest = np.percentile(table, (0, 25, 50, 75, 100), axis=0)
@@ -53,4 +56,5 @@ def area_figure(items: Sequence[ReviewedItem], names: Sequence[str]) -> str | No
     axis.set_title("Areas of the classes")
     axis.set_xlabel("share of the image, % (least, quartiles, largest)")
     axis.grid(axis="y", visible=False)
-    return to_svg(figure)
+    said = "; ".join(f"{name} {share:.1f}" for name, share in zip(names[:12], middle, strict=False))
+    return [to_chart(figure, f"Areas of the classes, median share of the image in %: {said}.")]

@@ -12,18 +12,19 @@ from dsfedmed.data.review.items import ReviewedItem
 from dsfedmed.reporting.page.html import (
     Markup,
     Section,
+    chart_figure,
     join,
     jpeg_figure,
     note,
     nothing,
-    svg_figure,
+    plain_text,
     table,
     tag,
     text,
 )  # fmt: skip
 from dsfedmed.reporting.page.whole import page_resource, whole_page
 from dsfedmed.reporting.site_page.choice import Shown, choose
-from dsfedmed.reporting.site_page.figures import area_figure, grey_figure
+from dsfedmed.reporting.site_page.figures import area_chart, grey_chart
 from dsfedmed.reporting.site_page.pictures import colour_of, outlined_jpeg, side_by_side_jpeg
 
 MOST_SIZES = 8
@@ -72,7 +73,7 @@ def _overview(datalist: SiteDatalist, items: Sequence[ReviewedItem]) -> Section:
         rows.append((part, len(found), cases, bare, " ".join(map(str, values)) or "-"))
     sizes = Counter(item.size for item in items)
     spacings = Counter(_spacing(item) for item in items)
-    figures = (svg_figure(grey_figure(items)), svg_figure(area_figure(items, datalist.label_names)))
+    figures = (chart_figure(grey_chart(items)), chart_figure(area_chart(items, datalist.label_names)))
     body = (
         table(("Part", "Images", "Cases", "Without mask", "Label values"), rows),
         tag("div", *(tag("div", figure, css="half") for figure in figures), css="halves"),
@@ -113,7 +114,14 @@ def _outliers(datalist: SiteDatalist, items: Sequence[ReviewedItem], shown: Show
     for index, reasons in shown.outliers.items():
         item = items[index]
         caption = join((_name(datalist, item), *(tag("span", reason, css="says") for reason in reasons)))
-        parts.append(jpeg_figure(side_by_side_jpeg(datalist, item.item), caption, "wide-cell"))
+        parts.append(
+            jpeg_figure(
+                side_by_side_jpeg(datalist, item.item),
+                f"Bare, with outlines, mask: {plain_text(caption)}",
+                "wide-cell",
+                caption,
+            )
+        )
     if shown.hidden_outliers:
         parts.append(nothing(f"{shown.hidden_outliers} more stand out and are not shown."))
     if not shown.outliers:
@@ -126,8 +134,9 @@ def _part(datalist: SiteDatalist, items: Sequence[ReviewedItem], shown: Shown, p
     indices, total = shown.samples[part], sum(item.part == part for item in items)
     left = f", {total - len(indices)} are not shown" if total > len(indices) else ""
     cells = [
-        jpeg_figure(outlined_jpeg(datalist, items[index].item), _name(datalist, items[index]), "cell")
+        jpeg_figure(outlined_jpeg(datalist, items[index].item), f"With outlines: {plain_text(name)}", "cell", name)
         for index in indices
+        for name in (_name(datalist, items[index]),)
     ]
     body = (note(f"{len(indices)} of {total} images{left}."), _legend(datalist), tag("div", *cells, css="cells"))
     return Section(part, part.capitalize(), join(body))

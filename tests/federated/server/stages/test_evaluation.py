@@ -15,7 +15,13 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.wire.message import Envelope, SiteError
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
+from dsfedmed.federated.wire.requests.evaluation import (
+    CaseScores,
+    DetectedCounts,
+    EvaluateReply,
+    EvaluateRequest,
+    LegacyPair,
+)
 from dsfedmed.federated.wire.task import Task
 from dsfedmed.federated.wire.tasks import EVALUATE, FUSE, PERSONAL
 from dsfedmed.training.personal_config import PersonalConfig
@@ -98,10 +104,36 @@ def test_the_test_parts_are_read_once(tmp_path: Path, run: Any, plan: Federation
     assert len(sites.asked) == asked
 
 
-def test_cases_are_drawn_of_the_method_and_of_fedavg_only(run: Any, plan: FederationPlan, sites: Sites) -> None:
+@pytest.mark.parametrize(("equal_steps", "baseline"), [(True, "fedavg_equal_steps"), (False, "fedavg")])
+def test_cases_are_drawn_of_all_methods_by_their_difference_from_the_fairest_baseline(
+    tmp_path: Path, sites: Sites, equal_steps: bool, baseline: str
+) -> None:
+    run = prepared(tmp_path, sites, compare={"equal_steps": equal_steps})
     others = {name: ScoredModel(WEIGHTS) for name in ("fedavg", "fedprox")}
-    evaluate(run, plan, OURS, others)
-    assert [request.body.pictures for site, request in sites.asked if site == "site_a"] == [("dsfedmed",), ("fedavg",)]
+    alone = {"local@site_a": ScoredModel(WEIGHTS, "light", ("site_a", "site_c"))}
+    evaluate(run, tiny_plan(run.settings), OURS, others | alone)
+    bodies = [request.body for site, request in sites.asked if site == "site_a"]
+    assert [body.pictures for body in bodies] == [("dsfedmed",), ("fedavg", "fedprox"), ()]
+    assert {body.picture_pair for body in bodies} == {("dsfedmed", baseline)}
+
+
+def test_missed_lesions_and_false_alarms_are_kept_by_method_and_site(
+    run: Any, plan: FederationPlan, sites: Sites
+) -> None:
+    """At an unseen site the networks that sites trained alone are several, whose counts are no one's."""
+
+    def answer(site: str, _: Task[Any, Any], request: Envelope[EvaluateRequest]) -> Envelope[EvaluateReply]:
+        counts = (DetectedCounts(IMAGES[site], 1, 0),)
+        found: dict[str, tuple[DetectedCounts, ...]] = dict.fromkeys(request.body.networks, counts)
+        return Envelope(replace(sites.reply(site, request.body), detected=found))
+
+    run.answer = answer
+    evaluate(run, plan, OURS, {"local@site_a": ScoredModel(WEIGHTS, "light", ("site_a", "site_c"))})
+    two, one = [{"present": 2, "missed": 1, "false_alarms": 0}], [{"present": 1, "missed": 1, "false_alarms": 0}]
+    assert run.record.data["detected"] == {
+        "dsfedmed": {"site_a": two, "site_b": one, "site_c": two},
+        "local": {"site_a": two},
+    }
 
 
 def test_a_network_of_one_site_is_scored_there_and_at_the_unseen_ones(
@@ -170,6 +202,9 @@ GOOD = EvaluateReply({"dsfedmed": (case(0.5), case(0.5))})
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
+        (replace(GOOD, detected={"dsfedmed": (DetectedCounts(2, 0, 1),)}), "counts more than 2 test images"),
+        (replace(GOOD, detected={"dsfedmed": (DetectedCounts(1, 0, 0),) * 2}), "counts more than 2 test images, or "),
+        (replace(GOOD, detected={"other": (DetectedCounts(1, 0, 0),)}), "sent scores of networks that were not asked"),
         (EvaluateReply({}), "sent no scores of 2 test images for every network"),
         (EvaluateReply({**GOOD.cases, "other": GOOD.cases["dsfedmed"]}), "sent no scores of 2 test images"),
         (EvaluateReply({"dsfedmed": (case(0.5),)}), "sent no scores of 2 test images"),

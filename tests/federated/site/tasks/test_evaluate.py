@@ -57,6 +57,8 @@ def test_every_network_is_scored_on_every_test_image(site: SiteContext, plan: Fe
     reply = evaluate(site, asked(plan, networks, tensors))
     assert set(reply.body.cases) == set(networks)
     assert [(case.dice, case.iou) for case in reply.body.cases["dsfedmed"]] == [((0.0,), (0.0,))] * 2
+    (nothing,) = reply.body.detected["dsfedmed"]
+    assert (nothing.present, nothing.missed, nothing.false_alarms) == (2, 2, 0)
     assert reply.tensors == {}
     assert (reply.body.legacy, reply.body.site_specific, reply.body.unreleased) == ({}, (), {})
     assert not (site.folder / "pictures").exists()

@@ -11,14 +11,20 @@ import pytest
 from dsfedmed.errors import PayloadError
 from dsfedmed.federated.wire.codec import from_json, to_object
 from dsfedmed.federated.wire.message import SiteError
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
+from dsfedmed.federated.wire.requests.evaluation import (
+    CaseScores,
+    DetectedCounts,
+    EvaluateReply,
+    EvaluateRequest,
+    LegacyPair,
+)
 from dsfedmed.training.personal_config import PersonalConfig
 from tests.federated.wire.requests.bodies import PLAN, comes_back, refused
 
 REQUEST = EvaluateRequest(
     PLAN.common, PLAN.teacher_spec, PLAN.teacher_init, {"dsfedmed": "light", "local@site_a": "light"},
     legacy_eval=True, pictures=("dsfedmed",), personal=PersonalConfig(experts=3),
-    site_networks={"site_a": PLAN.light_spec},
+    site_networks={"site_a": PLAN.light_spec}, picture_pair=("dsfedmed", "fedavg"),
 )  # fmt: skip
 CASE = CaseScores((0.5, 1.0), (0.25, 1.0), (3.5, 0.0), 2)
 REPLY = EvaluateReply(
@@ -26,6 +32,7 @@ REPLY = EvaluateReply(
     {"dsfedmed": LegacyPair(0.5, 0.25)},
     ("dsfedmed",),
     {"dsfedmed": SiteError("site_a", "r", "f")},
+    {"dsfedmed": (DetectedCounts(3, 1, 0), DetectedCounts(0, 0, 2))},
 )
 
 
@@ -33,6 +40,7 @@ def test_both_come_back() -> None:
     found = comes_back(REQUEST)
     assert found.networks == REQUEST.networks
     assert (found.personal, found.pictures, found.legacy_eval) == (PersonalConfig(experts=3), ("dsfedmed",), True)
+    assert found.picture_pair == ("dsfedmed", "fedavg")
     assert comes_back(REPLY) == REPLY
     assert comes_back(EvaluateReply({})) == EvaluateReply({})
 
@@ -42,6 +50,7 @@ def test_both_come_back() -> None:
     [
         ("networks", {"../x": "light"}, "'../x' is not of the form"),
         ("networks", {"dsfedmed": "shell"}, "which is none of light, teacher"),
+        ("picture_pair", ["dsfedmed", "../x"], "'../x' is not of the form"),
         ("pictures", ["a/b"], "'a/b' is not of the form"),
         ("personal.top_k", 9, "method.top_k"),
         ("personal.direction", "sideways", "which is none of both"),
@@ -63,6 +72,9 @@ def test_a_request_within_its_limits_only(path: str, value: Any, reason: str) ->
         ("cases.dsfedmed.0.case", -1, "-1 is not between"),
         ("cases.dsfedmed.0.case", "smith", "which is no int"),
         ("cases", {"../x": []}, "'../x' is not of the form"),
+        ("detected.dsfedmed.0.missed", 4, "missed is more than present"),
+        ("detected.dsfedmed.0.false_alarms", -1, "-1 is not between"),
+        ("detected", {"../x": []}, "'../x' is not of the form"),
         ("legacy.dsfedmed.dice", 2.0, "2.0 is not between"),
         ("site_specific", ["a b"], "'a b' is not of the form"),
         ("unreleased.dsfedmed.reason", "x" * 4001, "4001 entries are more than 4000"),

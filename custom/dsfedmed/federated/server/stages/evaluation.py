@@ -19,9 +19,10 @@ from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCounts, EvaluateReply, EvaluateRequest
 from dsfedmed.federated.wire.tasks import EVALUATE
 from dsfedmed.generator.networks.branch import branch_state, build_branch
+from dsfedmed.methods import METHODS
 from dsfedmed.store.stage_store import StageResult
 
 
@@ -37,6 +38,16 @@ class CaseEntry(_Scores, total=False):
     case: int
 
 
+class DetectedEntry(TypedDict):
+    """Counts of test images for one class as the record keeps them; no ``missed`` is above ``present``."""
+
+    present: int
+    missed: int
+    false_alarms: int
+
+
+Detected = dict[str, dict[str, list[DetectedEntry]]]
+"""Missed lesions and false alarms, an entry for each class, by name of the network and site."""
 Cases = dict[str, dict[str, list[CaseEntry]]]
 """Entries by name of the network and site."""
 
@@ -63,19 +74,42 @@ def _score(
     def make() -> StageResult:
         found: Cases = {name: {} for name in models}
         legacy: dict[str, dict[str, Any]] = {}
+        detected: Detected = {name: {} for name in models}
         for sites in dict.fromkeys(model.sites for model in models.values()):
             group = {name: model for name, model in models.items() if model.sites == sites}
             for site, answer in _ask(run, plan, list(sites or run.sources + run.unseen), group).items():
                 for name in group:
                     found[name][site] = [_case(scores) for scores in answer.cases[name]]
+                    detected[name][site] = [_counts(each) for each in answer.detected.get(name, ())]
                 for name, pair in answer.legacy.items():
                     legacy.setdefault(name, {})[site] = to_json(pair)
-        return StageResult({"cases": found, "legacy": legacy}, {})
+        return StageResult({"cases": found, "legacy": legacy, "detected": detected}, {})
 
     info = run.once(stage, make, purpose).info
     run.record.add("legacy", **info["legacy"])
+    run.record.add("detected", **_with_own_local(info["detected"]))
     cases: Cases = info["cases"]
     return cases
+
+
+def _counts(found: DetectedCounts) -> DetectedEntry:
+    return {"present": found.present, "missed": found.missed, "false_alarms": found.false_alarms}
+
+
+def _with_own_local(detected: Detected) -> Detected:
+    """Join the sites' own networks as "local"; at unseen sites there are several of them, whose counts are no one's."""
+    alone = {name: found for name, found in detected.items() if name.startswith("local@")}
+    local = {site: found[site] for name, found in alone.items() if (site := name.partition("@")[2]) in found}
+    kept = {name: found for name, found in detected.items() if "@" not in name}
+    return kept | ({"local": local} if local else {})
+
+
+def _pair(run: FederatedWorkflow) -> tuple[str, str] | None:
+    """Return the method and the baseline that its pictures are held against: that of equal steps where it is run."""
+    wanted = METHODS[run.METHOD].baselines if run.METHOD in METHODS else {}
+    tested = {"equal_steps": run.settings.compare.equal_steps, "equal_rounds": True}
+    keys = [key for key in ("equal_steps", "equal_rounds") if key in wanted and tested[key]]
+    return (run.METHOD, wanted[keys[0]]) if keys else None
 
 
 def _ask(
@@ -90,9 +124,10 @@ def _ask(
         {name: model.network for name, model in models.items()},
         {name: model.own.name for name, model in models.items() if model.own},
         run.settings.legacy_eval,
-        tuple(name for name in models if name in (run.METHOD, "fedavg")),
+        tuple(name for name in models if "@" not in name),
         next((model.personal for model in models.values() if model.personal), None),
         {site: spec for model in models.values() for site, spec in model.site_networks.items()},
+        _pair(run),
     )
     tensors = {
         f"{name}/{key}": tensor
@@ -122,7 +157,10 @@ def _require_scores(
     classes = plan.facts.num_classes
     if any(len(scores.dice) != classes for found in reply.cases.values() for scores in found):
         raise PayloadError(site, f"sent scores of another number of classes than {classes}", SAME_VERSION)
-    if (set(reply.legacy) | set(reply.site_specific) | set(reply.unreleased)) - names:
+    for counts in reply.detected.values():
+        if len(counts) != classes or any(c.present + c.false_alarms > images for c in counts):
+            raise PayloadError(site, f"counts more than {images} test images, or other classes", SAME_VERSION)
+    if (set(reply.legacy) | set(reply.site_specific) | set(reply.unreleased) | set(reply.detected)) - names:
         raise PayloadError(site, "sent scores of networks that were not asked for", SAME_VERSION)
 
 

@@ -3,33 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from torch import nn
 
-from torch import Tensor, nn
-
-from dsfedmed.data.arrays import plain
-from dsfedmed.data.reading import LoadSiteImaged
 from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.evaluation.detection import count_detected
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.exchange.tensors import under
+from dsfedmed.federated.site.case_pictures import draw_cases, keep_masks
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope, SiteError
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest, LegacyPair
+from dsfedmed.federated.wire.requests.evaluation import (
+    CaseScores,
+    DetectedCounts,
+    EvaluateReply,
+    EvaluateRequest,
+    LegacyPair,
+)
 from dsfedmed.federated.wire.task import load_function
 from dsfedmed.federated.wire.tasks import task_named
-from dsfedmed.reporting.pictures import (
-    Picture,
-    overlay_png,
-    read_picture_index,
-    select_cases,
-    shown_channel,
-    write_picture_index,
-)
 
 
 def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[EvaluateReply]:
@@ -40,12 +35,18 @@ def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[
     body, common = request.body, request.body.common
     answer: dict[str, tuple[CaseScores, ...]] = {}
     legacy: dict[str, LegacyPair] = {}
+    detected: dict[str, tuple[DetectedCounts, ...]] = {}
     own: list[str] = []
+    scored: list[ScoredImage] = []
     unreleased: dict[str, SiteError] = {}
     for name in body.networks:
         found = _own_network(site, body, name)
         network = _sent_network(site, request, name) if found is None else found
-        cases = _score(site, body, name, network)
+        scored = _score(site, body, network)
+        cases = [image.metrics for image in scored]
+        detected[name] = tuple(DetectedCounts(c.present, c.missed, c.false_alarms) for c in count_detected(scored))
+        if name in body.pictures:
+            keep_masks(site, name, scored)
         answer[name] = tuple(CaseScores(case.dice, case.iou, case.hd95, case.case) for case in cases)
         if found is not None:
             own.append(name)
@@ -55,7 +56,9 @@ def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[
             forward = ForwardPass(common.num_classes, device=site.config.device)
             scores = legacy_scores(network, site.arrays("test", common.light), forward, common.nested)
             legacy[name] = LegacyPair(scores.dice, scores.iou)
-    return Envelope(EvaluateReply(answer, legacy, tuple(own), unreleased))
+    if body.pictures:
+        draw_cases(site, scored, body.picture_pair, site.bundle(common.light).in_channels)
+    return Envelope(EvaluateReply(answer, legacy, tuple(own), unreleased, detected))
 
 
 def _own_network(site: SiteContext, body: EvaluateRequest, name: str) -> nn.Module | None:
@@ -95,32 +98,9 @@ def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: s
     return network
 
 
-def _score(site: SiteContext, body: EvaluateRequest, name: str, network: nn.Module) -> list[CaseMetrics]:
+def _score(site: SiteContext, body: EvaluateRequest, network: nn.Module) -> list[ScoredImage]:
     scored: list[ScoredImage] = []
     preprocessing = site.bundle(body.common.light).preprocessing()
     forward = ForwardPass(body.common.num_classes, 16, site.config.device)
-    cases = score(network, site.datalist, "test", preprocessing, forward, on_image=scored.append)
-    if name in body.pictures:
-        _draw(site, name, scored, site.bundle(body.common.light).in_channels)
-    return cases
-
-
-def _draw(site: SiteContext, method: str, scored: list[ScoredImage], channels: int) -> None:
-    """Write overlays of the method's best, median and worst case into the site's own folder."""
-    folder, shown = site.folder / "pictures", shown_channel(channels, site.datalist.sorted_channel_names)
-    kept = [picture for picture in read_picture_index(folder) if picture.method != method]
-    for rank, index in select_cases([image.metrics.mean_dice for image in scored]).items():
-        image = scored[index]
-        file = f"{method}-{rank}.png"
-        overlay_png(_own_image(site, image, channels), image.target, image.prediction, folder / file)
-        kept.append(Picture(file, method, image.item.case, rank, image.metrics.mean_dice, shown))
-    write_picture_index(folder, kept)
-
-
-def _own_image(site: SiteContext, image: ScoredImage, channels: int) -> Tensor:
-    """Return the image at its own size, (C, X, Y): in colour where the run's images are grey or RGB."""
-    document: dict[Hashable, Any] = {
-        key: value for key, value in site.datalist.document(image.item).items() if key != "label"
-    }
-    read = 3 if channels == 1 else channels
-    return plain(LoadSiteImaged(keys=("image",), channels=read)(document)["image"])
+    score(network, site.datalist, "test", preprocessing, forward, on_image=scored.append)
+    return scored

@@ -27,6 +27,7 @@ class EvaluateRequest:
             (`dsfedmed.federated.wire.task.Task.own_network`).
         legacy_eval: also score by the authors' protocol.
         pictures: names whose cases are drawn into the site's own folder.
+        picture_pair: the method and what it is held against: their differences choose the cases that are drawn.
         personal: options of pFedSAM, where a personal branch is scored.
         site_networks: each site's own bundle, where site-specific networks are scored.
     """
@@ -40,6 +41,7 @@ class EvaluateRequest:
     pictures: tuple[ScoredName, ...] = ()
     personal: PersonalConfig | None = None
     site_networks: dict[SiteName, BundleSpec] = field(default_factory=dict)
+    picture_pair: tuple[ScoredName, ScoredName] | None = None
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` unless a site's own networks are among those that are scored."""
@@ -78,6 +80,26 @@ class LegacyPair:
 
 
 @dataclass(frozen=True)
+class DetectedCounts:
+    """Test images by whether one class is in mask and prediction; counts only.
+
+    Attributes:
+        present: the mask has the class.
+        missed: of these, the prediction has not.
+        false_alarms: the prediction has the class and the mask has not.
+    """
+
+    present: Count
+    missed: Count
+    false_alarms: Count
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` where more is missed than there is."""
+        if self.missed > self.present:
+            raise ValueError("missed is more than present")
+
+
+@dataclass(frozen=True)
 class EvaluateReply:
     """Per-case scores by name of the network.
 
@@ -86,9 +108,11 @@ class EvaluateReply:
         legacy: by the authors' protocol, where asked for.
         site_specific: names for which the site scored a network of its own.
         unreleased: names for which it could not write its own network's bundle, with the reason.
+        detected: for each class, in how many images it was missed or a false alarm.
     """
 
     cases: dict[ScoredName, Annotated[tuple[CaseScores, ...], Length(1_000_000)]]
     legacy: dict[ScoredName, LegacyPair] = field(default_factory=dict)
     site_specific: tuple[ScoredName, ...] = ()
     unreleased: dict[ScoredName, SiteError] = field(default_factory=dict)
+    detected: dict[ScoredName, Annotated[tuple[DetectedCounts, ...], Length(MAX_CLASSES)]] = field(default_factory=dict)

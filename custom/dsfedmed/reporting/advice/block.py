@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""results.json's ``advice``: which method to use from this run, and why, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsfedmed.reporting.advice.rule import Choice, Difference, choose
+from dsfedmed.reporting.advice.words import Compared, not_said, sentence
+from dsfedmed.reporting.methods import baselines, display_name, short_name, untrained
+
+FAIREST = ("equal_steps", "equal_rounds")
+"""Comparisons, the one that decides first: a gain that is only more training is no gain."""
+
+
+def advice_block(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the advice of results that have everything else: ``use``, ``outcome``, ``by`` and ``sentence``."""
+    found = results["comparisons"]
+    by = next((key for key in FAIREST if found[key] and _differences(found[key])), None)
+    if results["verdict"] != "complete":
+        return _silent("it is not complete")
+    if by is None:
+        return _silent(_why_not(results))
+    comparison = found[by]
+    differences = _differences(comparison)
+    cost = _cost(results, comparison)
+    choice = choose(differences, cost)
+    compared = Compared(
+        display_name(comparison["method"]), short_name(comparison["baseline"]), by, comparison["budget"],
+        len(results["unseen"]), cost,
+    )  # fmt: skip
+    text = sentence(compared, differences, choice)
+    return {"use": _key(comparison, choice), "outcome": choice.outcome, "by": by, "sentence": text}
+
+
+def _silent(why: str) -> dict[str, Any]:
+    return {"use": None, "outcome": "not said", "by": None, "sentence": not_said(why)}
+
+
+def _why_not(results: Mapping[str, Any]) -> str:
+    """Return why no two methods can be compared."""
+    method, wanted = results["method"], baselines(results["method"])
+    for key in (method, *wanted.values()):
+        if key in results["untrained"]:
+            return untrained(key)
+    names = " or ".join(dict.fromkeys(short_name(key) for key in wanted.values())) or "another method"
+    if not results["methods"].get(method) or not any(results["methods"].get(key) for key in wanted.values()):
+        return f"{display_name(method)} and {names} were not both tested in it"
+    return f"{display_name(method)} and {names} were not scored on the same images"
+
+
+def _differences(comparison: Mapping[str, Any]) -> dict[str, Difference]:
+    groups = {group: comparison[group]["dice"] for group in ("seen", "unseen") if comparison[group]}
+    return {group: Difference(value["mean"], value["low"], value["high"]) for group, value in groups.items()}
+
+
+def _cost(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the bytes of a training site of both methods; None where one is not recorded."""
+    moved = results["bytes"]["to_train"]
+    sides = [moved.get(comparison[side]) for side in ("method", "baseline")]
+    return None if sides[0] is None or sides[1] is None else (float(sides[0]), float(sides[1]))
+
+
+def _key(comparison: Mapping[str, Any], choice: Choice) -> str | None:
+    return None if choice.use is None else str(comparison[choice.use])
