@@ -26,7 +26,7 @@ def summary_text(results: dict[str, Any]) -> str:
         _bytes(results["bytes"]),
     ]
     if results["missing"]:
-        lines += ["", "Not there yet:", *(f"  {what}" for what in results["missing"])]
+        lines += ["", "Missing:", *(f"  {what}" for what in results["missing"])]
     lines += ["", results["advice"]["sentence"]]
     if results["made_up"]:
         lines.append(made_up(results["made_up"], sites))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from dsfedmed.reporting.figures.style import INK, new_figure, styled, to_svg
+from dsfedmed.reporting.figures.style import INK, styled
 from dsfedmed.reporting.units import byte_text
+from dsfedmed_benchmarks.measurement.figure import new_figure, to_svg
 from dsfedmed_benchmarks.studies.benchmark import Row
 
 MIB = 2**20

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsfedmed.reporting.figures.style import SITE_COLOURS, new_figure, styled, to_svg
+from dsfedmed.reporting.figures.style import SITE_COLOURS, styled
+from dsfedmed_benchmarks.measurement.figure import new_figure, to_svg
 from dsfedmed_benchmarks.studies.tuned.outcomes import ArmResult
 
 
