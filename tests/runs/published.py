@@ -19,7 +19,7 @@ from dsfedmed.data.datalist import load_datalist
 FILES = ("report.html", "results.json", "record.json", "status.json")
 PICTURE = re.compile(rb"data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)")
 MACHINE = re.compile(r"(?<![\w<.:/])/(?:home|root|tmp|work|mnt|data|Users|opt|var|private)/[\w./-]+")
-SIDES = (112, 384)
+SIDES = (112, 320, 384)
 """Sides at which an image is looked for within a picture."""
 SMALL = 16
 """Longer side to which an image and a picture of it are brought to be compared."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.data.manifest import Manifest, Shard, set_sha256
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateRequest
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCounts, EvaluateRequest
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, Name
@@ -159,10 +159,17 @@ def _hashes() -> st.SearchStrategy[str]:
     return st.text(HEXADECIMAL, min_size=64, max_size=64)
 
 
+@st.composite
+def _detected(draw: st.DrawFn) -> DetectedCounts:
+    present = draw(st.integers(0, 10**8))
+    return DetectedCounts(present, draw(st.integers(0, present)), draw(st.integers(0, 10**8)))
+
+
 RULED: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     Manifest: _manifests,
     SiteFacts: _facts,
     CaseScores: _scores,
+    DetectedCounts: _detected,
     EvaluateRequest: _evaluations,
     PersonalConfig: _personal,
     SamFedConfig: _samfed,
