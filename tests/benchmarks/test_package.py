@@ -7,7 +7,6 @@ import ast
 from pathlib import Path
 
 import pytest
-from setuptools.config.pyprojecttoml import read_configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT, BENCHMARKS = ROOT / "custom" / "dsfedmed", ROOT / "custom" / "dsfedmed_benchmarks"
@@ -35,14 +34,6 @@ def test_the_product_names_no_benchmark_code() -> None:
         file.name for file in files if any(name.partition(".")[0] == "dsfedmed_benchmarks" for name in imported(file))
     ]
     assert naming == []
-
-
-def test_the_wheel_has_the_product_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    tool = read_configuration(ROOT / "pyproject.toml", expand=True)["tool"]["setuptools"]
-    assert {"dsfedmed", "dsfedmed.cli", "dsfedmed.federated.server"} <= set(tool["packages"])
-    assert [name for name in tool["packages"] if name.partition(".")[0] != "dsfedmed"] == []
-    assert "dsfedmed.benchmarks" not in tool["packages"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

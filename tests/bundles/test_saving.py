@@ -190,8 +190,8 @@ def test_names_without_a_suffix_of_images_stay_whole() -> None:
     ("values", "meta", "reason"),
     [
         (np.zeros((4, 5), np.uint8), {}, "the mask of slice 0 is 4 x 5, the volume 5 x 4 x 3"),
-        (np.full((5, 4), 0.5), {}, "no label map"),
-        (np.full((5, 4), 256), {}, "no label map"),
+        (np.full((5, 4), 0.5), {}, "not a label map"),
+        (np.full((5, 4), 256), {}, "not a label map"),
         (np.zeros((5, 4), np.uint8), {"patch_index": 3}, "slice 3"),
         (np.zeros((5, 4), np.uint8), {"frame_slices": 4}, "4 slices as read, but its axes say 3"),
     ],

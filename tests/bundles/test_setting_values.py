@@ -63,8 +63,8 @@ def test_a_value_comes_back_in_its_declared_type(declared: Any, value: Any, foun
         (SWITCH, 1, "1 is not true or false"), (SWITCH, "false", "not true or false"),
         (NAMES, ["a"], "is not a mapping"),
         (NAMES, {}, "0 names"), (NAMES, {str(k): "a" for k in range(4)}, "4 names"),
-        (NAMES, {"a": "b"}, "no label value"),
-        (NAMES, {0: "b"}, "no label value"), (NAMES, {"_target_": "b"}, "no label value"),
+        (NAMES, {"a": "b"}, "not a label value"),
+        (NAMES, {0: "b"}, "not a label value"), (NAMES, {"_target_": "b"}, "not a label value"),
         (NAMES, {"0": 3}, "label name"),
         *((NAMES, {"1": name}, "the label name") for name in (
             "", "a" * 65, "$x", "@x", "%x", "a/b", "a::b", "a.b", "_target_", "a _mode_ b", "a\n", " a", "#a", "a\\b",

@@ -38,7 +38,7 @@ def test_every_kind_of_problem_is_listed_at_once(make_site: MakeSite) -> None:
         ("training1.png", "the mask is 5 x 5 an"),
         ("training2.png", "label values 9 are n"),
         ("training3.png", "the file is missing"),
-        ("datalist.json", "case 'validation0' s"),
+        ("datalist.json", "case 'validation0' i"),
         ("site (test)", "1 of 3 images have n"),
     }
     assert ("training4.png", "the image is blank") in {(Path(f.where).name, f.reason) for f in findings}

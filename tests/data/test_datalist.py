@@ -74,7 +74,7 @@ def test_binary_masks_of_0_and_255_need_no_map(make_site: MakeSite) -> None:
         ({"made_up": "yes"}, "made_up"),
         ({"channels": 17}, "channels"),
         ({"slices": "some"}, "slices"),
-        ({"test": {}}, "no list"),
+        ({"test": {}}, "not a list"),
         ({"test": [{"label": "x.png"}]}, "test item 0"),
         ({"test": ["/etc/passwd.png"]}, "leads out"),
         ({"test": ["../other/x.png"]}, "leads out"),

@@ -50,7 +50,7 @@ def test_the_hash_covers_shards_in_order_counts_and_origins() -> None:
 def test_names_that_could_leave_the_folder_are_refused(name: Any) -> None:
     forged = document()
     forged["shards"][0]["name"] = name
-    with pytest.raises(PayloadError, match="no plain"):
+    with pytest.raises(PayloadError, match="not a plain"):
         Manifest.from_dict(forged)
 
 

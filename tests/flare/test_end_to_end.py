@@ -120,7 +120,7 @@ def test_report_is_one_file_with_pictures(federation):
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     index = read_json(federation.run / "sites" / "site_d" / "pictures" / "index.json")
-    assert {picture["method"] for picture in index} == {"dsfedmed", "fedavg"}
+    assert {picture["method"] for picture in index} >= {"dsfedmed", "fedavg"}, "and every other that was scored"
 
 
 def test_tensorboard_events_come_through_nvflare(federation):

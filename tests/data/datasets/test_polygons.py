@@ -67,5 +67,5 @@ def test_declarations_are_refused(head: str, tmp_path: Path) -> None:
     "content", [b"", b"<Annotations>", b'<Region><Vertex X="1"/></Region>', b'<Vertex X="1" Y="2"/>', b"\x00\x01"]
 )
 def test_damage_is_named(content: bytes) -> None:
-    with pytest.raises(DataError, match=r"x\.xml.*no usable annotation"):
+    with pytest.raises(DataError, match=r"x\.xml.*not a usable annotation"):
         read_polygons(content, "x.xml")

@@ -85,7 +85,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         assert caught.value.where == str(tmp_path / "set.zip/1.png")
         assert source.read(second) == b"second content"
     path.write_bytes(content[:40])
-    with pytest.raises(DataError, match="no readable zip archive"):
+    with pytest.raises(DataError, match="not a readable zip archive"):
         Source(path)
     with pytest.raises(DataError, match="no such file or folder"):
         Source(tmp_path / "nothing")

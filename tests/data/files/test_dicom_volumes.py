@@ -42,7 +42,7 @@ def test_a_series_with_a_gap_a_second_series_or_a_place_taken_twice_is_refused(t
         read_raw(tmp_path / "two")
     again = series(tmp_path / "twice", volume)
     (tmp_path / "twice" / "copy").write_bytes(again[0].read_bytes())
-    with pytest.raises(DataError, match="lies at the position of"):
+    with pytest.raises(DataError, match="is at the position of"):
         read_raw(tmp_path / "twice")
     mixed = series(tmp_path / "mixed", volume)
     data = pydicom.dcmread(mixed[1])

@@ -65,7 +65,7 @@ def test_alpha_of_an_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_raw(tmp_path / "opaque.png").array[..., 1].T, grey)
     holes = read_raw(tmp_path / "holes.png")
     np.testing.assert_array_equal(holes.array[..., 2].T, np.where(half > 0, grey, 0))
-    assert "laid over black" in holes.notes[0]
+    assert "put on black" in holes.notes[0]
     np.testing.assert_array_equal(read_raw(tmp_path / "la.png").array[..., 0].T, np.where(half > 0, grey, 0))
     alone = read_raw(tmp_path / "alone.png")
     np.testing.assert_array_equal(alone.array[..., 0].T, grey)

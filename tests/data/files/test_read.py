@@ -149,7 +149,7 @@ def test_a_missing_file_a_folder_and_odd_shapes_are_refused(tmp_path: Path) -> N
         read_raw(tmp_path)
     for shape in ((2, 2, 2, 2), (2, 3, 17), (4,)):
         np.save(tmp_path / "odd.npy", np.zeros(shape))
-        with pytest.raises(DataError, match="no flat image"):
+        with pytest.raises(DataError, match="not a flat image"):
             read_raw(tmp_path / "odd.npy")
     np.save(tmp_path / "objects.npy", np.array([["a"]]))
     with pytest.raises(DataError, match="no numbers"):

@@ -30,7 +30,7 @@ def test_a_rule_survives_the_datalist(rule: MaskRule) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ([], "no object"),
+        ([], "not an object"),
         ({"kind": "magic"}, "kind 'magic'"),
         ({"kinds": "values"}, "unknown key 'kinds'"),
         ({"kind": "threshold", "above": "x"}, "'x'"),
