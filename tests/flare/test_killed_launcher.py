@@ -48,7 +48,7 @@ def test_a_killed_job_leaves_no_process_and_the_same_command_finishes_it(sites: 
     again = run_job(sites, out, *preset)
     assert again.code == 0, again.output[-3000:]
     assert f"taken over from process {killed.pid} since " in again.output
-    assert "fit base: found finished" in again.output
+    assert "fit base: already finished" in again.output
 
 
 def _wait_for(entry: Path, process: subprocess.Popen[bytes]) -> None:

@@ -40,7 +40,7 @@ def test_nvflare_s_own_simulator_killed_in_round_two_and_resumed_by_job_py(
     kill_in_round(killed, out, 2, "dsfedmed")
     resumed = run_job(sites, out, *CHANGES)
     assert resumed.code == 0, resumed.output[-3000:]
-    assert "fit base: found finished" in resumed.output
+    assert "fit base: already finished" in resumed.output
     assert "rounds: 3/3" in resumed.output
     assert "rounds: 1/3" not in resumed.output, "round 1 was done again"
     branches = sorted(path.stem for kind in ("branch", "masks") for path in (out / "store").glob(f"{kind}-*.json"))
