@@ -116,7 +116,8 @@ def test_no_pixel_path_or_name_left_a_site(federation):
 
 def test_report_is_one_file_with_pictures(federation):
     page = (federation.run / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 6
+    assert page.count("data:image/png;base64,") >= 3, "contact sheets"
+    assert page.count("data:image/jpeg;base64,") >= 6, "cases"
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
     index = read_json(federation.run / "sites" / "site_d" / "pictures" / "index.json")

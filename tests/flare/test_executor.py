@@ -180,5 +180,5 @@ def test_the_worker_ends_with_the_run(site: Site, executor: SiteExecutor, event:
 def test_the_run_s_key_is_the_folder_s_name(site: Site, executor: SiteExecutor) -> None:
     assert site.context.get_prop(RUN) == "dsfedmed-0123"
     for wrong in ("../elsewhere", "a/b", "", "{site}"):
-        with pytest.raises(ConfigError, match="no plain name"):
+        with pytest.raises(ConfigError, match="not a plain name"):
             SiteExecutor(wrong)

@@ -120,7 +120,7 @@ def test_a_manifest_that_leads_out_of_the_folder_fetches_nothing(
     """It is refused on arrival, and would be once more where files are written."""
     document = manifest.to_dict()
     document["shards"][0]["name"] = "../evil.safetensors"
-    with pytest.raises(PayloadError, match=r"server: sent SetOffer.*no plain \.safetensors name"):
+    with pytest.raises(PayloadError, match=r"server: sent SetOffer.*not a plain \.safetensors name"):
         from_json(SetOffer, {"manifest": document, "source": "server.job"}, "server")
     unchecked = replace(manifest, shards=(replace(manifest.shards[0], name="../evil.safetensors"),))
     with pytest.raises(DSFedMedError, match="cannot hold a file called"):

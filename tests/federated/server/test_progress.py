@@ -52,7 +52,7 @@ def test_a_resumed_stage_reckons_with_its_own_steps_only(tmp_path: Path, watch: 
     """Steps 1 to 10 came from an earlier run: one step took 5 s, so nine more take 45 s."""
     progress = Progress(tmp_path, ("rounds",))
     progress.stage("rounds", resumed=True)
-    assert "going on behind it" in read_json(tmp_path / "status.json")["last"]
+    assert "already finished" in read_json(tmp_path / "status.json")["last"]
     watch.now += 5
     progress.step(11, 20, since=10)
     assert read_json(tmp_path / "status.json")["eta_s"] == 45.0

@@ -74,7 +74,7 @@ def test_sets_come_back_whole_and_are_checked_as_a_set_is(manifest: Manifest) ->
     with pytest.raises(PayloadError, match="site_a: sent SetOffer in which synthetic-set manifest: the shards hold 2"):
         from_json(SetOffer, content, "site_a")
     content["manifest"]["shards"][0]["name"] = "../evil.safetensors"
-    with pytest.raises(PayloadError, match=r"no plain \.safetensors name"):
+    with pytest.raises(PayloadError, match=r"not a plain \.safetensors name"):
         from_json(SetOffer, content, "site_a")
 
 

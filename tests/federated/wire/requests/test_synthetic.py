@@ -37,7 +37,7 @@ def test_all_come_back(audit: AuditRequest, soft: SoftLabelsRequest) -> None:
     [
         ("quantile", 1.5, "1.5 is not between"),
         ("quantile", None, "which is no float"),
-        ("files.manifest.shards.0.name", "../x.safetensors", "no plain .safetensors name"),
+        ("files.manifest.shards.0.name", "../x.safetensors", "not a plain .safetensors name"),
         ("files.manifest.count", 3, "the shards hold 2 images"),
         ("files.source", "", "'' is not of the form"),
         ("files.references", {"": "x"}, "'' is not of the form"),
