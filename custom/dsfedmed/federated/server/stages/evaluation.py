@@ -138,7 +138,8 @@ def _ask(
     def check(site: str, reply: Envelope[EvaluateReply]) -> None:
         _require_scores(site, reply.body, set(models), run, plan)
         count = len(next(iter(reply.body.cases.values())))
-        run.progress.say(f"{site}: {count} test images, {len(models)} networks scored")
+        scored = f"{len(models)} network{'' if len(models) == 1 else 's'} scored"
+        run.progress.say(f"{site}: {count} test images, {scored}")
 
     replies = run.ask(EVALUATE, Envelope(body, tensors), sites=sites, on_reply=check, at_least=0)
     answers = {site: reply.body for site, reply in replies.items()}
