@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from dsfedmed.evaluation.detection import Detected, count_detected
+from dsfedmed.evaluation.detection import DetectedCounts, count_detected
 
 
 def image(drawn: tuple[bool, ...], found: tuple[bool, ...]) -> Any:
@@ -18,4 +18,4 @@ def test_by_hand() -> None:
     yes, no = True, False
     images = [image((yes, no), (yes, no)), image((yes, yes), (no, no)), image((yes, no), (yes, yes)),
               image((no, no), (yes, no)), image((no, no), (no, no))]  # fmt: skip
-    assert count_detected(images) == (Detected(3, 1, 1), Detected(1, 1, 1))
+    assert count_detected(images) == (DetectedCounts(3, 1, 1), DetectedCounts(1, 1, 1))

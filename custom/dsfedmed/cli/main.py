@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         refuse_renamed_word(next(iter(words), ""), RENAMED)
+        _end_with_launcher()
         parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:  # a shell asks what could be written
             import argcomplete
@@ -125,6 +126,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
 
     return exit_status("dsfedmed", command)
+
+
+def _end_with_launcher() -> None:
+    """End when the command that started this one is killed; else do nothing."""
+    if "DSFEDMED_LAUNCHER" in os.environ:
+        from dsfedmed.federated.party.launcher import end_with_launcher
+
+        end_with_launcher()
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:

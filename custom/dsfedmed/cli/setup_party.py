@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
-from dsfedmed.installation.shipped import bundles
+from dsfedmed.installation.shipped import bundles, shipped
 from dsfedmed.json_types import Json
 
 
@@ -24,7 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("kit", type=Path, help="folder of the startup kit")
     parser.add_argument("--policies", type=Path, nargs="+", default=[], metavar="DIR",
-                        help="folders copied over the kit's local/, the last on top")  # fmt: skip
+                        help="folders copied over the kit's local/, the last on top; a plain name, such as guarded, is "
+                             "one of the policies that came with dsfedmed")  # fmt: skip
     parser.add_argument("--bundles", type=Path, help="folder of the bundles (default: those that came with dsfedmed)")
     parser.add_argument("--bundle-classes", nargs="+", metavar="CLASS",
                         help="what bundles may name beyond the package's own list, as exact dotted names")  # fmt: skip
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     is_server = is_server_kit(args.kit)
     values = _server_values(args) if is_server else _site_values(args)
     for folder in args.policies:
-        copy_policies(folder, args.kit)
+        copy_policies(_policies(folder), args.kit)
     allow_package(args.kit, args.storage.resolve() if is_server and args.storage else None)
     common = {
         "bundles": args.bundles or bundles(),
@@ -75,6 +76,21 @@ def run(args: argparse.Namespace) -> int:
     starts = [name for name in ("start.sh", "start_docker.sh") if (args.kit / "startup" / name).exists()]
     print("\n".join([f"  nvflare preflight-check -p {args.kit}", *(f"  {args.kit}/startup/{s}" for s in starts[:1])]))
     return 0
+
+
+def _policies(folder: Path) -> Path:
+    """Return the folder, or the policies of that name that came with the package.
+
+    Raises:
+        ConfigError: there are neither.
+    """
+    if folder.is_dir():
+        return folder
+    known = {path.name: path for path in (shipped("poc") / "policies").iterdir() if path.is_dir()}
+    if str(folder) not in known:
+        reason = "no such folder, and none of the policies that came with dsfedmed"
+        raise ConfigError(f"--policies {folder}", reason, f"Policies: {', '.join(sorted(known))}")
+    return known[str(folder)]
 
 
 def _server_values(args: argparse.Namespace) -> dict[str, Path | Json]:

@@ -11,29 +11,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dsfedmed.evaluation.protocol import ScoredImage
+from dsfedmed.ranges import Count
 
 
 @dataclass(frozen=True)
-class Detected:
-    """Counts of images for one class.
+class DetectedCounts:
+    """Test images by whether one class is in mask and prediction; counts only, which a site may send.
 
     Attributes:
         present: the mask has the class.
         missed: of these, the prediction has not.
         false_alarms: the prediction has the class and the mask has not.
+
+    Raises:
+        ValueError: more is missed than there is.
     """
 
-    present: int
-    missed: int
-    false_alarms: int
+    present: Count
+    missed: Count
+    false_alarms: Count
+
+    def __post_init__(self) -> None:
+        """Refuse counts that contradict each other."""
+        if self.missed > self.present:
+            raise ValueError("missed is more than present")
 
 
-def count_detected(images: Sequence[ScoredImage]) -> tuple[Detected, ...]:
+def count_detected(images: Sequence[ScoredImage]) -> tuple[DetectedCounts, ...]:
     """Return the counts of each class over the images, which all have the same classes."""
     drawn, found = ([getattr(image, name) for image in images] for name in ("drawn", "found"))
     return tuple(_of_class(d, f) for d, f in zip(zip(*drawn, strict=True), zip(*found, strict=True), strict=True))
 
 
-def _of_class(drawn: tuple[bool, ...], found: tuple[bool, ...]) -> Detected:
+def _of_class(drawn: tuple[bool, ...], found: tuple[bool, ...]) -> DetectedCounts:
     pairs = list(zip(drawn, found, strict=True))
-    return Detected(sum(drawn), pairs.count((True, False)), pairs.count((False, True)))
+    return DetectedCounts(sum(drawn), pairs.count((True, False)), pairs.count((False, True)))

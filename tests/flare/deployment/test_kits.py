@@ -100,6 +100,14 @@ def test_setup_party_writes_policies_allow_list_and_settings(site: Path, tmp_pat
     assert "preflight-check" in capsys.readouterr().out
 
 
+def test_policies_that_came_with_the_package_go_by_their_name(site: Path, tmp_path: Path, capsys) -> None:
+    words = ["setup-party", str(site), "--data", str(tmp_path), "--output", str(tmp_path / "o"), "--policies"]
+    assert main([*words, "guarded"]) == 0
+    assert (site / "local" / "privacy.json").read_text() == (ROOT / "poc/policies/guarded/privacy.json").read_text()
+    assert main([*words, "guard"]) == 2
+    assert "--policies guard: no such folder, and none of the policies" in capsys.readouterr().err
+
+
 def test_a_given_base_is_the_server_s_alone(site: Path, server: Path, tmp_path: Path) -> None:
     common = ["--bundles", str(tmp_path), "--generator-base", str(tmp_path / "base.safetensors")]
     assert main(["setup-party", str(server), "--run", str(tmp_path / "{run}"), *common]) == 0

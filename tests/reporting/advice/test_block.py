@@ -60,6 +60,16 @@ def test_what_a_run_does_not_say(make_run: MakeRun, changes: dict[str, Any], why
     assert summary_text(results).endswith(results["advice"]["sentence"])
 
 
+def test_one_shot_has_no_opponent_in_a_fedavg_that_has_hardly_begun(make_run: MakeRun) -> None:
+    """Made in as many steps, FedAvg may be at nothing after four rounds: a gain of fifty points is none."""
+    budgets = {"dsfedmed": {"rounds": 0, "local_steps": 200}, "fedavg": {"rounds": 4, "local_steps": 216}}
+    advice = results_of(make_run, budgets=budgets)["advice"]
+    assert (advice["use"], advice["outcome"], advice["by"]) == (None, "not said", None)
+    assert (
+        "DSFedMed had no round, and FedAvg gets no more than 4 of them for as many training steps" in advice["sentence"]
+    )
+
+
 def test_an_untrained_baseline_is_compared_with_nothing(make_run: MakeRun) -> None:
     """With no round of its own the run once showed +50.7 Dice points against a FedAvg that nobody had trained."""
     results = results_of(make_run, selected={"fedavg": {"round": 0, "local_steps": 0}})

@@ -76,7 +76,6 @@ def test_no_clear_difference_takes_the_cheaper_one() -> None:
         (budget(5, 100), budget(5, 100), "with as many rounds it was"),
         (budget(5, 2100), budget(5, 1000), "with as many rounds (2,100 training steps, FedAvg 1,000) it was"),
         (budget(5, None), budget(5, 1000), "with as many rounds it was"),
-        (budget(0, 90), budget(7, 100), "without a round, against 7 of FedAvg, it was"),
     ],
 )
 def test_unequal_training_is_said(ours: dict[str, Any], theirs: dict[str, Any], words: str) -> None:

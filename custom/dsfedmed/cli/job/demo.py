@@ -44,9 +44,8 @@ def run(args: argparse.Namespace) -> int:
             status = _dsfedmed(words)
             if status:
                 return status
-    print(
-        "\n".join(("Reports, to open in a browser:", *(f"  {args.out / part / 'report.html'}" for part in args.parts)))
-    )
+    reports = (f"  {args.out / part / 'report.html'}" for part in args.parts)
+    print("\n".join(("Reports, to open in a browser:", *reports)))
     return 0
 
 
@@ -72,6 +71,9 @@ def _commands(out: Path, part: str) -> list[list[str]]:
 
 
 def _dsfedmed(words: Sequence[str]) -> int:
-    """Run one command in a process of its own, as a user would."""
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    return subprocess.run([sys.executable, "-m", "dsfedmed.cli.main", *words], env=environment, check=False).returncode
+    """Run one command in a process of its own, as a user would; it ends when this process is killed."""
+    from dsfedmed.federated.party.launcher import as_launcher
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with as_launcher():
+        return subprocess.run([sys.executable, "-m", "dsfedmed.cli.main", *words], check=False).returncode

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""results.json's ``advice``: which method to use from this run, and why, in one sentence."""
+"""results.json's ``advice``: which method to use from this run, and why, in one sentence.
+
+A run without a round of the light network (one shot) says nothing: FedAvg with as many steps is no opponent there.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ def advice_block(results: Mapping[str, Any]) -> dict[str, Any]:
     if by is None:
         return _silent(_why_not(results))
     comparison = found[by]
+    if comparison["budget"]["method"]["rounds"] == 0:
+        return _silent(_few_steps(comparison))
     differences = _differences(comparison)
     cost = _cost(results, comparison)
     choice = choose(differences, cost)
@@ -48,6 +53,16 @@ def _why_not(results: Mapping[str, Any]) -> str:
     if not results["methods"].get(method) or not any(results["methods"].get(key) for key in wanted.values()):
         return f"{display_name(method)} and {names} were not both tested in it"
     return f"{display_name(method)} and {names} were not scored on the same images"
+
+
+def _few_steps(comparison: Mapping[str, Any]) -> str:
+    """Return why a network without a round has no opponent here: in as many steps FedAvg has hardly begun."""
+    baseline, rounds = short_name(comparison["baseline"]), comparison["budget"]["baseline"]["rounds"]
+    name = display_name(comparison["method"])
+    return (
+        f"{name} had no round, and {baseline} gets no more than {rounds or 'no'} of them for as many training steps; "
+        f"compare {name} with {baseline} after as many rounds as you would run"
+    )
 
 
 def _differences(comparison: Mapping[str, Any]) -> dict[str, Difference]:

@@ -106,8 +106,6 @@ def _budget(pair: Compared) -> str:
     if pair.by == "equal_steps":
         return "with as many training steps"
     ours, theirs = pair.budget["method"], pair.budget["baseline"]
-    if ours["rounds"] == 0:
-        return f"without a round, against {theirs['rounds']} of {pair.baseline},"
     steps = ours["local_steps"], theirs["local_steps"]
     if None in steps or abs(steps[0] - steps[1]) <= 0.02 * max(steps):
         return "with as many rounds"

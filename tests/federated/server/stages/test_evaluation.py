@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from dsfedmed.errors import PayloadError
+from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import (
     CaseScores,
-    DetectedCounts,
     EvaluateReply,
     EvaluateRequest,
     LegacyPair,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dsfedmed.errors import PayloadError
+from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.federated.wire.codec import from_json, to_object
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.requests.evaluation import (
     CaseScores,
-    DetectedCounts,
     EvaluateReply,
     EvaluateRequest,
     LegacyPair,

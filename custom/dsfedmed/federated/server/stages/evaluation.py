@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dsfedmed.errors import PayloadError
+from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.ledger import Purpose
 from dsfedmed.federated.party.generator_base import shapes_only
@@ -19,7 +20,7 @@ from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
-from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCounts, EvaluateReply, EvaluateRequest
+from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
 from dsfedmed.federated.wire.tasks import EVALUATE
 from dsfedmed.generator.networks.branch import branch_state, build_branch
 from dsfedmed.methods import METHODS

@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import nn
 
 from dsfedmed.errors import DSFedMedError, PayloadError
-from dsfedmed.evaluation.detection import count_detected
+from dsfedmed.evaluation.detection import DetectedCounts, count_detected
 from dsfedmed.evaluation.metrics import CaseMetrics
 from dsfedmed.evaluation.protocol import ForwardPass, ScoredImage, legacy_scores
 from dsfedmed.evaluation.protocol import evaluate as score
@@ -18,7 +18,6 @@ from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope, SiteError
 from dsfedmed.federated.wire.requests.evaluation import (
     CaseScores,
-    DetectedCounts,
     EvaluateReply,
     EvaluateRequest,
     LegacyPair,
@@ -44,7 +43,7 @@ def evaluate(site: SiteContext, request: Envelope[EvaluateRequest]) -> Envelope[
         network = _sent_network(site, request, name) if found is None else found
         scored = _score(site, body, network)
         cases = [image.metrics for image in scored]
-        detected[name] = tuple(DetectedCounts(c.present, c.missed, c.false_alarms) for c in count_detected(scored))
+        detected[name] = count_detected(scored)
         if name in body.pictures:
             keep_masks(site, name, scored)
         answer[name] = tuple(CaseScores(case.dice, case.iou, case.hd95, case.case) for case in cases)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec
 from dsfedmed.ranges import Count, Fraction, Length, Name, Nonnegative, ScoredName, SiteName
@@ -77,26 +78,6 @@ class LegacyPair:
 
     dice: Fraction
     iou: Fraction
-
-
-@dataclass(frozen=True)
-class DetectedCounts:
-    """Test images by whether one class is in mask and prediction; counts only.
-
-    Attributes:
-        present: the mask has the class.
-        missed: of these, the prediction has not.
-        false_alarms: the prediction has the class and the mask has not.
-    """
-
-    present: Count
-    missed: Count
-    false_alarms: Count
-
-    def __post_init__(self) -> None:
-        """Raise ``ValueError`` where more is missed than there is."""
-        if self.missed > self.present:
-            raise ValueError("missed is more than present")
 
 
 @dataclass(frozen=True)
