@@ -79,6 +79,8 @@ def test_pretraining_learns_and_replays(tmp_path: Path) -> None:
     assert result.dice_by_folder == {"shapes": pytest.approx(result.dice)}
     assert [step for step, _ in reports] == list(range(1, 121))
     assert reports[-1][1] == pytest.approx(0.0)
+    pretrain(folders, replace(config, minutes=1e-6), lambda p: reports.append((p.step, p.seconds_left)))
+    assert reports[-1] == (1, 0.0), "the one step outlasts the limit, and no time is left, not less"
     short = PretrainConfig(variant="tiny", image_size=32, steps=4, batch_size=4)
     first, again = pretrain(folders, short)[0].state_dict(), pretrain(folders, short)[0].state_dict()
     assert all(torch.equal(value, again[key]) for key, value in first.items())

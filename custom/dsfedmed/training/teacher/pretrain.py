@@ -134,7 +134,7 @@ def pretrain(
         _step(state, folders, config, done)
         state.seconds = before + time.monotonic() - started
         if on_progress is not None:
-            share = max(_progress(state.step, state.seconds, config), 1e-9)
+            share = min(max(_progress(state.step, state.seconds, config), 1e-9), 1.0)  # a step may outlast the limit
             on_progress(Progress(state.step, config.steps, state.loss, state.seconds * (1.0 - share) / share))
         if keep is not None and state.step % KEEP_EVERY == 0:
             keep(state)
