@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What is imported is compiled when it is: compiling everything takes longer than unpacking it.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 # The benchmarks are a package beside the product, for checkouts only: nothing installs it.
 BENCHMARKS := PYTHONPATH=$(CURDIR)/custom $(BIN)/python -m dsfedmed_benchmarks
 # Several processes share the cores: more threads each only fight over them.
@@ -21,8 +23,8 @@ help:            ## list the targets
 $(VENV)/.done: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python $(INSTALL) -r requirements-dev.txt
+	$(BIN)/python $(INSTALL) --no-deps -e .
 	touch $@
 
 setup: $(VENV)/.done   ## virtual environment, requirements and this package
@@ -56,11 +58,13 @@ poc: setup $(SITES)/.done data/demo_teacher.safetensors   ## server and two hosp
 	$(BIN)/dsfedmed poc all --work $(POC) --sites $(SITES) --unseen site_d --preset jobs/dsfedmed/presets/demo.yaml \
 		--teacher data/demo_teacher.safetensors
 
-.venv-label/.done: requirements-label.txt requirements-label-nodeps.txt
+# Torch and all else that both need is looked up in .venv, behind MONAI Label's own older packages: 2 GB instead of 8.
+.venv-label/.done: requirements-label.txt requirements-label-nodeps.txt | setup
 	test -x .venv-label/bin/python || $(PYTHON) -m venv .venv-label
-	.venv-label/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-label.txt
-	.venv-label/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		-r requirements-label-nodeps.txt -e .
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> $$(.venv-label/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
+	.venv-label/bin/python $(INSTALL) -r requirements-label.txt
+	.venv-label/bin/python $(INSTALL) --no-deps -r requirements-label-nodeps.txt -e .
 	touch $@
 
 label-setup: .venv-label/.done   ## MONAI Label in an environment of its own
@@ -71,7 +75,7 @@ label-test: setup label-setup    ## a real MONAI Label server over the bundles
 # The documents as a site, in an environment of its own.
 .venv-docs/.done: requirements-docs.txt
 	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	.venv-docs/bin/python $(INSTALL) -r requirements-docs.txt
 	touch $@
 
 docs: setup .venv-docs/.done     ## the documents as a site in build/docs, with the pages made from the code
@@ -83,8 +87,8 @@ wheel: setup     ## wheel and source archive in dist/
 
 .venv-tracking/.done: requirements-tracking.txt requirements-dev.txt
 	test -x .venv-tracking/bin/python || $(PYTHON) -m venv .venv-tracking
-	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tracking.txt
-	.venv-tracking/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-tracking/bin/python $(INSTALL) -r requirements-tracking.txt
+	.venv-tracking/bin/python $(INSTALL) --no-deps -e .
 	touch $@
 
 tracking-test: .venv-tracking/.done   ## curves in the real MLflow and Weights & Biases (offline)
@@ -100,7 +104,7 @@ types: setup     ## mypy --strict
 # Tools of the two checks below, apart from what they look at.
 .venv-audit/.done: requirements-audit.txt
 	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	.venv-audit/bin/python $(INSTALL) -r requirements-audit.txt
 	touch $@
 
 audit: setup .venv-audit/.done   ## known advisories on what is installed in .venv (asks PyPI)
