@@ -45,6 +45,7 @@ class Method:
         requires: keys of the models that a complete run must have besides its own.
         baselines: what it is held against, by budget ("equal_rounds", "equal_steps").
         record_parts: parts of the record that this method alone has.
+        job: the folder below ``jobs/`` with its presets; empty for one of the method's own name.
     """
 
     models: tuple[ShownModel, ...]
@@ -53,6 +54,7 @@ class Method:
     requires: tuple[str, ...] = ()
     baselines: Mapping[str, str] = field(default_factory=dict)
     record_parts: tuple[str, ...] = ()
+    job: str = ""
 
     @property
     def key(self) -> str:
@@ -66,7 +68,15 @@ class Method:
         return found
 
 
-_FLOWS = "dsfedmed.federated.methods"
+_FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baseline_options"
+
+
+def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") -> Method:
+    """Return a method of others: the light network in as many rounds, beside FedAvg on request."""
+    where = f"{_OPTIONS}:{options}" if options else ""
+    return Method(models, f"{_FLOWS}.{workflow}", where, baselines={"equal_rounds": "fedavg"}, job="baselines")
+
+
 METHODS: dict[str, Method] = {
     method.key: method
     for method in (
@@ -102,6 +112,34 @@ METHODS: dict[str, Method] = {
                         "at the start", "#63e6be", ("rounds",))),
             f"{_FLOWS}.fedbn:FedBN",
             baselines={"equal_rounds": "fedavg"},
+        ),
+        _baseline(
+            (ShownModel("fedavgm", "FedAvgM", "light network, FedAvg with momentum at the server", "#3b5bdb"),),
+            "server_optimizers:FedAvgM", "MomentumOptions",
+        ),
+        _baseline(
+            (ShownModel("fedadam", "FedAdam", "light network, FedAvg with Adam at the server", "#1098ad"),),
+            "server_optimizers:FedAdam", "AdaptiveOptions",
+        ),
+        _baseline(
+            (ShownModel("fedyogi", "FedYogi", "light network, FedAvg with Yogi at the server", "#0ca678"),),
+            "server_optimizers:FedYogi", "AdaptiveOptions",
+        ),
+        _baseline(
+            (ShownModel("scaffold", "SCAFFOLD", "light network, FedAvg with gradients corrected for the sites' drift",
+                        "#5c940d"),),
+            "scaffold:Scaffold",
+        ),
+        _baseline(
+            (ShownModel("moon", "MOON", "light network, FedAvg with a contrast to the global network and the last own",
+                        "#a61e4d"),),
+            "moon:Moon", "ContrastOptions",
+        ),
+        _baseline(
+            (ShownModel("ditto", "Ditto", "light network, each site's own, pulled to FedAvg's; unseen sites: FedAvg's",
+                        "#862e9c"),
+             ShownModel("ditto_global", "Ditto, global network", "light network, as FedAvg", "#da77f2", ("rounds",))),
+            "ditto:Ditto", "DittoOptions",
         ),
     )
 }  # fmt: skip

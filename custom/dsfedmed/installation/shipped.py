@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.methods import METHODS
 
 FOLDERS = ("bundles", "jobs", "poc")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -33,5 +34,5 @@ def bundles() -> Path:
 
 
 def job_folder(method: str) -> Path:
-    """Return the job folder of a method, with its presets."""
-    return shipped("jobs") / method
+    """Return the job folder of a method, with its presets; several methods may have one together."""
+    return shipped("jobs") / (METHODS[method].job or method)

@@ -8,6 +8,8 @@ command until everything is. --leave SITE=ROUND has a site leave after so many r
 
 Examples:
   python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 5 20 --out runs/few_rounds
+  python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 5 --seeds 0 \
+      --arms jobs/baselines/few_rounds.yaml --out runs/baselines
   python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 20 --leave histology=7 \
       --out runs/leaving --generators runs/few_rounds
 """
@@ -43,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--rounds", nargs="+", type=int, default=[5, 20], metavar="N", help="numbers of rounds (5 20)")
     parser.add_argument("--leave", metavar="SITE=ROUND", help="a site that leaves after so many rounds")
-    parser.add_argument("--preset", default="few_rounds", help="preset of every job (few_rounds)")
+    parser.add_argument("--preset", default="few_rounds", help="preset of DSFedMed's jobs (few_rounds); others: cpu")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
     parser.add_argument("--generators", type=Path, metavar="DIR", help="folder with the generator runs (--out)")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time (1)")
@@ -86,7 +88,8 @@ class Comparison:
 
     def _fitted(self, runs: list[JobRun]) -> Iterator[list[JobRun]]:
         """Fit the generators that runs lack which are not complete, an hour each; yield the runs."""
-        lacking = {(run.planned.unseen, run.planned.seed) for run in runs if self._record(run) is None}
+        reusing = [run for run in runs if "--reuse" in run.command]
+        lacking = {(run.planned.unseen, run.planned.seed) for run in reusing if self._record(run) is None}
         needed = [draw for draw in self._draws() if ((draw[0],), draw[1]) in lacking]
         folder = self.args.generators or self.args.out
         Study(tuple(self._generator(*draw) for draw in needed), folder).make(lambda: None, self.args.at_once)
@@ -172,22 +175,25 @@ class Comparison:
 
     def _run(self, arm: Arm, unseen: str, rounds: int, point: int, seed: int) -> JobRun:
         name = f"{arm.key}-{unseen}-r{rounds}-p{point}-{seed}"
-        words = [*self._words(unseen, seed), *arm.words(point, rounds)]
+        preset = self.args.preset if arm.method == METHOD else "cpu"
+        words = [*self._words(unseen, seed, preset), *arm.words(point, rounds)]
         words += ["--leave", self.args.leave] if self.args.leave else []
-        source = Path(self.args.generators or self.args.out) / self._generator_name(unseen, seed)
-        return job_run(name, self.args.jobs, METHOD, self.args.sites, [*words, "--reuse", str(source)])
+        if arm.method == METHOD:
+            source = Path(self.args.generators or self.args.out) / self._generator_name(unseen, seed)
+            words += ["--reuse", str(source)]
+        return job_run(name, self.args.jobs, arm.method, self.args.sites, words)
 
     def _generator(self, unseen: str, seed: int) -> JobRun:
-        words = [*self._words(unseen, seed), *self.arms.generator_words()]
+        words = [*self._words(unseen, seed, self.args.preset), *self.arms.generator_words()]
         return job_run(self._generator_name(unseen, seed), self.args.jobs, METHOD, self.args.sites, words)
 
     def _generator_name(self, unseen: str, seed: int) -> str:
         return f"generator-{unseen}-{seed}"
 
-    def _words(self, unseen: str, seed: int) -> list[str]:
-        words: Mapping[str, str] = {"--unseen": unseen, "--preset": self.args.preset, "--seed": str(seed)}
+    def _words(self, unseen: str, seed: int, preset: str) -> list[str]:
+        words: Mapping[str, str] = {"--unseen": unseen, "--preset": preset, "--seed": str(seed)}
         return ["--engine", "local", *(word for pair in words.items() for word in pair)]
 
 
 def _validation(record: Record | None, arm: Arm) -> float | None:
-    return None if record is None else float(record.mapping("selected")[arm.model]["validation_dice"])
+    return None if record is None else float(record.mapping("selected")[arm.counts]["validation_dice"])

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from dsfedmed.cli.job import planned_settings
+from dsfedmed.methods import METHODS
 from dsfedmed.reporting.record import Record
 from dsfedmed.settings import Settings
 from dsfedmed_benchmarks.studies.benchmark_settings import require_planned
@@ -124,6 +125,8 @@ def records_argument(path: Path | None) -> RecordFolder | PackedRecords | None:
 
 
 def job_run(name: str, jobs: Path, method: str, sites: Path, words: Sequence[str], source: str = "") -> JobRun:
-    """Return a run of a job, in this interpreter, with its sites and what else its command line is given."""
-    command = (sys.executable, str(jobs / method / "job.py"), "--sites", str(sites), *words)
-    return JobRun(name, command, planned_settings(method, jobs / method, words), source)
+    """Return a run of a method, in this interpreter, with its sites and what else its command line is given."""
+    folder = jobs / (METHODS[method].job or method)
+    script = (str(folder / "job.py"),) if (folder / "job.py").is_file() else ("-m", "dsfedmed.cli.main", "run", method)
+    command = (sys.executable, *script, "--sites", str(sites), *words)
+    return JobRun(name, command, planned_settings(method, folder, words), source)

@@ -4,21 +4,16 @@
 from __future__ import annotations
 
 from dsfedmed.algorithms.local_layers import divide, local_names
+from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.methods.light_rounds import LightRounds
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.centralised import site_folders
-from dsfedmed.federated.server.stages.check_sites import check_sites
-from dsfedmed.federated.server.stages.comparison import compare, compared_stages
-from dsfedmed.federated.server.stages.evaluation import evaluate
-from dsfedmed.federated.server.stages.release import release
-from dsfedmed.federated.server.training_run import TrainingSpec, train_all_rounds
-from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.federated.server.training_run import TrainingSpec
 from dsfedmed.federated.wire.tasks import LOCAL_LAYERS, TRAIN
 from dsfedmed.options import require
-from dsfedmed.settings import Settings
 
 
-class FedBN(FederatedWorkflow):
+class FedBN(LightRounds):
     """FedAvg of everything but normalisation layers, which stay at their site.
 
     An unseen site has no such layers. It is scored with the server's network, which has those of the start, and so is
@@ -28,27 +23,18 @@ class FedBN(FederatedWorkflow):
     METHOD = "fedbn"
     UPDATES = (LOCAL_LAYERS, TRAIN)
 
-    @classmethod
-    def stages(cls, settings: Settings) -> tuple[str, ...]:
-        """Name the stages of a run in order."""
-        wanted = compared_stages(settings.compare)
-        scored = ("evaluate comparison",) if wanted else ()
-        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+    def training(self, plan: FederationPlan) -> TrainingSpec:
+        """Rounds in which only the shared layers travel."""
+        return TrainingSpec("fedbn", task=LOCAL_LAYERS)
 
-    def work(self) -> None:
-        """Rounds in which only the shared layers travel; then what it is compared with, and the release."""
-        plan = check_sites(self)
-        if self.settings.compare.centralised:
-            site_folders(self)
-        local = _local_names(plan)
-        start = plan.start_weights()
-        spec = TrainingSpec("fedbn", task=LOCAL_LAYERS)
-        state = train_all_rounds(self, plan, spec, divide(start, local)[0])
-        others = compare(self, plan, state)
-        server = {**start, **state.best}
-        ours = {"fedbn": ScoredModel(server, own=LOCAL_LAYERS), "fedbn_shared": ScoredModel(server)}
-        evaluate(self, plan, ours, others)
-        release(self, plan, state.best, scored="fedbn_shared")
+    def start(self, plan: FederationPlan) -> Weights:
+        """Return the layers that are shared."""
+        return divide(plan.start_weights(), _local_names(plan))[0]
+
+    def scored(self, plan: FederationPlan, best: Weights) -> dict[str, ScoredModel]:
+        """Return the sites' own networks and the shared one, which is released."""
+        server = {**plan.start_weights(), **best}
+        return {"fedbn": ScoredModel(server, own=LOCAL_LAYERS), "fedbn_shared": ScoredModel(server)}
 
 
 def _local_names(plan: FederationPlan) -> frozenset[str]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.algorithms.server_optimizers import ServerOptimizer
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.reference import Reference
@@ -71,6 +72,7 @@ class TrainingSpec:
         sites: who trains; None for all source sites.
         average_rounds: the global weights after each of the last so many rounds count in their mean; 0 for no mean.
         rounds: of the whole training, over which the learning rate falls; 0 for those of the settings.
+        server: takes the mean as a step of its own; None: the mean is what the round gives.
     """
 
     name: str
@@ -84,6 +86,7 @@ class TrainingSpec:
     sites: tuple[str, ...] | None = None
     average_rounds: int = 0
     rounds: int = 0
+    server: ServerOptimizer | None = None
 
 
 def train_round(
@@ -110,11 +113,12 @@ def train_round(
             validate = partial(tried, run, plan, spec, facts)
             refuse_by_trial(run, found, state.standing, facts.round, fall, doubtful, validate)
             found.require_enough(run, spec.task.name)
-            weights = found.average(run)
+            weights = state.after_mean(found.average(run), spec.server)
     dice, state.weights = state.validated(by_set, sent.reference), weights
     undone = state.undo_fall(by_set, run.settings.guard)
     state.round += 1
     if undone:
+        state.optimizer = {} if spec.server else state.optimizer  # its memory led there
         _report_undone(run, spec, state, fall)
     else:
         state.take_into_average(run.settings.rounds, spec.average_rounds)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from dsfedmed.algorithms.robust.bounded_mean import bounded_mean
+from dsfedmed.algorithms.server_optimizers import ServerOptimizer
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.robust.standing import Standing
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.settings_sections import GuardSettings
 
+STATISTICS = ("running_mean", "running_var")
+"""Ends of the names of what normalisation layers count; no parameters."""
 TENSORS = ("weights", "best", "reference", "optimizer", "average")
 """Parts of a training run's state that are tensors."""
 
@@ -45,7 +48,8 @@ class TrainingState:
             both have, lest a round gain by the absence of a hard one.
         curve: one entry a round.
         reference: what the sites hold (see `dsfedmed.federated.server.downlink`).
-        optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion).
+        optimizer: state of the server's own optimiser, where it trains in the rounds (SAM-Fed's fusion) or takes
+            every mean as a step (`ServerOptimizer`).
         average: mean of the global weights after the last ``averaged_rounds`` rounds, where the run averages them.
         averaged_rounds: how many rounds count in it so far.
         repaired: the round after which the server last repaired the mean.
@@ -114,6 +118,17 @@ class TrainingState:
         self.steps += sum(reply.steps or 0 for reply in replies.values())
         loss = {site: float(reply.loss) for site, reply in replies.items() if reply.loss is not None}
         self.curve.append({"round": self.round, "local_steps": self.steps, "validation": {}, "loss": loss})
+
+    def after_mean(self, mean: Weights, server: ServerOptimizer | None) -> Weights:
+        """Return the weights after a round with this mean: what ``server`` makes of it, or the mean itself.
+
+        Statistics of normalisation layers take the mean as it is.
+        """
+        if server is None:
+            return mean
+        parameters = {name: tensor for name, tensor in self.weights.items() if not name.endswith(STATISTICS)}
+        stepped, self.optimizer = server.step(parameters, mean, self.optimizer)
+        return {**mean, **stepped}
 
     def take_into_average(self, rounds: int, average_rounds: int) -> None:
         """In the last ``average_rounds`` of all ``rounds``, let the present weights count in the mean, each alike."""

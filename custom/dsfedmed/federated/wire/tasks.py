@@ -26,6 +26,8 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
 )
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.requests.training import (
+    ContrastRequest,
+    DittoRequest,
     LocalReply,
     LocalRequest,
     PersonalRequest,
@@ -57,6 +59,16 @@ LOCAL_LAYERS = Task(
     "dsf_local_layers", TrainRequest, TrainReply, f"{_SITE}.local_layers:train_shared", "update", carries_update=True,
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
 )  # fmt: skip
+CONTROLLED = Task(
+    "dsf_controlled", TrainRequest, TrainReply, f"{_SITE}.controlled:train_controlled", "update", carries_update=True
+)
+CONTRAST = Task(
+    "dsf_contrast", ContrastRequest, TrainReply, f"{_SITE}.contrast:train_in_contrast", "update", carries_update=True
+)
+DITTO = Task(
+    "dsf_ditto", DittoRequest, TrainReply, f"{_SITE}.ditto:train_both", "update", carries_update=True,
+    own_network=f"{_SITE}.ditto:best_network", own_release=f"{_SITE}.ditto:release_own",
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -70,8 +82,8 @@ EVALUATE = Task("dsf_evaluate", EvaluateRequest, EvaluateReply, f"{_SITE}.evalua
 TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
-        FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, LABEL, AGREE, FUSE,
-        EVALUATE,
+        FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
+        CONTRAST, DITTO, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from dsfedmed.documents import read_yaml
 from dsfedmed.errors import ConfigError
-from dsfedmed.options import dotted, read_options, require, require_plain_name
+from dsfedmed.methods import METHODS
+from dsfedmed.options import dotted, read_options, require, require_choice, require_plain_name
 from dsfedmed.settings import merge
 from dsfedmed_benchmarks.studies.ablation_rows import yaml_text
 
@@ -29,7 +30,8 @@ class Arm:
         key: part of its runs' names.
         name: shown in tables.
         kind: "method" for the method's arms, "baseline" for its opponents, "bound" for what no federation may do.
-        model: key of the model that counts, where it is one that the run compares with.
+        method: whose job is run, a key of `dsfedmed.methods.METHODS`.
+        model: key of the model that counts, where it is one that the run compares with; empty for the method's own.
         set: settings of all its points.
         grid: the settings of each point, laid over ``set``; one point of nothing where it is not tuned.
         rounds: the rounds at which it is run; empty for all that are asked for.
@@ -38,10 +40,16 @@ class Arm:
     key: str
     name: str
     kind: Literal["method", "baseline", "bound"] = "method"
-    model: str = METHOD
+    method: str = METHOD
+    model: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     grid: tuple[dict[str, Any], ...] = ({},)
     rounds: tuple[int, ...] = ()
+
+    @property
+    def counts(self) -> str:
+        """Key of the model that counts."""
+        return self.model or self.method
 
     def words(self, point: int, rounds: int) -> list[str]:
         """Return the job's ``--set`` arguments at a point of the grid."""
@@ -91,6 +99,7 @@ def _arm(entry: Mapping[str, Any], common: Mapping[str, Any], file: str) -> Arm:
     where = f"{file} arm {entry['key']}"
     require_plain_name(where, entry["key"])
     arm = read_options(Arm, {**entry, "grid": tuple(entry.get("grid", ({},)))}, where)
+    require_choice(f"{where} method", arm.method, tuple(METHODS))
     points = len(arm.grid)
     fix = f"Every arm has the same budget: at most {MOST_POINTS}"
     require(0 < points <= MOST_POINTS, where, f"has {points} points in its grid", fix)

@@ -11,13 +11,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsfedmed.methods import MODELS
+from dsfedmed.methods import METHODS
 from dsfedmed.reporting.record import Record
 from dsfedmed.reporting.results import build_results
 from dsfedmed_benchmarks.studies.benchmark import Mean, cost_of, mean_over
-from dsfedmed_benchmarks.studies.tuned.arms import METHOD, Arm
+from dsfedmed_benchmarks.studies.tuned.arms import Arm
 
-OURS = next(model for model in MODELS if model.key == METHOD)
 BEFORE_ROUNDS = ("fit base", "fit branches", "synthesise", "audit", "score parts", "adapt teacher")
 """Stages whose bytes and seconds an arm without synthetic images does not need."""
 
@@ -82,11 +81,11 @@ class ArmResult:
 def outcome_of(record: Record, arm: Arm) -> Outcome:
     """Return what a complete run reached."""
     results = build_results(record)
-    figures, chosen = results["methods"][arm.model], record.mapping("selected")[arm.model]
+    figures, chosen = results["methods"][arm.counts], record.mapping("selected")[arm.counts]
     entries = record.mapping("bytes").get("entries") or ()
     sites = max(len(record.training_sites), 1)
     in_rounds = sum(int(entry["bytes"]) for entry in entries if entry.get("stage") == "rounds") / sites
-    moved, seconds = cost_of(record, OURS)
+    moved, seconds = cost_of(record, METHODS[arm.method].models[0])
     before = sum(float(s["seconds"]) for s in record.entries("stages") if s["name"] in BEFORE_ROUNDS)
     unseen = figures["unseen"]["dice"]["site_mean"] if figures["unseen"] else None
     return Outcome(
@@ -94,7 +93,7 @@ def outcome_of(record: Record, arm: Arm) -> Outcome:
         seen=float(figures["seen"]["dice"]["site_mean"]),
         unseen=None if unseen is None else float(unseen),
         per_site={site: float(found["dice"]["mean"]) for site, found in figures["per_site"].items()},
-        steps=int(record.mapping("budgets")[arm.model]["local_steps"]),
+        steps=int(record.mapping("budgets")[arm.counts]["local_steps"]),
         chosen_round=int(chosen["round"]),
         round_bytes=in_rounds,
         bytes=moved if arm.kind == "method" else in_rounds,

@@ -14,6 +14,7 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.wire.message import CACHED_ROUNDS
 from dsfedmed.federated.wire.specs import RoundFacts, RunFacts
+from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import inside, read_tensors, write_tensors
 from dsfedmed.training.light import LocalTraining, TrainingSummary, train_light
 from dsfedmed.training.optimizer_state import load_optimizer_state, optimizer_state_tensors
@@ -59,6 +60,27 @@ def fit(
     return train_light(
         network, optimizer, images, task, training, seed, on_step=lambda done, total, _: report(done, total)
     )
+
+
+def fit_in_round(
+    data: SiteData,
+    facts: RoundFacts,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    training: LocalTraining,
+    loss: Loss | None = None,
+    part: str = "",
+) -> TrainingSummary:
+    """`fit` as a part of a round: with that round's draws, and the optimiser as the round before left it.
+
+    ``part`` tells apart the trainings of one round, where it has several.
+    """
+    site, names = data.site, (facts.training, part) if part else (facts.training,)
+    restore_optimizer(site, facts, optimizer, "-".join(names))
+    seed = derive_seed(data.common.seed, site.name, *names, facts.round)
+    summary = fit(data, network, optimizer, seed, training, loss=loss)
+    keep_optimizer(site, facts, optimizer, "-".join(names))
+    return summary
 
 
 def validate(data: SiteData, network: nn.Module) -> float:

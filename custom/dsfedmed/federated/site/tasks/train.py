@@ -15,7 +15,7 @@ from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import ProgressCallback
-from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
+from dsfedmed.federated.site.tasks.local_training import SiteData, fit, fit_in_round, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load, teacher_optimizer
 from dsfedmed.federated.site.tasks.soft_labels import joint_source, synthetic_source
 from dsfedmed.federated.site.uplink import announce
@@ -58,14 +58,10 @@ def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> Trainin
         optimizer = site.bundle(common.light).optimizer(network.parameters())
     else:
         optimizer = teacher_optimizer(network, body.learning_rate)
-    restore_optimizer(site, facts, optimizer, facts.training)
-    seed = derive_seed(common.seed, site.name, facts.training, facts.round)
     synthetic = synthetic_source(site, body.synthetic, common.num_classes)
     joint = joint_source(site, body.joint)
     training = LocalTraining(facts.epochs, synthetic=synthetic, joint=joint, proximal=body.proximal, rules=facts.rules)
-    summary = fit(data, network, optimizer, seed, training)
-    keep_optimizer(site, facts, optimizer, facts.training)
-    return summary
+    return fit_in_round(data, facts, network, optimizer, training)
 
 
 def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[LocalReply]:

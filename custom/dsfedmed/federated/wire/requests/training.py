@@ -50,6 +50,38 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
+class ContrastRequest:
+    """A round of MOON.
+
+    Attributes:
+        common: of the run.
+        round: which round.
+        contrast_weight: mu.
+        temperature: tau.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    contrast_weight: Nonnegative
+    temperature: Nonnegative
+
+
+@dataclass(frozen=True)
+class DittoRequest:
+    """A round of Ditto.
+
+    Attributes:
+        common: of the run.
+        round: which round.
+        pull: lambda.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    pull: Nonnegative
+
+
+@dataclass(frozen=True)
 class PersonalRequest:
     """A round of pFedSAM; the global branch comes as tensors.
 

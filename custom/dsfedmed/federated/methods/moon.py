@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MOON (Li, He and Song, CVPR 2021, arXiv 2103.16057): the server's side."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dsfedmed.federated.methods.light_rounds import LightRounds
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.training_run import Beside, TrainingSpec
+from dsfedmed.federated.wire.requests.training import ContrastRequest
+from dsfedmed.federated.wire.specs import RoundFacts
+from dsfedmed.federated.wire.tasks import CONTRAST, TRAIN
+from dsfedmed.training.baseline_options import ContrastOptions
+
+
+class Moon(LightRounds):
+    """FedAvg whose sites hold the inside of their network near the global one's and off from their own last one's."""
+
+    METHOD = "moon"
+    UPDATES = (CONTRAST, TRAIN)
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        ContrastOptions.from_dict(self.settings.method)
+
+    def training(self, plan: FederationPlan) -> TrainingSpec:
+        """Rounds of FedAvg with the contrastive loss beside the bundle's."""
+        asked = ContrastOptions.from_dict(self.settings.method)
+        return TrainingSpec(self.METHOD, task=CONTRAST, request=partial(_request, asked))
+
+
+def _request(
+    asked: ContrastOptions, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside
+) -> ContrastRequest:
+    return ContrastRequest(plan.common, facts, asked.contrast_weight, asked.temperature)

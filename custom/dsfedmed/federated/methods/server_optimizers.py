@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FedAvgM, FedAdam and FedYogi: FedAvg whose server takes the mean as a step of its own optimiser.
+
+Sources: arXiv 1909.06335 and 2003.00295, see `dsfedmed.algorithms.server_optimizers`. The sites do what they do in
+FedAvg, and what travels is the same.
+"""
+
+from __future__ import annotations
+
+from dsfedmed.algorithms.server_optimizers import ServerOptimizer, ServerRule
+from dsfedmed.federated.methods.light_rounds import LightRounds
+from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.training_run import TrainingSpec
+from dsfedmed.training.baseline_options import AdaptiveOptions, MomentumOptions
+
+
+class FedAvgM(LightRounds):
+    """Momentum over the rounds."""
+
+    METHOD = "fedavgm"
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        MomentumOptions.from_dict(self.settings.method)
+
+    def training(self, plan: FederationPlan) -> TrainingSpec:
+        """Rounds of FedAvg, each mean a step with momentum."""
+        asked = MomentumOptions.from_dict(self.settings.method)
+        server = ServerOptimizer("momentum", asked.learning_rate, asked.momentum)
+        return TrainingSpec(self.METHOD, server=server)
+
+
+class FedAdam(LightRounds):
+    """A rate of its own for every number, after the sizes of its differences."""
+
+    METHOD = "fedadam"
+    RULE: ServerRule = "adam"
+
+    def check_options(self) -> None:
+        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
+        AdaptiveOptions.from_dict(self.settings.method)
+
+    def training(self, plan: FederationPlan) -> TrainingSpec:
+        """Rounds of FedAvg, each mean an adaptive step."""
+        asked = AdaptiveOptions.from_dict(self.settings.method)
+        server = ServerOptimizer(self.RULE, asked.learning_rate, asked.momentum, asked.second, asked.tau)
+        return TrainingSpec(self.METHOD, server=server)
+
+
+class FedYogi(FedAdam):
+    """FedAdam whose rates rise no faster than the differences fall."""
+
+    METHOD = "fedyogi"
+    RULE: ServerRule = "yogi"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the methods that DSFedMed, SAM-Fed and pFedSAM are held against: what a preset says under ``method``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsfedmed.options import read_options, require
+
+
+@dataclass(frozen=True)
+class MomentumOptions:
+    """Of FedAvgM.
+
+    Attributes:
+        learning_rate: the server's, on the mean difference; above 0.
+        momentum: beta, in [0, 1); 0 with a rate of 1 is FedAvg.
+    """
+
+    learning_rate: float = 1.0
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        _above_zero("learning_rate", self.learning_rate, "1")
+        _below_one("momentum", self.momentum)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> MomentumOptions:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+
+@dataclass(frozen=True)
+class AdaptiveOptions:
+    """Of FedAdam and FedYogi.
+
+    Attributes:
+        learning_rate: the server's; above 0.
+        momentum: beta_1, in [0, 1).
+        second: beta_2, in [0, 1).
+        tau: how far from adaptive, above 0.
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    second: float = 0.99
+    tau: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        _above_zero("learning_rate", self.learning_rate, "0.01")
+        _above_zero("tau", self.tau, "0.001")
+        _below_one("momentum", self.momentum)
+        _below_one("second", self.second)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> AdaptiveOptions:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+
+@dataclass(frozen=True)
+class ContrastOptions:
+    """Of MOON.
+
+    Attributes:
+        contrast_weight: mu, of the contrastive loss; 0 or more. The paper tries 0.1, 1, 5 and 10.
+        temperature: tau, above 0; the paper's is 0.5.
+    """
+
+    contrast_weight: float = 1.0
+    temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(self.contrast_weight >= 0, "method.contrast_weight", "it is negative", "Give 0 or more")
+        _above_zero("temperature", self.temperature, "0.5")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> ContrastOptions:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+
+@dataclass(frozen=True)
+class DittoOptions:
+    """Of Ditto.
+
+    Attributes:
+        pull: lambda, of the pull to the global weights; 0 or more. 0 is each site alone; the paper tries 0.1, 1 and 2.
+    """
+
+    pull: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(self.pull >= 0, "method.pull", "it is negative", "Give 0 or more")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> DittoOptions:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+
+def _above_zero(name: str, value: float, example: str) -> None:
+    require(value > 0, f"method.{name}", "it is not above 0", f"Give {example}")
+
+
+def _below_one(name: str, value: float) -> None:
+    require(0 <= value < 1, f"method.{name}", f"{value} is not in [0, 1)", "Give 0.9")
