@@ -68,7 +68,7 @@ class Method:
         return found
 
 
-_FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baseline_options"
+_FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baselines.options"
 
 
 def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") -> Method:

@@ -13,7 +13,7 @@ from dsfedmed.federated.server.training_run import Beside, TrainingSpec
 from dsfedmed.federated.wire.requests.training import DittoRequest
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import DITTO, TRAIN
-from dsfedmed.training.baseline_options import DittoOptions
+from dsfedmed.training.baselines.options import DittoOptions
 
 
 class Ditto(LightRounds):
@@ -40,6 +40,6 @@ class Ditto(LightRounds):
 
 
 def _request(
-    asked: DittoOptions, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside
+    asked: DittoOptions, plan: FederationPlan, _spec: TrainingSpec, facts: RoundFacts, _beside: Beside
 ) -> DittoRequest:
     return DittoRequest(plan.common, facts, asked.pull)

@@ -11,7 +11,7 @@ from dsfedmed.federated.server.training_run import Beside, TrainingSpec
 from dsfedmed.federated.wire.requests.training import ContrastRequest
 from dsfedmed.federated.wire.specs import RoundFacts
 from dsfedmed.federated.wire.tasks import CONTRAST, TRAIN
-from dsfedmed.training.baseline_options import ContrastOptions
+from dsfedmed.training.baselines.options import ContrastOptions
 
 
 class Moon(LightRounds):
@@ -31,6 +31,6 @@ class Moon(LightRounds):
 
 
 def _request(
-    asked: ContrastOptions, plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside
+    asked: ContrastOptions, plan: FederationPlan, _spec: TrainingSpec, facts: RoundFacts, _beside: Beside
 ) -> ContrastRequest:
     return ContrastRequest(plan.common, facts, asked.contrast_weight, asked.temperature)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from dsfedmed.algorithms.control_variates import ControlledMean, without_controls, zero_controls
+from dsfedmed.algorithms.drift.control_variates import ControlledMean, without_controls, zero_controls
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.methods.light_rounds import LightRounds
 from dsfedmed.federated.server.plan import FederationPlan

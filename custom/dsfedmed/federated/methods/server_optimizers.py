@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """FedAvgM, FedAdam and FedYogi: FedAvg whose server takes the mean as a step of its own optimiser.
 
-Sources: arXiv 1909.06335 and 2003.00295, see `dsfedmed.algorithms.server_optimizers`. The sites do what they do in
-FedAvg, and what travels is the same.
+Sources: arXiv 1909.06335 and 2003.00295, see `dsfedmed.algorithms.drift.server_optimizers`. The sites do what they do
+in FedAvg, and what travels is the same.
 """
 
 from __future__ import annotations
 
-from dsfedmed.algorithms.server_optimizers import ServerOptimizer, ServerRule
+from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer, ServerRule
 from dsfedmed.federated.methods.light_rounds import LightRounds
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.training_run import TrainingSpec
-from dsfedmed.training.baseline_options import AdaptiveOptions, MomentumOptions
+from dsfedmed.training.baselines.options import AdaptiveOptions, MomentumOptions
 
 
 class FedAvgM(LightRounds):

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from dsfedmed.algorithms.aggregation import WeightedMean
-from dsfedmed.algorithms.server_optimizers import ServerOptimizer
+from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
 from dsfedmed.exchange.reference import Reference

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer
 from dsfedmed.algorithms.robust.bounded_mean import bounded_mean
-from dsfedmed.algorithms.server_optimizers import ServerOptimizer
 from dsfedmed.exchange.reference import Reference
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.robust.standing import Standing

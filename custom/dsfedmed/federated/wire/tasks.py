@@ -37,6 +37,7 @@ from dsfedmed.federated.wire.requests.training import (
 from dsfedmed.federated.wire.task import Task
 
 _SITE = "dsfedmed.federated.site.tasks"
+_BASELINES = f"{_SITE}.baselines"
 # Facts report on what the site has now, so that an earlier reply is never given again. A site without facts is left
 # out of the whole run, so that a slow one is waited for.
 FACTS = Task(
@@ -60,14 +61,16 @@ LOCAL_LAYERS = Task(
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
 )  # fmt: skip
 CONTROLLED = Task(
-    "dsf_controlled", TrainRequest, TrainReply, f"{_SITE}.controlled:train_controlled", "update", carries_update=True
-)
+    "dsf_controlled", TrainRequest, TrainReply, f"{_BASELINES}.controlled:train_controlled", "update",
+    carries_update=True,
+)  # fmt: skip
 CONTRAST = Task(
-    "dsf_contrast", ContrastRequest, TrainReply, f"{_SITE}.contrast:train_in_contrast", "update", carries_update=True
-)
+    "dsf_contrast", ContrastRequest, TrainReply, f"{_BASELINES}.contrast:train_in_contrast", "update",
+    carries_update=True,
+)  # fmt: skip
 DITTO = Task(
-    "dsf_ditto", DittoRequest, TrainReply, f"{_SITE}.ditto:train_both", "update", carries_update=True,
-    own_network=f"{_SITE}.ditto:best_network", own_release=f"{_SITE}.ditto:release_own",
+    "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
+    own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
 )  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(

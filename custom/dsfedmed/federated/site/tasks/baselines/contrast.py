@@ -20,7 +20,7 @@ from dsfedmed.federated.site.tasks.train import round_header
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import ContrastRequest, TrainReply
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
-from dsfedmed.training.contrast import in_contrast
+from dsfedmed.training.baselines.contrast import in_contrast
 from dsfedmed.training.light import LocalTraining, TrainingSummary
 
 FOLDER = "contrast"

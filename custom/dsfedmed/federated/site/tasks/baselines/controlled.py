@@ -6,7 +6,7 @@ Files in ``controlled/``: the site's control variate after each of the last roun
 
 from __future__ import annotations
 
-from dsfedmed.algorithms.control_variates import CONTROL, corrected_gradients, without_controls, zero_controls
+from dsfedmed.algorithms.drift.control_variates import CONTROL, corrected_gradients, without_controls, zero_controls
 from dsfedmed.exchange.compression import difference, unpack
 from dsfedmed.exchange.tensors import check_tensors, specs_of
 from dsfedmed.exchange.updates import shapes_of
@@ -26,7 +26,7 @@ FOLDER = "controlled"
 
 def train_controlled(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainReply]:
     """Validate the weights that arrived, train with corrected gradients, and return both differences."""
-    body, facts, common = request.body, request.body.round, request.body.common
+    facts, common = request.body.round, request.body.common
     data, network = SiteData(site, common, facts.batch_size), build(site, NetworkSpecs(common.light), "light")
     expected = {**trained_tensors(network), **zero_controls(network)}
     arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(expected))

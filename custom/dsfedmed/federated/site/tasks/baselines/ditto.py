@@ -31,6 +31,7 @@ from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import DittoRequest, TrainReply
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.training.light import LocalTraining, TrainingSummary
+from dsfedmed.training.task import Loss
 
 FOLDER, OWN, NOTE = "ditto", "own", "a site's own network of a Ditto federation"
 
@@ -61,7 +62,7 @@ def _train_own(data: SiteData, body: DittoRequest, start: Weights, training: Loc
     load(network, before_round(folder, stem, facts.round) or start, site.config.device)
     weights = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     trained, anchor = [p for _, p in weights], [start[name].to(site.config.device) for name, _ in weights]
-    loss = bundle.loss()
+    loss: Loss = bundle.loss()
 
     def pulled(logits: Tensor, target: Tensor) -> Tensor:
         return loss(logits, target) + body.pull * proximal_term(trained, anchor)

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.algorithms.model_contrast import contrastive_loss
+from dsfedmed.algorithms.drift.model_contrast import contrastive_loss
 from dsfedmed.exchange.compression import add
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.tasks.contrast import train_in_contrast
+from dsfedmed.federated.site.tasks.baselines.contrast import train_in_contrast
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import ContrastRequest
 from dsfedmed.store.files import read_tensors
-from dsfedmed.training.contrast import in_contrast
-from tests.federated.site.tasks.toy_site import (
+from dsfedmed.training.baselines.contrast import in_contrast
+from tests.federated.site.tasks.baselines.toy_site import (
     again,
     as_in_fedavg,
     facts_of,

@@ -56,7 +56,7 @@ class Representation:
         self._last: Tensor | None = None
         self._handle = last_convolution(network).register_forward_pre_hook(self._keep)
 
-    def _keep(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def _keep(self, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self._last = arguments[0].float().mean(dim=(2, 3))
 
     @property

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.algorithms.control_variates import CONTROL, without_controls, zero_controls
+from dsfedmed.algorithms.drift.control_variates import CONTROL, without_controls, zero_controls
 from dsfedmed.exchange.compression import add
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.tasks.controlled import train_controlled
+from dsfedmed.federated.site.tasks.baselines.controlled import train_controlled
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.store.files import read_tensors
-from tests.federated.site.tasks.toy_site import (
+from tests.federated.site.tasks.baselines.toy_site import (
     again,
     as_in_fedavg,
     facts_of,

@@ -17,7 +17,7 @@ paper's own experiments).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -80,7 +80,7 @@ def corrected_gradients(
             handle.remove()
 
 
-def _hook(seen: Correction, key: str, shift: Tensor):  # type: ignore[no-untyped-def]  # torch's own type of a hook
+def _hook(seen: Correction, key: str, shift: Tensor) -> Callable[[Tensor], None]:
     def correct(parameter: Tensor) -> None:
         gradient = parameter.grad
         if gradient is None:

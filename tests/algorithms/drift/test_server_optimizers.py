@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dsfedmed.algorithms.server_optimizers import RULES, ServerOptimizer
+from dsfedmed.algorithms.drift.server_optimizers import RULES, ServerOptimizer
 
 Means = list[float]
 

@@ -11,13 +11,13 @@ from dsfedmed.exchange.compression import add
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.tasks.ditto import best_network, train_both
+from dsfedmed.federated.site.tasks.baselines.ditto import best_network, train_both
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import DittoRequest
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import read_tensors
-from tests.federated.site.tasks.toy_site import (
+from tests.federated.site.tasks.baselines.toy_site import (
     again,
     as_in_fedavg,
     distance,
@@ -63,7 +63,7 @@ def test_what_goes_back_is_fedavgs_update_with_the_steps_of_both(site: SiteConte
 def test_the_own_network_goes_on_from_the_round_before_and_a_stronger_pull_holds_it_nearer(
     site: SiteContext, plan: FederationPlan
 ) -> None:
-    """The pull is to what arrived, here far from where the own network is: lambda 5 at rate 0.1 halves the way a step."""
+    """The pull is to what arrived, here far from where the own network is: lambda 5 at rate 0.1 halves the way."""
     start = start_of(site, plan)
     train_both(site, ask(plan, start, 1))
     own = kept(site, "toy-0001")

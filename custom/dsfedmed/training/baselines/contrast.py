@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.model_contrast import Representation, contrastive_loss
+from dsfedmed.algorithms.drift.model_contrast import Representation, contrastive_loss
 from dsfedmed.training.task import Loss
 
 
@@ -20,7 +20,7 @@ class _Images:
         self.last = torch.empty(0)
         self.handle = network.register_forward_pre_hook(self._keep)
 
-    def _keep(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def _keep(self, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self.last = arguments[0]
 
 

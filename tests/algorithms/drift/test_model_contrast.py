@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsfedmed.algorithms.model_contrast import Representation, contrastive_loss, last_convolution
+from dsfedmed.algorithms.drift.model_contrast import Representation, contrastive_loss, last_convolution
 
 X, Y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.control_variates import (
+from dsfedmed.algorithms.drift.control_variates import (
     CONTROL,
     ControlledMean,
     corrected_gradients,
@@ -118,7 +118,7 @@ def test_where_sites_pull_apart_it_finds_the_common_minimum_and_fedavg_does_not(
 
     def end(is_controlled: bool) -> float:
         state = {W: torch.zeros(1, 1), C: torch.zeros(1, 1)}
-        own = dict.fromkeys(curves, {C: torch.zeros(1, 1)})
+        own = {site: {C: torch.zeros(1, 1)} for site in curves}
         for _ in range(60):
             mean = ControlledMean(state, sites=2)
             for site, (curve, aim) in curves.items():
