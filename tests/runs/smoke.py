@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.installation.shipped import job_folder
 from dsfedmed.settings import Settings, merge, read_preset
-from tests.runs.commands import ROOT
 
 RATE = 0.25
 """SAM-Fed's rounds train at this part of the network's own rate."""
@@ -25,9 +25,10 @@ WHOLE: dict[str, dict[str, Any]] = {
     "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
+    **dict.fromkeys(("fedavgm", "fedadam", "fedyogi"), {"light": {"keep_optimizer": True}}),
 }
 """By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which
-something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round."""
+something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round; a site that keeps something of a round."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""
 COUNTS = {"training": 12, "validation": 12, "test": 6}
@@ -35,7 +36,7 @@ COUNTS = {"training": 12, "validation": 12, "test": 6}
 
 def smoke(job: str = "dsfedmed", **changes: Any) -> Settings:
     """Return the smoke preset of a method's job, with site_d held out, and changes laid over it."""
-    values = read_preset(ROOT / "jobs" / job / "presets" / "smoke.yaml")
+    values = read_preset(job_folder(job) / "presets" / "smoke.yaml")
     return Settings.from_dict(merge(merge(values, {"preset": "smoke", "unseen": ["site_d"]}), changes))
 
 

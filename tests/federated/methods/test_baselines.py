@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Methods of others as whole federations in this process: what travels, what stays, and what is scored and released.
+
+Their rounds by hand: ``tests/algorithms/drift`` and ``tests/federated/site/tasks/baselines``. Over NVFlare, to the same
+bits: ``tests/flare/test_parity.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dsfedmed.algorithms.drift.control_variates import CONTROL
+from dsfedmed.algorithms.drift.server_optimizers import FIRST, SECOND
+from dsfedmed.data.demo.sites import make_demo_sites
+from dsfedmed.errors import ConfigError
+from dsfedmed.exchange.tensors import Weights, under
+from dsfedmed.federated.methods import workflow_of
+from dsfedmed.store.files import read_json, read_tensors
+from tests.runs.local import run_in_process
+from tests.runs.recording import Recording
+from tests.runs.smoke import smoke
+
+SOURCES = ("site_a", "site_b", "site_c")
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("baselines") / "sites"
+    make_demo_sites(folder, seed=0, training=6, validation=3, test=2)
+    return folder
+
+
+def run(key: str, sites: Path, folder: Path, **changes: Any) -> Recording:
+    """Two rounds at a rate at which something moves, without a comparison."""
+    base: dict[str, Any] = {"rounds": 2, "compare": {"fedavg": False}, "robust": {"trials": False}}
+    return run_in_process(key, smoke(key, **{**base, **changes}), sites, folder)
+
+
+def stored(run: Recording, stage: str) -> Weights:
+    return read_tensors(run.run / "store" / read_json(run.run / "store" / f"{stage}.json")["file"])
+
+
+def released(run: Recording) -> Weights:
+    weights: Weights = torch.load(run.run / "release" / "models" / "model.pt", weights_only=True)
+    return weights
+
+
+def cases(run: Recording) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(run.run / "record.json")["cases"]
+    return found
+
+
+def same(one: Weights, other: Weights) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_the_servers_memory_lasts_from_round_to_round_and_does_not_travel(sites: Path, tmp_path: Path) -> None:
+    done = run("fedyogi", sites, tmp_path)
+    kept = under(stored(done, "training-fedyogi"), "optimizer/")
+    weights = under(stored(done, "training-fedyogi"), "weights/")
+    assert set(kept) == {part + name for part in (FIRST, SECOND) for name in weights}
+    assert any(bool(tensor.abs().max() > 0) for tensor in kept.values())
+    assert set(done.tensors("site_a", "dsf_train")[0]) == set(weights)
+
+
+def test_scaffolds_controls_travel_beside_the_weights_and_are_not_released(sites: Path, tmp_path: Path) -> None:
+    done = run("scaffold", sites, tmp_path)
+    state = under(stored(done, "training-scaffold"), "weights/")
+    controls = {name for name in state if name.startswith(CONTROL)}
+    assert {name.removeprefix(CONTROL) for name in controls} <= state.keys() - controls
+    assert set(done.tensors("site_a", "dsf_controlled")[0]) == set(state)
+    assert not any(name.startswith(CONTROL) for name in released(done))
+    own = [read_tensors(done.run / "sites" / site / "controlled" / "scaffold-0002.safetensors") for site in SOURCES]
+    for name in controls:
+        mean = torch.stack([each[name] for each in own]).mean(0)
+        torch.testing.assert_close(state[name], mean, rtol=0.01, atol=1e-4)  # half precision on the wire
+
+
+def test_moon_keeps_the_last_network_at_its_site(sites: Path, tmp_path: Path) -> None:
+    done = run("moon", sites, tmp_path)
+    files = {path.stem for path in (done.run / "sites" / "site_a" / "contrast").iterdir()}
+    assert files == {"moon-0001", "moon-0002"}
+    assert set(cases(done)) == {"moon"}
+    assert set(done.tensors("site_a", "dsf_contrast")[0]) == set(under(stored(done, "training-moon"), "weights/"))
+
+
+def test_ditto_scores_each_site_with_its_own_network_and_releases_the_global_one(sites: Path, tmp_path: Path) -> None:
+    done = run("ditto", sites, tmp_path, method={"pull": 0.01}, light_settings={"learning_rate": 0.05})
+    assert set(cases(done)) == {"ditto", "ditto_global"}
+    assert cases(done)["ditto"]["site_d"] == cases(done)["ditto_global"]["site_d"], "the unseen site has none"
+    assert any(cases(done)["ditto"][site] != cases(done)["ditto_global"][site] for site in SOURCES)
+    best = under(stored(done, "training-ditto"), "best/")
+    assert same({name: released(done)[name] for name in best}, best)
+    for site in SOURCES:
+        folder = done.run / "sites" / site / "ditto"
+        bundle = torch.load(folder / "release" / "models" / "model.pt", weights_only=True)
+        assert same({name: bundle[name] for name in best}, read_tensors(folder / "ditto-best.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "words"),
+    [
+        ("fedavgm", {"method": {"momentum": 1.0}}, "momentum"),
+        ("fedavgm", {"method": {"tau": 0.1}}, "tau"),
+        ("fedadam", {"method": {"tau": 0.0}}, "tau"),
+        ("fedyogi", {"method": {"second": -0.1}}, "second"),
+        ("moon", {"method": {"temperature": 0.0}}, "temperature"),
+        ("moon", {"method": {"contrast_weight": -1.0}}, "contrast_weight"),
+        ("ditto", {"method": {"pull": -1.0}}, "pull"),
+        ("scaffold", {"method": {"rate": 1}}, "scaffold has no options"),
+        ("scaffold", {"robust": {"rule": "median"}}, "robust.rule"),
+        ("scaffold", {"light": {"autocast": "float16"}}, "light.autocast"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(method: str, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        workflow_of(method, smoke(method, **changes))
