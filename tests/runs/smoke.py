@@ -25,10 +25,11 @@ WHOLE: dict[str, dict[str, Any]] = {
     "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
-    **dict.fromkeys(("fedavgm", "fedadam", "fedyogi"), {"light": {"keep_optimizer": True}}),
+    **{key: {"light": {"keep_optimizer": True}} for key in ("fedavgm", "fedadam", "fedyogi")},
 }
 """By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which
-something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round; a site that keeps something of a round."""
+something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round; something
+that a site keeps of a round."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""
 COUNTS = {"training": 12, "validation": 12, "test": 6}
