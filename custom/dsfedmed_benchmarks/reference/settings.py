@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
@@ -10,6 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from dsfedmed.generator.config_fields import GeneratorFields
+from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
 
 HEAD = """# Settings
@@ -35,7 +37,20 @@ def settings_page() -> str:
         "",
         *_table(GeneratorFields, "generator_model."),
     ]
+    for options, names in _by_options().items():
+        methods = ", ".join(f"`{name}`" for name in names)
+        lines += [f"## `method` of {methods}", "", _first_line(options), "", *_table(options, "method.")]
     return "\n".join(lines)
+
+
+def _by_options() -> dict[type[Any], list[str]]:
+    """Return the methods that have options of their own, by the dataclass of these."""
+    found: dict[type[Any], list[str]] = {}
+    for key, method in METHODS.items():
+        if method.options:
+            module, _, name = method.options.partition(":")
+            found.setdefault(getattr(importlib.import_module(module), name), []).append(key)
+    return found
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:
