@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+SEARCH = 'data-md-component="search" role="dialog"'
+
 
 def notebook_page(document: dict[str, Any]) -> str:
     """Return a notebook's texts, code and outputs as Markdown; figures carry their title as alternative text."""
@@ -42,6 +44,11 @@ def on_files(files: Any, config: Any) -> Any:
             File.generated(config, f"{file.src_uri.removesuffix('.ipynb')}.md", content=notebook_page(document))
         )
     return files
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the search box for screen readers, which the theme does not (called by MkDocs)."""
+    return output.replace(SEARCH, f'{SEARCH} aria-label="Search"')
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
