@@ -14,7 +14,7 @@ SHAPES ?= data/demo_shapes
 DEMO ?= runs/demo
 POC ?= runs/poc
 
-.PHONY: help setup demo test slow-test check lint types docs wheel tracking-test benchmark ablation bench bench-wire gpu-check label-setup \
+.PHONY: help setup demo test slow-test check lint types docs wheel tracking-test page-test benchmark ablation bench bench-wire gpu-check label-setup \
 	label-test poc deployment-test prov-test audit secrets clean
 
 help:            ## list the targets
@@ -81,6 +81,14 @@ label-test: setup label-setup    ## a real MONAI Label server over the bundles
 docs: setup .venv-docs/.done     ## the documents as a site in build/docs, with the pages made from the code
 	$(BENCHMARKS) reference-pages --out docs/reference
 	.venv-docs/bin/mkdocs build --strict
+
+# Needs Debian's `chromium` (or Chrome) and npm, which fetches axe and what drives the browser.
+tests/browser/node_modules: tests/browser/package-lock.json
+	npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund
+	touch $@
+
+page-test: setup docs tests/browser/node_modules   ## report and documents in a real browser, by axe (PAGE_PICTURES=DIR)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 wheel: setup     ## wheel and source archive in dist/
 	$(BIN)/python -m hatchling build -d dist

@@ -27,6 +27,7 @@ COMMANDS = {
     "dp-branch": Command("dp_branch", "what differential privacy of a branch costs in Dice, by epsilon"),
     "poison-parts": Command("poison_parts", "one bad part in the synthetic set of a finished run"),
     "reference-pages": Command("reference_pages", "write the pages of settings and commands"),
+    "tutorial": Command("tutorial", "run a tutorial notebook again and write its outputs into it"),
     "read-corpora": Command(
         "read_corpora", "read the image files that installed packages bring, and show what was read"
     ),

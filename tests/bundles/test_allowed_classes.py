@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dsfedmed.bundles import allowed_classes
 from dsfedmed.bundles.allowed_classes import ALLOWED, EARLIER, is_what_it_says, require_allowed
 from dsfedmed.bundles.documents import check_documents
 from dsfedmed.errors import ConfigError
@@ -74,3 +75,19 @@ def test_a_moved_class_is_refused_though_the_party_lists_it() -> None:
     old = "dsfedmed.networks.bundle_transforms.ImageNames"
     with pytest.raises(ConfigError, match=r"Write dsfedmed\.bundles\.transforms\.ImageNames"):
         require_allowed(old, "a::_target_", "x.json", (old,))
+
+
+def test_a_library_that_an_entry_needs_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an installation without extras SAM's bundles were said to break the rules."""
+    name = "dsfedmed.networks.tiny_sam.TinySam"
+
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError("No module named 'timm'", name="timm")
+
+    allowed_classes.is_what_it_says.cache_clear()
+    monkeypatch.setattr(allowed_classes.importlib, "import_module", missing)
+    with pytest.raises(ConfigError, match=r"a is dsfedmed.*TinySam, which needs timm, and that is not installed.*all"):
+        require_allowed(name, "a", "b")
+    with pytest.raises(ConfigError, match="which a bundle may not call"):
+        require_allowed("timm.create_model", "a", "b", ["timm.create_model"])
+    allowed_classes.is_what_it_says.cache_clear()

@@ -104,7 +104,9 @@ def test_every_page_is_in_the_site_s_navigation_or_a_result() -> None:
         return [name for value in values for name in files(value)]
 
     named = set(files(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]))
-    assert all((ROOT / "docs" / name).is_file() for name in named)
+    notebooks = {str(path.relative_to(ROOT / "docs").with_suffix(".md")) for path in (ROOT / "docs").rglob("*.ipynb")}
+    assert notebooks <= named
+    assert all((ROOT / "docs" / name).is_file() for name in named - notebooks)
     there = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     assert {name for name in there if not name.startswith("results/")} <= named
 

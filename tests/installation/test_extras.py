@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError
 from dsfedmed.installation import extras
 from dsfedmed.installation.extras import EXTRAS, extra_of, require_extras
@@ -52,6 +53,20 @@ def test_what_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch
     require_extras("nvflare", "generator")
     with pytest.raises(ConfigError, match=r"timm, matplotlib: not installed\. .*'dsfedmed\[teacher,report\]'"):
         require_extras("generator", "teacher", "report")
+
+
+@pytest.mark.parametrize(
+    "words", ["demo --out demo", "check-site sites --pictures a.html", "run fedbn --sites a --out b"]
+)
+def test_a_command_asks_before_it_does_anything(
+    words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extras, "find_spec", lambda module: None if module == "matplotlib" else object())
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["dsfedmed: matplotlib: not installed. Install it with: pip install 'dsfedmed[report]'"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_module_s_extra() -> None:

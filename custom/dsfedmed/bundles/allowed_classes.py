@@ -72,7 +72,20 @@ def require_allowed(name: object, path: str, where: object, also_allowed: Collec
             raise ConfigError(where, f"{path} is '{name}', which has moved", f"Write {new} (dsfedmed 0.4).")
         if (name in ALLOWED or name in also_allowed) and is_what_it_says(name):
             return
+        lacking = _lacking(name) if name in ALLOWED else None
+        if lacking:
+            reason = f"{path} is {name}, which needs {lacking}, and that is not installed"
+            raise ConfigError(where, reason, "Install it with: pip install 'dsfedmed[all]'")
     raise ConfigError(where, f"{path} is {shown(name)}, which a bundle may not call", FIX)
+
+
+def _lacking(name: str) -> str | None:
+    """Return the library that an entry of ours is missing; None where it can be imported."""
+    try:
+        importlib.import_module(name.rpartition(".")[0])
+    except ModuleNotFoundError as error:
+        return error.name
+    return None
 
 
 @cache

@@ -28,6 +28,7 @@ from dsfedmed.bundles.answer import answer_to_zeros
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.layout import layout_complaints, logging_complaints
+from dsfedmed.bundles.monai_only.document import complaints as monai_only_complaints
 from dsfedmed.bundles.settings import RUN_SETTINGS, declared_settings, schema
 from dsfedmed.errors import ConfigError, DSFedMedError
 from dsfedmed.networks.checkpoints import load_weights
@@ -86,6 +87,7 @@ def check_bundle(folder: Path | str, *, weights: bool = False, also_allowed: Col
         "properties": _properties,
         "input and output": _input_output,
         "model card": _card,
+        "MONAI alone": monai_only_complaints,
     }
     if not (root / TRAIN).is_file():
         checks = {name: check for name, check in checks.items() if name not in FOR_TRAINING}

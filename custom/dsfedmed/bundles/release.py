@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import INFERENCE, METADATA, TRAIN, read_config
+from dsfedmed.bundles.monai_only.document import MONAI_ONLY, monai_only_document
 from dsfedmed.bundles.settings import values_by_id
 from dsfedmed.data.channels import channel_labels
 from dsfedmed.errors import CheckpointError, ConfigError, DSFedMedError, StoreError
@@ -25,6 +26,20 @@ from dsfedmed.version import VERSION
 
 CARD = "docs/README.md"
 WEIGHTS = "models/model.pt"
+PREDICT = (
+    "`dsfedmed predict <this folder> <images> --out <folder>` makes masks of every kind of file that dsfedmed reads"
+)
+NEEDS_DSFEDMED = (f"{PREDICT}. MONAI alone does not run this network: dsfedmed has to be installed.",)
+BOTH_WAYS = (
+    f"{PREDICT}. Without dsfedmed, with MONAI alone (and Pillow and nibabel), from this folder:",
+    "",
+    "```",
+    f"python -m monai.bundle run --config_file {MONAI_ONLY} --dataset_dir <folder> --output_dir <folder>",
+    "```",
+    "",
+    "gives the same masks of 8-bit PNG (grey or RGB, upright, opaque), NPY of shape (rows, columns) or (rows, columns, "
+    "channels), and axial NIfTI volumes. It refuses a folder with any other file before it writes anything.",
+)
 
 
 class Agreement(Protocol):
@@ -99,7 +114,7 @@ def write_release(
         )
         _write_configs(partial, definition, facts, metrics, version, note)
         save_weights(state_dict, partial / WEIGHTS)
-        _write_card(partial / CARD, definition, facts, metrics)
+        _write_card(partial / CARD, definition, facts, metrics, _write_monai_only(partial))
         _replace(partial, target)
     except (OSError, DSFedMedError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -158,12 +173,26 @@ def _write_configs(
     _write_json(folder / METADATA, metadata)
 
 
+def _write_monai_only(folder: Path) -> bool:
+    """Write the configuration for MONAI alone beside the others, and tell whether there is one."""
+    document, path = monai_only_document(read_config(folder / INFERENCE)), folder / MONAI_ONLY
+    shutil.rmtree(path.parent, ignore_errors=True)  # of a release that this one was made from
+    if document is not None:
+        path.parent.mkdir()
+        _write_json(path, document)
+    return document is not None
+
+
 def _order(facts: Agreement) -> str:
     return f" in the order {', '.join(facts.channel_names)}" if facts.channel_names else ""
 
 
 def _write_card(
-    path: Path, definition: BundleDefinition, facts: Agreement, metrics: Mapping[str, Mapping[str, float]]
+    path: Path,
+    definition: BundleDefinition,
+    facts: Agreement,
+    metrics: Mapping[str, Mapping[str, float]],
+    monai_only: bool,
 ) -> None:
     """Put what was measured into the card's "Performance" section and the classes into its "Output" section."""
     classes = ", ".join(f"{k + 1} {name}" for k, name in enumerate(facts.label_names))
@@ -174,6 +203,8 @@ def _write_card(
         f"Label values: 0 background, {classes}{' (nested)' if facts.nested and facts.num_classes > 1 else ''}. "
         f"Input: {definition.in_channels} channel(s){_order(facts)}, "
         f"{definition.image_size[0]} x {definition.image_size[1]}.",
+        "",
+        *(BOTH_WAYS if monai_only else NEEDS_DSFEDMED),
         "",
         "Research only. Not for clinical use.",
         "",

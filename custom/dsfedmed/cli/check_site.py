@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.installation.extras import require_extras
 
 if TYPE_CHECKING:
     from dsfedmed.data.checks import Finding, SiteCheck
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from dsfedmed.data.review.whole_site import check_whole_site
 
     folders = list(dict.fromkeys(args.folders))
+    if args.pictures is not None:
+        require_extras("report")
     pages = {} if args.pictures is None else _pages(args.pictures, folders)
     findings: list[Finding] = []
     sites: dict[str, Sequence[ReviewedItem]] = {}

@@ -172,10 +172,13 @@ def read_picture_index(folder: Path) -> list[Picture]:
 
 
 def _save(picture: Rgb, path: Path, grey: bool) -> None:
-    """Write a PNG; a grey image with coloured contours fits a palette, a third of the bytes."""
+    """Write a PNG; a grey image with coloured contours fits a palette, a third of the bytes.
+
+    Without `optimize`, which takes ten times as long for a sixth of the bytes; the page has its own small JPEGs.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not grey:
-        Image.fromarray(picture).save(path, optimize=True)
+        Image.fromarray(picture).save(path)
         return
     index = np.round(picture[..., 0] * ((GREYS - 1) / 255)).astype(np.uint8)
     colours = TARGET_COLOURS + PREDICTION_COLOURS
@@ -184,7 +187,7 @@ def _save(picture: Rgb, path: Path, grey: bool) -> None:
     image = Image.fromarray(index, mode="P")
     levels = np.round(np.linspace(0, 255, GREYS)).astype(int)
     image.putpalette([int(v) for level in levels for v in (level,) * 3] + [v for colour in colours for v in colour])
-    image.save(path, optimize=True)
+    image.save(path)
 
 
 def _scaled(size: tuple[int, int], longer_side: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dsfedmed.installation.extras import require_extras
 from dsfedmed.version import VERSION
 
 UNSEEN, LEAVING, ROUNDS_BEFORE = "site_d", "site_b", 2
@@ -37,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the hospitals and the teacher, run the parts, and name the reports."""
+    require_extras("generator", "teacher", "report", *(("nvflare",) if "few_rounds" in args.parts else ()))
     print(f"dsfedmed {VERSION}: the demo, in {args.out}", flush=True)
     for number, part in enumerate(args.parts, 1):
         print(f"== {number} of {len(args.parts)}: {PARTS[part]} ==", flush=True)

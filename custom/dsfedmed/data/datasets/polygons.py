@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 import numpy as np
-from matplotlib.path import Path as Outline
 
 from dsfedmed.errors import DataError
 
@@ -68,6 +67,8 @@ def rasterise(polygons: Sequence[Polygon], rows: int, columns: int) -> np.ndarra
     A pixel is inside when its centre is; pixel (0, 0) spans the coordinates 0 to 1. Regions of fewer than three
     vertices have no inside and are passed over; what lies outside the picture is cut off.
     """
+    from matplotlib.path import Path as Outline  # of an extra: the list of data sets does without
+
     mask = np.zeros((rows, columns), dtype=np.uint8)
     for polygon in polygons:
         if len(polygon.points) < 3:
