@@ -107,7 +107,7 @@ def _understood(
 
 
 def _file(path: Path) -> TiffFile:
-    """Open a TIFF without the other files, anywhere, that a description (OME, Micro-Manager, NDTiff) takes pages from."""
+    """Open a TIFF alone: descriptions (OME, Micro-Manager, NDTiff) can take pages from any other file."""
     try:
         return TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
     except TiffFileError as error:
