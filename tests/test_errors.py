@@ -16,6 +16,7 @@ from dsfedmed.errors import (
     DSFedMedError,
     PayloadError,
     StoreError,
+    one_line,
     without_paths,
     worded,
 )
@@ -76,3 +77,20 @@ def test_of_a_path_of_this_machine_only_the_name_stays(text: str, left: str) -> 
 def test_below_a_known_folder_the_rest_stays_though_its_name_has_blanks() -> None:
     told = "/srv/my runs/a/store/rounds.json: is damaged; /srv/my runs/a: is in use"
     assert without_paths(told, ["/srv/my runs/a"]) == "store/rounds.json: is damaged; a: is in use"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Größe 3 µm, 患者", "Größe 3 µm, 患者"),
+        ("a\nb\tc", "a b c"),
+        ("\x1b[2Jx\x07\x9b", "?[2Jx??"),
+        ("\u202egnp.exe", "?gnp.exe"),
+        ("\udcff\ud800", "??"),
+    ],
+)
+def test_one_line_shows_letters_and_no_commands(text: str, line: str) -> None:
+    assert one_line(text) == line
+    assert one_line(line) == line
+    error = DataError(Path(f"/site/{text}.png"), f"holds {text}", f"Rename {text}")
+    assert str(error) == f"/site/{line}.png: holds {line}. Rename {line}"

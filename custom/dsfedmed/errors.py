@@ -23,8 +23,19 @@ def without_paths(text: str, folders: Iterable[object] = ()) -> str:
     return _PATH.sub(r"\1", text)
 
 
+def one_line(text: str) -> str:
+    """Return a text as one line of a console, a log or a page can show it, wherever names in it came from.
+
+    Line breaks become blanks; what else cannot be printed (a console's commands, marks that turn the direction of
+    reading, bytes that are no letters) becomes "?".
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in text)
+
+
 class DSFedMedError(Exception):
-    """Base of all errors of this package.
+    """Base of all errors of this package; each of its three parts is one printable line.
 
     Args:
         where: the site, file or setting concerned.
@@ -33,10 +44,8 @@ class DSFedMedError(Exception):
     """
 
     def __init__(self, where: object, reason: str, fix: str) -> None:
-        super().__init__(f"{where}: {reason}. {fix}")
-        self.where = str(where)
-        self.reason = reason
-        self.fix = fix
+        self.where, self.reason, self.fix = one_line(str(where)), one_line(reason), one_line(fix)
+        super().__init__(f"{self.where}: {self.reason}. {self.fix}")
 
     def __reduce__(self) -> tuple[type[DSFedMedError], tuple[str, str, str]]:
         """Rebuild from the three parts, so that the error crosses process borders whole."""
@@ -68,5 +77,4 @@ def worded(error: Exception) -> str:
 
     Decoders and parsers repeat bytes of the file: what cannot be printed becomes "?".
     """
-    text = " ".join(str(error).split())[:LONGEST_REASON]
-    return "".join(letter if letter.isprintable() else "?" for letter in text) or type(error).__name__
+    return one_line(" ".join(str(error).split())[:LONGEST_REASON]) or type(error).__name__

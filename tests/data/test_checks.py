@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsfedmed.data.checks import check_site, inspect_site
+from dsfedmed.data.checks import Finding, check_site, inspect_site
 from tests.data.conftest import MakeSite, write_image
 
 
@@ -151,3 +151,8 @@ def test_a_label_of_two_images_and_an_image_as_its_own_label(make_site: MakeSite
     found = {(finding.level, finding.reason) for finding in check_site(folder)}
     assert ("warning", "it is the label of 2 images (training0.png and training1.png)") in found
     assert ("error", "it is listed as image and as its own label") in found
+
+
+def test_a_finding_is_printable_whatever_a_file_is_called() -> None:
+    found = Finding("error", "images/\x1b[2J.png", "it looks the same as a\nb.png", "Rename it.")
+    assert (found.where, found.reason) == ("images/?[2J.png", "it looks the same as a b.png")

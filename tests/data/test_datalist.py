@@ -213,3 +213,25 @@ def test_a_patient_under_another_key_is_not_passed_over(make_site: MakeSite, key
     (folder / "datalist.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match=f"test item 0 names its patient as '{key}'"):
         load_datalist(folder)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"0": "background", "1": "le\x1b[2Jsion"}, "has the name"),
+        ({"0": "background", "1": "a\nb"}, "has the name"),
+        ({"0": "background", "1": "\ud800"}, "has the name"),
+        ({"0": "background", "1": "\u202enoisel"}, "has the name"),
+        ({"0": "background", "1": ""}, "has the name"),
+        ({"0": "background", "1": "x" * 41}, "has the name"),
+        ({"0": "background", "1": "disc", "01": "cup"}, "has one value twice"),
+    ],
+)
+def test_a_class_has_one_name_that_can_be_shown(make_site: MakeSite, labels: dict[str, str], said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        load_datalist(make_site(labels=labels))
+    assert str(caught.value).isprintable()
+
+
+def test_the_site_s_own_name_is_shown_without_commands_to_the_console(make_site: MakeSite) -> None:
+    assert load_datalist(make_site(name="st\x1b[2J anna\n")).name == "st?[2J anna "

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import pytest
+from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 
 from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.flare.recipe import export_job, job_files, update_tasks
+from dsfedmed.flare.workspace import SERVER_CLASSES, SITE_CLASSES
 from dsfedmed.methods import METHODS
 from tests.runs.commands import ROOT
 from tests.runs.smoke import smoke
@@ -28,7 +30,7 @@ def test_the_job_carries_no_code_and_names_only_allowed_classes():
     parts = [*server["workflows"], *server["components"], *client["components"], *filters]
     paths = [entry["path"] for entry in parts] + [entry["executor"]["path"] for entry in client["executors"]]
     assert "dsfedmed.flare.filters.PackUpdates" in paths
-    assert all(path.startswith(("dsfedmed.", "nvflare.")) for path in paths)
+    assert set(paths) <= {*DEFAULT_CLASS_ALLOW_LIST, *SITE_CLASSES, *SERVER_CLASSES}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,11 +8,12 @@ import logging.config
 from pathlib import Path
 
 import pytest
+from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 
 from dsfedmed.cli.main import main
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.layout import SimulatedSites
-from dsfedmed.flare.workspace import prepare_workspace
+from dsfedmed.flare.workspace import SERVER_CLASSES, SITE_CLASSES, prepare_workspace
 
 
 def _layout(folder: Path) -> SimulatedSites:
@@ -22,8 +23,7 @@ def _layout(folder: Path) -> SimulatedSites:
 def test_classes_from_elsewhere_are_not_allowed(tmp_path: Path) -> None:
     prepare_workspace(tmp_path, _layout(tmp_path))
     allowed = json.loads((tmp_path / "local" / "resources.json").read_text())["class_allow_list"]
-    assert "dsfedmed." in allowed
-    assert all(prefix.startswith(("nvflare", "dsfedmed.")) for prefix in allowed)
+    assert set(allowed) == {*DEFAULT_CLASS_ALLOW_LIST, *SITE_CLASSES, *SERVER_CLASSES}
 
 
 def test_the_command_names_a_given_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,3 +91,12 @@ def test_the_memory_comes_back_and_a_damaged_one_is_none(folder: Path, tmp_path:
     for text in ("{", "[1]", '{"files": 3, "marks": 4}', '{"files": {}}'):
         path.write_text(text)
         assert read_fingerprint(path) == NONE
+
+
+def test_what_never_ends_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "device.png"):
+        with pytest.raises(StoreError, match=rf"{name}: cannot be read \(it is not a file but a pipe"):
+            fingerprint(tmp_path, [tmp_path / name])
+    assert fingerprint(tmp_path.parent, [tmp_path]).files == {}, "a folder's files alone are of a series"

@@ -25,7 +25,7 @@ from dsfedmed.data.masks.describe import describe
 from dsfedmed.data.masks.distinct import distinct
 from dsfedmed.data.masks.rule import IGNORED
 from dsfedmed.data.reading import check_one_grid
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, one_line
 
 Level = Literal["error", "warning", "note"]
 SQUEEZED = 3.0  # ratio of sides from which resizing to a square is said
@@ -38,12 +38,20 @@ _HARMLESS = ("turned upright", "brought onto", "padding pixels", "read at")
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem: an "error" stops a run, a "warning" is for a person to judge, a "note" is good to know."""
+    """One problem: an "error" stops a run, a "warning" is for a person to judge, a "note" is good to know.
+
+    Each of its texts is one printable line, whatever the names in it are.
+    """
 
     level: Level
     where: str
     reason: str
     fix: str
+
+    def __post_init__(self) -> None:
+        """Make the texts printable."""
+        for name in ("where", "reason", "fix"):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
 
 
 @dataclass(frozen=True)

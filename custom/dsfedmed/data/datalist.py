@@ -47,13 +47,15 @@ from dsfedmed.data.files.read import probe
 from dsfedmed.data.labelling import Labelling, read_label
 from dsfedmed.data.masks.rule import IGNORED, MaskRule, parse_rule
 from dsfedmed.documents import parse_json, read_bytes
-from dsfedmed.errors import DataError, worded
+from dsfedmed.errors import DataError, one_line, worded
 from dsfedmed.ranges import shortened
 
 FILE_NAME = "datalist.json"
 PARTS = ("training", "validation", "test")
 SLICES = ("labelled", "all")
 _LIKE_CASE = frozenset({"patient", "patientid", "patientname", "subject", "subjectid", "caseid", "pid"})
+LONGEST_LABEL = 40
+"""Letters of a class's name, as it travels (`dsfedmed.data.facts`)."""
 LONGEST_NAME = 255
 """Bytes of a file's or folder's name that common file systems take."""
 LONGEST_PATH = 4000
@@ -174,7 +176,7 @@ def parse_datalist(folder: Path) -> tuple[SiteDatalist | None, list[DataError]]:
         labels, label_map, slices = _settings(path, document)
         channels, names = _channels(path, document)
         bare = SiteDatalist(
-            name=str(document.get("name") or folder.name),
+            name=one_line(str(document.get("name") or folder.name)),
             root=folder,
             labels=labels,
             nested=document.get("nested", True),
@@ -234,6 +236,12 @@ def _settings(path: Path, document: Any) -> tuple[dict[int, str], dict[int, int]
         raise DataError(
             path, f"label values are {shortened(sorted(labels))}", "They run 0, 1, 2... with 0 the background."
         )
+    if len(labels) < len(document["labels"]):
+        raise DataError(path, '"labels" has one value twice', 'Write each once: {"0": "background", "1": "lesion"}.')
+    unusable = [name for name in labels.values() if not (name.isprintable() and 0 < len(name) <= LONGEST_LABEL)]
+    if unusable:
+        reason = f'"labels" has the name {shortened(unusable[0])}'
+        raise DataError(path, reason, f"Give each 1 to {LONGEST_LABEL} printable letters.")
     if set(label_map.values()) - set(labels):
         raise DataError(path, '"label_map" leads to undeclared labels', 'Map to values that are in "labels".')
     if not isinstance(document.get("nested", True), bool):

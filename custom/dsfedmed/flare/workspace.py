@@ -12,7 +12,21 @@ from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from dsfedmed.federated.party.layout import SimulatedSites, write_party_config
 from dsfedmed.store.files import write_json
 
-PACKAGE_PREFIX = "dsfedmed."
+SITE_CLASSES = (
+    "dsfedmed.flare.executor.SiteExecutor",
+    "dsfedmed.flare.filters.PackUpdates",
+    "dsfedmed.flare.task_signal.TaskSignal",
+)
+"""What a job may name at a site. One by one: NVFlare calls whatever a job names with arguments of the job's choosing,
+and with a prefix for the whole package that would be any of its functions, its commands among them."""
+SERVER_CLASSES = (
+    "dsfedmed.flare.controller.FederatedController",
+    "dsfedmed.flare.receivers.mlflow.MLflow",
+    "dsfedmed.flare.receivers.wandb.WandB",
+)
+"""What a job may name at the server."""
+WHOLE_PACKAGE = "dsfedmed."
+"""What earlier versions wrote instead; `dsfedmed.flare.deployment.kits.allow_package` takes it out again."""
 PROGRESS, NOTHING, EVERYTHING = "progress", "nothing", "everything"
 
 
@@ -21,8 +35,9 @@ def prepare_workspace(
 ) -> None:
     """Write ``local/`` of a simulator workspace; NVFlare copies it to every simulated site.
 
-    It holds the class allow-list (NVFlare's own classes and this package, no code from jobs), the site configuration
-    and a log configuration that leaves the console to the progress lines; full logs go to each site's ``log.txt``.
+    It holds the class allow-list (NVFlare's own and this package's components, no code from jobs), the site
+    configuration and a log configuration that leaves the console to the progress lines; full logs go to each site's
+    ``log.txt``.
 
     Args:
         workspace: folder of the workspace.
@@ -31,7 +46,7 @@ def prepare_workspace(
         shown: on the console: `PROGRESS` and errors, `NOTHING` but errors, or `EVERYTHING`, NVFlare's own log included.
     """
     local = workspace / "local"
-    allowed = [*DEFAULT_CLASS_ALLOW_LIST, PACKAGE_PREFIX, *also_allowed]
+    allowed = [*DEFAULT_CLASS_ALLOW_LIST, *SITE_CLASSES, *SERVER_CLASSES, *also_allowed]
     write_json(local / "resources.json", {"format_version": 2, "class_allow_list": allowed})
     write_json(local / "log_config.json", _logging(shown))
     write_party_config(local, layout)

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TextIO
 
+from dsfedmed.errors import one_line
+
 SECONDS = 10.0
 """At least so long between two lines of a log."""
 WIDTH = 30
@@ -28,7 +30,7 @@ class Progress:
     def show(self, done: int, name: str) -> None:
         """Say that so many are done and which one is next."""
         now = time.monotonic()
-        name = "".join(letter if letter.isprintable() else "?" for letter in name)
+        name = one_line(name)
         if self.is_terminal:
             filled = WIDTH * done // max(1, self.total)
             bar = "#" * filled + "." * (WIDTH - filled)

@@ -12,7 +12,7 @@ import numpy as np
 from dsfedmed.bundles.saving import write_picture
 from dsfedmed.bundles.volumes import write_nifti
 from dsfedmed.documents import read_json
-from dsfedmed.errors import ConfigError, DSFedMedError, StoreError, without_paths
+from dsfedmed.errors import ConfigError, DSFedMedError, StoreError, one_line, without_paths
 from dsfedmed.prediction.assembling import Prediction
 from dsfedmed.store.files import write_text
 
@@ -58,7 +58,7 @@ def write_failures(folder: Path, failed: Sequence[tuple[str, DSFedMedError]]) ->
     """Write which images were not done and why, one a line, or remove an earlier list where all were done."""
     path = folder / FAILURES
     if failed:
-        lines = (f"{shown}: {without_paths(error.reason)}. {error.fix}\n" for shown, error in failed)
+        lines = (f"{one_line(shown)}: {without_paths(error.reason)}. {error.fix}\n" for shown, error in failed)
         write_text(path, "".join(lines))
     else:
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,13 @@ REMOVE = "Remove the file to compute that part again"
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file, read in pieces.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, socket or device, which would be waited for or never ends.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a file but a pipe, socket, device or folder", str(path))
     sha = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
@@ -117,6 +124,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         StoreError: it cannot be read, or `write_tensors` wrote other content, or wrote it under another name.
     """
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe")
         with safe_open(str(path), "pt") as file:
             said = (file.metadata() or {}).get(HASH)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)

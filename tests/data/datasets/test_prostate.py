@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dsfedmed.data import LoadSiteImaged
+from dsfedmed.data.datasets import prostate
 from dsfedmed.data.datasets.prostate import clip_volume
 from tests.data.datasets.layouts import counts, made
 
@@ -27,6 +28,14 @@ def test_clipping_by_hand(kind: type, limit: float, suffix: str) -> None:
     assert np.asanyarray(result.dataobj).ravel().tolist() == [*range(100), limit]
     assert np.allclose(result.affine, affine)
     assert result.get_data_dtype() == (np.float32 if kind is np.float64 else kind)
+
+
+def test_a_volume_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = nibabel.Nifti1Image(np.zeros((9, 9, 9), np.uint8), np.eye(4)).to_bytes()
+    monkeypatch.setattr(prostate, "MAX_BYTES", len(content))
+    clip_volume(gzip.compress(content), ".nii.gz")
+    with pytest.raises(ValueError, match="unpacks to more than"):
+        clip_volume(gzip.compress(content + b"0"), ".nii.gz")
 
 
 def test_six_sites_of_volumes(downloads: dict[str, Path], tmp_path: Path) -> None:

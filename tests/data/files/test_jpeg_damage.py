@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from dsfedmed.data.files.damage.jpeg_damage import jpeg_doubt
+from dsfedmed.data.files.read import read_raw
+from dsfedmed.errors import DataError
 from tests.data.files.making import shape_of
 
 GREY = shape_of(0, 64, 48) // 6 + 20  # contrast as of tissue
@@ -66,3 +68,14 @@ def test_other_files_are_not_judged(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.png")
     assert jpeg_doubt(tmp_path / "a.png") is None
     assert jpeg_doubt(tmp_path) is None
+
+
+def test_a_picture_that_is_written_over_and_over_is_refused(tmp_path: Path) -> None:
+    """Each further scan costs as much as decoding the picture."""
+    content = jpeg(progressive=True)
+    last = content.rfind(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + content[last:-2] * 200 + content[-2:])
+    with pytest.raises(DataError, match=r"it is a JPEG of 20\d scans \(at most 200\)"):
+        read_raw(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(content)
+    assert read_raw(tmp_path / "b.jpg").size == (48, 64)

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
+from dsfedmed.data.files import niftis
 from dsfedmed.data.files.read import probe, read_raw
 from dsfedmed.errors import DataError
 from tests.data.files.making import nifti
@@ -187,3 +190,21 @@ def test_a_spacing_of_zero_leaves_no_line_without_a_file(tmp_path: Path, caplog:
     (tmp_path / "a.nii").write_bytes(bytes(content))
     assert read_raw(tmp_path / "a.nii").slices == VOLUME.shape[2]
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", ["v", "v.nii", "v.0001", "v.png"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_of_a_file_with_another_name_no_more_is_read_than_it_announces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, packed: bool
+) -> None:
+    """Four megabytes of gzip can hold four gigabytes."""
+    monkeypatch.setattr(niftis, "MAX_HEADER_EXTENT", 4096)
+    content = nibabel.Nifti1Image(VOLUME, AFFINE).to_bytes() + bytes(30 * 2**20)
+    (tmp_path / name).write_bytes(gzip.compress(content, 1) if packed else content)
+    tracemalloc.start()
+    found = read_raw(tmp_path / name)
+    assert probe(tmp_path / name).slices == 5
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found.array[..., 0], VOLUME)
+    assert peak < 5 * 2**20

@@ -197,3 +197,23 @@ def test_colour_maps_of_eight_bits_are_read_as_such(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=colours)
     found = read_raw(tmp_path / "a.tif").array.swapaxes(0, 1)
     np.testing.assert_array_equal(found, np.stack([indices, 255 - indices, indices * 0], axis=-1))
+
+
+@pytest.mark.parametrize("named", ["../elsewhere/other.tif", "/etc/passwd"])
+def test_pages_of_other_files_are_not_followed(tmp_path: Path, named: str) -> None:
+    """OME's description of a set may name any file of the machine; a site's images are those in its folder."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    tifffile.imwrite(tmp_path / "elsewhere" / "other.tif", np.full((12, 20), 77, np.uint8))
+    plane = '<TiffData IFD="0" FirstZ="{}" PlaneCount="1"><UUID FileName="{}">urn:uuid:{}</UUID></TiffData>'
+    description = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">'
+        '<Image><Pixels SizeX="20" SizeY="12" SizeZ="2" SizeC="1" SizeT="1" Type="uint8" DimensionOrder="XYZCT">'
+        f"{plane.format(0, 'a.ome.tif', 1)}{plane.format(1, named, 2)}</Pixels></Image></OME>"
+    )
+    path = tmp_path / "site" / "a.ome.tif"
+    tifffile.imwrite(path, shape_of(), description=description, metadata=None)
+    raw = read_raw(path)
+    np.testing.assert_array_equal(raw.array[..., 0].T, shape_of()[None] if raw.volume else shape_of())
+    assert raw.notes == ("its description names other files; the pages of this one alone are read",)
+    assert probe(path).slices is None

@@ -45,6 +45,11 @@ def test_an_unknown_task_and_a_wrong_request_are_reasons(site: SiteContext) -> N
     assert "unknown key" in found.reason
 
 
+def test_a_task_s_name_is_one_line_of_the_log(site: SiteContext, caplog: pytest.LogCaptureFixture) -> None:
+    answer(site, "x\n2026-01-01 dsfedmed.worker all is well\x1b[2J", Message())
+    assert [record.getMessage().isprintable() for record in caplog.records] == [True]
+
+
 def test_a_file_name_stays_in_the_sites_log(
     site: SiteContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

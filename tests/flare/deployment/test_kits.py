@@ -5,16 +5,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.common.excepts import ComponentNotAuthorized
 
 from dsfedmed.cli.main import main
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.flare.deployment.kits import allow_package, configure_party, copy_policies, is_server_kit
+from dsfedmed.flare.workspace import SERVER_CLASSES, SITE_CLASSES
+from tests.flare.job_process import NoRunner, start_job
 from tests.runs.commands import ROOT
 
 SITES = ("server", "hospital_a", "hospital_b", "hospital_c")
+HOSTILE: dict[str, dict[str, Any]] = {
+    "dsfedmed.cli.main.main": {"argv": ["demo-sites", "PLANTED"]},
+    "dsfedmed.flare.privacy.gaussian.GaussianMechanism": {"clip": 1.0, "noise_multiplier": 1.0, "account": "PLANTED"},
+    "dsfedmed.store.stage_store.StageStore": {"folder": {"path": "pathlib.Path"}, "config": {}},
+}
+"""Calls that the author of a job might want of a hospital's process; "PLANTED" is a path there."""
 
 
 def _kit(folder: Path, kind: str, resources: dict) -> Path:
@@ -39,17 +50,53 @@ def server(tmp_path: Path) -> Path:
     return _kit(tmp_path, "server", content)
 
 
+def _below(value: Any, planted: Path) -> Any:
+    return json.loads(json.dumps(value).replace("PLANTED", str(planted)))
+
+
 def _resources(kit: Path) -> dict:
     return json.loads((kit / "local" / "resources.json").read_text())
 
 
-def test_the_package_is_allowed_once_and_the_rest_stays(site: Path) -> None:
-    allow_package(site)
-    allow_package(site)
+def test_the_package_is_allowed_once_and_the_rest_stays(site: Path, server: Path) -> None:
+    for kit in (site, site, server):
+        allow_package(kit)
     assert _resources(site) == {
         "class_list_enforcement_mode": "enforce",
-        "class_allow_list": ["nvflare.A", "dsfedmed."],
+        "class_allow_list": ["nvflare.A", *SITE_CLASSES],
     }
+    assert _resources(server)["class_allow_list"] == [*SERVER_CLASSES]
+
+
+def test_an_entry_for_the_whole_package_is_taken_out(tmp_path: Path) -> None:
+    kit = _kit(tmp_path, "client", {"class_allow_list": ["dsfedmed.", "nvflare.A"]})
+    allow_package(kit)
+    assert _resources(kit)["class_allow_list"] == ["nvflare.A", *SITE_CLASSES]
+
+
+def test_every_class_that_a_job_may_name_is_there() -> None:
+    for name in (*SITE_CLASSES, *SERVER_CLASSES):
+        module, _, kind = name.rpartition(".")
+        source = ROOT / "custom" / f"{module.replace('.', '/')}.py"  # not imported: two of them need extras
+        assert f"\nclass {kind}(" in source.read_text(), name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_job_cannot_have_a_function_of_the_package_called(name: str, site: Path, tmp_path: Path) -> None:
+    """NVFlare makes of a job's configuration whatever it names, with the arguments that it names."""
+    allow_package(site)
+    planted, arguments = tmp_path / "planted", HOSTILE[name]
+    component = {"id": "x", "path": name, "args": {key: _below(value, planted) for key, value in arguments.items()}}
+    with pytest.raises(ComponentNotAuthorized, match="not in allow_list"):
+        start_job(Workspace(str(site), "hospital_a"), lambda config: config["components"].append(component))
+    assert not planted.exists()
+
+
+def test_the_job_as_it_is_starts(site: Path) -> None:
+    """What is refused above is refused for what was added."""
+    allow_package(site)
+    with pytest.raises(NoRunner):
+        start_job(Workspace(str(site), "hospital_a"))
 
 
 def test_the_server_s_storage_moves_away_from_the_default(server: Path, tmp_path: Path) -> None:
@@ -95,7 +142,7 @@ def test_setup_party_writes_policies_allow_list_and_settings(site: Path, tmp_pat
     policies = ["--policies", str(ROOT / "poc/sites/hospital_a/local"), "--memory-gib", "8"]
     assert main(["setup-party", str(site), *words, *policies]) == 0
     assert (site / "local" / "authorization.json").exists()
-    assert "dsfedmed." in _resources(site)["class_allow_list"]
+    assert set(SITE_CLASSES) < set(_resources(site)["class_allow_list"])
     assert load_party_config(site / "local", "x").memory_gib == 8
     assert "preflight-check" in capsys.readouterr().out
 

@@ -19,6 +19,7 @@ from dsfedmed.cli.main import main
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.flare.deployment.command import NVFlareCommand
 from dsfedmed.flare.deployment.provisioned import provision
+from dsfedmed.flare.workspace import SITE_CLASSES
 from tests.runs.commands import ROOT
 
 FILES = ROOT / "poc" / "scale_out"
@@ -101,7 +102,7 @@ def test_a_prepared_kit_is_set_up_like_any_other(prepared: Prepared, runtime: st
     config = load_party_config(kit / "local", "hospital_a", "run-1")
     assert str(config.output) == "/data/default/output/run-1"
     resources = json.loads((kit / "local" / "resources.json").read_text())
-    assert "dsfedmed." in resources["class_allow_list"]
+    assert set(SITE_CLASSES) < set(resources["class_allow_list"])
     assert any(component["id"] == f"{runtime}_launcher" for component in resources["components"])
     loaded = load_study_runtime_file(str(kit / "local" / "study_runtime.yaml"), runtime)["default"]
     assert {mount.mount_path for mount in loaded.datasets} == {"/data/default/images", "/data/default/output"}

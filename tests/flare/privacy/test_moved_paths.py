@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ import pytest
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.common.excepts import ConfigError
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
-from nvflare.private.fed.client.client_app_runner import ClientAppRunner
 from nvflare.private.privacy_manager import PrivacyService
 
 from dsfedmed.flare.privacy.egress_guard import EgressGuard
 from dsfedmed.flare.privacy.gaussian import GaussianMechanism
+from dsfedmed.flare.workspace import SITE_CLASSES
+from tests.flare.job_process import NoRunner, start_job
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICIES = sorted((ROOT / "poc" / "policies").glob("*/privacy.json"))
@@ -35,23 +35,12 @@ MOVED = {
 """Paths of version 0.3, with the class that is meant and arguments that it takes."""
 
 
-class NoRunner(Exception):
-    """The process got as far as making what runs the job."""
-
-
-class Process(ClientAppRunner):
-    """NVFlare's job process of a site, up to the policy; what comes after needs a server."""
-
-    def create_run_manager(self, *_: object) -> None:
-        raise NoRunner
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Workspace]:
     """A site's NVFlare workspace."""
     for name in ("startup", "local"):
         (tmp_path / name).mkdir()
-    (tmp_path / "local" / "resources.json").write_text('{"class_allow_list": ["nvflare.", "dsfedmed."]}')
+    (tmp_path / "local" / "resources.json").write_text(json.dumps({"class_allow_list": SITE_CLASSES}))
     before = PrivacyService.get_manager()
     yield Workspace(str(tmp_path), "hospital_a")
     PrivacyService.initialize(before)
@@ -65,23 +54,6 @@ def write_policy(site: Workspace, path: str, args: dict[str, Any], kind: str = "
 
 def path_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def start_job(site: Workspace) -> None:
-    """Do what NVFlare's process of a job does at a site: build its part of the job, then read the site's policy."""
-    app = Path(site.root_dir) / "job-1" / "app_hospital_a"
-    shutil.copytree(ROOT / "jobs" / "dsfedmed" / "app", app)
-    args = Namespace(
-        workspace=site.root_dir,
-        client_name="hospital_a",
-        job_id="job-1",
-        client_config="config/config_fed_client.json",
-        sp_scheme="grpc",
-        sp_target="localhost:8002",
-        set=[],
-    )
-    (Path(site.root_dir) / "job-1" / "meta.json").write_text(json.dumps({"job_id": "job-1", "name": "dsfedmed"}))
-    Process().create_client_runner(str(app), args, "", Namespace(), secure_train=False)
 
 
 @pytest.mark.parametrize("kind", ["task_result_filters", "task_data_filters"])

@@ -22,6 +22,7 @@ does that.
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +31,7 @@ import nibabel
 import numpy as np
 
 from dsfedmed.data.datasets.plan import Encoded, Pair, Recipe, RecipeOptions, Sample, SitePlan, plain_name, unlabelled
-from dsfedmed.data.datasets.source import Member, Source
+from dsfedmed.data.datasets.source import MAX_BYTES, Member, Source
 from dsfedmed.errors import DataError
 
 FOLDERS = {
@@ -56,7 +57,7 @@ def clip_volume(content: bytes, suffix: str, quantile: float = QUANTILE) -> Enco
     Returns:
         A ``.nii.gz`` file. Scaled files (slope other than 1) become float32.
     """
-    volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(content) if suffix == ".nii.gz" else content)
+    volume = nibabel.Nifti1Image.from_bytes(_unpacked(content) if suffix == ".nii.gz" else content)
     data = np.asanyarray(volume.dataobj)
     if data.dtype == np.float64:
         data = data.astype(np.float32)
@@ -66,6 +67,14 @@ def clip_volume(content: bytes, suffix: str, quantile: float = QUANTILE) -> Enco
     result.header.set_data_dtype(data.dtype)
     result.header.set_slope_inter(1.0, 0.0)
     return Encoded(gzip.compress(result.to_bytes(), mtime=0), ".nii.gz")
+
+
+def _unpacked(content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        found = file.read(MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+    return found
 
 
 def _make(source: Source, image: Member, label: Member, stem: str) -> list[Pair]:

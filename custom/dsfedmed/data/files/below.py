@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import pydicom
-
+from dsfedmed.data.files.dicom.reading import read_dataset
 from dsfedmed.data.files.kinds import Kind, kind_of
 from dsfedmed.data.files.listing import Listing, list_images
 
@@ -77,7 +76,7 @@ def _slices(files: list[Path]) -> set[Path]:
     series: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for path in files:
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=TAGS)
+            header = read_dataset(path, header_only=True, tags=TAGS)
             several = int(header.get("NumberOfFrames", 1) or 1) > 1
         except Exception:  # a damaged header raises whatever it likes; reading the file itself says what is wrong
             continue

@@ -9,8 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-
+from dsfedmed.data.files.dicom.reading import read_dataset
 from dsfedmed.data.files.kinds import Kind, kind_of, suffix_of
 from dsfedmed.errors import DataError
 
@@ -115,9 +114,13 @@ def _is_series(files: tuple[Path, ...]) -> bool:
         return False
     series, places = set(), set()
     for path in files:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        series.add(str(header.get("SeriesInstanceUID", "")))
-        places.add(str(header.get("ImagePositionPatient", "")))
-        if int(header.get("NumberOfFrames", 1) or 1) > 1 or len(series) > 1:
+        try:
+            header = read_dataset(path, header_only=True)
+            series.add(str(header.get("SeriesInstanceUID", "")))
+            places.add(str(header.get("ImagePositionPatient", "")))
+            several = int(header.get("NumberOfFrames", 1) or 1) > 1
+        except Exception:  # a damaged header raises whatever it likes; reading the file itself says what is wrong
+            return False
+        if several or len(series) > 1:
             return False
     return series != {""} and len(places) == len(files) and "" not in places

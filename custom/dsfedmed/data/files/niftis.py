@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import nibabel
 import numpy as np
@@ -22,7 +22,6 @@ from dsfedmed.data.files.limits import MAX_CHANNELS, check_bytes
 from dsfedmed.data.files.raw import Raw
 from dsfedmed.errors import DataError, worded
 
-MAX_PACKED = 64 * 1024**2  # bytes of a packed file without suffix: it is unpacked whole
 SAME_PLACE = 0.5  # voxels: rounding of a qform is less
 MAX_HEADER_EXTENT = 64 * 1024**2  # bytes between header and voxels; extensions of this size are no extensions
 
@@ -107,13 +106,16 @@ def _quiet() -> Iterator[None]:
 
 
 def _whole(path: Path, image: Any) -> Any:
-    """Return an image whose voxels were unpacked to the end of the file, where gzip keeps the check sum."""
-    if not is_packed(path):
+    """Return an image with its voxels, no more of the file than the header announces.
+
+    What is packed is unpacked to the end of the file, where gzip keeps the check sum.
+    """
+    if _is_named_right(path) and not is_packed(path):
         return image
     proxy: Any = image.dataobj
     need = int(proxy.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
     try:
-        with gzip.open(path, "rb") as file:
+        with _unpacking(path) as file:
             content = file.read(need)
             rest = 0
             while rest <= MAX_HEADER_EXTENT and (block := len(file.read(1 << 20))):
@@ -138,11 +140,16 @@ def _two_places(image: Any) -> tuple[str, ...]:
 
 
 def _unnamed(path: Path) -> Any:
-    """Open a file that nibabel does not know by its name."""
-    content = path.read_bytes()
-    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" and len(content) < MAX_PACKED else content
-    kind = nibabel.Nifti2Image if content[4:7] == b"n+2" else nibabel.Nifti1Image
-    return kind.from_bytes(content)
+    """Open a file that nibabel does not know by its name; the voxels are left unread."""
+    with _unpacking(path) as file:
+        head = file.read(MAX_HEADER_EXTENT)
+    kind = nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
+    return kind.from_bytes(head)
+
+
+def _unpacking(path: Path) -> BinaryIO:
+    """Open a file, packed or not, at the start of its content."""
+    return cast("BinaryIO", gzip.open(path, "rb")) if is_packed(path) else path.open("rb")
 
 
 def _shape(path: Path, image: Any) -> tuple[tuple[int, int, int], int]:

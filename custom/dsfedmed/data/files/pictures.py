@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dsfedmed.data.files.damage.cut_files import check_whole_gif
+from dsfedmed.data.files.damage.jpeg_damage import check_scans
 from dsfedmed.data.files.damage.png_chunks import grey_bits, has_deep_planes, look_through, read_deep_planes
 from dsfedmed.data.files.limits import check_bytes, check_pixels, reduction
 from dsfedmed.data.files.planes import TURNED_SIDES, in_blocks, upright
@@ -70,6 +71,8 @@ def read_picture(path: Path, label: bool = False) -> Raw:
     with opened(path) as picture:
         if picture.format == "GIF":
             check_whole_gif(path)
+        if picture.format in ("JPEG", "MPO"):
+            check_scans(path)
         chunks = look_through(path, sums=True) if picture.format == "PNG" else None
         header = chunks.header if chunks is not None else b""
         turned = 1 if chunks is not None and not chunks.may_be_turned else _orientation(picture)

@@ -54,7 +54,7 @@ def read_tiff(path: Path, label: bool = False) -> Raw:
         if page.photometric not in _OWN or (page.photometric == PHOTOMETRIC.YCBCR and page.compression not in (6, 7)):
             return _by_pillow(path, label)
         pages = _alike(tiff, page)
-        notes = (*_left_out(tiff, len(pages)), *(note for one in pages for note in _holes(one)))
+        notes = (*_elsewhere(tiff), *_left_out(tiff, len(pages)), *(note for one in pages for note in _holes(one)))
         lengths = _lengths(path, series)
         check_pixels(path, (lengths["X"], lengths["Y"]))
         level, series = _level(series)
@@ -107,8 +107,9 @@ def _understood(
 
 
 def _file(path: Path) -> TiffFile:
+    """Open a TIFF alone: descriptions (OME, Micro-Manager, NDTiff) can take pages from any other file."""
     try:
-        return TiffFile(path)
+        return TiffFile(path, _multifile=False, is_mmstack=False, is_ndtiff=False)
     except TiffFileError as error:
         raise DataError(
             path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
@@ -221,6 +222,13 @@ def _is_like(other: TiffPageSeries, first: TiffPageSeries, page: TiffPage) -> bo
 def _left_out(tiff: TiffFile, read: int) -> tuple[str, ...]:
     others = len(tiff.series) - read
     return (f"{others} further pictures of other sizes or kinds in the file are left out",) if others > 0 else ()
+
+
+def _elsewhere(tiff: TiffFile) -> tuple[str, ...]:
+    """Say that a description takes pages from other files, which is not followed."""
+    if not tiff.is_ome or tiff.series[0].kind == "ome" or "FileName=" not in str(tiff.ome_metadata):
+        return ()
+    return ("its description names other files; the pages of this one alone are read",)
 
 
 def _holes(series: TiffPageSeries) -> tuple[str, ...]:

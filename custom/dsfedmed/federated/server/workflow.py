@@ -148,7 +148,7 @@ class FederatedWorkflow(ABC):
                 if on_reply:
                     on_reply(site, reply)
             except DSFedMedError as error:
-                failures[site] = printable(f"{error.reason}. {error.fix}")
+                failures[site] = f"{error.reason}. {error.fix}"
                 return
             except Exception as error:  # whatever a reply makes a library raise costs its site the task, never the run
                 LOGGER.exception("the reply of %s to %s", site, task.name)
@@ -264,11 +264,6 @@ class FederatedWorkflow(ABC):
             elif site in self.absent:
                 self.record.event("returned", f"answered {task} again", stage, number, site)
         self.absent = (self.absent - set(targets)) | {site for site in targets if site not in answered}
-
-
-def printable(text: str) -> str:
-    """Return what a site said as one line of a console, a log and a report can show it."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _round_of(body: object) -> int | None:

@@ -8,7 +8,7 @@ import traceback
 
 import torch
 
-from dsfedmed.errors import DSFedMedError
+from dsfedmed.errors import DSFedMedError, one_line
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.wire.message import Message, SiteError
 
@@ -20,12 +20,12 @@ def answer(site: SiteContext, task: str, request: Message) -> Message | SiteErro
     try:
         return site.answer(task, request)
     except DSFedMedError as error:
-        LOGGER.error("%s: %s", task, error)
+        LOGGER.error("%s: %s", one_line(task[:60]), error)
         return site.public_error(error)
     except Exception as error:  # whatever a library raises is a failed task with a log, never a dead site
         traceback.print_exc()
         kind = "ran out of memory" if is_out_of_memory(error) else f"failed with {type(error).__name__}"
-        return SiteError(site.name, f"{task[:60]} {kind}", "See worker.log at the site")
+        return SiteError(site.name, f"{one_line(task[:60])} {kind}", "See worker.log at the site")
 
 
 def is_out_of_memory(error: Exception) -> bool:

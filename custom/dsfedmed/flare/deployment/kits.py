@@ -13,7 +13,7 @@ import yaml
 from dsfedmed.documents import read_json
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import FILE_NAME
-from dsfedmed.flare.workspace import PACKAGE_PREFIX
+from dsfedmed.flare.workspace import SERVER_CLASSES, SITE_CLASSES, WHOLE_PACKAGE
 from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_json, write_text
 
@@ -36,10 +36,10 @@ def is_server_kit(kit: Path) -> bool:
 
 
 def allow_package(kit: Path, storage: Path | None = None) -> None:
-    """Let jobs name the classes of the installed package, and keep NVFlare's own storage in a place of its own.
+    """Let jobs name the components of the installed package, and keep NVFlare's own storage in a place of its own.
 
     Nothing else is added to the kit's list of allowed classes, and code inside jobs stays forbidden where the kit's
-    ``authorization.json`` says so.
+    ``authorization.json`` says so. An entry for the whole package, which earlier versions wrote, is taken out.
 
     Args:
         kit: a server's or site's startup kit.
@@ -47,7 +47,7 @@ def allow_package(kit: Path, storage: Path | None = None) -> None:
             ``/tmp/nvflare``, which is NVFlare's default and does not outlive a reboot.
 
     Raises:
-        ConfigError: the kit holds no resources file.
+        ConfigError: the kit holds no resources file, or is neither a server's nor a site's.
     """
     local = kit / "local"
     source = local / RESOURCES if (local / RESOURCES).exists() else local / f"{RESOURCES}.default"
@@ -57,9 +57,9 @@ def allow_package(kit: Path, storage: Path | None = None) -> None:
         content: dict[str, Any] = read_json(source)
     except (OSError, ValueError) as error:
         raise ConfigError(source, f"cannot be read ({error})", "Make the startup kits again") from error
-    allowed = content.setdefault("class_allow_list", [])
-    if PACKAGE_PREFIX not in allowed:
-        allowed.append(PACKAGE_PREFIX)
+    own = SERVER_CLASSES if is_server_kit(kit) else SITE_CLASSES
+    before = [entry for entry in content.get("class_allow_list", []) if entry != WHOLE_PACKAGE]
+    content["class_allow_list"] = list(dict.fromkeys([*before, *own]))
     for server in content.get("servers", []):
         server["heart_beat_timeout"] = HEARTBEAT_TIMEOUT_S
     if storage is not None:

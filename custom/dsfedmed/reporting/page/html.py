@@ -12,6 +12,7 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
+from dsfedmed.errors import one_line
 from dsfedmed.reporting.figures.style import Chart
 
 
@@ -31,15 +32,15 @@ class Section:
 
 
 def text(value: object) -> Markup:
-    """Escape anything that is not markup already."""
-    return value if isinstance(value, Markup) else Markup(escape(str(value)))
+    """Escape anything that is not markup already, without what no page can show."""
+    return value if isinstance(value, Markup) else Markup(escape(one_line(str(value))))
 
 
 def tag(name: str, *children: object, css: str = "", **attributes: str) -> Markup:
     """Return one element with escaped children and attributes."""
     if css:
         attributes = {"class": css, **attributes}
-    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items())
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{text(value)}"' for key, value in attributes.items())
     return Markup(f"<{name}{written}>{''.join(text(child) for child in children)}</{name}>")
 
 
@@ -91,7 +92,7 @@ def base64_of(kind: str, content: bytes) -> str:
 
 def image(source: str, alt: str) -> Markup:
     """Return an image."""
-    return Markup(f'<img src="{source}" alt="{escape(alt)}">')
+    return Markup(f'<img src="{source}" alt="{text(alt)}">')
 
 
 def figure(shown: Markup, caption: object, css: str) -> Markup:

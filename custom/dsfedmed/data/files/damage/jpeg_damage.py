@@ -12,10 +12,24 @@ from pathlib import Path
 
 import imagecodecs
 
+from dsfedmed.errors import DataError
+
+MOST_SCANS = 200  # a progressive picture has about ten, and each further one costs as much again as decoding it
 MAX_BYTES = 4 * 1024**2  # larger files take seconds; their end mark is looked for all the same
 _START, _SCAN, _END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _FRAMES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")
 """Baseline, extended and progressive frames in Huffman codes (ITU-T T.81, B.2.2)."""
+
+
+def check_scans(path: Path) -> None:
+    """Refuse a JPEG whose pixels are written over and over: kilobytes that take hours to decode.
+
+    Raises:
+        DataError: naming the file.
+    """
+    count = path.read_bytes().count(_SCAN)
+    if count > MOST_SCANS:
+        raise DataError(path, f"it is a JPEG of {count} scans (at most {MOST_SCANS})", "Export it again.")
 
 
 def jpeg_doubt(path: Path) -> str | None:

@@ -6,23 +6,22 @@ Nothing of the patient is kept.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
 
-from dsfedmed.data.files.dicom.values import Shown, frame_count, macro, no_picture, shown, stored
+from dsfedmed.data.files.dicom.reading import read_dataset
+from dsfedmed.data.files.dicom.values import Shown, check_frames, frame_count, macro, no_picture, shown, stored
 from dsfedmed.data.files.geometry import stand
 from dsfedmed.data.files.kinds import SUFFIXES_OF, Kind, kind_of, suffix_of
 from dsfedmed.data.files.limits import check_bytes
 from dsfedmed.data.files.listing import list_images
 from dsfedmed.data.files.raw import Raw
-from dsfedmed.errors import DataError, worded
+from dsfedmed.errors import DataError
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 GAP = 0.1  # of the usual distance between slices: steps that differ by more are a gap
@@ -70,7 +69,8 @@ def place_dicom(path: Path) -> Raw:
         dataset, frames = found[0][1], len(found)
         stack = _series_affine(found) if frames > 1 else None
     else:
-        dataset = _dataset(path, header_only=True)
+        dataset = read_dataset(path, header_only=True)
+        check_frames(path, dataset)
         frames, stack = frame_count(dataset), _stack_affine(dataset)
     size = (int(dataset.get("Columns", 0) or 0), int(dataset.get("Rows", 0) or 0))
     if min(size) < 1:
@@ -99,7 +99,7 @@ def read_dicom(path: Path, label: bool = False) -> Raw:
     """
     if path.is_dir():
         return _read_series(path, label)
-    dataset = _dataset(path)
+    dataset = read_dataset(path)
     if _is_segmentation(dataset):
         return _read_segmentation(path, dataset)
     return _raw(path, dataset, shown(path, dataset, label))
@@ -113,7 +113,7 @@ def series_headers(folder: Path) -> list[tuple[Path, Dataset]]:
             twice, or slices missing.
     """
     files, _ = series_files(folder)
-    found = [(path, _dataset(path, header_only=True)) for path in files]
+    found = [(path, read_dataset(path, header_only=True)) for path in files]
     found = [(path, header) for path, header in found if "Rows" in header]
     if not found:
         raise DataError(folder, "it holds no DICOM pictures", "Name a file, or a folder that holds one series.")
@@ -179,7 +179,7 @@ def _read_series(folder: Path, label: bool) -> Raw:
     check_bytes(folder, (len(found), int(found[0][1].Rows), int(found[0][1].Columns), _channels(found[0][1])), 4)
     slices = []
     for path, _ in found:
-        dataset = _dataset(path)
+        dataset = read_dataset(path)
         if frame_count(dataset) > 1:
             raise DataError(path, "it holds several frames within a series", "Put it in a folder of its own.")
         slices.append(shown(path, dataset, label))
@@ -229,9 +229,12 @@ def _raw(path: Path, dataset: Dataset, part: Shown) -> Raw:
 
 def _stack_affine(dataset: Dataset) -> np.ndarray | None:
     """Return the affine of frames that lie evenly behind each other in their order; None where they do not say."""
-    places = [_place(dataset, number) for number in range(frame_count(dataset))] if frame_count(dataset) > 1 else []
+    count = frame_count(dataset)
+    if count < 2 or not _tells_of_each(dataset, count):
+        return None
+    places = [_place(dataset, number) for number in range(count)]
     known = [place for place in places if place is not None]
-    if len(known) != len(places) or len(known) < 2:
+    if len(known) != len(places):
         return None
     steps = np.diff([place.position for place in known], axis=0)
     usual = np.median(steps, axis=0)
@@ -282,6 +285,8 @@ def _layers(path: Path, dataset: Dataset) -> Layers | None:
         DataError: naming the file, when the places are no multiples of one step, or ask for too many slices.
     """
     count = frame_count(dataset)
+    if count > 1 and not _tells_of_each(dataset, count):
+        return None
     numbers = [_segment(dataset, number) for number in range(count)]
     known = [place for number in range(count) if (place := _place(dataset, number)) is not None]
     segments = [number for number in numbers if number is not None]
@@ -301,6 +306,11 @@ def _layers(path: Path, dataset: Dataset) -> Layers | None:
     planes = [int(heights[np.abs(order - distance).argmin()]) for distance in along]
     first = known[int(along.argmin())]
     return Layers(segments, planes, slices, first.affine(normal * step))
+
+
+def _tells_of_each(dataset: Dataset, count: int) -> bool:
+    """Tell whether the header has an item for each frame: a number of frames is soon written, their places are not."""
+    return len(dataset.get("PerFrameFunctionalGroupsSequence") or ()) >= count
 
 
 def _segment(dataset: Dataset, frame: int) -> int | None:
@@ -339,14 +349,3 @@ def _place_numbers(dataset: Dataset, frame: int) -> tuple[list[float] | None, li
 def _channels(dataset: Dataset) -> int:
     colour = str(dataset.get("PhotometricInterpretation", "")) == "PALETTE COLOR"
     return 3 if colour else int(dataset.get("SamplesPerPixel", 1) or 1)
-
-
-def _dataset(path: Path, header_only: bool = False) -> Dataset:
-    try:
-        with warnings.catch_warnings():  # values against the standard are common and said by what uses them
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
-    except Exception as error:  # pydicom hands on what struct, zlib and its value classes raise on damaged files
-        raise DataError(
-            path, f"it cannot be read ({worded(error)})", "Replace the file or take its item out."
-        ) from error

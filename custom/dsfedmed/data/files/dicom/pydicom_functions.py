@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.filereader import _read_file_meta_info, read_preamble
 
 try:
     from pydicom.encaps import generate_frames
@@ -26,7 +27,17 @@ except ImportError:
 
     IS_3 = False
 
-__all__ = ["apply_color_lut", "apply_modality_lut", "apply_voi_lut", "decoded", "encapsulated_frames"]
+__all__ = ["apply_color_lut", "apply_modality_lut", "apply_voi_lut", "decoded", "encapsulated_frames",
+           "transfer_syntax"]  # fmt: skip
+
+
+def transfer_syntax(file: BinaryIO) -> str:
+    """Return the transfer syntax that an opened file names, or an empty string; it then stands behind that group.
+
+    It is read as ``dcmread`` with ``force`` reads it, which takes a file without preamble too.
+    """
+    read_preamble(file, True)
+    return str(_read_file_meta_info(file).get("TransferSyntaxUID", ""))
 
 
 def encapsulated_frames(dataset: Dataset, frames: int) -> Iterator[bytes]:

@@ -92,9 +92,7 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     """
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
         raise no_picture(path, dataset)
-    rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
-    frames, samples = frame_count(dataset), int(dataset.get("SamplesPerPixel", 1) or 1)
-    check_bytes(path, (frames, rows, columns, samples), max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
+    frames, rows, columns, samples = check_frames(path, dataset)
     try:
         _say_syntax(dataset)
         _refuse_cut_frames(path, dataset, frames)
@@ -108,6 +106,20 @@ def stored(path: Path, dataset: Dataset) -> np.ndarray:
     if array.dtype.kind in "ui" and 0 < used < allocated and samples == 1:
         array = _cleared(array, used, int(dataset.get("HighBit", used - 1)))
     return array
+
+
+def check_frames(path: Path, dataset: Dataset) -> tuple[int, int, int, int]:
+    """Return the stored shape (F, rows, columns, C) as the header says it, before anything goes through the frames.
+
+    Raises:
+        DataError: naming the file: it has no rows or columns, or all frames are larger than what is decoded.
+    """
+    rows, columns = int(dataset.get("Rows", 0) or 0), int(dataset.get("Columns", 0) or 0)
+    if min(rows, columns) < 1:
+        raise no_picture(path, dataset)
+    shape = frame_count(dataset), rows, columns, int(dataset.get("SamplesPerPixel", 1) or 1)
+    check_bytes(path, shape, max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8))
+    return shape
 
 
 def no_picture(path: Path, dataset: Dataset) -> DataError:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import torch
 from torch import nn
 
-from dsfedmed.errors import PayloadError
+from dsfedmed.errors import PayloadError, one_line
 from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.ledger import Purpose
@@ -17,7 +17,7 @@ from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
-from dsfedmed.federated.server.workflow import FederatedWorkflow, printable
+from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply, EvaluateRequest
@@ -190,7 +190,7 @@ def _record_unreleased(run: FederatedWorkflow, replies: dict[str, EvaluateReply]
     """Record a site that could not write the bundle of its own network; its scores count all the same."""
     for site, reply in replies.items():
         for name, error in reply.unreleased.items():
-            text = printable(f"no bundle of its own network for {name}: {error.reason}. {error.fix}")
+            text = one_line(f"no bundle of its own network for {name}: {error.reason}. {error.fix}")
             run.record.event("missing", text, run.ledger.stage, None, site)
 
 
