@@ -18,7 +18,7 @@ from dsfedmed.training.personal_config import DIRECTIONS, PersonalConfig
 @pytest.fixture
 def branches() -> tuple[PromptlessSam, PromptlessSam]:
     shared = add_lora(build_promptless_sam("tiny", 32, 1), 2, 2.0)
-    own = personal_branch(shared, 2, 1, 0)
+    own = personal_branch(shared, 2, 1)
     with torch.no_grad():
         for parameter in shared.parameters():
             if parameter.requires_grad:

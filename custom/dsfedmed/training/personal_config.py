@@ -24,7 +24,7 @@ class PersonalConfig:
             mean, and training goes on from the branch itself. 0: none.
         warmup_rounds: rounds of the global branch alone; the personal one starts as a copy of it behind them.
         experts: M of each adapted layer.
-        top_k: experts that are run for a map.
+        top_k: experts that are run for a map in training; evaluation has the mean over the gate's noise.
         direction: which branch learns from the other: "both", "to_personal" (teacher: global), "to_global", "none".
         kl_weight: lambda.
         temperature: T.
