@@ -68,6 +68,7 @@ def test_what_the_server_overwrites(sync: str, branches: tuple[PromptlessSam, Pr
         ({"personal_learning_rate": -0.1}, "personal_learning_rate"),
         ({"expert": 3}, "experts"),
         ({"personal_sync": "all"}, "all"),
+        ({"mean": "median"}, "median"),
     ],
 )
 def test_bad_options_are_named(values: dict[str, object], words: str) -> None:
