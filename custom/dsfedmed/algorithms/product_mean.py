@@ -74,7 +74,8 @@ def _rows_with(span: Tensor, near: Tensor) -> Tensor:
     """Return r orthonormal rows that span ``span`` and, as far as there is room, most of ``near`` (r, in)."""
     beyond = torch.linalg.svd(near - near @ span.T @ span, full_matrices=False)[2]
     rows = torch.cat([span, beyond])[: near.shape[0]]
-    return torch.linalg.qr(rows.T)[0].T
+    columns: Tensor = torch.linalg.qr(rows.T)[0]
+    return columns.T
 
 
 class ProductMean:
