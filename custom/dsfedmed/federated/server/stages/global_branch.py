@@ -57,6 +57,7 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
         "in_channels": plan.facts.channels,
         "num_classes": plan.facts.num_classes,
         "nested": plan.facts.nested,
+        "normalise": plan.settings.teacher.normalise,
     }
     allowed = run.config.bundle_classes
     bundle = BundleDefinition(run.config.need("bundles") / BUNDLE, settings, also_allowed=allowed)
