@@ -200,7 +200,7 @@ def _methods(results: dict[str, Any]) -> Markup:
             (
                 join((dot(method.colour), method.name)),
                 BY_KEY[method.key].meaning,
-                _round(chosen.get("round")),
+                _round(chosen.get("round")) + (", before any distillation" if chosen.get("distillations") == 0 else ""),
                 "-" if steps is None else f"{steps:,}",
             )
         )
