@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dsfedmed.beyond_paper import DSFEDMED, FEDBN, GUARDS, LOCAL, PFEDSAM, SAMFED, WIRE, Beyond
+
 
 @dataclass(frozen=True)
 class ShownModel:
@@ -45,6 +47,7 @@ class Method:
         requires: keys of the models that a complete run must have besides its own.
         baselines: what it is held against, by budget ("equal_rounds", "equal_steps").
         record_parts: parts of the record that this method alone has.
+        beyond: settings with which a run does what its paper does not.
     """
 
     models: tuple[ShownModel, ...]
@@ -53,6 +56,7 @@ class Method:
     requires: tuple[str, ...] = ()
     baselines: Mapping[str, str] = field(default_factory=dict)
     record_parts: tuple[str, ...] = ()
+    beyond: tuple[Beyond, ...] = ()
 
     @property
     def key(self) -> str:
@@ -77,6 +81,7 @@ METHODS: dict[str, Method] = {
             requires=("local", "fedavg", "fedavg_equal_steps", "teacher_before", "teacher"),
             baselines={"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},
             record_parts=("learnability", "audit", "synthetic"),
+            beyond=(*DSFEDMED, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels",
@@ -85,6 +90,7 @@ METHODS: dict[str, Method] = {
             "dsfedmed.training.semi_supervised.config:SamFedConfig",
             requires=("labels_only", "public_teacher"),
             baselines={"equal_steps": "labels_only"},
+            beyond=(*SAMFED, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one",
@@ -94,6 +100,7 @@ METHODS: dict[str, Method] = {
             f"{_FLOWS}.pfedsam:PFedSam",
             "dsfedmed.training.personal:PersonalConfig",
             baselines={"equal_rounds": "fedsam"},
+            beyond=(*PFEDSAM, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("fedbn", "FedBN", "light network, each site's own normalisation; unseen sites: the shared one",
@@ -102,6 +109,7 @@ METHODS: dict[str, Method] = {
                         "at the start", "#63e6be", ("rounds",))),
             f"{_FLOWS}.fedbn:FedBN",
             baselines={"equal_rounds": "fedavg"},
+            beyond=(*FEDBN, *LOCAL, *WIRE, *GUARDS),
         ),
     )
 }  # fmt: skip
