@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dsfedmed.beyond_paper import DSFEDMED, FEDBN, GUARDS, LOCAL, PFEDSAM, SAMFED, WIRE, Beyond
+
 
 @dataclass(frozen=True)
 class ShownModel:
@@ -46,6 +48,7 @@ class Method:
         baselines: what it is held against, by budget ("equal_rounds", "equal_steps").
         record_parts: parts of the record that this method alone has.
         job: the folder below ``jobs/`` with its presets; empty for one of the method's own name.
+        beyond: settings with which a run does what its paper does not.
     """
 
     models: tuple[ShownModel, ...]
@@ -55,6 +58,7 @@ class Method:
     baselines: Mapping[str, str] = field(default_factory=dict)
     record_parts: tuple[str, ...] = ()
     job: str = ""
+    beyond: tuple[Beyond, ...] = ()
 
     @property
     def key(self) -> str:
@@ -74,7 +78,9 @@ _FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baselines.op
 def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") -> Method:
     """Return a method of others: the light network in as many rounds, beside FedAvg on request."""
     where = f"{_OPTIONS}:{options}" if options else ""
-    return Method(models, f"{_FLOWS}.{workflow}", where, baselines={"equal_rounds": "fedavg"}, job="baselines")
+    beyond = (*LOCAL, *WIRE, *GUARDS)
+    budget = {"equal_rounds": "fedavg"}
+    return Method(models, f"{_FLOWS}.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
 
 
 METHODS: dict[str, Method] = {
@@ -87,6 +93,7 @@ METHODS: dict[str, Method] = {
             requires=("local", "fedavg", "fedavg_equal_steps", "teacher_before", "teacher"),
             baselines={"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},
             record_parts=("learnability", "audit", "synthetic"),
+            beyond=(*DSFEDMED, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels",
@@ -95,6 +102,7 @@ METHODS: dict[str, Method] = {
             "dsfedmed.training.semi_supervised.config:SamFedConfig",
             requires=("labels_only", "public_teacher"),
             baselines={"equal_steps": "labels_only"},
+            beyond=(*SAMFED, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one",
@@ -104,6 +112,7 @@ METHODS: dict[str, Method] = {
             f"{_FLOWS}.pfedsam:PFedSam",
             "dsfedmed.training.personal:PersonalConfig",
             baselines={"equal_rounds": "fedsam"},
+            beyond=(*PFEDSAM, *LOCAL, *WIRE, *GUARDS),
         ),
         Method(
             (ShownModel("fedbn", "FedBN", "light network, each site's own normalisation; unseen sites: the shared one",
@@ -112,6 +121,7 @@ METHODS: dict[str, Method] = {
                         "at the start", "#63e6be", ("rounds",))),
             f"{_FLOWS}.fedbn:FedBN",
             baselines={"equal_rounds": "fedavg"},
+            beyond=(*FEDBN, *LOCAL, *WIRE, *GUARDS),
         ),
         _baseline(
             (ShownModel("fedavgm", "FedAvgM", "light network, FedAvg with momentum at the server", "#3b5bdb"),),

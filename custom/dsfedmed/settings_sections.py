@@ -147,6 +147,15 @@ class ScheduleSettings:
         beyond = done - self.warmup_rounds
         return self.order == "interleaved" and beyond >= 0 and beyond % self.interval_rounds == 0
 
+    def distillations_before(self, chosen: int, rounds: int) -> int:
+        """Return how many distillations the network of round ``chosen`` has behind it, of ``rounds`` rounds in all.
+
+        In the paper's order an epoch of distillation counts as a round behind the last.
+        """
+        if self.order == "paper":
+            return max(chosen - rounds, 0)
+        return sum(self.distils_after(done) for done in range(chosen))
+
 
 @dataclass(frozen=True)
 class RefitSettings:

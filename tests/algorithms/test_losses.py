@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsfedmed.algorithms.losses import (
+    WeightedBce,
     bce_per_sample,
     bernoulli_kl,
     bernoulli_kl_released,
@@ -83,6 +84,7 @@ def test_bce_per_sample_by_hand() -> None:
     half = math.log(2)
     expected = torch.tensor([(2 * half + half) / 2, half])
     torch.testing.assert_close(bce_per_sample(logits, target, pos_weight=2.0), expected)
+    torch.testing.assert_close(WeightedBce()(logits, target), expected.mean()), "the module of the bundles"
 
 
 def test_disagreement_is_the_mean_over_channels_and_pixels() -> None:

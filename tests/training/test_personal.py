@@ -18,7 +18,7 @@ from dsfedmed.training.personal_config import DIRECTIONS, PersonalConfig
 @pytest.fixture
 def branches() -> tuple[PromptlessSam, PromptlessSam]:
     shared = add_lora(build_promptless_sam("tiny", 32, 1), 2, 2.0)
-    own = personal_branch(shared, 2, 1, 0)
+    own = personal_branch(shared, 2, 1)
     with torch.no_grad():
         for parameter in shared.parameters():
             if parameter.requires_grad:
@@ -68,6 +68,7 @@ def test_what_the_server_overwrites(sync: str, branches: tuple[PromptlessSam, Pr
         ({"personal_learning_rate": -0.1}, "personal_learning_rate"),
         ({"expert": 3}, "experts"),
         ({"personal_sync": "all"}, "all"),
+        ({"mean": "median"}, "median"),
     ],
 )
 def test_bad_options_are_named(values: dict[str, object], words: str) -> None:

@@ -3,6 +3,9 @@
 
 Source: FedAvg as in DSFedMed, arXiv 2601.16073:  theta <- sum_k (n_k / n) theta_k,  n = sum_k n_k
 
+n_k counts the training images with which a site trains. In SAM-Fed these are unlabelled, and the public ones,
+which every site has alike, do not count.
+
 One accumulator (float64 by default) holds sum_k n_k theta_k, so memory does not grow with the number of sites. An
 update is validated as a whole before the first addition: a refused update leaves the accumulator as it was.
 

@@ -19,7 +19,7 @@ Deviations:
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dsfedmed.algorithms.ignored_pixels import valid_mean_per_sample
@@ -42,6 +42,23 @@ def bce_per_sample(logits: Tensor, target: Tensor, pos_weight: float = 1.0) -> T
     known = target.nan_to_num(nan=0.0)
     loss = functional.binary_cross_entropy_with_logits(logits, known, pos_weight=weight, reduction="none")
     return valid_mean_per_sample(loss, target)
+
+
+class WeightedBce(nn.Module):
+    """The supervised loss l as a module, for bundles: the mean over all pixels.
+
+    Args:
+        pos_weight: factor on the positive pixels' term; the released code has 2.
+    """
+
+    def __init__(self, pos_weight: float = 2.0) -> None:
+        super().__init__()
+        self.pos_weight = pos_weight
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of logits and mask channels (N, K, H, W), a scalar."""
+        weight = torch.as_tensor(self.pos_weight, dtype=logits.dtype, device=logits.device)
+        return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
 
 def bernoulli_kl(p_logits: Tensor, q_logits: Tensor, temperature: float = 1.0) -> Tensor:

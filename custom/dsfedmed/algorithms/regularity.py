@@ -9,12 +9,19 @@ For a public image with mask y, logits z_G of the server and z_1..z_K of the sit
          which counts only above 0.75
     RF   structure(z_k, y) + 10 KL_2(z_G -> z_k) 1[acc_G > acc_k]
     structure(z, y) = mean( BCE(z, y) + 1 - (I_w + 1) / (U_w - I_w + 1) ),  w = 1 + 5 |avgpool_31(y) - y|
-    KL_2: pixel mean of the divergence at T = 2, without the factor T^2
+    KL_2: the divergence at T = 2, without the factor T^2, as the mean over a pixel's two classes
 
-Deviations from the release: K sigmoid channels instead of a two-channel softmax; no self-assessment head (its loss
-4 L_conf, and the flip of pixels below confidence 0.3), since the networks here have none; the release resets its
-running best after every site and then lets later sites overwrite it while nobody is above 0.75, which depends on the
-sites' order; the window of 31 pixels belongs to 384 pixels and shrinks with the image.
+The release (YxMa666/HSSF, ``utils/losses.py``) has two channels, background and foreground, under a softmax. Its mean
+over channels and pixels of the divergence runs over both, so that a pixel counts half; its I_w and U_w are sums over
+both, of masks and sigmoids, before the one ratio of an image. Here a channel z is the foreground's logit less the
+background's, sigmoid(z) and 1 - sigmoid(z) are the two probabilities, and with K channels each has a background of its
+own. A background's w is that of its own mask: beyond the image's edge there is neither.
+
+Deviations from the release: the two sigmoids of its wIoU, which need not add up to one, do here; no self-assessment
+head (its loss 4 L_conf, and the flip of pixels below confidence 0.3), since the networks here have none; the release
+resets its running best after every site and then lets later sites overwrite it while nobody is above 0.75, which
+depends on the sites' order; the window of 31 pixels belongs to 384 pixels and shrinks with the image; the accuracies of
+a round are taken once, before its passes and without noise.
 """
 
 from __future__ import annotations
@@ -28,6 +35,8 @@ from dsfedmed.algorithms.losses import bernoulli_kl
 
 KL_WEIGHT, KL_TEMPERATURE, GATE = 10.0, 2.0, 0.75
 WINDOW_SHARE, BOUNDARY_WEIGHT = 31 / 384, 5.0
+CLASSES = 2
+"""Of a channel: it and its background."""
 
 
 def image_accuracy(probability: Tensor, target: Tensor) -> Tensor:
@@ -69,10 +78,12 @@ def structure_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Return the structure loss of logits and masks (N, K, H, W), a scalar, without the ignored pixels (NaN)."""
     known = target.nan_to_num(nan=0.0)
     bce = valid_mean(functional.binary_cross_entropy_with_logits(logits, known, reduction="none"), target)
-    weight, probability = boundary_weight(target), torch.sigmoid(logits)
-    overlap = (weight * probability * known).sum((2, 3))
-    union = (weight * (probability + known)).sum((2, 3))
-    return bce + (1 - (overlap + 1) / (union - overlap + 1)).mean()
+    overlap, total = logits.new_zeros(()), logits.new_zeros(())
+    for mask, score in ((target, logits), (1 - target, -logits)):  # foreground and background, in one ratio
+        weight, probability, true = boundary_weight(mask), torch.sigmoid(score), mask.nan_to_num(nan=0.0)
+        overlap = overlap + (weight * probability * true).sum((2, 3))
+        total = total + (weight * (probability + true)).sum((2, 3))
+    return bce + (1 - (overlap + 1) / (total - overlap + 1)).mean()
 
 
 def regularity_kl(teacher_logits: Tensor, logits: Tensor, gate: Tensor, target: Tensor) -> Tensor:
@@ -80,5 +91,5 @@ def regularity_kl(teacher_logits: Tensor, logits: Tensor, gate: Tensor, target: 
 
     Pixels that the masks ``target`` (N, K, H, W) ignore (NaN) are left out.
     """
-    divergence = bernoulli_kl(teacher_logits, logits, KL_TEMPERATURE) / KL_TEMPERATURE**2
+    divergence = bernoulli_kl(teacher_logits, logits, KL_TEMPERATURE) / KL_TEMPERATURE**2 / CLASSES
     return KL_WEIGHT * (gate * valid_mean_per_sample(divergence, target)).mean()

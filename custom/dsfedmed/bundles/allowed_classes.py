@@ -17,7 +17,7 @@ from dsfedmed.bundles.setting_values import shown
 from dsfedmed.errors import ConfigError
 
 ALLOWED = frozenset({
-    "dsfedmed.algorithms.ignored_pixels.ValidPixelLoss",
+    "dsfedmed.algorithms.ignored_pixels.ValidPixelLoss", "dsfedmed.algorithms.losses.WeightedBce",
     "dsfedmed.bundles.saving.RequireWholeVolumes", "dsfedmed.bundles.saving.SaveMasksd",
     "dsfedmed.bundles.transforms.ChannelsToLabeld", "dsfedmed.bundles.transforms.ImageNames",
     "dsfedmed.bundles.transforms.LabelToChannelsd", "dsfedmed.bundles.transforms.LeaveOutIgnoredd",

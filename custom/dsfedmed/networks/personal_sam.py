@@ -48,7 +48,7 @@ def build_personal_sam(
         ConfigError: unknown variant, size or layer.
     """
     shared = build_promptless_sam(variant, image_size, num_classes, in_channels=in_channels, normalise=normalise)
-    return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k, seed=0)
+    return personal_branch(add_lora(shared, rank, alpha, tuple(layers)), experts, top_k)
 
 
 def personal_settings(low_rank: dict[str, Any], experts: int, top_k: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dsfedmed.beyond_paper import beyond_the_paper
 from dsfedmed.methods import METHODS, MODELS
 
 BY_KEY = {model.key: model for model in MODELS}
@@ -16,6 +17,11 @@ ONLY_OF = {part: method.key for method in METHODS.values() for part in method.re
 def baselines(method: str) -> dict[str, str]:
     """Return the method's baselines by budget."""
     return dict(METHODS[method].baselines) if method in METHODS else {}
+
+
+def beyond(method: str, settings: Mapping[str, Any]) -> list[str]:
+    """Return in words what a run with these settings does beyond its method's paper."""
+    return beyond_the_paper(METHODS[method].beyond, settings) if method in METHODS else []
 
 
 def versus(method: str, baseline: str, minus: str = "-") -> str:

@@ -16,6 +16,7 @@ from dsfedmed.errors import StoreError
 from dsfedmed.reporting.advice.block import advice_block
 from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
+from dsfedmed.reporting.methods import beyond
 from dsfedmed.reporting.record import FIX, Record
 from dsfedmed.reporting.summary import detected_block, methods_block
 from dsfedmed.store.files import write_text
@@ -48,6 +49,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "comparisons": comparisons_block(record),
             "untrained": [key for key in record.untrained if key in record.cases],
             "made_up": list(record.made_up),
+            "beyond_paper": beyond(record.method, record.mapping("config")),
             "detected": detected_block(record),
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the light network at a site: its own images, and optionally the synthetic set beside them.
 
-Source: DSFedMed, arXiv 2601.16073, local training (released: one pass, BCE, no clipping, no schedule). Ours: the rules
-of `StepRules`, none by default; FedProx's proximal term for that baseline only. With a ``SyntheticSource`` (our
-extension, distillation at the sites) real and synthetic gradient steps alternate, real first; every step counts, to let
-runs be compared at equal steps. With ``joint`` pairs every real step has a synthetic batch beside its real one, so that
-it is one step and twice the images.
+Source: DSFedMed, arXiv 2601.16073, local training; the paper does not say its loss. Released: one pass, BCE whose
+positive pixels count twice, no augmentation, no clipping, no schedule (preset ``released``). Deviations: the bundles'
+default loss is BCE plus Dice, and their default augmentation flips, turns and shifts (settings ``loss`` and
+``augmentation`` of a bundle); the rules of `StepRules`, none by default; FedProx's term for that baseline only.
+With a ``SyntheticSource`` (our extension, distillation at the sites) real and synthetic gradient steps alternate, real
+first; every step counts, to let runs be compared at equal steps. With ``joint`` pairs every real step has a synthetic
+batch beside its real one, so that it is one step and twice the images.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dsfedmed.options import read_options, require, require_choice
 
 DIRECTIONS = ("both", "to_personal", "to_global", "none")
 SYNCS = ("none", "lora", "lora+decoder")
+MEANS = ("product", "factors")
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class PersonalConfig:
             mean, and training goes on from the branch itself. 0: none.
         warmup_rounds: rounds of the global branch alone; the personal one starts as a copy of it behind them.
         experts: M of each adapted layer.
-        top_k: experts that are run for a map.
+        top_k: experts that are run for a map in training; evaluation has the mean over the gate's noise.
         direction: which branch learns from the other: "both", "to_personal" (teacher: global), "to_global", "none".
         kl_weight: lambda.
         temperature: T.
         balance_weight: factor of the experts' balance loss.
         personal_sync: what of the personal branch the server's weights overwrite in every round.
+        mean: how the server averages a layer's low-rank update B A over the sites: as the "product" (ours, see
+            `dsfedmed.algorithms.product_mean`), or its "factors" B and A each for itself, the paper's n_k / n mean.
     """
 
     learning_rate: float = 1e-4
@@ -43,6 +46,7 @@ class PersonalConfig:
     temperature: float = 2.0
     balance_weight: float = 0.01
     personal_sync: Literal["none", "lora", "lora+decoder"] = "none"
+    mean: Literal["product", "factors"] = "product"
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
@@ -56,6 +60,7 @@ class PersonalConfig:
         require(fits, "method.top_k", f"{self.top_k} of {self.experts} experts", "Give 1 up to the number of experts")
         require_choice("method.direction", self.direction, DIRECTIONS)
         require_choice("method.personal_sync", self.personal_sync, SYNCS)
+        require_choice("method.mean", self.mean, MEANS)
 
     @property
     def personal_rate(self) -> float:

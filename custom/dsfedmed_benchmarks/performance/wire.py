@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes per site at the paper's scale, counted as they go through NVFlare.
 
-A real federation with the paper's preset in NVFlare's simulator: every tensor has its real shape and travels by the
+A real federation with the preset full_scale in NVFlare's simulator: every tensor has its real shape and travels by the
 product's own code (requests, differences down, error feedback, filters, file pulls), and the ledger counts it. Only
 what the sites would compute is random (`dsfedmed_benchmarks.dummy_sites.dummy_site`). Normal draws are a cautious
 stand-in for real updates: of all values with one deviation they are the hardest to code.
@@ -73,7 +73,7 @@ class WireOptions:
     """
 
     sites: int = 3
-    preset: Path = Path("jobs/dsfedmed/presets/paper.yaml")
+    preset: Path = Path("jobs/dsfedmed/presets/full_scale.yaml")
     set: tuple[str, ...] = ()
     bundles: Path = Path("bundles")
     work: Path = Path("runs/bench/wire")

@@ -14,6 +14,6 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_paper_s_branch_has_at_most_25_mb():
-    model = read_preset(ROOT / "jobs" / "dsfedmed" / "presets" / "paper.yaml")["generator_model"]
+    model = read_preset(ROOT / "jobs" / "dsfedmed" / "presets" / "full_scale.yaml")["generator_model"]
     config = GeneratorConfig.from_dict({**model, "image_size": 512, "channels": 3, "num_classes": 1})
     assert 2 * sum(math.prod(shape) for shape in branch_shapes(config).values()) <= 25e6

@@ -30,6 +30,7 @@ def test_low_rank_updates_take_no_rule_on_single_numbers(rule: str) -> None:
     robust = {"rule": rule}
     with pytest.raises(ConfigError, match=r"robust\.rule: low-rank updates are averaged as products"):
         PFedSam(tiny_settings(method={"warmup_rounds": 1}, robust=robust, min_sites=3))
+    PFedSam(tiny_settings(method={"mean": "factors", "warmup_rounds": 1}, robust=robust, min_sites=3))
     DSFedMed(tiny_settings(robust=robust, min_sites=3))
 
 

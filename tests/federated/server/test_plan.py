@@ -64,6 +64,17 @@ def test_the_teacher_has_its_own_image_size() -> None:
     assert tiny_settings(image_size=50).teacher_size == 56, "the next that the variant's eight tokens divide"
 
 
+def test_the_teacher_may_take_out_sams_pixel_mean() -> None:
+    """An image of SAM's own mean is 0 to the encoder then; in the release and by default it is itself."""
+    plain, normalised = (tiny_plan(tiny_settings(teacher={"normalise": on})) for on in (False, True))
+    assert not plain.teacher_network().normalise
+    assert not tiny_plan(tiny_settings()).teacher_spec.normalise
+    network, seen = normalised.teacher_network(), []
+    network.image_encoder.register_forward_pre_hook(lambda _, images: seen.append(images[0]))
+    network(torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 32, 32))
+    assert float(seen[0].abs().max()) < 1e-6
+
+
 def test_the_teacher_of_four_channels_has_a_stem_of_four() -> None:
     facts = FederationFacts(4, 1, ("lesion",), True, ("ADC", "FLAIR", "T1", "T2"))
     plan = make_plan(tiny_settings(), PartyConfig(bundles=BUNDLES), facts, {"site_a": 1})

@@ -51,15 +51,15 @@ def _moved_by_labels(target: Tensor) -> float:
 
 
 def test_a_step_by_hand_towards_the_best_site() -> None:
-    """From logit 0, with T = 2: d/dz of 10 KL(sigmoid(a/2) -> sigmoid(z/2)) is 10 (sigmoid(0) - sigmoid(a/2)) / 2.
+    """From logit 0, with T = 2: d/dz of 10 KL(sigmoid(a/2) -> sigmoid(z/2)) / 2 is 10 (sigmoid(0) - sigmoid(a/2)) / 4.
 
-    The right answer, all foreground at p = 0.9, has logit ln 9: sigmoid(ln 3) = 0.75, so the gradient is -1.25.
+    The right answer, all foreground at p = 0.9, has logit ln 9: sigmoid(ln 3) = 0.75, so the gradient is -0.625.
     """
     target = _target(1.0)
     right, wrong = torch.full_like(target, 0.9), torch.full_like(target, 0.2)
     network = Bias()
     _condense(network, target, torch.full_like(target, 0.4), [wrong, right])
-    assert network.logit.item() == pytest.approx(_moved_by_labels(target) + RATE * 1.25, abs=1e-5)
+    assert network.logit.item() == pytest.approx(_moved_by_labels(target) + RATE * 0.625, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from dsfedmed.training.semi_supervised.config import SamFedConfig
         ({"rule": "majority"}, "majority"),
         ({"public_epochs": 0}, "public_epochs"),
         ({"rate_factor": 0}, "rate_factor"),
+        ({"public_order": "last"}, "last"),
+        ({"fusion_epochs": 0}, "fusion_epochs"),
         ({"site_bundles": ["a"]}, "site_bundles"),
         ({"site_bundles": {"a": "../b"}}, r"site_bundles\.a: .\.\./b. is not a plain name"),
         ({"soft_wieght": 1}, "soft_weight"),

@@ -11,12 +11,12 @@ from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
 from dsfedmed.errors import DataError, DSFedMedError
 from dsfedmed.training.semi_supervised.loop import (
     Passes,
-    PublicSource,
     Summary,
     UnlabelledSource,
     UnlabelledTerms,
     train_semi_supervised,
 )
+from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import TrainingTask
 
 SIZE = 16

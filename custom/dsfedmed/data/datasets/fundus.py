@@ -2,8 +2,10 @@
 """Optic disc and cup in colour fundus photographs of four centres (``fundus``, ``fundus-disc``, ``fundus-cup``).
 
 Get it: the release of DoFE (Wang et al., IEEE TMI 2020), linked at https://github.com/emma-sjwang/Dofe, which gathers
-Drishti-GS, RIM-ONE r3 and the two cameras of REFUGE, cropped around the disc. FedDG, FedFMS and DSFedMed use the same
-files. Layout: ``Domain1..4/{train,test}/ROIs/{image,mask}/NAME.png``.
+Drishti-GS, RIM-ONE r3 and the two cameras of REFUGE, cropped around the disc. FedDG uses these files. DSFedMed most
+likely does: its paper names four centres, and its code reads their grey values (below 200 and 0), but neither names the
+sets [inferred]. FedFMS does not: its four are REFUGE, ORIGA, G1020 and Drishti-GS1. Layout:
+``Domain1..4/{train,test}/ROIs/{image,mask}/NAME.png``.
 
 Licence: that of the sources (Drishti-GS, RIM-ONE r3, REFUGE), for research; the release adds none of its own.
 

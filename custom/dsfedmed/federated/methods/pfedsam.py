@@ -35,15 +35,17 @@ class PFedSam(FederatedWorkflow):
 
     def check_options(self) -> None:
         """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        warmup, rounds = PersonalConfig.from_dict(self.settings.method).warmup_rounds, self.settings.rounds
+        config, rounds = PersonalConfig.from_dict(self.settings.method), self.settings.rounds
+        warmup = config.warmup_rounds
         reason = f"{warmup} of {rounds} rounds, so that no personal branch would ever be trained"
         require(warmup < rounds, "method.warmup_rounds", reason, "Give fewer than `rounds`")
         reason = "low-rank updates are averaged as products, which rules on single numbers do not keep"
-        fix = f"Choose one of {', '.join(OF_WHOLE_UPDATES)}"
-        require(self.settings.robust.rule in OF_WHOLE_UPDATES, "robust.rule", reason, fix)
+        fix = f"Choose one of {', '.join(OF_WHOLE_UPDATES)}, or method.mean: factors"
+        fits = config.mean == "factors" or self.settings.robust.rule in OF_WHOLE_UPDATES
+        require(fits, "robust.rule", reason, fix)
 
     def work(self) -> None:
-        """Two branches at every site; the server averages the global ones in product space."""
+        """Two branches at every site; the server averages the global ones."""
         config = PersonalConfig.from_dict(self.settings.method)
         plan = check_sites(self)
         if self.settings.compare.centralised:

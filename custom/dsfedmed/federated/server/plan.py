@@ -96,7 +96,8 @@ class FederationPlan:
         """The teacher's size as requests name it."""
         settings, facts = self.settings, self.facts
         channels = stem_channels(facts.channels, "teacher")
-        return TeacherSpec(settings.teacher_variant, settings.teacher_size, facts.num_classes, channels)
+        normalise = settings.teacher.normalise
+        return TeacherSpec(settings.teacher_variant, settings.teacher_size, facts.num_classes, channels, normalise)
 
     @cached_property
     def teacher_init(self) -> TeacherInit:
@@ -128,8 +129,14 @@ class FederationPlan:
     def teacher_network(self) -> PromptlessSam:
         """Build the teacher with the run's random start weights."""
         spec, seed = self.teacher_spec, derive_seed(self.settings.seed, "teacher")
-        size, classes = spec.image_size, spec.num_classes
-        return build_promptless_sam(spec.variant, size, classes, in_channels=spec.channels, seed=seed)
+        return build_promptless_sam(
+            spec.variant,
+            spec.image_size,
+            spec.num_classes,
+            in_channels=spec.channels,
+            normalise=spec.normalise,
+            seed=seed,
+        )
 
 
 def make_plan(

@@ -68,12 +68,14 @@ class TeacherSpec:
         image_size: side of the square image that it sees, in pixels.
         num_classes: K.
         channels: of its stem, which takes grey images (1) at 3 channels.
+        normalise: whether SAM's pixel mean and deviation are taken out inside it.
     """
 
     variant: Name
     image_size: Pixels
     num_classes: Classes
     channels: Channels = 3
+    normalise: bool = False
 
 
 @dataclass(frozen=True)

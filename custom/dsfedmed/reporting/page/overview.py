@@ -53,6 +53,7 @@ def what_ran(record: Record, results: dict[str, Any]) -> Section:
         _noise(results),
         _private_branches(results),
         _methods(results),
+        _beyond(results),
         _sizes(record, results),
     )
     return Section("ran", "What ran", join(body))
@@ -200,11 +201,17 @@ def _methods(results: dict[str, Any]) -> Markup:
             (
                 join((dot(method.colour), method.name)),
                 BY_KEY[method.key].meaning,
-                _round(chosen.get("round")),
+                _round(chosen.get("round")) + (", before any distillation" if chosen.get("distillations") == 0 else ""),
                 "-" if steps is None else f"{steps:,}",
             )
         )
     return table(("Method", "What it is", "Chosen round", "Training steps until then"), rows, css="second-left")
+
+
+def _beyond(results: dict[str, Any]) -> Markup:
+    """Return what the run does that its method's paper does not."""
+    found = "; ".join(results.get("beyond_paper", ())) or "nothing that is switched on"
+    return note(f"Beyond the paper of {display_name(results['method'])}: {found}.")
 
 
 def _round(number: int | None) -> str:

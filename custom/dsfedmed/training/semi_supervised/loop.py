@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a site's light network on a public labelled set and its own unlabelled images (SAM-Fed, arXiv 2511.14302).
 
-One gradient step takes a batch of each:
+The loss of a batch of each:
 
     L = L_sup(public) + lambda_u L_SAM(own) + lambda_g KL( sg M_G(weak) || q(strong) )     homogeneous sites
     L = structure(public) + 10 KL_2(server -> q) gate + lambda_u L_SAM(own)               heterogeneous sites (RF)
 
 with L_SAM of `dsfedmed.algorithms.agreement`. SAM is not run here: its probabilities of the own images were computed
-once, and move with the image under augmentation. Order and weights of the terms are [inferred]; the federated transfer
-is gated for the whole round by which of the two, the global network or the site's own of the round before, is better
-on the public set.
+once, and move with the image under augmentation. The weights of the terms are [inferred]; the federated transfer is
+gated for the whole round by which of the two, the global network or the site's own of the round before, is better on
+the public set.
+
+Order: the paper trains on the public set first, and then on the own images (``Passes.public``,
+`dsfedmed.training.semi_supervised.public`); its presets do. One step on both at once is ours, and stays the default of
+the small presets, whose figures were measured with it.
 """
 
 from __future__ import annotations
@@ -29,8 +33,6 @@ from dsfedmed.algorithms.agreement import (
     update_agreement,
 )
 from dsfedmed.algorithms.losses import bernoulli_kl
-from dsfedmed.algorithms.regularity import regularity_kl, structure_loss
-from dsfedmed.algorithms.soft_divergence import HALF_STEP
 from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.devices import to_device
@@ -38,25 +40,10 @@ from dsfedmed.errors import DataError
 from dsfedmed.seeds import derive_seed, global_draws
 from dsfedmed.training.pool import device_of
 from dsfedmed.training.precision import autocast, gradient_scaler
+from dsfedmed.training.semi_supervised.public import PublicSource, public_loss, train_on_public
 from dsfedmed.training.single_channel import fast_single_channel_convolutions
-from dsfedmed.training.steps import descend, endless_batches, forward
-from dsfedmed.training.task import Batch, LabelledImages, TrainingTask
-
-
-@dataclass(frozen=True)
-class PublicSource:
-    """The public set at a site.
-
-    Attributes:
-        images: (N, C, S, S), float32 in [0, 1].
-        label_maps: (N, 1, S, S), uint8.
-        advice: the server's probabilities (N, K, S, S) for RF, and as a last channel the gate of each image; None for
-            homogeneous sites.
-    """
-
-    images: Tensor
-    label_maps: Tensor
-    advice: Tensor | None = None
+from dsfedmed.training.steps import descend, endless_batches
+from dsfedmed.training.task import Batch, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -85,18 +72,30 @@ class UnlabelledTerms:
     shared_weight: float = 0.0
     shared: nn.Module | None = None
 
+    @property
+    def teach(self) -> bool:
+        """Whether anything is learned from the own images; without, a step on them would only repeat its momentum."""
+        return self.weight > 0 or (self.shared is not None and self.shared_weight > 0)
+
 
 @dataclass(frozen=True)
 class Passes:
-    """One call: ``epochs`` passes over the own images, with order, augmentation and dropout drawn from ``seed``."""
+    """One call.
+
+    Attributes:
+        epochs: passes over the own images.
+        seed: of order, augmentation and dropout.
+        public: passes over the public set before them (paper); 0 for a public batch beside every own one.
+    """
 
     epochs: int
     seed: int
+    public: int = 0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a call did: means over its steps, and the agreement's state after it."""
+    """What a call did: means over the steps on either kind of images, and the agreement's state after it."""
 
     public_loss: float
     own_loss: float
@@ -132,22 +131,29 @@ def train_semi_supervised(
         reason = f"{len(public.images)} public, {len(own.images)} own images, {len(own.teacher)} answers of SAM"
         raise DataError(task.where, reason, "Give both kinds, and one answer for each own image")
     seed, state = passes.seed, terms.state
-    pairs = LabelledImages(public.images, public.label_maps)
-    labelled = endless_batches(pairs, public.advice, task, derive_seed(seed, "public"))
+    labelled = endless_batches(public.pairs, public.advice, task, derive_seed(seed, "public"))
     device = device_of(network)
     scaler = gradient_scaler(device, task.precision)
     sums, steps, total = [0.0, 0.0], 0, passes.epochs * math.ceil(len(own.images) / task.batch_size)
+    before = 0
     network.train()
     with global_draws(derive_seed(seed, "dropout"), device), fast_single_channel_convolutions(network):
+        if passes.public:
+            drawn = derive_seed(seed, "public")
+            sums[0], before = train_on_public(network, optimizer, public, task, passes.public, drawn)
         for epoch in range(passes.epochs):
             for batch in _own_batches(own, task, derive_seed(seed, "own", epoch)):
                 state, view = _consult(network, terms, batch, state, derive_seed(seed, "strong", steps), task)
-                first = _public_loss(network, next(labelled), task)
-                second = _own_loss(network, view, state, terms, task)
-                descend(first + second, optimizer, scaler, task.where, steps)
-                sums = [sums[0] + float(first.detach()), sums[1] + float(second.detach())]
+                value = _own_loss(network, view, state, terms, task)
+                sums[1] += float(value.detach())
+                if not before:
+                    first = public_loss(network, next(labelled), task)
+                    sums[0], value = sums[0] + float(first.detach()), first + value
+                if not before or terms.teach:
+                    descend(value, optimizer, scaler, task.where, before + steps)
                 steps += 1
-    return Summary(sums[0] / total, sums[1] / total, steps, state)
+    taken = before + (steps if not before or terms.teach else 0)
+    return Summary(sums[0] / (before or total), sums[1] / total, taken, state)
 
 
 def _own_batches(own: UnlabelledSource, task: TrainingTask, seed: int) -> Iterator[Batch]:
@@ -196,14 +202,3 @@ def _own_loss(
     if view.shared is not None and terms.shared_weight > 0:
         value = value + terms.shared_weight * bernoulli_kl(view.shared, logits).mean()
     return value
-
-
-def _public_loss(network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
-    """Return the supervised loss of a public batch; with the server's advice, that of RF."""
-    logits, target = forward(network, batch, task)
-    if "soft" not in batch:
-        return task.loss(logits, target)
-    advice = to_device(batch["soft"], logits.device)
-    gate = (advice[:, -1].flatten(1).mean(dim=1) > 0.5).float()
-    server = torch.logit(advice[:, :-1].clamp(HALF_STEP, 1 - HALF_STEP))
-    return structure_loss(logits, target) + regularity_kl(server, logits, gate, target)

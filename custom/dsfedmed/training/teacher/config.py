@@ -33,6 +33,8 @@ class TeacherConfig:
         flips: flip images and labels along either axis at random, half of the time each.
         autocast: format of the forward pass, "off" (float32), "bfloat16" or "float16"; weights, loss and update stay
             float32. bfloat16 is about twice as fast on CPUs that have it and slower on those that do not.
+        normalise: subtract SAM's pixel mean and divide by its deviation inside the teacher, wherever it is run. SAM's
+            official weights were trained so; the authors' code does not do it, nor do we by default.
         checkpoint_blocks: recompute the encoder's blocks in the backward pass: less memory for a second forward.
     """
 
@@ -49,6 +51,7 @@ class TeacherConfig:
     dice_weight: float = 1.0
     flips: bool = True
     autocast: Autocast = "off"
+    normalise: bool = False
     checkpoint_blocks: bool = False
 
     def __post_init__(self) -> None:

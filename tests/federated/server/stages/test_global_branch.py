@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.algorithms.product_mean import ProductMean
+from dsfedmed.algorithms.product_mean import DOWN, UP, ProductMean
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.stages import release as release_stage
 from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
@@ -56,6 +56,19 @@ def test_the_mean_is_one_of_products_and_what_it_loses_is_tracked(run: Any, plan
     ((tag, share, step),) = run.tracked
     assert (tag, step) == ("pfedsam/cut_by_rank", 1)
     assert 0 <= share <= 1
+
+
+def test_the_plain_mean_of_factors_can_be_chosen(run: Any, plan: FederationPlan) -> None:
+    """(B, A) and (-B, -A) are one update, which the mean of the factors loses and that of products keeps."""
+    start = {f"qkv{DOWN}": torch.zeros(1, 2), f"qkv{UP}": torch.zeros(2, 1)}
+    found = {}
+    for kind in ("product", "factors"):
+        mean: Any = global_training(run, PersonalConfig(mean=kind)).mean_of(start)  # type: ignore[arg-type]
+        for site, sign in (("site_a", 1.0), ("site_b", -1.0)):
+            mean.add(site, {name: torch.full_like(tensor, sign) for name, tensor in start.items()}, 1)
+        result = mean.result()
+        found[kind] = float((result[f"qkv{UP}"] @ result[f"qkv{DOWN}"])[0, 0])
+    assert found == pytest.approx({"product": 1.0, "factors": 0.0})
 
 
 def test_the_release_is_the_whole_network_with_its_updates_merged(

@@ -37,6 +37,17 @@ def test_the_schedule_by_hand(schedule: ScheduleSettings, due: list[int]) -> Non
     assert [done for done in range(10) if schedule.distils_after(done)] == due
 
 
+@pytest.mark.parametrize(
+    ("order", "chosen", "behind"),
+    [("interleaved", 2, 0), ("interleaved", 3, 1), ("interleaved", 5, 1), ("interleaved", 6, 2), ("paper", 8, 0),
+     ("paper", 10, 2)],
+)  # fmt: skip
+def test_the_distillations_behind_a_round_by_hand(order: Any, chosen: int, behind: int) -> None:
+    """Interleaved after rounds 2, 5, 8; in the paper's order behind round 8, an epoch each."""
+    schedule = ScheduleSettings(order=order, distil_at="server", warmup_rounds=2, interval_rounds=3)
+    assert schedule.distillations_before(chosen, 8) == behind
+
+
 @given(st.integers(0, 20), st.integers(1, 10), st.integers(0, 60))
 def test_never_in_the_warm_up_and_then_every_so_many_rounds(warmup: int, every: int, total: int) -> None:
     schedule = ScheduleSettings(warmup_rounds=warmup, interval_rounds=every)
@@ -88,6 +99,7 @@ def test_interleaved_rounds_train_on_with_what_was_distilled(tmp_path: Path, mon
     bodies = [request.body for _, _, request in run.asked if request.body.round.epochs]
     assert [body.synthetic and int(body.synthetic.soft_labels, 16) for body in bodies] == [None, 1, 1, 2]
     assert state.best_round == 4
+    assert run.record.data["selected"]["dsfedmed"]["distillations"] == 2
     assert run.store.has("rounds")
 
 
@@ -120,6 +132,12 @@ def test_the_last_rounds_mean_is_what_the_rounds_end_with(tmp_path: Path, monkey
     run, _, state = _run(tmp_path, monkeypatch, warmup_rounds=10, average_rounds=3)
     assert state.weights["w"].item() == state.best["w"].item() == 3.0
     assert state.best_dice == pytest.approx(0.003), "what the sites found, though round 4 alone had 0.004"
-    chosen = {"round": 4, "local_steps": 8, "validation_dice": state.best_dice, "averaged_rounds": 3}
+    chosen = {
+        "round": 4,
+        "local_steps": 8,
+        "validation_dice": state.best_dice,
+        "averaged_rounds": 3,
+        "distillations": 0,
+    }
     assert run.record.data["selected"] == {"dsfedmed": chosen}
     assert resume_or_start(run, rounds.light_training(run.settings), {}).average["w"].item() == 3.0

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site import context as site_module
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import PULLED
+from dsfedmed.federated.site.tasks import agreement as agreement_module
 from dsfedmed.federated.site.tasks import samfed_files
 from dsfedmed.federated.site.tasks.agreement import (
     pseudo_label,
@@ -34,6 +36,8 @@ from dsfedmed.federated.wire.specs import BundleSpec, SetOffer
 from dsfedmed.federated.wire.tasks import AGREE, FUSE, LABEL
 from dsfedmed.training.distillation.soft_labels import LEVELS
 from dsfedmed.training.semi_supervised.config import SamFedConfig
+from dsfedmed.training.semi_supervised.loop import Passes, UnlabelledTerms
+from dsfedmed.training.semi_supervised.public import PublicSource
 from tests.federated.tiny import arrived, noise_manifest, sent, tiny_plan, tiny_settings
 
 PUBLIC = 4
@@ -168,6 +172,90 @@ def test_without_sam_its_answers_do_not_count(
         assert same is not active
 
 
+@dataclass
+class Asked:
+    """What a round asked of the training loop."""
+
+    public: PublicSource
+    terms: UnlabelledTerms
+    passes: Passes
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """The calls of the training loop, which runs all the same."""
+    found: list[Asked] = []
+    real = agreement_module.train_semi_supervised
+
+    def look(*args: Any) -> Any:
+        found.append(Asked(args[2], args[5], args[6]))
+        return real(*args)
+
+    monkeypatch.setattr(agreement_module, "train_semi_supervised", look)
+    return found
+
+
+def accuracies(monkeypatch: pytest.MonkeyPatch, *values: float) -> None:
+    """Let the accuracies that a round asks for be these, one after the other."""
+    waiting = iter(values)
+    monkeypatch.setattr(agreement_module, "image_accuracy", lambda *_: torch.full((PUBLIC,), next(waiting)))
+
+
+def test_the_unlabelled_loss_is_ramped_up(
+    labelled: SiteContext, plan: FederationPlan, manifest: Manifest, asked: list[Asked]
+) -> None:
+    """exp(-5 (1 - t / 4)^2) with t = 0 in round 1 and 2 in round 3, times lambda_u = 0.5; whole from round 5 on."""
+    for number in (1, 3, 5):
+        request = agree_request(plan, manifest, number=number, ramp_rounds=4, unlabelled_weight=0.5)
+        train_with_agreement(labelled, request)
+    expected = [0.5 * math.exp(-5), 0.5 * math.exp(-1.25), 0.5]
+    assert [one.terms.weight for one in asked] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("shared", "local", "weight"), [(0.9, 0.4, 1.0), (0.4, 0.9, 0.0), (0.5, 0.5, 0.0)])
+def test_the_global_network_teaches_where_it_is_better(
+    labelled: SiteContext,
+    plan: FederationPlan,
+    manifest: Manifest,
+    asked: list[Asked],
+    monkeypatch: pytest.MonkeyPatch,
+    shared: float,
+    local: float,
+    weight: float,
+) -> None:
+    train_with_agreement(labelled, agree_request(plan, manifest))
+    accuracies(monkeypatch, shared, local)
+    train_with_agreement(labelled, agree_request(plan, manifest, number=2))
+    assert [one.terms.shared_weight for one in asked] == [1.0, weight], "in round 1 there is no other"
+
+
+@pytest.mark.parametrize(("own", "server", "gate"), [(0.4, 0.9, 1.0), (0.9, 0.4, 0.0), (0.5, 0.5, 0.0)])
+def test_the_servers_advice_counts_where_it_is_better(
+    labelled: SiteContext,
+    plan: FederationPlan,
+    manifest: Manifest,
+    asked: list[Asked],
+    monkeypatch: pytest.MonkeyPatch,
+    own: float,
+    server: float,
+    gate: float,
+) -> None:
+    accuracies(monkeypatch, own, server)
+    train_site_network(labelled, fuse_request(plan, manifest))
+    assert asked[0].public.advice is not None
+    assert asked[0].public.advice[:, -1].unique().tolist() == [gate]
+
+
+def test_the_public_set_comes_first_where_it_is_to(
+    labelled: SiteContext, plan: FederationPlan, manifest: Manifest, asked: list[Asked]
+) -> None:
+    """As many passes as over the own images with one network (here 1), ``fusion_epochs`` of them with its own."""
+    train_with_agreement(labelled, agree_request(plan, manifest))
+    train_with_agreement(labelled, agree_request(plan, manifest, public_order="first"))
+    train_site_network(labelled, fuse_request(plan, manifest, public_order="first", fusion_epochs=3))
+    assert [one.passes.public for one in asked] == [0, 1, 3]
+
+
 def test_a_site_that_missed_the_broadcast_refuses_the_round(
     site: SiteContext, plan: FederationPlan, manifest: Manifest
 ) -> None:
@@ -181,11 +269,12 @@ def fuse_request(
     number: int = 1,
     networks: dict[str, BundleSpec] | None = None,
     tensors: dict[str, Tensor] | None = None,
+    **changes: Any,
 ) -> Envelope[FuseRequest]:
     named = {"site_a": plan.light_spec} if networks is None else networks
     facts = plan.round_facts("samfed", number)
     levels = {"levels": torch.full((PUBLIC, 1, 32, 32), 127, dtype=torch.uint8)}
-    body = FuseRequest(plan.common, facts, manifest, CONFIG, True, named)
+    body = FuseRequest(plan.common, facts, manifest, replace(CONFIG, **changes), True, named)
     return arrived(FUSE, Envelope(body, levels if tensors is None else tensors))
 
 

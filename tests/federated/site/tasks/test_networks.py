@@ -37,6 +37,12 @@ def specs_of(plan: FederationPlan) -> NetworkSpecs:
     return NetworkSpecs(plan.light_spec, plan.teacher_spec, plan.teacher_init)
 
 
+def test_a_site_builds_the_teacher_with_the_servers_normalisation(site: SiteContext) -> None:
+    for on in (False, True):
+        specs = specs_of(tiny_plan(tiny_settings(teacher={"normalise": on})))
+        assert [build(site, specs, kind).normalise for kind in ("teacher", "low_rank")] == [on, on]
+
+
 def test_what_travels_is_trained_weights_normalisation_and_the_positional_code() -> None:
     network = TinySam(64)
     travelling = trained_tensors(network)

@@ -39,7 +39,7 @@ def request_body(plan: FederationPlan) -> EvaluateRequest:
 @pytest.fixture
 def branch(site: SiteContext, plan: FederationPlan) -> torch.nn.Module:
     shared = build_low_rank(site, NetworkSpecs(plan.light_spec, plan.teacher_spec, plan.teacher_init))
-    return personal_branch(shared, CONFIG.experts, CONFIG.top_k, 0)
+    return personal_branch(shared, CONFIG.experts, CONFIG.top_k)
 
 
 def test_the_bundle_holds_the_branch_and_its_figures_at_home(

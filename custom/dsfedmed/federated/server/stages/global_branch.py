@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from dsfedmed.algorithms.aggregation import WeightedMean
 from dsfedmed.algorithms.product_mean import ProductMean
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.exchange.tensors import Weights
@@ -23,12 +24,12 @@ from dsfedmed.training.personal_config import PersonalConfig
 
 
 def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingSpec:
-    """Return the training run of the global branch; what the mean of a round loses at rank r is tracked."""
+    """Return the training run of the global branch; what a mean of products loses at rank r is tracked."""
 
     def cut(share: float) -> None:
         run.track("pfedsam/cut_by_rank", share, len(run.record.data["curves"].get("pfedsam", [])) + 1)
 
-    mean_of = partial(ProductMean, on_cut=cut)
+    mean_of = partial(ProductMean, on_cut=cut) if config.mean == "product" else WeightedMean
 
     def request(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts, beside: Beside) -> PersonalRequest:
         del spec, beside
@@ -56,6 +57,7 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
         "in_channels": plan.facts.channels,
         "num_classes": plan.facts.num_classes,
         "nested": plan.facts.nested,
+        "normalise": plan.settings.teacher.normalise,
     }
     allowed = run.config.bundle_classes
     bundle = BundleDefinition(run.config.need("bundles") / BUNDLE, settings, also_allowed=allowed)

@@ -60,7 +60,16 @@ def distilled_rounds(
             _distil_at_the_end(run, plan, spec, distillation, state)
         run.store.put("rounds", {})
         record_choice(run, NAME, state)
+        _record_distillations(run, state)
         return state, distillation.teacher
+
+
+def _record_distillations(run: FederatedWorkflow, state: TrainingState) -> None:
+    """Write down how many distillations the chosen network has behind it, and say so where there is none."""
+    behind = run.settings.schedule.distillations_before(state.best_round, run.settings.rounds)
+    run.record.add("selected", **{NAME: {**state.selected(), "distillations": behind}})
+    if not behind:
+        run.progress.say(f"the chosen network, of round {state.best_round}, is from before any mutual distillation")
 
 
 def _repair(run: FederatedWorkflow, spec: TrainingSpec, refit: Refit | None, state: TrainingState) -> None:

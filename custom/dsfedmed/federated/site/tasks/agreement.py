@@ -55,12 +55,12 @@ from dsfedmed.training.distillation.soft_labels import (
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.semi_supervised.loop import (
     Passes,
-    PublicSource,
     Summary,
     UnlabelledSource,
     UnlabelledTerms,
     train_semi_supervised,
 )
+from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import TrainingTask
 
 
@@ -156,7 +156,9 @@ def _train(
     unlabelled = config.unlabelled_weight * ramp_up(facts.round - 1, config.ramp_rounds) * body.teacher_active
     before = samfed_files.agreement(site, facts, common.num_classes)
     terms = UnlabelledTerms(config.agreement, before, unlabelled, shared.weight, shared.network)
-    passes = Passes(facts.epochs, derive_seed(common.seed, site.name, facts.training, facts.round))
+    first = config.fusion_epochs if isinstance(body, FuseRequest) else facts.epochs
+    seed = derive_seed(common.seed, site.name, facts.training, facts.round)
+    passes = Passes(facts.epochs, seed, first if config.public_order == "first" else 0)
     own = UnlabelledSource(images, samfed_files.answers(site, len(images), common.num_classes))
     summary = train_semi_supervised(network, optimizer, public, own, task, terms, passes)
     keep_optimizer(site, facts, optimizer, facts.training)

@@ -82,8 +82,14 @@ def _teacher(specs: NetworkSpecs, seed: int) -> PromptlessSam:
     teacher = specs.teacher
     if teacher is None:
         raise PayloadError("server", "named no teacher", SAME_VERSION)
-    size, classes = teacher.image_size, teacher.num_classes
-    return build_promptless_sam(teacher.variant, size, classes, in_channels=teacher.channels, seed=seed)
+    return build_promptless_sam(
+        teacher.variant,
+        teacher.image_size,
+        teacher.num_classes,
+        in_channels=teacher.channels,
+        normalise=teacher.normalise,
+        seed=seed,
+    )
 
 
 def _with_teacher_weights(site: SiteContext, network: PromptlessSam, init: TeacherInit) -> PromptlessSam:

@@ -87,7 +87,7 @@ def best_branch(site: SiteContext, body: EvaluateRequest, training: str) -> nn.M
     if config is None or not kept:
         return None
     shared = build_low_rank(site, NetworkSpecs(body.common.light, body.teacher, body.teacher_init))
-    own = personal_branch(shared, config.experts, config.top_k, 0)
+    own = personal_branch(shared, config.experts, config.top_k)
     load(own, kept, site.config.device)
     return own
 
@@ -107,8 +107,7 @@ def _train(
 
 def _own_branch(site: SiteContext, body: PersonalRequest, shared: PromptlessSam) -> nn.Module:
     """Return the site's branch of its last round before this one; at first, a copy of the global one."""
-    seed = derive_seed(body.common.seed, site.name, "experts")
-    own = personal_branch(shared, body.config.experts, body.config.top_k, seed).to(site.config.device)
+    own = personal_branch(shared, body.config.experts, body.config.top_k).to(site.config.device)
     if earlier := _of_earlier_round(site, body, ""):
         load(own, earlier, site.config.device)
     return own

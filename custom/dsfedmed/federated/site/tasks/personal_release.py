@@ -43,6 +43,7 @@ def release_personal(
     settings = {
         "image_size": [teacher.image_size] * 2,
         "variant": teacher.variant,
+        "normalise": teacher.normalise,
         **personal_settings(to_object(form), config.experts, config.top_k),
     }
     folder = site.config.need("bundles") / BUNDLE
