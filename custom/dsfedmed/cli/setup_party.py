@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dsfedmed.errors import ConfigError
 from dsfedmed.installation.shipped import bundles, shipped
-from dsfedmed.json_types import Json
+from dsfedmed.store.json_types import Json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -23,8 +23,8 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.tensors import byte_count, digest
 from dsfedmed.federated.wire.codec import SAME_VERSION, from_json
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.json_types import JsonObject
 from dsfedmed.ranges import Bytes, Sha256
+from dsfedmed.store.json_types import JsonObject
 
 SEAL = "dsfedmed"
 """Key of the seal in the model's meta data."""

@@ -31,8 +31,8 @@ from dsfedmed.flare.simulator_contexts import separate_contexts
 from dsfedmed.flare.task_signal import TaskNotifier
 from dsfedmed.flare.tracking import log_scalar
 from dsfedmed.flare.wire_meter import attach
-from dsfedmed.json_types import Json
 from dsfedmed.settings import Settings
+from dsfedmed.store.json_types import Json
 
 POLL_SECONDS = 0.05
 

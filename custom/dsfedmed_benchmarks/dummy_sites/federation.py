@@ -19,9 +19,9 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.flare.controller import WorkflowController
-from dsfedmed.json_types import Json
 from dsfedmed.networks.tiny_sam import TinySam
 from dsfedmed.settings import Settings
+from dsfedmed.store.json_types import Json
 from dsfedmed_benchmarks.dummy_sites.random_site import RANDOM, RandomReply, RandomRequest, RandomSite
 from dsfedmed_benchmarks.dummy_sites.simulation import DummyFederation, simulate
 from dsfedmed_benchmarks.measurement.process_memory import peak_mib, reset_peak, resident_mib

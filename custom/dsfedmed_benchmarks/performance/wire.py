@@ -33,9 +33,9 @@ from dsfedmed.federated.wire.tasks import BRANCH, MASKS
 from dsfedmed.flare.controller import WorkflowController
 from dsfedmed.flare.recipe import TASK_PATTERN, update_tasks
 from dsfedmed.generator.packing import unpack_label_maps
-from dsfedmed.json_types import Json
 from dsfedmed.seeds import derive_seed, generator
 from dsfedmed.settings import Settings, read_run
+from dsfedmed.store.json_types import Json
 from dsfedmed_benchmarks.dummy_sites.dummy_site import DECAY, STEP, DummySite
 from dsfedmed_benchmarks.dummy_sites.random_set import write_random_set
 from dsfedmed_benchmarks.dummy_sites.simulation import DummyFederation, simulate

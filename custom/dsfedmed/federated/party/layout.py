@@ -12,10 +12,10 @@ import yaml
 from dsfedmed.data.datalist import FILE_NAME as DATALIST
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.party.config import FILE_NAME
-from dsfedmed.json_types import JsonObject
 from dsfedmed.settings import Settings
 from dsfedmed.site_names import own_name, plain_name
 from dsfedmed.store.files import write_atomic
+from dsfedmed.store.json_types import JsonObject
 
 
 @dataclass(frozen=True)

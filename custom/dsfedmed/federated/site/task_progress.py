@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from dsfedmed.json_types import Json
+from dsfedmed.store.json_types import Json
 
 PROGRESS = "progress"
 """Key of the lines that a worker may write before its answer: ``[steps done, steps in all]``."""

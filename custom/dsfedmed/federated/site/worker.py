@@ -23,7 +23,7 @@ from dsfedmed.federated.site.task_progress import PROGRESS, ThrottledProgress
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
-from dsfedmed.json_types import JsonObject
+from dsfedmed.store.json_types import JsonObject
 
 
 def answer_from_files(site: SiteContext, task: str, folder: Path) -> JsonObject:

@@ -25,7 +25,7 @@ from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress,
 from dsfedmed.federated.wire.codec import from_json
 from dsfedmed.federated.wire.message import Message, SiteError
 from dsfedmed.federated.wire.message_files import read_message, write_message
-from dsfedmed.json_types import Json
+from dsfedmed.store.json_types import Json
 
 POLL_SECONDS = 0.1
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from dsfedmed.errors import DSFedMedError, PayloadError
-from dsfedmed.json_types import Json, JsonObject
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, shortened
+from dsfedmed.store.json_types import Json, JsonObject
 
 T = TypeVar("T")
 SAME_VERSION = "Use the same version of dsfedmed everywhere"

@@ -16,8 +16,8 @@ from dsfedmed.errors import DSFedMedError, PayloadError
 from dsfedmed.exchange.tensors import byte_count, require_plain
 from dsfedmed.federated.wire.codec import SAME_VERSION, from_json, to_object
 from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
-from dsfedmed.json_types import JsonObject
 from dsfedmed.ranges import Name, Nonnegative, OptionalSha256, Real, Round, Steps, Tag, Text
+from dsfedmed.store.json_types import JsonObject
 
 CACHED_ROUNDS = 3
 """Rounds for which a site keeps what it needs to answer the same request again."""

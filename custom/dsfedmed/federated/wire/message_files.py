@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dsfedmed.errors import StoreError
 from dsfedmed.federated.wire.message import Message
-from dsfedmed.json_types import Json
 from dsfedmed.store.files import read_json, read_tensors, write_json, write_tensors
+from dsfedmed.store.json_types import Json
 from dsfedmed.store.stage_store import config_hash
 
 SEAL = "seal"

@@ -14,8 +14,8 @@ from dsfedmed.documents import read_json
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import FILE_NAME
 from dsfedmed.flare.workspace import SERVER_CLASSES, SITE_CLASSES, WHOLE_PACKAGE
-from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_json, write_text
+from dsfedmed.store.json_types import Json
 
 RESOURCES = "resources.json"
 HEARTBEAT_TIMEOUT_S = 180

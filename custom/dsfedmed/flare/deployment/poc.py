@@ -15,8 +15,8 @@ from dsfedmed.flare.deployment.command import DeploymentError, NVFlareCommand
 from dsfedmed.flare.deployment.federation import Federation
 from dsfedmed.flare.deployment.kits import allow_package, configure_party
 from dsfedmed.flare.deployment.parties import party_processes, stop_party
-from dsfedmed.json_types import Json
 from dsfedmed.store.files import write_text
+from dsfedmed.store.json_types import Json
 
 PROJECT = "dsfedmed_poc"
 SERVER = "server"

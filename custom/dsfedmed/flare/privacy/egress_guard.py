@@ -26,9 +26,9 @@ from dsfedmed.flare.privacy.outgoing import (
     refused,
 )
 from dsfedmed.flare.site_folder import site_folder
-from dsfedmed.json_types import Json, JsonObject
 from dsfedmed.ranges import MOST_CHANNELS
 from dsfedmed.store.files import read_json, write_json
+from dsfedmed.store.json_types import Json, JsonObject
 
 KINDS = tuple(dict.fromkeys(task.sends for task in TASKS.values()))
 MASKS = ("none", "deformed", "drawn")

@@ -20,9 +20,9 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsRequest
 from dsfedmed.federated.wire.specs import JointSet, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
-from dsfedmed.json_types import JsonObject
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed, generator
+from dsfedmed.store.json_types import JsonObject
 from dsfedmed.training.distillation.embeddings import open_embeddings
 from dsfedmed.training.distillation.mutual import MutualDistiller
 from dsfedmed.training.distillation.record import DistillationRecord, PoolScores

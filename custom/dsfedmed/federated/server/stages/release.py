@@ -10,9 +10,9 @@ from dsfedmed.bundles.release import write_release
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
-from dsfedmed.json_types import Json
 from dsfedmed.reporting.methods import display_name
 from dsfedmed.reporting.report import build_results
+from dsfedmed.store.json_types import Json
 
 FOLDER = "release"
 SCORES = ("dice", "iou", "hd95")
