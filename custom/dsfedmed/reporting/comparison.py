@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dsfedmed.evaluation.intervals import paired_difference
@@ -31,19 +32,21 @@ def _comparison(record: Record, baseline: str) -> dict[str, Any] | None:
         "method": record.method,
         "baseline": baseline,
         "budget": {"method": _budget(record, record.method), "baseline": _budget(record, baseline)},
-        "seen": _differences(record, baseline, record.sites),
-        "unseen": _differences(record, baseline, record.unseen),
-        "per_site": {site: _differences(record, baseline, (site,)) for site in record.all_sites},
+        "seen": differences(record, record.method, baseline, record.sites),
+        "unseen": differences(record, record.method, baseline, record.unseen),
+        "per_site": {site: differences(record, record.method, baseline, (site,)) for site in record.all_sites},
     }
 
 
-def _differences(record: Record, baseline: str, sites: tuple[str, ...]) -> dict[str, Any] | None:
-    """Difference of each metric over the images of ``sites``; None unless both methods scored the same images."""
-    ours, theirs = record.cases[record.method], record.cases[baseline]
+def differences(
+    record: Record, method: str, baseline: str, sites: tuple[str, ...], metrics: Sequence[str] = METRICS
+) -> dict[str, Any] | None:
+    """Difference of each metric over the images of ``sites``; None unless both models scored the same images."""
+    ours, theirs = record.cases[method], record.cases[baseline]
     if not sites or any(len(ours.get(site, ())) != len(theirs.get(site, ())) or site not in ours for site in sites):
         return None
     found = {}
-    for metric in METRICS:
+    for metric in metrics:
         left, right = ([stratum(method[site], metric) for site in sites] for method in (ours, theirs))
         found[metric] = rounded(paired_difference(left, right, derive_seed(record.seed, "difference", metric)))
     return found

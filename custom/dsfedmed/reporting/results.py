@@ -62,7 +62,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "events": [_event(event) for event in record.entries("events")],
         }
     )
-    return {**results, "advice": advice_block(results)}
+    return {**results, "advice": advice_block(results, record)}
 
 
 def stage_seconds(record: Record) -> dict[str, float]:

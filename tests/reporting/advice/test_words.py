@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dsfedmed.reporting.advice.rule import Difference, choose
-from dsfedmed.reporting.advice.words import Compared, made_up, not_said, sentence
+from dsfedmed.reporting.advice.words import Compared, made_up, not_said, other_sentence, sentence
 from dsfedmed.reporting.units import MINUS
 from tests.reporting.advice.test_rule import BETTER, UNCLEAR, WORSE
 
@@ -87,3 +87,30 @@ def test_made_up_images_are_named() -> None:
     assert made_up(["a"], ["a", "b"]).startswith("The images of a are made up: ")
     assert made_up(["b", "a"], ["a", "b"]).startswith("The images of all sites are made up: ")
     assert not_said("it is not complete") == "This run does not say which method to use: it is not complete."
+
+
+@pytest.mark.parametrize(
+    ("seen", "unseen", "last"),
+    [
+        (BETTER, BETTER, "With as many training steps DSFedMed was better than FedAvg."),
+        (WORSE, UNCLEAR, "With as many training steps FedAvg was better than DSFedMed."),
+        (
+            WORSE,
+            BETTER,
+            "With as many training steps DSFedMed was better than FedAvg on some hospitals and worse on ot",
+        ),
+        (UNCLEAR, UNCLEAR, "With as many training steps there was no clear difference between DSFedMed and FedAvg."),
+    ],
+)
+def test_another_model_is_the_best(seen: Difference, unseen: Difference, last: str) -> None:
+    choice = choose({"seen": seen, "unseen": unseen}, PAIR.cost)
+    unequal = replace(PAIR, by="equal_rounds", budget={"method": budget(5, 2100), "baseline": budget(5, 1000)})
+    groups = {"seen": BETTER}
+    assert ". With as many rounds (2,100 training steps, FedAvg 1,000) " in other_sentence(
+        unequal, "FedProx", "FedAvg", groups, choice
+    )
+    found = other_sentence(PAIR, "FedProx (x)", "FedAvg", {"seen": BETTER, "unseen": UNCLEAR}, choice)
+    assert found.startswith(
+        "Use FedProx (x): it was better than FedAvg on the hospitals that took part (by 3.0 Dice points, 95 % interval "
+        f"1.0 to 5.0) and not clearly different on the unseen one (95 % interval {MINUS}1.0 to +1.9). {last}"
+    )

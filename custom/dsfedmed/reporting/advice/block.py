@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""results.json's ``advice``: which method to use from this run, and why, in one sentence.
+"""results.json's ``advice``: which method to use from this run, and why, in a sentence or two.
+
+The method and its baseline decide between them; another model that the run compares is named where it was clearly
+better than that (`others`).
 
 A run without a round of the light network (one shot) says nothing: FedAvg with as many steps is no opponent there.
 """
@@ -9,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dsfedmed.reporting.advice.others import best_other
 from dsfedmed.reporting.advice.rule import Choice, Difference, choose
-from dsfedmed.reporting.advice.words import Compared, not_said, sentence
-from dsfedmed.reporting.methods import baselines, display_name, short_name, untrained
+from dsfedmed.reporting.advice.words import Compared, not_said, other_sentence, sentence
+from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name, untrained
+from dsfedmed.reporting.record import Record
 
 FAIREST = ("equal_steps", "equal_rounds")
 """Comparisons, the one that decides first: a gain that is only more training is no gain."""
 
 
-def advice_block(results: Mapping[str, Any]) -> dict[str, Any]:
+def advice_block(results: Mapping[str, Any], record: Record) -> dict[str, Any]:
     """Return the advice of results that have everything else: ``use``, ``outcome``, ``by`` and ``sentence``."""
     found = results["comparisons"]
     by = next((key for key in FAIREST if found[key] and _differences(found[key])), None)
@@ -35,8 +40,16 @@ def advice_block(results: Mapping[str, Any]) -> dict[str, Any]:
         display_name(comparison["method"]), short_name(comparison["baseline"]), by, comparison["budget"],
         len(results["unseen"]), cost,
     )  # fmt: skip
-    text = sentence(compared, differences, choice)
-    return {"use": _key(comparison, choice), "outcome": choice.outcome, "by": by, "sentence": text}
+    use = _key(comparison, choice)
+    pair = [comparison["method"], comparison["baseline"]]
+    other = best_other(record, pair if use is None else [use])
+    if other is None:
+        text = sentence(compared, differences, choice)
+    else:
+        than = f"{compared.method} and {compared.baseline}" if use is None else short_name(use)
+        use, gains = other
+        text = other_sentence(compared, f"{display_name(use)} ({BY_KEY[use].meaning})", than, gains, choice)
+    return {"use": use, "outcome": choice.outcome, "by": by, "sentence": text}
 
 
 def _silent(why: str) -> dict[str, Any]:

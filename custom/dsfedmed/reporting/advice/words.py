@@ -54,11 +54,35 @@ def sentence(pair: Compared, differences: Mapping[str, Difference], choice: Choi
         return _unclear(pair, differences, choice)
     better, other = (pair.method, pair.baseline) if choice.use == "method" else (pair.baseline, pair.method)
     turn = 1 if choice.use == "method" else -1
+    return f"Use {better}: {_budget(pair)} {_better(pair, other, differences, turn)}"
+
+
+def other_sentence(pair: Compared, best: str, than: str, differences: Mapping[str, Difference], choice: Choice) -> str:
+    """Return the advice where another model of the run was clearly better than what the pair comes to.
+
+    Args:
+        pair: the method and its baseline.
+        best: the other model, as it is named.
+        than: what it was better than.
+        differences: best minus that, by group of sites.
+        choice: of `rule.choose`, between the two of the pair.
+    """
+    between = {
+        "better": f"{pair.method} was better than {pair.baseline}",
+        "worse": f"{pair.baseline} was better than {pair.method}",
+        "mixed": f"{pair.method} was better than {pair.baseline} on some hospitals and worse on others",
+    }.get(choice.outcome, f"there was no clear difference between {pair.method} and {pair.baseline}")
+    budget = _budget(pair)
+    return f"Use {best}: {_better(pair, than, differences, 1)} {budget[0].upper()}{budget[1:]} {between}."
+
+
+def _better(pair: Compared, other: str, differences: Mapping[str, Difference], turn: int) -> str:
+    """Say on which hospitals something was better than ``other``, and on which not clearly different."""
     clear = [f"{_where(pair, group, differences)} ({_gain(d, turn)})" for group, d in differences.items() if d.sign]
     rest = [
         f"{_where(pair, group, differences)} ({_interval(d, turn)})" for group, d in differences.items() if not d.sign
     ]
-    text = f"Use {better}: {_budget(pair)} it was better than {other} {' and '.join(clear)}"
+    text = f"it was better than {other} {' and '.join(clear)}"
     return f"{text} and not clearly different {' and '.join(rest)}." if rest else f"{text}."
 
 
