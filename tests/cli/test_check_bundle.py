@@ -73,3 +73,9 @@ def test_declarations_that_do_not_fit_are_told(
     folder = copy_with(tmp_path / "b", "metadata.json", change)
     assert main(["check-bundle", str(folder)]) == 1
     assert said in capsys.readouterr().out
+
+
+def test_a_network_that_cannot_be_run_is_a_complaint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copy_with(tmp_path / "b", "inference.json", {"image_size": [0, 0]})
+    assert main(["check-bundle", str(folder)]) == 1
+    assert "it cannot be built or run (" in capsys.readouterr().out

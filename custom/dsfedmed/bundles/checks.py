@@ -29,7 +29,7 @@ from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.layout import layout_complaints, logging_complaints
 from dsfedmed.bundles.settings import RUN_SETTINGS, declared_settings, schema
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError, DSFedMedError, worded
 from dsfedmed.networks.checkpoints import load_weights
 
 WEIGHTS = "models/model.pt"
@@ -112,6 +112,8 @@ def _complaints(check: Callable[[Path], Iterator[str]], root: Path) -> tuple[str
         return tuple(check(root))
     except DSFedMedError as error:
         return (str(error),)
+    except Exception as error:  # a network that cannot be built or run raises whatever it likes
+        return (f"it cannot be built or run ({type(error).__name__}: {worded(error)})",)
 
 
 def _rules(root: Path, also_allowed: Collection[str]) -> Iterator[str]:
