@@ -25,6 +25,7 @@ from monai.utils import BundleProperty, BundlePropertyConfig
 from torch import nn
 
 from dsfedmed.bundles.answer import answer_to_zeros
+from dsfedmed.bundles.components import innermost
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.layout import layout_complaints, logging_complaints
@@ -113,7 +114,8 @@ def _complaints(check: Callable[[Path], Iterator[str]], root: Path) -> tuple[str
     except DSFedMedError as error:
         return (str(error),)
     except Exception as error:  # a network that cannot be built or run raises whatever it likes
-        return (f"it cannot be built or run ({type(error).__name__}: {worded(error)})",)
+        cause = innermost(error)
+        return (f"it cannot be built or run ({type(cause).__name__}: {worded(Exception(cause))})",)
 
 
 def _rules(root: Path, also_allowed: Collection[str]) -> Iterator[str]:
