@@ -73,3 +73,14 @@ def test_declarations_that_do_not_fit_are_told(
     folder = copy_with(tmp_path / "b", "metadata.json", change)
     assert main(["check-bundle", str(folder)]) == 1
     assert said in capsys.readouterr().out
+
+
+def test_a_network_that_cannot_be_run_is_a_complaint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "b"
+    shutil.copytree(BUNDLE, folder)
+    for path in (folder / "configs" / "train.json", folder / "configs" / "inference.json"):
+        document = json.loads(path.read_text())
+        document["network_def"]["strides"] = [0, 2, 2]
+        path.write_text(json.dumps(document))
+    assert main(["check-bundle", str(folder)]) == 1
+    assert "it cannot be built or run (ZeroDivisionError: " in capsys.readouterr().out

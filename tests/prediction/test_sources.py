@@ -78,3 +78,12 @@ def test_nothing_is_said(tmp_path: Path) -> None:
 
 def test_a_name_without_a_known_suffix_stays_whole(tmp_path: Path) -> None:
     assert Source.of(tmp_path / "IM.0001").name == PurePosixPath("IM.0001")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J.png", "a\nb.png", "a\udcff.png", "a\u202e.png"])
+def test_what_tables_call_an_image_can_be_shown_and_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    source = Source.of(tmp_path / name, tmp_path)
+    assert source.shown.isprintable()
+    assert source.shown.encode()
+    assert source.files == (tmp_path / name,)

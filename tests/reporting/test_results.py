@@ -111,6 +111,12 @@ def test_fedsam_is_held_against_in_the_runs_own_number_format(
     assert f"that is {said} than FedSAM would have ({size} B in {form} too)" in summary_text(results)
 
 
+def test_a_record_from_elsewhere_commands_no_console(make_run: Callable[..., Path]) -> None:
+    results = build_results(load_record(make_run(small(preset="\x1b[2Jcpu", verdict="incomplete: \x07\nx"))))
+    assert all(line.isprintable() for line in summary_text(results).split("\n"))
+    assert "?[2Jcpu" in summary_text(results)
+
+
 def test_what_a_hospital_moves_to_train_by_hand(make_run: Callable[..., Path]) -> None:
     """Equal steps go on from equal rounds, so that both stages count, unless they were a training of their own."""
 

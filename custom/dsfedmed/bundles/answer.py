@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsfedmed.bundles.definition import BundleDefinition
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError, DSFedMedError, worded
 
 FIX = "Choose an image_size that its levels divide, such as a multiple of 32."
 
@@ -46,8 +46,8 @@ def require_answer(bundle: BundleDefinition) -> None:
         found = tuple(answer_to_zeros(lambda: bundle.network(seed=0), (1, bundle.in_channels, *size)).shape)
     except DSFedMedError:
         raise
-    except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a bundle's network raises whatever it likes
+        reason = worded(error)
         raise ConfigError(where, f"the network cannot take such images ({reason})", FIX) from error
     wanted = (1, bundle.num_classes, *size)
     if found != wanted:

@@ -25,12 +25,13 @@ from monai.utils import BundleProperty, BundlePropertyConfig
 from torch import nn
 
 from dsfedmed.bundles.answer import answer_to_zeros
+from dsfedmed.bundles.components import innermost
 from dsfedmed.bundles.definition import BundleDefinition, lay_values
 from dsfedmed.bundles.documents import EVALUATE, INFERENCE, METADATA, TRAIN, check_documents, read_config
 from dsfedmed.bundles.layout import layout_complaints, logging_complaints
 from dsfedmed.bundles.monai_only.document import complaints as monai_only_complaints
 from dsfedmed.bundles.settings import RUN_SETTINGS, declared_settings, schema
-from dsfedmed.errors import ConfigError, DSFedMedError
+from dsfedmed.errors import ConfigError, DSFedMedError, worded
 from dsfedmed.networks.checkpoints import load_weights
 
 WEIGHTS = "models/model.pt"
@@ -114,6 +115,9 @@ def _complaints(check: Callable[[Path], Iterator[str]], root: Path) -> tuple[str
         return tuple(check(root))
     except DSFedMedError as error:
         return (str(error),)
+    except Exception as error:  # a network that cannot be built or run raises whatever it likes
+        cause = innermost(error)
+        return (f"it cannot be built or run ({type(cause).__name__}: {worded(Exception(cause))})",)
 
 
 def _rules(root: Path, also_allowed: Collection[str]) -> Iterator[str]:

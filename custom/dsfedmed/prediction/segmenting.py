@@ -83,11 +83,14 @@ class Segmenter:
             raise DataError(
                 path, "it does not fit on the GPU", "Give a smaller --batch-size, or --device cpu."
             ) from error
-        except RuntimeError as error:  # MONAI wraps whatever a transform raises
+        except DSFedMedError:
+            raise
+        except Exception as error:  # a model from elsewhere raises whatever it likes, and MONAI wraps it
             cause = innermost(error)
             if isinstance(cause, DSFedMedError):
                 raise cause from error
-            reason = f"the model cannot take it ({worded(Exception(cause))})"
+            kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
+            reason = f"the model cannot take it ({kind}{worded(Exception(cause))})"
             raise DataError(path, reason, "Check its channels and size.") from error
 
     def _found(self, items: list[dict[str, Any]]) -> Iterator[Found]:

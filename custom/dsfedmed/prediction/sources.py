@@ -12,7 +12,7 @@ from dsfedmed.bundles.saving import result_stem
 from dsfedmed.bundles.transforms import site_items
 from dsfedmed.data.datalist import FILE_NAME
 from dsfedmed.data.files.below import images_below, is_series_folder
-from dsfedmed.errors import DataError
+from dsfedmed.errors import DataError, one_line
 
 FIX = "Name an image, a folder of images, or a folder that holds one DICOM series."
 
@@ -23,7 +23,7 @@ class Source:
 
     Attributes:
         files: its file, the folder of its DICOM series, or a file for each channel.
-        shown: what tables call it: its path below the folder that was given.
+        shown: what tables call it: its path below the folder that was given, as one printable line.
         name: where its results go below the folder of results, without what tells mask from overlay.
         options: ``window`` and ``channel_order``, where a datalist says them.
         twin: an earlier image with the same ``name``, whose results it would overwrite.
@@ -40,7 +40,7 @@ class Source:
         """Return a file, or the folder of a series, as an image below ``root`` (by default its own folder)."""
         below = PurePosixPath(path.resolve().name if root is None else path.relative_to(root).as_posix())
         name = below if path.is_dir() else below.with_name(result_stem(Path(below)))
-        return cls((path,), str(below), name)
+        return cls((path,), one_line(str(below)), name)
 
     def require_own_name(self) -> None:
         """Raise DataError where its results would overwrite another image's."""

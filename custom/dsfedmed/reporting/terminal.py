@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsfedmed.errors import one_line
 from dsfedmed.methods import MODELS
 from dsfedmed.reporting.advice.words import made_up
 from dsfedmed.reporting.methods import baselines, not_compared, versus
@@ -30,7 +31,7 @@ def summary_text(results: dict[str, Any]) -> str:
     lines += ["", results["advice"]["sentence"]]
     if results["made_up"]:
         lines.append(made_up(results["made_up"], sites))
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))  # a record may come from elsewhere
 
 
 def _methods(results: dict[str, Any], sites: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.errors import DataError, PayloadError
+from dsfedmed.errors import DataError, PayloadError, StoreError
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import (
     Envelope,
@@ -79,6 +79,17 @@ def test_why_a_task_was_not_done_is_raised_with_the_site() -> None:
     assert "smith" not in str(message.info), "where it happened can name a patient"
     assert error_message(SiteError("site_a", "r", "f"), "site_a").info == {
         "error": {"where": "site_a", "reason": "r", "fix": "f"}
+    }
+
+
+def test_folders_of_the_site_s_machine_stay_there() -> None:
+    """As where its disk is full: the system names the file."""
+    said = "cannot be written ([Errno 28] No space left on device: '/srv/st_anna/smith/dsf_train.json')"
+    message = error_message(StoreError("x", said, "Free space below /srv/st_anna/output"), "site_a")
+    assert message.info["error"] == {
+        "where": "site_a",
+        "reason": "cannot be written ([Errno 28] No space left on device: 'dsf_train.json')",
+        "fix": "Free space below output",
     }
 
 

@@ -14,7 +14,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.bundles.installed import installed_bundle
 from dsfedmed.data.arrays import SiteArrays, load_images, load_part
 from dsfedmed.data.datalist import SiteDatalist, load_datalist
-from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError, StoreError
+from dsfedmed.errors import ConfigError, DSFedMedError, PayloadError, StoreError, without_paths
 from dsfedmed.exchange.tensors import digest
 from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.party.site_data import MEMORY, remembered_sha256
@@ -139,7 +139,8 @@ class SiteContext:
     def public_error(self, error: DSFedMedError) -> SiteError:
         """Return an error as the server may read it: without file names, which can name patients."""
         if isinstance(error, (ConfigError, PayloadError)):
-            return SiteError(self.name, error.reason[:2000], error.fix[:2000])
+            reason, fix = (without_paths(text[:2000]) for text in (error.reason, error.fix))
+            return SiteError(self.name, reason, fix)
         reason = f"{type(error).__name__}, described in the site's own log"
         fix = f"At the site: read {self.folder.name}/worker.log, then run `dsfedmed check-site` on its data folder"
         return SiteError(self.name, reason, fix)

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from torch import Tensor
 
-from dsfedmed.errors import DSFedMedError, PayloadError
+from dsfedmed.errors import DSFedMedError, PayloadError, without_paths
 from dsfedmed.exchange.tensors import byte_count, require_plain
 from dsfedmed.federated.wire.codec import SAME_VERSION, from_json, to_object
 from dsfedmed.federated.wire.task import ReplyT, RequestT, Task
@@ -155,8 +155,12 @@ def reply_message(reply: Envelope[ReplyT]) -> Message:
 
 
 def error_message(error: DSFedMedError | SiteError, site: str) -> Message:
-    """Return the raw form of a reply that says why a task was not done."""
-    return Message({ERROR: to_object(SiteError(site[:200], error.reason[:2000], error.fix[:2000]))})
+    """Return the raw form of a reply that says why a task was not done, without folders of the site's machine.
+
+    What the system says of a file that cannot be written names it with all folders above it.
+    """
+    reason, fix = (without_paths(text[:2000]) for text in (error.reason, error.fix))
+    return Message({ERROR: to_object(SiteError(site[:200], reason, fix))})
 
 
 def is_error(message: Message) -> bool:
