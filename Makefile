@@ -15,7 +15,7 @@ DEMO ?= runs/demo
 POC ?= runs/poc
 
 .PHONY: help setup demo test slow-test check lint types docs wheel tracking-test page-test benchmark ablation bench bench-wire gpu-check label-setup \
-	label-test poc deployment-test prov-test audit secrets clean
+	label-test poc deployment-test prov-test planted-faults audit secrets clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ test: setup      ## all tests but the slow ones, simulated federations included
 
 slow-test: setup ## the long rows of cases of which `make test` has one
 	$(BIN)/python -m pytest -m slow
+
+planted-faults: setup    ## known faults, planted one by one in a copy: do the tests notice them? (half an hour)
+	$(BIN)/python -m tests.planted_faults.plant
 
 deployment-test: setup   ## real server and hospitals with certificates, some of them killed (slow)
 	$(BIN)/python -m pytest -m deployment tests/flare/deployment

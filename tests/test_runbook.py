@@ -77,7 +77,7 @@ def test_the_workflow_runs_targets_that_there_are() -> None:
     runs = {step["run"] for job in jobs.values() for step in job["steps"] if "run" in step}
     runs |= {f"make {target}" for target in jobs["slow"]["strategy"]["matrix"]["target"]}
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert runs >= {"make audit", "make secrets", ".ci/run", "make slow-test", "make prov-test"}
+    assert runs >= {"make audit", "make secrets", ".ci/run", "make slow-test", "make prov-test", "make planted-faults"}
     named = {run.removeprefix("make ") for run in runs if run.startswith("make ") and "$" not in run}
     assert named <= set(targets)
     assert (ROOT / ".ci" / "run").is_file()

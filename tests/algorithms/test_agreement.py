@@ -41,6 +41,21 @@ def test_each_pixel_by_hand() -> None:
     assert found.dispute.flatten().tolist() == [False, True, True, False]
 
 
+def test_background_and_foreground_have_limits_of_their_own() -> None:
+    """SAM is 0.85 sure either way and in dispute: enough for background (0.8), too little for foreground (0.9)."""
+    found = refine(row(0.15, 0.85), row(0.9, 0.1), SURE, STRICT)
+    torch.testing.assert_close(found.weight.flatten(), torch.tensor([0.85, 0.0]))
+
+
+def test_the_soft_term_at_another_temperature() -> None:
+    """T = 2, SAM's p = 0.9 and 0.1 in dispute: sigmoid(ln 9 / 2) = 0.75 against 0.5, times T^2."""
+    teacher = row(0.9, 0.1)
+    nothing = refine(teacher, 1 - teacher, AgreementState(confidence=torch.ones(1, 2)), STRICT)
+    found = agreement_loss(row(0, 0), nothing, teacher, AgreementConfig(soft_weight=1.0, temperature=2.0))
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert float(found) == pytest.approx(4 * kl, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "weights"),
     [

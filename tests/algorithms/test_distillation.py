@@ -55,6 +55,14 @@ def test_paper_objective_is_the_two_divergences_alone() -> None:
     assert float(losses.teacher.detach()) == pytest.approx((KL_FROM_HALF + KL_FROM_EIGHT) / 2)
 
 
+def test_at_another_temperature_both_divergences_have_it() -> None:
+    """Twice the logits at T = 2 are the same probabilities, and count four times."""
+    config = DistillationConfig(temperature=2.0)
+    losses = mutual_distillation_loss(2 * TEACHER, 2 * LIGHT, MASK, config, selected=torch.tensor([0]))
+    assert losses.parts["teacher_kl"] == pytest.approx(4 * KL_FROM_HALF)
+    assert losses.parts["student_kl"] == pytest.approx(4 * KL_FROM_EIGHT)
+
+
 def test_supervising_the_selected_samples_only() -> None:
     config = DistillationConfig(supervise="selected")
     losses = mutual_distillation_loss(TEACHER, LIGHT, MASK, config, selected=torch.tensor([1]))

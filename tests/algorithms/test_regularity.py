@@ -49,6 +49,18 @@ def test_the_boundary_weighs_more_than_the_inside() -> None:
     assert weight.max() <= 6
 
 
+def test_the_window_is_31_pixels_of_384_and_shrinks_with_the_image() -> None:
+    """A mask of the left half: the last of its columns has 16 of 31 in the window, and 16 columns off is far."""
+    for side, window in ((384, 31), (100, 9)):
+        target = torch.zeros(1, 1, side, side)
+        target[..., : side // 2] = 1
+        row = boundary_weight(target)[0, 0, side // 2]
+        inside = (window + 1) / 2
+        assert float(row[side // 2 - 1]) == pytest.approx(1 + 5 * (1 - inside / window), rel=1e-5)
+        assert float(row[side // 2 - 1 - window // 2]) == pytest.approx(1, abs=1e-5)
+        assert float(row[side // 2 - window // 2]) > 1.1
+
+
 def test_structure_loss_of_an_empty_mask_by_hand() -> None:
     """The background fills the image, whose edge is its own: a window of 3 sees 4 of 9 at a corner, 6 of 9 at a side.
 

@@ -79,6 +79,30 @@ def test_each_image_is_scored_at_its_own_size(site: SiteDatalist, preprocessing:
     assert not network.frozen.training  # the mode of every part is put back
 
 
+class Constant(torch.nn.Module):
+    """The same logit everywhere."""
+
+    def __init__(self, logit: float) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(images[:, :1], self.logit)
+
+
+@pytest.mark.parametrize(("logit", "whole"), [(0.1, True), (-0.1, False)])
+def test_a_probability_above_a_half_is_foreground(
+    site: SiteDatalist, preprocessing: Any, logit: float, whole: bool
+) -> None:
+    """Probabilities of 0.525 and 0.475: all of the image, or nothing of it."""
+    seen: list[ScoredImage] = []
+    evaluate(Constant(logit), site, "test", preprocessing, ForwardPass(1, 2), on_image=seen.append)
+    assert [bool(image.prediction.all()) for image in seen] == [whole] * 3
+    assert [bool(image.prediction.any()) for image in seen] == [whole] * 3
+    dice = quick_dice(Constant(logit), load_part(site, "test", preprocessing), ForwardPass(1, 2), True)
+    assert (dice > 0) is whole
+
+
 def test_an_image_says_which_classes_it_has_and_which_were_found(site: SiteDatalist, preprocessing: Any) -> None:
     """A second image without a lesion, in which the bright rectangle is found; a third whose rectangle is ignored."""
     for number, value in ((1, 0), (2, 9)):

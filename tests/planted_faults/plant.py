@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plant known faults into a copy of the tree, one at a time, and see whether the tests notice them.
 
-    python -m tests.planted_faults.plant [--only NAME ...] [--root DIR] [--timeout SECONDS]
+    python -m tests.planted_faults.plant [--only NAME ...] [--root DIR] [--timeout SECONDS] [--out PAGE]
 
 The faults stand in ``faults.yaml`` beside this file. Only the copy, in a temporary folder, is ever changed. A fault is
 killed if one of its own tests fails or takes too long; it survives if they all pass. A fault whose tests cannot be run
 at all (no such test, the module no longer imports) is broken: that proves nothing about the tests, and counts as a
-failure of this command too. Before any fault is planted the same tests must pass on the copy as it is.
+failure of this command too. One that no test can see, since it changes nothing that counts, stays in the list with a
+reason (``survives``). Before any fault is planted the same tests must pass on the copy as it is.
 
-The exit status is 0 if every fault is killed, else 1.
+The exit status is 0 if every fault without such a reason is killed, else 1. ``--out`` writes the figures as a page.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).with_name("faults.yaml")
 KEYS = {"name", "file", "old", "new", "tests"}
+REASON = "survives"
 LEFT_OUT_AT_THE_TOP = {".git", ".venv", ".venv-label", "runs", "data", "build", "dist"}
 LEFT_OUT_EVERYWHERE = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 PASSED, FAILED, WRONG_COPY = 0, 1, 70
@@ -57,6 +59,7 @@ class Fault:
         old: source text that occurs exactly once in that file.
         new: what takes its place.
         tests: pytest paths, of which one at least must fail.
+        survives: why none does, where that is known; empty for all others.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Fault:
     old: str
     new: str
     tests: tuple[str, ...]
+    survives: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def read_faults(path: Path = FAULTS) -> tuple[Fault, ...]:
     """
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     for entry in entries:
-        if set(entry) != KEYS:
+        if set(entry) - {REASON} != KEYS:
             raise ValueError(f"{path}: {entry.get('name', entry)} has the keys {sorted(entry)}, not {sorted(KEYS)}")
     names = [entry["name"] for entry in entries]
     if len(set(names)) < len(names):
@@ -212,13 +216,13 @@ def verdict_on(status: int | None, output: str, timeout: float) -> Verdict:
     return Verdict("broken", f"pytest ended with {status}: {' '.join(output.split())[-300:]}")
 
 
-def plant_all(faults: Sequence[Fault], root: Path, timeout: float) -> bool:
-    """Plant every fault in a copy of the tree, print the table, and tell whether all were killed."""
+def plant_all(faults: Sequence[Fault], root: Path, timeout: float, out: Path | None = None) -> bool:
+    """Plant every fault in a copy of the tree, print the table, and tell whether all did what was expected."""
     problems = [f"{fault.name}: {problem}" for fault in faults for problem in problems_of(fault, root)]
     if problems:
         print("\n".join(problems))
         return False
-    width = max(len(fault.name) for fault in faults)
+    width, verdicts = max(len(fault.name) for fault in faults), dict[str, Verdict]()
     with copy_of(root) as copy:
         union = list(dict.fromkeys(test for fault in faults for test in fault.tests))
         status, output = run_tests(copy, union, timeout * len(faults))
@@ -226,14 +230,40 @@ def plant_all(faults: Sequence[Fault], root: Path, timeout: float) -> bool:
             print(f"{output}\nThe tests do not pass as it is; no fault was planted.")
             return False
         print(f"{'(none)':{width}}  passes its {len(union)} tests", flush=True)
-        ends = []
         for fault in faults:
             with planted(fault, copy):
-                verdict = verdict_on(*run_tests(copy, fault.tests, timeout), timeout)
-            ends.append(verdict.end)
-            print(f"{fault.name:{width}}  {verdict}", flush=True)
+                verdicts[fault.name] = verdict_on(*run_tests(copy, fault.tests, timeout), timeout)
+            print(f"{fault.name:{width}}  {verdicts[fault.name]}", flush=True)
+    ends = [verdict.end for verdict in verdicts.values()]
     print(", ".join(f"{ends.count(end)} {end}" for end in ("killed", "survived", "broken")))
-    return set(ends) == {"killed"}
+    if out:
+        out.write_text(page_of(faults, verdicts), encoding="utf-8")
+    return all(is_as_expected(fault, verdicts[fault.name]) for fault in faults)
+
+
+def is_as_expected(fault: Fault, verdict: Verdict) -> bool:
+    """Tell whether a fault was killed, or survived for a reason that is written down."""
+    return verdict.end == "killed" or (verdict.end == "survived" and bool(fault.survives))
+
+
+def page_of(faults: Sequence[Fault], verdicts: Mapping[str, Verdict]) -> str:
+    """Return the figures as a page: killed faults by folder, and every one that was not."""
+    rooms: dict[str, list[bool]] = {}
+    for fault in faults:
+        room = "/".join(Path(fault.file).parts[1:-1][:2])
+        rooms.setdefault(room, []).append(verdicts[fault.name].end == "killed")
+    killed = sum(sum(found) for found in rooms.values())
+    lines = [
+        "## Planted faults",
+        "",
+        f"{killed} of {len(faults)} are noticed ({100 * killed / len(faults):.0f} %). Made by",
+    ]
+    lines += ["", "```", "python -m tests.planted_faults.plant --out docs/results/planted_faults.md", "```", ""]
+    lines += ["| folder | planted | noticed |", "|---|---|---|"]
+    lines += [f"| `{room}` | {len(found)} | {sum(found)} |" for room, found in sorted(rooms.items())]
+    rest = [fault for fault in faults if verdicts[fault.name].end != "killed"]
+    lines += ["", *(f"- `{fault.name}`: {fault.survives or verdicts[fault.name]}" for fault in rest)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,9 +273,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(faults), default=list(faults))
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to copy; by default the one of this file")
     parser.add_argument("--timeout", type=float, default=600, help="seconds that a fault's tests may take")
+    parser.add_argument("--out", type=Path, help="page to write the figures to")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that processes and copy go, as with Ctrl-C
-    return 0 if plant_all([faults[name] for name in asked.only], asked.root.resolve(), asked.timeout) else 1
+    chosen = [faults[name] for name in asked.only]
+    return 0 if plant_all(chosen, asked.root.resolve(), asked.timeout, asked.out) else 1
 
 
 if __name__ == "__main__":

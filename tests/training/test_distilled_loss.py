@@ -61,3 +61,12 @@ def test_pixels_without_a_label_are_left_out_of_the_divergence() -> None:
     value.backward()
     assert logits.grad is not None
     assert logits.grad.flatten().tolist() == [pytest.approx(-0.25), 0.0]
+
+
+def test_at_another_temperature_the_divergence_has_its_square() -> None:
+    """Logits 2 log 3 and 0 at T = 2: 3/4 against 1/2, times 4."""
+    pupil = DistilledLoss(Constant(0.0), Constant(2 * math.log(3)))
+    loss = guided_loss(pupil, lambda logits, _: 0 * logits.mean(), 0.5, 2.0)
+    value = loss(pupil(torch.zeros(1, 1, 1, 1)), torch.zeros(1, 1, 1, 1))
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert float(value.detach()) == pytest.approx(0.5 * 4 * kl, rel=1e-5)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dsfedmed.algorithms.losses import bernoulli_kl
 from dsfedmed.errors import ConfigError
-from dsfedmed.networks.local_experts import EXPERTS, personal_branch
+from dsfedmed.networks.local_experts import EXPERTS, LocalExperts, personal_branch
 from dsfedmed.networks.lora import add_lora, is_lora
 from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.training.distilled_loss import DistilledLoss
@@ -42,6 +43,25 @@ def test_the_direction_decides_who_has_a_guide(direction: str, branches: tuple[P
     module.eval()
     extra = float((loss(module(image), target) - plain(own.eval()(image), target)).detach())
     assert (abs(extra) > 1e-6) == (direction in ("both", "to_personal"))
+
+
+@pytest.mark.parametrize("phase", ["global", "local"])
+def test_the_loss_of_a_phase_is_made_of_its_terms(phase: str, branches: tuple[PromptlessSam, PromptlessSam]) -> None:
+    """A task loss of 0.25, 0.3 times the other branch's divergence at T = 2, and in phase L 0.1 times the balance 3."""
+    shared, own = (branch.eval() for branch in branches)
+    for module in own.modules():
+        if isinstance(module, LocalExperts):
+            module.balance = torch.tensor(3.0)
+    config = PersonalConfig(kl_weight=0.3, temperature=2.0, balance_weight=0.1)
+    image, target = torch.rand(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    plain = lambda logits, _: 0 * logits.mean() + 0.25  # noqa: E731
+    module, loss = (global_phase if phase == "global" else local_phase)(shared, own, plain, config)
+    module.eval()
+    with torch.no_grad():
+        found = float(loss(module(image), target))
+        taught, teacher = (shared, own) if phase == "global" else (own, shared)
+        expected = 0.25 + 0.3 * float(bernoulli_kl(teacher(image), taught(image), 2.0).mean())
+    assert found == pytest.approx(expected + (0.1 * 3 if phase == "local" else 0), rel=1e-4)
 
 
 @pytest.mark.parametrize("sync", ["none", "lora", "lora+decoder"])

@@ -174,3 +174,11 @@ def test_settings_that_make_no_network_are_refused(variant: str, size: int, clas
 def test_images_with_other_channels_are_refused(tiny: PromptlessSam) -> None:
     with pytest.raises(ValueError, match="1 or 3"):
         tiny(torch.rand(1, 2, 32, 32))
+
+
+def test_the_class_head_starts_near_the_first_mask_token(tiny_two: PromptlessSam) -> None:
+    """SAM's own mask of no ambiguity; the other three hardly count."""
+    weight = build_promptless_sam("tiny", 32, 2).mask_decoder.seg1.weight.detach()
+    assert torch.equal(weight[:, 0], torch.ones_like(weight[:, 0]))
+    assert 0 < float(weight[:, 1:].abs().max()) <= 0.05, "a tenth of 1 / sqrt(4)"
+    assert float(tiny_two.mask_decoder.seg1.bias.detach().abs().max()) == 0

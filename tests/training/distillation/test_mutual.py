@@ -63,6 +63,20 @@ def test_scores_are_those_of_the_losses_on_the_teachers_grid(
     torch.testing.assert_close(scores.scores, -0.25 * scores.teacher_loss + 0.75 * scores.disagreement)
 
 
+@pytest.mark.parametrize(("learn", "modes"), [("both", (True, True)), ("teacher", (True, False))])
+def test_networks_score_in_evaluation_and_learn_in_training_mode(
+    tmp_path: Path, teacher: TinyTeacher, light: TinyLight, learn: str, modes: tuple[bool, bool]
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    made = distiller(tmp_path, teacher, light, server=replace(SERVER, learn=learn))
+    light.register_forward_hook(lambda *_: seen.append((teacher.training, light.training)))
+    made.run(1, seed=0)
+    scoring, steps = seen[:3], seen[3:]
+    assert scoring == [(False, False)] * 3
+    assert steps
+    assert set(steps) == {modes}
+
+
 @pytest.mark.parametrize("rule", ["top", "softmax"])
 def test_only_selected_samples_are_forwarded_with_gradients_and_the_encoder_never_runs(
     tmp_path: Path, teacher: TinyTeacher, light: TinyLight, rule: str

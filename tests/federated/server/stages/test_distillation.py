@@ -58,6 +58,8 @@ def test_who_learns_where(tmp_path: Path, at: str, light_learns: bool, soft: boo
     assert not _same(before, distillation.teacher)
     assert after.keys() == light.keys()
     assert _same(after, light) is not light_learns
+    assert distillation.distiller.server.learn == ("both" if light_learns else "teacher")
+    assert distillation.steps > 0 if light_learns else distillation.steps == 0
     assert (distillation.soft_labels is not None) is soft
     assert (distillation.send_soft_labels() is not None) is soft
 
