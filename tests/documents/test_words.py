@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORST = re.compile(
     r"\bmend|\bgo(?:es|ing)? on behind|\bbegin anew|not there yet|that are farther|\bstands? in (?!for)|\blaid over"
     r"|\bbehind its audit|\bredone anew|draws? anew|has no part in it|whoever must not|for\s+whoever"
-    r"|(?:site|one) that insists|somebody predicts|half of the say|stop no run|is no copy\b|\bstands? in \[|recognised again"
-    r"|forget a hospital but"
+    r"|(?:site|one) that insists|somebody predicts|half of the say|stop no run|is no copy\b|\bstands? in \["
+    r"|recognised again|forget a hospital but"
     r"|(?<!there )\bis no (?:list|mapping|object|map|split|share|file|folder|definition|device)\b|no worse than its",
     re.IGNORECASE,
 )
