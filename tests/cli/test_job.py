@@ -19,6 +19,7 @@ from dsfedmed.federated.server.finished_run import FinishedRun
 from dsfedmed.settings import Settings
 from dsfedmed.store.files import write_json, write_text
 from dsfedmed.store.stage_store import config_hash
+from tests.runs.smoke import unlabelled_copy
 
 JOB = Path(__file__).resolve().parents[2] / "jobs" / "dsfedmed"
 SOURCES = ["site_a", "site_b", "site_c"]
@@ -175,3 +176,15 @@ def test_a_training_image_in_the_test_part_stops_the_run(sites: Path, tmp_path: 
     shutil.copy(site / "images/training_0000.png", site / "images/test_0000.png")
     with pytest.raises(DataError, match=f"{names[0]}: 1 errors, listed above"):
         refuse_damaged_sites(tmp_path / "sites", folders)
+
+
+def test_sam_fed_s_sites_need_no_labels_to_train_with(
+    sites: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`dsfedmed run samfed` refused the very sites that it is for."""
+    folders = {name: name for name in ("site_a", "site_b")}
+    unlabelled = unlabelled_copy(sites, tmp_path / "sites", ("site_b",))
+    refuse_damaged_sites(unlabelled, folders, labelled=False)
+    with pytest.raises(DataError, match="site_b: 1 errors, listed above"):
+        refuse_damaged_sites(unlabelled, folders)
+    assert "images have no label" in capsys.readouterr().err

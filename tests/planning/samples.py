@@ -27,8 +27,10 @@ SITES = (
 
 def scene(stages: tuple[str, ...] = STAGES, sites: tuple[SiteSize, ...] = SITES, **changes: Any) -> Scene:
     """Three sites that take part; in batches of 8 they take 3, 1 and 2 steps a pass, and two passes make a round."""
+    method, public = changes.pop("method", "dsfedmed"), changes.pop("public", (0, 0))
     values: dict[str, Any] = {
         "rounds": 4,
+        "method": changes.pop("options", {}),
         "light": {"batch_size": 8, "epochs_per_round": 2, **changes.pop("light", {})},
         "generator": {"base_rounds": 2, "base_steps": 5, "branch_steps": 7},
         "synthetic": {"per_site": 10},
@@ -37,7 +39,7 @@ def scene(stages: tuple[str, ...] = STAGES, sites: tuple[SiteSize, ...] = SITES,
                      "site_kl_weight": 0.0, **changes.pop("schedule", {})},
         "robust": {"part_steps": 13, **changes.pop("robust", {})},
     }  # fmt: skip
-    return Scene(Settings.from_dict({**values, **changes}), sites, stages, channels=3, num_classes=1)
+    return Scene(Settings.from_dict({**values, **changes}), sites, stages, 3, 1, method, public)
 
 
 def look(**changes: Any) -> ImageLook:

@@ -76,3 +76,25 @@ def test_the_ledger_of_a_real_run_has_as_many(stage: str, down: int, up: int) ->
     assert found.up == pytest.approx(up, rel=1e-2, abs=10_000)
     assert set_bytes(nuclei) == pytest.approx(8_685_785, rel=0.03)
     assert isinstance(found, Traffic)
+
+
+def test_pfedsam_moves_its_global_branch() -> None:
+    found = {
+        entry.stage: (entry.down, entry.up)
+        for entry in traffic(scene(FEDBN, method="pfedsam"), Numbers(1000, 5000, low_rank=400))
+    }
+    assert found["rounds"] == ((1 + 4 + 3) * 800, 4 * 800)
+    assert found["evaluate"] == (2 * 800, 0)
+
+
+@pytest.mark.parametrize(("tune", "teacher"), [("lora", 400), ("full", 5000)])
+def test_samfed_moves_the_teacher_once_and_its_network(tune: str, teacher: int) -> None:
+    made = scene(("broadcast teacher", "rounds", "evaluate", "evaluate comparison"), method="samfed", public=(40, 10),
+                 teacher={"tune": tune}, light={"precision": "int8"})  # fmt: skip
+    found = {entry.stage: (entry.down, entry.up) for entry in traffic(made, Numbers(1000, 5000, low_rank=400))}
+    assert found == {
+        "broadcast teacher": (2 * teacher + 40 * 64 * 64 * 4 // 2, 0),
+        "rounds": (2000 + 3 * 1000, 4 * 1000),  # the last mean stays, and so do the trials: the server validates
+        "evaluate": (2000, 0),
+        "evaluate comparison": (2 * (1000 + teacher), 0),
+    }

@@ -9,7 +9,7 @@ import pytest
 
 from dsfedmed.cli.job.plan import METHODS
 from dsfedmed.federated.methods import workflow_of
-from dsfedmed.planning.work import PLANNED, UNITS, Work, work_of
+from dsfedmed.planning.work import UNITS, Work, planned, work_of
 from dsfedmed.settings import Settings
 from tests.planning.samples import FEDBN, SITES, scene
 
@@ -73,7 +73,31 @@ def test_every_stage_has_its_work_and_every_work_its_unit(method: str) -> None:
     more = {"fedprox": True, "centralised": True, "fedsam": True, "fedmsa": True}
     settings = Settings.from_dict({"compare": more, "schedule": {"head_start_steps": 1}})
     stages = workflow_of(method, settings).stages(settings)
-    assert set(stages) <= PLANNED
+    assert set(stages) <= planned(method)
     for stage in stages:
-        work = work_of(scene(stages), stage)
+        work = work_of(scene(stages, method=method), stage)
         assert {unit for units in (work.server, *work.sites.values()) for unit in units} <= set(UNITS)
+
+
+def test_pfedsam_trains_two_branches_behind_the_warm_up() -> None:
+    """Four rounds, one of warm-up; two passes of 3, 1 and 2 steps of 8 images are half as many of the teacher's 16."""
+    made = scene(FEDBN, method="pfedsam", options={"warmup_rounds": 1})
+    assert work_of(made, "rounds").sites["a"] == Counter(
+        teacher_step=(4 + 3) * 6 // 2, embed=2 * 3 * 2 * 20 + (4 + 1 + 3 + 3) * 5
+    )
+    assert work_of(made, "evaluate").sites["a"] == Counter(score=8)
+
+
+def test_samfed_learns_from_public_labels() -> None:
+    made = scene(("rounds",), method="samfed", public=(40, 10), options={"public_epochs": 6, "teacher_flips": True})
+    assert work_of(made, "public set").server == Counter(read=50)
+    assert work_of(made, "public start").server == Counter(light_step=6 * 5, infer=60)
+    assert work_of(made, "tune teacher").server == Counter(teacher_step=3 * 3, embed=10)
+    assert work_of(made, "broadcast teacher").sites["a"] == Counter(embed=80)
+    rounds = work_of(made, "rounds")
+    assert rounds.sites["b"] == Counter(light_step=2 * 4 * 2, infer=2 * 4 * 2 * 8 + 4 * 40)
+    assert rounds.server == Counter(infer=(4 + 1 + 3) * 10)
+    more = 4  # passes of 5 steps: 48 steps at three sites are 16 at each
+    assert work_of(made, "compare labels only").server == Counter(light_step=(6 + more) * 5, infer=(6 + more) * 10)
+    assert work_of(made, "evaluate").sites["d"] == Counter(score=6)
+    assert work_of(made, "evaluate comparison").sites["d"] == Counter(score=12)

@@ -40,13 +40,15 @@ _HARMLESS = ("turned upright", "brought onto", "padding pixels", "read at")
 class Finding:
     """One problem: an "error" stops a run, a "warning" is for a person to judge, a "note" is good to know.
 
-    Each of its texts is one printable line, whatever the names in it are.
+    Each of its texts is one printable line, whatever the names in it are. Labels to train with that are missing are
+    `unlabelled`: an error, but for methods whose sites need none.
     """
 
     level: Level
     where: str
     reason: str
     fix: str
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         """Make the texts printable."""
@@ -265,7 +267,8 @@ def _check_part(datalist: SiteDatalist, part: str, values: tuple[int, ...]) -> l
     unlabelled = sum(item.label is None for item in items)
     if unlabelled:
         reason = f"{unlabelled} of {len(items)} images have no label"
-        findings.append(Finding("error", where, reason, "Add their labels or take the items out."))
+        fix = "Add their labels or take the items out."
+        findings.append(Finding("error", where, reason, fix, unlabelled=part != "test"))
     missing = [name for value, name in datalist.labels.items() if value and value not in values]
     if missing and unlabelled < len(items):
         findings.append(Finding("warning", where, f"no pixel is labelled {', '.join(missing)}", "Is that meant?"))

@@ -13,7 +13,7 @@ from dsfedmed.planning.traffic import Traffic
 
 FLOAT = 4
 ROUND_COPIES = 4
-"""Copies of the light network that a site keeps: the one it got, its best, and an optimiser's two moments."""
+"""Copies of the network of the rounds that a site keeps: the one it got, its best, and an optimiser's two moments."""
 DRAWN_MASKS = "Masks: deformed ones leave, unless the hospital allows its drawn ones (`send_drawn_masks`, off)."
 PRIVACY = "Privacy policy: noise on updates and branch, size of what may leave (docs/data-protection.md)."
 AUDIT = (
@@ -66,10 +66,10 @@ def _seconds(times: Sequence[StageTime], site: SiteSize, comparison: bool) -> fl
 
 
 def _disk(scene: Scene, numbers: Numbers, site: SiteSize) -> int:
-    """Return the synthetic set, unpacked at most, where the site keeps it, and the networks of the rounds."""
+    """Return the synthetic or public set, unpacked at most, where the site keeps it, and the networks of the rounds."""
     if not site.takes_part:
         return 0
     settings = scene.settings
-    keeps_set = scene.generates and settings.synthetic.broadcast
-    pixels = scene.pool * settings.image_size**2 * (scene.channels + 1) if keeps_set else 0
-    return pixels + ROUND_COPIES * FLOAT * numbers.light
+    pairs = (scene.pool if settings.synthetic.broadcast else 0) if scene.generates else scene.public[0]
+    pixels = pairs * settings.image_size**2 * (scene.channels + 1)
+    return pixels + ROUND_COPIES * FLOAT * (numbers.low_rank if scene.method == "pfedsam" else numbers.light)

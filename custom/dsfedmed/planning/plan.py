@@ -66,7 +66,8 @@ class Plan:
     def trained_memory(self) -> int:
         """Bytes of the largest network that is trained, with its optimiser, without activations."""
         numbers = self.numbers
-        return TRAINED_BYTES * max(numbers.light, numbers.base, numbers.branch)
+        teacher = numbers.teacher if self.method in ("samfed", "pfedsam") else 0
+        return TRAINED_BYTES * max(numbers.light, numbers.base, numbers.branch, teacher)
 
     def seconds(self, comparison: bool, at_hospitals: bool = False) -> float | None:
         """Return the seconds of the method's stages or of the comparison's; None without a calibration."""

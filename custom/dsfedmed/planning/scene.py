@@ -17,7 +17,7 @@ LEAST_SITES = 3
 
 @dataclass(frozen=True)
 class SiteSize:
-    """A site's images by part, and whether it takes part or is held out."""
+    """A site's images by part, and whether it trains; it does not where it is held out, or SAM-Fed's label site."""
 
     name: str
     training: int
@@ -36,6 +36,8 @@ class Scene:
         stages: names of its stages, in order, as its workflow has them.
         channels: of the images.
         num_classes: K.
+        method: a key of `dsfedmed.methods.METHODS`.
+        public: images of the training and of the validation part of the public set (SAM-Fed); else none.
     """
 
     settings: Settings
@@ -43,6 +45,8 @@ class Scene:
     stages: tuple[str, ...]
     channels: int = 1
     num_classes: int = 1
+    method: str = "dsfedmed"
+    public: tuple[int, int] = (0, 0)
 
     @cached_property
     def sources(self) -> tuple[SiteSize, ...]:
@@ -53,6 +57,11 @@ class Scene:
     def generates(self) -> bool:
         """Whether the method has a generator and a synthetic set."""
         return "synthesise" in self.stages
+
+    @property
+    def own_models(self) -> int:
+        """Networks of the method itself that a site scores: FedBN's and pFedSAM's own one, and the shared one."""
+        return 1 if self.generates or self.method == "samfed" else 2
 
     @property
     def pool(self) -> int:

@@ -144,7 +144,7 @@ def _bytes(plan: Plan) -> list[str]:
 
 def _machine(plan: Plan) -> list[str]:
     numbers = vars(plan.numbers).items()
-    counted = ", ".join(f"{name} {count_text(count)}" for name, count in numbers if count)
+    counted = ", ".join(f"{name.replace('_', '-')} {count_text(count)}" for name, count in numbers if count)
     peak = ""
     if plan.calibration is not None:
         where = "the card" if plan.device.startswith("cuda") else "one process"

@@ -39,7 +39,8 @@ def is_comparison(stage: str) -> bool:
 
 def traffic(scene: Scene, numbers: Numbers) -> list[Traffic]:
     """Return what a source site sends and receives in each stage that moves anything of size."""
-    found = [(stage, *_STAGES[stage](scene, numbers)) for stage in scene.stages if stage in _STAGES]
+    stages = {**_STAGES, **_OF_METHOD.get(scene.method, {})}
+    found = [(stage, *stages[stage](scene, numbers)) for stage in scene.stages if stage in stages]
     return [Traffic(stage, down, up, is_comparison(stage)) for stage, down, up in found if down or up]
 
 
@@ -66,9 +67,9 @@ def beside(scene: Scene, numbers: Numbers) -> dict[str, int]:
 
 
 def set_bytes(scene: Scene) -> int:
-    """Return the bytes of the synthetic set as it travels."""
-    pixels = scene.pool * scene.settings.image_size**2 * (scene.channels + 1)
-    return round(PNG_SHARE * pixels)
+    """Return the bytes of the synthetic set as it travels, or of SAM-Fed's public set."""
+    pairs = scene.pool if scene.generates else scene.public[0]
+    return round(PNG_SHARE * pairs * scene.settings.image_size**2 * (scene.channels + 1))
 
 
 def _base(scene: Scene, numbers: Numbers) -> tuple[int, int]:
@@ -124,8 +125,7 @@ def _fedsam(scene: Scene, numbers: Numbers) -> tuple[int, int]:
 
 
 def _evaluate(scene: Scene, numbers: Numbers) -> tuple[int, int]:
-    own = 1 if scene.generates else 2
-    return own * WHOLE[scene.settings.light.precision] * numbers.light, 0
+    return scene.own_models * WHOLE[scene.settings.light.precision] * numbers.light, 0
 
 
 def _evaluate_comparison(scene: Scene, numbers: Numbers) -> tuple[int, int]:
@@ -150,4 +150,45 @@ _STAGES: dict[str, Callable[[Scene, Numbers], tuple[int, int]]] = {
     "compare fedmsa": _fedsam,
     "evaluate": _evaluate,
     "evaluate comparison": _evaluate_comparison,
+}
+
+
+def _personal_rounds(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    """The global branch of pFedSAM, as FedAvg's network; the personal one stays."""
+    return federated(scene, numbers.low_rank, scene.settings.rounds)
+
+
+def _personal_evaluate(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    return scene.own_models * WHOLE[scene.settings.light.precision] * numbers.low_rank, 0
+
+
+def _tuned(scene: Scene, numbers: Numbers) -> int:
+    """Return how many numbers of SAM-Fed's tuned teacher travel."""
+    return numbers.low_rank if scene.settings.teacher.tune == "lora" else numbers.teacher
+
+
+def _broadcast(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    """Teacher, in half precision whatever the rounds use, and the public set come down, once."""
+    return WHOLE["fp16"] * _tuned(scene, numbers) + set_bytes(scene), 0
+
+
+def _agreement_rounds(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    """The server validates on its public set: the last mean, trials and the mean of rounds go nowhere."""
+    precision, rounds = scene.settings.light.precision, scene.settings.rounds
+    change = DIFFERENCE[precision] * numbers.light
+    return WHOLE[precision] * numbers.light + (rounds - 1) * change, rounds * change
+
+
+def _semi_evaluate_comparison(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    """The network of the public labels alone, and the teacher."""
+    return WHOLE[scene.settings.light.precision] * (numbers.light + _tuned(scene, numbers)), 0
+
+
+_OF_METHOD: dict[str, dict[str, Callable[[Scene, Numbers], tuple[int, int]]]] = {
+    "pfedsam": {"rounds": _personal_rounds, "evaluate": _personal_evaluate},
+    "samfed": {
+        "broadcast teacher": _broadcast,
+        "rounds": _agreement_rounds,
+        "evaluate comparison": _semi_evaluate_comparison,
+    },
 }

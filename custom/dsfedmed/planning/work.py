@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from dsfedmed.planning.scene import Scene, SiteSize
+from dsfedmed.training.personal_config import PersonalConfig
+from dsfedmed.training.semi_supervised.config import SamFedConfig
 
 UNITS = {
     "read": "an image read and brought to network size",
@@ -45,7 +47,7 @@ def work_of(scene: Scene, stage: str) -> Work:
     Raises:
         KeyError: the stage is of a method that cannot be planned.
     """
-    return _STAGES[stage](scene)
+    return _OF_METHOD.get(scene.method, {}).get(stage, _STAGES.get(stage, _unknown))(scene)
 
 
 def at_sources(scene: Scene, units: Callable[[SiteSize], Units]) -> Work:
@@ -156,8 +158,7 @@ def _teacher_rounds(scene: Scene) -> Work:
 
 
 def _evaluate(scene: Scene) -> Work:
-    own = 1 if scene.generates else 2  # FedBN: a site's own normalisation, and the shared one
-    return Work({site.name: Counter(score=own * site.test) for site in scene.sites})
+    return Work({site.name: Counter(score=scene.own_models * site.test) for site in scene.sites})
 
 
 def _evaluate_comparison(scene: Scene) -> Work:
@@ -168,6 +169,76 @@ def _evaluate_comparison(scene: Scene) -> Work:
     shared = sum(trained) + (2 if asked.teacher and scene.generates else 0)
     own = {site: (1 if site.takes_part else count) if asked.local else 0 for site in scene.sites}
     return Work({site.name: Counter(score=(shared + own[site]) * site.test) for site in scene.sites})
+
+
+def _personal_rounds(scene: Scene) -> Work:
+    """pFedSAM: the global branch, and behind the warm-up the personal one, each guided by the other's answers."""
+    rounds = scene.settings.rounds
+    both = rounds - PersonalConfig.from_dict(scene.settings.method).warmup_rounds
+    share = scene.settings.light.batch_size / scene.settings.teacher.batch_size
+    tried = scene.trials(rounds) * len(scene.sources)
+
+    def units(site: SiteSize) -> Units:
+        passes = scene.settings.light.epochs_per_round * site.training
+        asked = 2 * both * passes + (rounds + 1 + tried + both) * site.validation
+        return Units(teacher_step=round((rounds + both) * scene.passes(site) * share), embed=asked)
+
+    return at_sources(scene, units)
+
+
+def _public_set(scene: Scene) -> Work:
+    return Work(server=Units(read=sum(scene.public)))
+
+
+def _public_start(scene: Scene) -> Work:
+    return Work(server=_public_passes(scene, SamFedConfig.from_dict(scene.settings.method).public_epochs))
+
+
+def _public_passes(scene: Scene, epochs: int) -> Units:
+    """Return passes of the light network over the public set at the server, each of them validated."""
+    training, validation = scene.public
+    return Units(light_step=epochs * -(-training // scene.settings.light.batch_size), infer=epochs * validation)
+
+
+def _tune_teacher(scene: Scene) -> Work:
+    asked, (training, validation) = scene.settings.teacher, scene.public
+    return Work(server=Units(teacher_step=asked.epochs * -(-training // asked.batch_size), embed=validation))
+
+
+def _broadcast(scene: Scene) -> Work:
+    """Every site lets SAM look at its images."""
+    views = FLIPS if SamFedConfig.from_dict(scene.settings.method).teacher_flips else 1
+    return at_sources(scene, lambda site: Units(embed=views * site.training))
+
+
+def _agreement_rounds(scene: Scene) -> Work:
+    """A step has a public batch and an own one, of which the local and the global network are asked before."""
+    rounds = scene.settings.rounds
+    asked = 2 * rounds * scene.settings.light.epochs_per_round
+    sites = {
+        site.name: Units(
+            light_step=2 * rounds * scene.passes(site), infer=asked * site.training + rounds * scene.public[0]
+        )
+        for site in scene.sources
+    }
+    tried = scene.trials(rounds) * len(scene.sources)
+    return Work(sites, Units(infer=(rounds + 1 + tried) * scene.public[1]))
+
+
+def _labels_only(scene: Scene) -> Work:
+    """The public labels alone, for as many steps as the start and a site's mean of the rounds."""
+    steps = scene.settings.rounds * scene.steps_a_round // max(len(scene.sources), 1)
+    a_pass = max(-(-scene.public[0] // scene.settings.light.batch_size), 1)
+    start = SamFedConfig.from_dict(scene.settings.method).public_epochs
+    return Work(server=_public_passes(scene, start + -(-steps // a_pass)))
+
+
+def _semi_evaluate_comparison(scene: Scene) -> Work:
+    return Work({site.name: Counter(score=2 * site.test) for site in scene.sites})
+
+
+def _unknown(scene: Scene) -> Work:
+    raise KeyError(scene.method)
 
 
 def _nothing(scene: Scene) -> Work:
@@ -196,5 +267,21 @@ _STAGES: dict[str, Callable[[Scene], Work]] = {
     "evaluate comparison": _evaluate_comparison,
     "release": _nothing,
 }
-PLANNED = frozenset(_STAGES)
-"""Stages whose work is known."""
+
+_OF_METHOD: dict[str, dict[str, Callable[[Scene], Work]]] = {
+    "pfedsam": {"rounds": _personal_rounds},
+    "samfed": {
+        "public set": _public_set,
+        "public start": _public_start,
+        "tune teacher": _tune_teacher,
+        "broadcast teacher": _broadcast,
+        "rounds": _agreement_rounds,
+        "compare labels only": _labels_only,
+        "evaluate comparison": _semi_evaluate_comparison,
+    },
+}
+
+
+def planned(method: str) -> frozenset[str]:
+    """Return the stages of a method whose work is known."""
+    return frozenset({*_STAGES, *_OF_METHOD.get(method, {})})

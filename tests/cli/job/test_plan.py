@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from dsfedmed.cli.main import main
@@ -81,3 +82,35 @@ def test_the_paper_s_scale_is_refused_with_where_it_is_written_of(
 ) -> None:
     assert main(["plan", "--sites", str(sites), "--preset", "paper", "--no-calibration"]) == 2
     assert "a plan is made for the embedded base" in capsys.readouterr().err
+
+
+def test_sam_fed_needs_public_labels_and_one_network(sites: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--sites", str(sites), "--preset", "smoke", "--method", "samfed"]
+    assert main(words) == 2
+    assert "the method needs public labels. Give --public FOLDER, or --label-site SITE" in capsys.readouterr().err
+    own = ["--set", 'method.site_bundles={"site_b": "light_unet_segmentation"}']
+    assert main([*words, "--label-site", "site_a", *own]) == 2
+    assert "sites with networks of their own are not planned" in capsys.readouterr().err
+
+
+def test_sam_at_full_size_is_not_timed_on_cpu_cores(
+    sites: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["plan", "--sites", str(sites), "--preset", "paper", "--method", "pfedsam"]) == 2
+    assert "too long to be timed. Give --no-calibration" in capsys.readouterr().err
+
+
+def test_a_label_site_trains_nothing_and_every_kind_of_work_is_timed(sites: Path, tmp_path: Path) -> None:
+    out = tmp_path / "plan.json"
+    words = ["--sites", str(sites), "--unseen", "site_d", "--preset", "smoke", "--json", str(out)]
+    assert main(["plan", *words, "--method", "samfed", "--label-site", "site_a"]) == 0
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert {ask["site"]: ask["up"] > 0 for ask in found["asked_of_each_site"]} == {
+        "site_a": False, "site_b": True, "site_c": True, "site_d": False,
+    }  # fmt: skip
+    assert "--label-site" in found["options"]
+    stages = {entry["stage"]: entry for entry in found["seconds"]["stages"]}
+    assert stages["public start"]["server"] > 0
+    assert stages["rounds"]["sites"].keys() == {"site_b", "site_c"}
+    assert set(found["calibration"]["seconds"]) == {"read", "infer", "score", "light_step", "teacher_step", "embed"}

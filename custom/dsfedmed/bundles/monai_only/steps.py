@@ -87,7 +87,7 @@ STEPS: dict[str, Any] = {
         " or image.get_data_dtype().kind not in 'uif'"
         " else 'it does not say how it lies' if int(image.header['qform_code']) <= 0"
         " and int(image.header['sform_code']) <= 0"
-        " else 'its slices are not axial, or its axes are in another order'"
+        " else 'its slices are not axial, or its axes have another order'"
         " if @axes(image)[:, 0].tolist() != [0, 1, 2] or @coarsest(image) not in (2, None)"
         " else 'it holds values that are not finite' if not np.isfinite(np.asanyarray(image.dataobj)).all()"
         " else @channels_fault(1)"

@@ -115,7 +115,7 @@ def _prepare_folder(
         begun.require_same(workflow.METHOD, workflow.settings, leaving)
         begun.require_same_weights()
     require_space(args.out, needed_bytes(workflow, begun.layout, begun.folders.values()))
-    refuse_damaged_sites(args.sites, begun.folders)
+    refuse_damaged_sites(args.sites, begun.folders, labelled=not workflow.PUBLIC)
     if args.start_over:
         begun.remove()
         begun.require_same_weights()
@@ -164,19 +164,21 @@ def _simulate_locally(
         progress.removeHandler(lines)
 
 
-def refuse_damaged_sites(sites: Path, folders: Mapping[str, str]) -> None:
+def refuse_damaged_sites(sites: Path, folders: Mapping[str, str], labelled: bool = True) -> None:
     """Read every file of every site and stop at errors, all of them listed; the sites are on this machine here.
 
     Args:
         sites: folder with one folder per site.
         folders: the sites' folders by the names that travel.
+        labelled: whether sites need labels to train with; SAM-Fed's do not.
 
     Raises:
         DataError: naming the sites that have errors.
     """
     names = {own_name(name): sites / name for name in folders.values()}
     found = {
-        name: [f for f in check_whole_site(folder)[0].findings if f.level == "error"] for name, folder in names.items()
+        name: [f for f in check_whole_site(folder)[0].findings if f.level == "error" and (labelled or not f.unlabelled)]
+        for name, folder in names.items()
     }
     lines = [f"{site}: {f.where}: {f.reason}. {f.fix}" for site, findings in found.items() for f in findings]
     if lines:

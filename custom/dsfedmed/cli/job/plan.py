@@ -9,6 +9,7 @@ Examples:
   dsfedmed plan --sites data/sites --unseen site_d
   dsfedmed plan --sites data/sites --preset demo --no-calibration --json plan.json
   dsfedmed plan --sites data/sites --set image_size=64 --method fedbn
+  dsfedmed plan --sites data/sites --method samfed --public data/labelled
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from dsfedmed.installation.extras import require_extras
 
-METHODS = ("dsfedmed", "fedbn")
+METHODS = ("dsfedmed", "fedbn", "samfed", "pfedsam")
 """Methods whose stages can be reckoned."""
 
 
@@ -31,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--preset", help="plan this preset as it is: a name, or a path to a YAML file")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting (may be repeated)")
     add("--method", choices=METHODS, default=METHODS[0], help="what would be run (%(default)s)")
+    add("--public", type=Path, metavar="DIR", help="labelled folder of the server (SAM-Fed)")
+    add("--label-site", metavar="SITE", help="use this site's labels as the public set (SAM-Fed)")
     add("--no-calibration", action="store_true", help="time nothing on this machine, and estimate no times")
     add("--json", type=Path, metavar="FILE", help="also write the plan as JSON")
 

@@ -21,6 +21,7 @@ from dsfedmed.federated.party.layout import SimulatedSites, require_enough, site
 from dsfedmed.federated.server.plan import FederationPlan, make_plan
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.installation.shipped import bundles, job_folder
+from dsfedmed.options import require
 from dsfedmed.planning.asks import asks
 from dsfedmed.planning.calibration import Calibration, calibrate
 from dsfedmed.planning.far_apart import how_far_apart, words
@@ -34,6 +35,9 @@ from dsfedmed.planning.times import needed_units, stage_times
 from dsfedmed.planning.traffic import traffic
 from dsfedmed.settings import Settings, read_run
 from dsfedmed.site_names import own_name
+
+TEACHERS = ("samfed", "pfedsam")
+"""Methods that train the teacher itself, with low-rank updates where asked for."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,50 @@ def make_plan_of(args: argparse.Namespace) -> Plan:
     """
     folders = site_folders(args.sites)
     base = _settings(args, folders, [])
-    workflow_of(args.method, base)
+    _refuse_unplanned(args, workflow_of(args.method, base))
     require_enough(base, list(folders))
-    refuse_damaged_sites(args.sites, folders)
+    refuse_damaged_sites(args.sites, folders, labelled=args.method != "samfed")
     sites = _described(args.sites, folders, base)
     gpu = torch.cuda.is_available()
     choices, settings = _proposed(args, folders, base, sites, gpu)
     return _reckoned(args, workflow_of(args.method, settings), folders, sites, choices)
 
 
+def _refuse_unplanned(args: argparse.Namespace, workflow: FederatedWorkflow) -> None:
+    """Refuse what cannot be reckoned; a Stable Diffusion is refused where its numbers would be counted.
+
+    Raises:
+        ConfigError: public labels are needed and not named, sites have networks of their own, or SAM at full size would
+            have to be timed.
+    """
+    settings = workflow.settings
+    if workflow.PUBLIC:
+        named = bool(args.public or settings.method.get("label_site"))
+        fix = "Give --public FOLDER, or --label-site SITE"
+        require(named, "--public", "is not given, and the method needs public labels", fix)
+        reason = "sites with networks of their own are not planned"
+        require(not settings.method.get("site_bundles"), "method.site_bundles", reason, "Plan with one network for all")
+    full_size = args.method in TEACHERS and settings.teacher_variant.startswith("vit_")
+    reason = f"a few steps of {settings.teacher_variant} take this machine too long to be timed"
+    gpu = torch.cuda.is_available()
+    require(gpu or args.no_calibration or not full_size, "teacher_variant", reason, "Give --no-calibration")
+
+
+def _public(args: argparse.Namespace, settings: Settings, sites: Mapping[str, Described]) -> tuple[int, int]:
+    """Return the images of the public set, training and validation: of its folder, or of the label site."""
+    if args.method != "samfed":
+        return 0, 0
+    site = settings.method.get("label_site")
+    parts = sites[site].datalist.parts if site and not args.public else load_datalist(args.public).parts
+    return len(parts["training"]), len(parts["validation"])
+
+
 def _settings(args: argparse.Namespace, folders: Mapping[str, str], proposed: list[Choice]) -> Settings:
     overrides = [*(choice.option for choice in proposed), *args.set]
     presets = job_folder(args.method) / "presets"
-    settings = read_run(args.preset or PRESET, overrides, presets=presets, unseen=args.unseen)
+    settings = read_run(
+        args.preset or PRESET, overrides, presets=presets, unseen=args.unseen, label_site=args.label_site
+    )
     return with_plain_names(settings, folders)
 
 
@@ -107,8 +142,12 @@ def _reckoned(
     facts = merge_facts({name: site.facts for name, site in sites.items()})
     counts = {name: site.facts.counts["training"] for name, site in sources.items()}
     networks = make_plan(settings, PartyConfig(bundles=bundles()), facts, counts)
-    scene = Scene(settings, _sizes(sites), workflow.stages(settings), facts.channels, facts.num_classes)
-    numbers, device = count_numbers(networks, workflow.GENERATES), "cuda" if gpu else "cpu"
+    scene = Scene(
+        settings, _sizes(settings, sites), workflow.stages(settings), facts.channels, facts.num_classes, args.method,
+        _public(args, settings, sites),
+    )  # fmt: skip
+    device = "cuda" if gpu else "cpu"
+    numbers = count_numbers(networks, workflow.GENERATES, low_rank=args.method in TEACHERS)
     calibration = None if args.no_calibration else _calibrated(networks, scene, sources, device)
     times = None if calibration is None else tuple(stage_times(scene, calibration.seconds))
     moved = tuple(traffic(scene, numbers))
@@ -136,21 +175,23 @@ def _reckoned(
 def _options(args: argparse.Namespace, choices: list[Choice], base: Settings) -> list[str]:
     """Return the whole command line of the run, what was given included."""
     unseen = [word for site in args.unseen for word in ("--unseen", site)]
+    unseen += ["--label-site", args.label_site] if args.label_site else []
+    unseen += ["--public", str(args.public)] if args.public else []
     given = [word for text in args.set for word in ("--set", text)]
     return ["--sites", str(args.sites), *unseen, *options(choices, base), *given]
 
 
-def _sizes(sites: Mapping[str, Described]) -> tuple[SiteSize, ...]:
-    """Return the images of every site by part, under the name that people know."""
+def _sizes(settings: Settings, sites: Mapping[str, Described]) -> tuple[SiteSize, ...]:
+    """Return the images of every site by part, under the name that people know; a label site trains nothing."""
     return tuple(
         SiteSize(
             name=site.fingerprint.name,
             training=site.facts.counts.get("training", 0),
             validation=site.facts.counts.get("validation", 0),
             test=site.facts.counts.get("test", 0),
-            takes_part=site.fingerprint.takes_part,
+            takes_part=site.fingerprint.takes_part and name != settings.method.get("label_site"),
         )
-        for site in sites.values()
+        for name, site in sites.items()
     )
 
 
