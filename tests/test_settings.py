@@ -322,3 +322,24 @@ def test_a_private_branch_needs_a_base_that_the_sites_do_not_fit() -> None:
     assert Settings.from_dict({"generator": asked, "generator_model": stable}).generator.branch_delta == 0
     with pytest.raises(ConfigError, match=r"branch_delta: 1 is not below 1"):
         Settings.from_dict({"generator": {**asked, "base": "given", "branch_delta": 1}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("method.x", "2020-01-01", "is a date"),
+        ("method.x", "!!binary aGk=", "is a bytes"),
+        ("method.x", "{1: 2}", "is no name"),
+        ("light_settings", "{1: 2}", "is no name"),
+        ("server_distillation", "{1: 2}", "is no name"),
+        ("teacher_variant", "[small]", "is not text"),
+        ("teacher.lora_targets", "7", "is not text"),
+        ("generator_model.lora_rank", "9" * 90, "is too large a number"),
+        ("seed", "-" + "9" * 90, "is too large a number"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_before_anything_starts(key: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        Settings.from_dict(parse_override(f"{key}={value}"))
+    assert key.partition(".")[0] in caught.value.where
+    assert len(str(caught.value)) < 300

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from dsfedmed.errors import ConfigError
+from dsfedmed.ranges import shortened
 
 OptionsT = TypeVar("OptionsT")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 """Names that become a part of a path."""
+LARGEST = 2**64
+"""Whole numbers of settings are below it, either way."""
 
 
 def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
@@ -50,6 +53,25 @@ def require_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
     require(value in choices, where, f"{value!r} is not a choice", f"Use one of {', '.join(choices)}")
 
 
+def require_plain(where: str, value: object) -> None:
+    """Raise ``ConfigError`` unless a value is text, a number, true, false or nothing, or lists and mappings of these.
+
+    YAML also makes dates, bytes and sets, and keys that are numbers; jobs and records, which are JSON, hold none.
+    """
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            require(isinstance(key, str), f"{where}.{shortened(key)}", "is no name", "Write the key as text")
+            require_plain(f"{where}.{shortened(key)[1:-1]}", entry)
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            require_plain(where, entry)
+    else:
+        plain = value is None or isinstance(value, (str, bool, int, float))
+        require(plain, where, f"{shortened(value)} is a {type(value).__name__}", "Write it as text, in quotes")
+        small = type(value) is not int or abs(value) < LARGEST
+        require(small, where, f"{shortened(value)} is too large a number", "Give a smaller one")
+
+
 def require_plain_name(where: str, value: object) -> None:
     """Raise ``ConfigError`` unless ``value`` may become a part of a path: no separator, no dot, nothing hidden."""
     plain = isinstance(value, str) and PLAIN_NAME.fullmatch(value) is not None
@@ -82,11 +104,13 @@ def _check_type(where: str, value: object, hint: Any) -> None:
         require_choice(where, str(value), tuple(str(choice) for choice in allowed))
     elif hint is float:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        require(good, where, f"{value!r} is not a number", "Give a number")
+        require(good, where, f"{shortened(value)} is not a number", "Give a number")
         finite = not isinstance(value, float) or math.isfinite(value)
         require(finite, where, f"{value!r} is not finite", "Give a finite number")
     elif hint is int:
         good = isinstance(value, int) and not isinstance(value, bool)
-        require(good, where, f"{value!r} is not a whole number", "Give a whole number")
+        require(good, where, f"{shortened(value)} is not a whole number", "Give a whole number")
+    elif hint is str:
+        require(isinstance(value, str), where, f"{shortened(value)} is not text", "Write text")
     elif hint is bool:
-        require(isinstance(value, bool), where, f"{value!r} is not true or false", "Give true or false")
+        require(isinstance(value, bool), where, f"{shortened(value)} is not true or false", "Give true or false")

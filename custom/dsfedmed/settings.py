@@ -19,7 +19,7 @@ from dsfedmed.documents import parse_yaml, read_yaml
 from dsfedmed.errors import ConfigError
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.promptless_sam.variants import check_size, check_variant, next_size
-from dsfedmed.options import dotted, read_options, require
+from dsfedmed.options import dotted, read_options, require, require_plain
 from dsfedmed.renamed import refuse_renamed
 from dsfedmed.settings_checks import check_numbers
 from dsfedmed.settings_sections import (
@@ -104,6 +104,7 @@ class Settings:
             ConfigError: a renamed key, with its new name; an unknown key, with the nearest known one; or a value that
                 is out of range.
         """
+        require_plain(where, values)
         refuse_renamed(values, f"{where}.")
         sections: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}
         ready: dict[str, Any] = {}

@@ -74,7 +74,8 @@ def test_empty_parts_missing_labels_and_mixed_sizes(make_site: MakeSite) -> None
     with pytest.raises(DataError, match=r"test0\.png.*no label"):
         load_part(load_datalist(folder), "test", inference)
     mixed = make_site("mixed")
-    write_image(mixed / "images/training1.png", np.zeros((6, 6), np.uint8))
+    for name in ("images", "labels"):
+        write_image(mixed / name / "training1.png", np.zeros((6, 6), np.uint8))
     with pytest.raises(DataError, match=r"training1\.png.*the ones before"):
         load_part(load_datalist(mixed), "training", LoadSiteImaged())
 

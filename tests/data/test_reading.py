@@ -247,3 +247,16 @@ def test_a_slice_knows_where_it_lies_and_how_its_volume_is_stored(tmp_path: Path
     np.testing.assert_array_equal(meta["frame_affine"], affine)
     np.testing.assert_array_equal(meta["frame_orientation"], [[0, -1], [1, 1], [2, 1]])
     np.testing.assert_allclose(np.asarray(meta["affine"]) @ [0, 0, 0, 1], affine @ [3, 0, 2, 1])
+
+
+@pytest.mark.parametrize("suffix", ["png", "npy"])
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path, grey: np.ndarray, suffix: str) -> None:
+    """Both would be resized to the network's size, and the mask would be drawn somewhere else without a word."""
+    image, mask = tmp_path / f"image.{suffix}", tmp_path / f"mask.{suffix}"
+    write_image(image, grey)
+    write_image(mask, (grey.T > 100).astype(np.uint8))
+    item = {"image": str(image), "label": str(mask), "mask": {"classes": 1}}
+    with pytest.raises(DataError, match=rf"mask\.{suffix}: the mask is 6 x 10 and its image 10 x 6"):
+        LoadSiteImaged()(item)
+    write_image(mask, (grey > 100).astype(np.uint8))
+    assert LoadSiteImaged()(item)["label"].shape == (1, 10, 6)

@@ -77,15 +77,18 @@ class LoadSiteImaged(MapTransform):
         images = _paths(item["image"]) if isinstance(item.get("image"), (str, Path, list, tuple, Raw)) else ()
         index = options["slice_index"]
         sizes: dict[str, tuple[int, ...]] = {}
+        size: tuple[int, int] | None = None  # of the image's file, before it was reduced
         for key in self.key_iterator(item):
             if key == "label":
                 raw = self._label(_paths(item[key]), options, images[0] if images else None)
+                _require_size(raw, size)
                 array = _slice(raw, index)
                 if "image" in sizes and raw.full_size and array.shape[:2] != sizes["image"]:
                     array = _at(array, sizes["image"])  # both were reduced while reading, by other steps
             else:
                 raw, array = self._image(_sources(item[key]), options)
                 sizes["image"] = array.shape[:2]
+                size = raw.size if key == "image" else size
             plane = np.ascontiguousarray(array.transpose(2, 0, 1))
             item[key] = _meta_tensor(plane, raw, index)
             if key == "label" and (options["mask"] or {}).get("ignore") is not None:
@@ -185,6 +188,17 @@ def check_one_grid(files: Sequence[Raw]) -> None:
         if placed and not np.allclose(raw.affine, first.affine, atol=SAME_PLACE):
             reason = f"it does not lie on the voxels of {first.path.name} of the same image"
             raise DataError(raw.path, reason, "Resample the sequences onto one grid first.")
+
+
+def _require_size(label: Raw, size: tuple[int, int] | None) -> None:
+    """Refuse a mask of another size than its image: resized to the network's it would be drawn somewhere else.
+
+    Raises:
+        DataError: naming the mask's file and both sizes.
+    """
+    if size is not None and label.size != size:
+        reason = f"the mask is {label.size[0]} x {label.size[1]} and its image {size[0]} x {size[1]}"
+        raise DataError(label.path, reason, "Export the mask at the size of its image.")
 
 
 def _at(array: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

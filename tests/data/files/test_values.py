@@ -58,3 +58,12 @@ def test_values_that_are_not_finite_name_the_file() -> None:
 def test_a_constant_picture_becomes_zero() -> None:
     array = np.full((2, 2, 1), 7.0)
     assert scaled(array, windows(raw(array))).max() == 0
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_numbers_that_no_float_can_span_are_refused(channels: int) -> None:
+    """3e38 less -3e38 is infinite in float32, and every pixel would be no number."""
+    half = np.full((4, 4, channels), 3e38, np.float32)
+    half[:2] *= -1
+    with pytest.raises(DataError, match="numbers too large to be scaled"):
+        windows(Raw(Path("a.npy"), half, np.eye(4), volume=False))

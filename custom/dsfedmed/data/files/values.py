@@ -62,7 +62,13 @@ def _own(raw: Raw) -> np.ndarray:
         return np.tile(np.array([(0.0, 255.0)]), (raw.channels, 1))
     if array.dtype == np.bool_:
         return np.tile(np.array([(0.0, 1.0)]), (raw.channels, 1))
-    if raw.channels == 3:  # colours share one scale, or their hue would change
-        return np.tile(np.percentile(array.astype(np.float32), PERCENTILES), (3, 1))
     flat = array.reshape(-1, raw.channels).astype(np.float32)
-    return np.asarray(np.percentile(flat, PERCENTILES, axis=0).T)
+    if raw.channels == 3:  # colours share one scale, or their hue would change
+        found = np.tile(np.percentile(flat, PERCENTILES), (3, 1))
+    else:
+        found = np.asarray(np.percentile(flat, PERCENTILES, axis=0).T)
+    with np.errstate(over="ignore"):
+        usable = np.isfinite((found[:, 1].astype(np.float64) - found[:, 0]).astype(np.float32)).all()
+    if not usable:
+        raise DataError(raw.path, "it holds numbers too large to be scaled", "Export it again in usual numbers.")
+    return found
