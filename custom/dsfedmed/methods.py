@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dsfedmed.beyond_paper import DSFEDMED, FEDBN, GUARDS, LOCAL, PFEDSAM, SAMFED, WIRE, Beyond
-
 
 @dataclass(frozen=True)
 class ShownModel:
@@ -34,6 +32,23 @@ class ShownModel:
     colour: str
     stages: tuple[str, ...] = ()
     network: Literal["light", "teacher"] = "light"
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """One of our additions.
+
+    Attributes:
+        setting: dotted key; one under ``light_settings`` is looked up for the run's own bundle.
+        paper: the values that are not ours.
+        words: what any other value means, for reports.
+        default: of a key that a run's settings need not hold (``method``, ``light_settings`` and ``generator_model``).
+    """
+
+    setting: str
+    paper: tuple[Any, ...]
+    words: str
+    default: Any = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +87,65 @@ class Method:
         return found
 
 
+_GUARDS = (
+    Beyond("guard.fall", (0.0,), "rounds after which validation fell are undone"),
+    Beyond("robust.gate_norm", (0.0,), "updates of odd length are refused"),
+    Beyond("robust.trials", (False,), "the mean is tried without each update"),
+    Beyond("robust.rule", ("mean",), "a robust rule instead of the mean"),
+    Beyond("robust.max_share", (1.0,), "no site counts more than a share"),
+)
+_LOCAL = (
+    Beyond("light.rate_schedule", ("constant",), "a learning rate that falls over the rounds"),
+    Beyond("light.ramp_steps", (0,), "a ramp at the start of every round"),
+    Beyond("light.clip_norm", (0.0,), "clipped gradients"),
+    Beyond("schedule.average_rounds", (0,), "the mean of the last rounds"),
+)
+_WIRE = (Beyond("light.precision", ("fp32",), "fewer than 32 bits a number on the wire"),)
+_DSFEDMED = (
+    Beyond("generator_model.base", ("stable_diffusion",), "a small generator that the sites fit together", "embedded"),
+    Beyond("generator_model.lora_rank", (0,), "branches of low rank", 0),
+    Beyond("light_settings.loss", ("weighted_bce",), "Dice in the local loss, or no weight", "dice_bce"),
+    Beyond("light_settings.augmentation", ("none",), "augmentation at the sites", "standard"),
+    Beyond("light.keep_optimizer", (True,), "a new optimiser every round"),
+    Beyond("teacher.tune", ("full", "decoder"), "low-rank updates of the teacher"),
+    Beyond("teacher.dice_weight", (0.0,), "Dice in the teacher's adaptation"),
+    Beyond("teacher.flips", (False,), "flips in the teacher's adaptation"),
+    Beyond("teacher.schedule", ("constant",), "a falling rate in the teacher's adaptation"),
+    Beyond("distillation.normalise", (False,), "a normalised score"),
+    Beyond("distillation.stop_gradient", (False,), "divergences that move one network each"),
+    Beyond("schedule.distil_at", ("server",), "distillation at the sites"),
+    Beyond("schedule.order", ("paper",), "distillation between the rounds"),
+    Beyond("schedule.head_start_steps", (0,), "a head start on the synthetic set"),
+    Beyond("schedule.joint_weight", (0.0,), "a synthetic batch beside every real one"),
+    Beyond("refit.steps", (0,), "a repair of every mean on the synthetic set"),
+    Beyond("robust.parts", (False,), "parts of the set that do harm are left out"),
+)
+_SAMFED = (
+    Beyond("teacher.tune", ("lora",), "SAM is not tuned by LoRA"),
+    Beyond("method.public_order", ("first",), "public and own images in one step", "beside"),
+    Beyond("method.teacher_gate", (False,), "SAM is asked while at least as good as its student", True),
+    Beyond("method.teacher_flips", (False,), "SAM's answers are a mean over flips", True),
+    Beyond("method.rate_factor", (1.0,), "another learning rate in the rounds", 1.0),
+)
+_PFEDSAM = (
+    Beyond("teacher.lora_targets", ("qkv",), "low-rank updates beyond the attention"),
+    Beyond("method.mean", ("factors",), "low-rank updates averaged as products", "product"),
+    Beyond("method.warmup_rounds", (0,), "rounds of the global branch alone", 0),
+    Beyond("method.personal_average", (0.0,), "a running mean of the personal branch", 0.0),
+    Beyond("method.personal_learning_rate", (0.0,), "a rate of the personal branch's own", 0.0),
+)
+_FEDBN = (
+    Beyond("light_settings.optimizer", ("sgd",), "Adam instead of gradient descent", "adam"),
+    Beyond("light_settings.augmentation", ("none",), "augmentation at the sites", "standard"),
+)
+
 _FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baselines.options"
 
 
 def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") -> Method:
     """Return a method of others: the light network in as many rounds, beside FedAvg on request."""
     where = f"{_OPTIONS}:{options}" if options else ""
-    beyond = (*LOCAL, *WIRE, *GUARDS)
+    beyond = (*_LOCAL, *_WIRE, *_GUARDS)
     budget = {"equal_rounds": "fedavg"}
     return Method(models, f"{_FLOWS}.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
 
@@ -93,7 +160,7 @@ METHODS: dict[str, Method] = {
             requires=("local", "fedavg", "fedavg_equal_steps", "teacher_before", "teacher"),
             baselines={"equal_rounds": "fedavg", "equal_steps": "fedavg_equal_steps"},
             record_parts=("learnability", "audit", "synthetic"),
-            beyond=(*DSFEDMED, *LOCAL, *WIRE, *GUARDS),
+            beyond=(*_DSFEDMED, *_LOCAL, *_WIRE, *_GUARDS),
         ),
         Method(
             (ShownModel("samfed", "SAM-Fed", "light network, unlabelled sites under SAM's and its own labels",
@@ -102,7 +169,7 @@ METHODS: dict[str, Method] = {
             "dsfedmed.training.semi_supervised.config:SamFedConfig",
             requires=("labels_only", "public_teacher"),
             baselines={"equal_steps": "labels_only"},
-            beyond=(*SAMFED, *LOCAL, *WIRE, *GUARDS),
+            beyond=(*_SAMFED, *_LOCAL, *_WIRE, *_GUARDS),
         ),
         Method(
             (ShownModel("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one",
@@ -112,7 +179,7 @@ METHODS: dict[str, Method] = {
             f"{_FLOWS}.pfedsam:PFedSam",
             "dsfedmed.training.personal:PersonalConfig",
             baselines={"equal_rounds": "fedsam"},
-            beyond=(*PFEDSAM, *LOCAL, *WIRE, *GUARDS),
+            beyond=(*_PFEDSAM, *_LOCAL, *_WIRE, *_GUARDS),
         ),
         Method(
             (ShownModel("fedbn", "FedBN", "light network, each site's own normalisation; unseen sites: the shared one",
@@ -121,7 +188,7 @@ METHODS: dict[str, Method] = {
                         "at the start", "#63e6be", ("rounds",))),
             f"{_FLOWS}.fedbn:FedBN",
             baselines={"equal_rounds": "fedavg"},
-            beyond=(*FEDBN, *LOCAL, *WIRE, *GUARDS),
+            beyond=(*_FEDBN, *_LOCAL, *_WIRE, *_GUARDS),
         ),
         _baseline(
             (ShownModel("fedavgm", "FedAvgM", "light network, FedAvg with momentum at the server", "#3b5bdb"),),

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dsfedmed.beyond_paper import beyond_the_paper
 from dsfedmed.methods import METHODS, MODELS
+from dsfedmed.reporting.beyond_paper import beyond_the_paper
 
 BY_KEY = {model.key: model for model in MODELS}
 ONLY_OF = {part: method.key for method in METHODS.values() for part in method.record_parts}

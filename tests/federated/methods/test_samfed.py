@@ -39,7 +39,8 @@ def heterogeneous(sites: Path, tmp_path_factory: pytest.TempPathFactory) -> Reco
     """A network of its own at every site, and one site more."""
     folder = tmp_path_factory.mktemp("fusion")
     unlabelled = unlabelled_copy(sites, folder / "sites", tuple(BUNDLES))
-    settings = smoke("samfed", method={"label_site": "site_a", "site_bundles": BUNDLES})
+    order = {"public_order": "first", "fusion_epochs": 2}  # the paper's; the homogeneous run has the other
+    settings = smoke("samfed", method={"label_site": "site_a", "site_bundles": BUNDLES, **order})
     return run_in_process("samfed", settings, unlabelled, folder, pictures=True, public=unlabelled / "site_a")
 
 

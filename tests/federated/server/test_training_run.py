@@ -203,6 +203,14 @@ def test_a_reply_that_does_not_fit_the_round_is_refused(reply: TrainReply, reaso
 def test_a_reply_that_fits_is_taken(tmp_path: Path) -> None:
     """Where the server validates, the sites need not; the most steps are still within it."""
     reply_check(PLAN, FEDAVG, FACTS)("site_a", replace(GOOD, steps=most_steps(4, FACTS)))
+
+
+def test_steps_on_a_public_set_are_allowed_for() -> None:
+    most = most_steps(4, FACTS) + 5
+    check = reply_check(PLAN, replace(FEDAVG, public_steps=5), FACTS)
+    check("site_a", replace(GOOD, steps=most))
+    with pytest.raises(PayloadError, match=f"claims {most + 1} gradient steps of at most {most}"):
+        check("site_a", replace(GOOD, steps=most + 1))
     at_the_server = replace(FEDAVG, validate=lambda _: {"public": 0.5})
     reply_check(PLAN, at_the_server, FACTS)("site_a", replace(GOOD, validation=None))
 

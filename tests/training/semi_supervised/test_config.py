@@ -31,6 +31,12 @@ def test_bad_options_are_named(values: dict[str, object], words: str) -> None:
         SamFedConfig.from_dict(values)
 
 
+def test_the_passes_over_the_public_set_by_hand() -> None:
+    first = SamFedConfig(public_order="first", fusion_epochs=4)
+    assert [first.public_passes(3, own) for own in (False, True)] == [3, 4]
+    assert SamFedConfig(fusion_epochs=4).public_passes(3, True) == 0
+
+
 def test_options_go_into_the_rule() -> None:
     config = SamFedConfig.from_dict({"rule": "agreement_only", "threshold": 0.7, "site_bundles": {"a": "b"}})
     assert config.agreement == replace(AgreementConfig(), rule="agreement_only", threshold=0.7)

@@ -95,11 +95,14 @@ class SamFed(FederatedWorkflow):
     ) -> TrainingState:
         """FedAvg of one network, or fusion of several, under the agreement of SAM and the local network."""
         config, total = SamFedConfig.from_dict(self.settings.method), self.settings.rounds
+        light = self.settings.light
+        passes = config.public_passes(light.epochs_per_round, bool(networks))
         spec = TrainingSpec(
             "samfed",
             task=FUSE if networks else AGREE,
             validate=lambda weights: {"public": validate_weights(self, plan, public, weights)},
             average_rounds=self.settings.schedule.average_rounds,
+            public_steps=passes * (len(public.training) // light.batch_size + 1),
         )
         with self.stage("rounds"):
             state = resume_or_start(self, spec, start)

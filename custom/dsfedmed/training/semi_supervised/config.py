@@ -90,6 +90,12 @@ class SamFedConfig:
             require_plain_name(f"{where}.site_bundles.{site}", bundle)
         return replace(read_options(cls, plain, where), site_bundles=dict(bundles))
 
+    def public_passes(self, epochs: int, own_network: bool) -> int:
+        """Return how many passes over the public set come before ``epochs`` over the own images; 0 for none."""
+        if self.public_order == "beside":
+            return 0
+        return self.fusion_epochs if own_network else epochs
+
     @property
     def agreement(self) -> AgreementConfig:
         """The options of the agreement rule alone."""

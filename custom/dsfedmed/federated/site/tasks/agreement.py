@@ -156,9 +156,8 @@ def _train(
     unlabelled = config.unlabelled_weight * ramp_up(facts.round - 1, config.ramp_rounds) * body.teacher_active
     before = samfed_files.agreement(site, facts, common.num_classes)
     terms = UnlabelledTerms(config.agreement, before, unlabelled, shared.weight, shared.network)
-    first = config.fusion_epochs if isinstance(body, FuseRequest) else facts.epochs
-    seed = derive_seed(common.seed, site.name, facts.training, facts.round)
-    passes = Passes(facts.epochs, seed, first if config.public_order == "first" else 0)
+    first = config.public_passes(facts.epochs, isinstance(body, FuseRequest))
+    passes = Passes(facts.epochs, derive_seed(common.seed, site.name, facts.training, facts.round), first)
     own = UnlabelledSource(images, samfed_files.answers(site, len(images), common.num_classes))
     summary = train_semi_supervised(network, optimizer, public, own, task, terms, passes)
     keep_optimizer(site, facts, optimizer, facts.training)

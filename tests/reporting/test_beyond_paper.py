@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from dsfedmed.beyond_paper import Beyond, beyond_the_paper
-from dsfedmed.methods import METHODS
+from dsfedmed.methods import METHODS, Beyond
 from dsfedmed.options import dotted
+from dsfedmed.reporting.beyond_paper import beyond_the_paper
 from dsfedmed.settings import Settings, read_preset
 
-JOBS = Path(__file__).resolve().parents[1] / "jobs"
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
 ENTRIES = (
     Beyond("refit.steps", (0,), "a repair"),
     Beyond("method.teacher_gate", (False,), "a gate", True),
