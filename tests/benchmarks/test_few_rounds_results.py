@@ -20,6 +20,7 @@ RESULTS = ROOT / "docs" / "results" / "few_rounds"
 NUCLEI = ("fluo256", "fluo360", "fluo696", "histology")
 COMMANDS = {
     "nuclei": ("--rounds", "0", "5"),
+    "nuclei_baselines": ("--rounds", "5", "--arms", str(ROOT / "jobs" / "baselines" / "few_rounds.yaml")),
     "nuclei_leaving": (
         "--rounds", "5", "--leave", "histology=2", "--arms", str(ROOT / "jobs" / "dsfedmed" / "leaving.yaml"),
     ),
