@@ -74,7 +74,7 @@ def _comparisons(results: dict[str, Any]) -> list[str]:
 
 def _bytes(block: dict[str, Any]) -> str:
     """One line for the ledger."""
-    text = f"Through NVFlare: {byte_text(block['up'])} up, {byte_text(block['down'])} down"
+    text = f"Between server and sites: {byte_text(block['up'])} up, {byte_text(block['down'])} down"
     if not block["fedsam_same_format"] or block["reduction_same_format"] is None:
         return text
     in_form = f"{byte_text(block['fedsam_same_format'])} in {block['number_format']} too"
