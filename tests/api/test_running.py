@@ -52,6 +52,7 @@ def test_options_and_settings_become_words() -> None:
     [
         ("nothing", {}, "nothing is none of the methods"),
         ("fedbn", {"rouns": 3}, "unknown key"),
+        ("fedavgm", {"method": {"momentun": 0.5}}, "Did you mean 'momentum'"),
         ("fedbn", {"engine": "cloud"}, "invalid choice"),
         ("fedbn", {"threads": "many"}, "invalid int"),
     ],

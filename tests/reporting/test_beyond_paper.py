@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dsfedmed.installation.shipped import job_folder
 from dsfedmed.methods import METHODS, Beyond
 from dsfedmed.options import dotted
 from dsfedmed.reporting.beyond_paper import beyond_the_paper
 from dsfedmed.settings import Settings, read_preset
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
 ENTRIES = (
     Beyond("refit.steps", (0,), "a repair"),
     Beyond("method.teacher_gate", (False,), "a gate", True),
@@ -24,7 +23,7 @@ ENTRIES = (
 
 
 def preset(method: str, name: str) -> dict[str, Any]:
-    return Settings.from_dict(read_preset(JOBS / method / "presets" / f"{name}.yaml")).to_dict()
+    return Settings.from_dict(read_preset(job_folder(method) / "presets" / f"{name}.yaml")).to_dict()
 
 
 @pytest.mark.parametrize(

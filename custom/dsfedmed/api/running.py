@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def run(
     method: str,
+    /,
     sites: str | Path,
     out: str | Path,
     preset: str | Path = "cpu",
@@ -41,7 +42,7 @@ def run(
         unseen: sites held out until the end.
         engine: "local" (this process), "local-processes" or "nvflare" (its simulator); the results are the same.
         options: those of `dsfedmed run` with underscores (``teacher``, ``seed``, ``threads``, ``reuse``); every other
-            name is a setting, a section a mapping.
+            name is a setting, a section a mapping (``method={"label_site": "site_a"}`` has the method's own).
 
     Raises:
         ConfigError: the method, an option or a setting is not known or not usable.
