@@ -40,11 +40,12 @@ def test_a_run_from_python(sites: Path, tmp_path: Path, capsys: pytest.CaptureFi
 def test_options_and_settings_become_words() -> None:
     args = _arguments(
         {"sites": "a", "out": "b", "unseen": ["x", "y"], "no_cases": True, "start_over": False, "teacher": None,
-         "threads": 2, "rounds": 5, "schedule": {"joint_weight": 0.5}, "light_settings": {"loss": "bce"}}
+         "threads": 2, "rounds": 5, "schedule": {"joint_weight": 0.5}, "light_settings": {"loss": "bce"},
+         "method": {"momentum": 0.5}}
     )  # fmt: skip
     assert (args.sites, args.unseen, args.no_cases, args.start_over) == (Path("a"), ["x", "y"], True, False)
     assert (args.teacher, args.threads) == (None, 2)
-    assert args.set == ["rounds=5", "schedule.joint_weight=0.5", 'light_settings.loss="bce"']
+    assert args.set == ["rounds=5", "schedule.joint_weight=0.5", 'light_settings.loss="bce"', "method.momentum=0.5"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,6 @@ def test_options_and_settings_become_words() -> None:
     [
         ("nothing", {}, "nothing is none of the methods"),
         ("fedbn", {"rouns": 3}, "unknown key"),
-        ("fedavgm", {"method": {"momentun": 0.5}}, "Did you mean 'momentum'"),
         ("fedbn", {"engine": "cloud"}, "invalid choice"),
         ("fedbn", {"threads": "many"}, "invalid int"),
     ],
@@ -60,3 +60,8 @@ def test_options_and_settings_become_words() -> None:
 def test_what_is_not_known_is_refused(method: str, options: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         dsfedmed.run(method, tmp_path, tmp_path / "run", **options)
+
+
+def test_a_methods_own_options_reach_it(sites: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'momentum'"):
+        dsfedmed.run("fedavgm", sites, tmp_path / "run", "smoke", method={"momentun": 0.5})
