@@ -140,3 +140,15 @@ def test_unfit_inputs_are_refused(tiny: GeneratorConfig, squares: Pairs, spoilt:
     generator_base = embedded_base(build_base(tiny), tiny)
     with pytest.raises(DataError):
         fit_branch(generator_base, build_branch(generator_base, tiny), MaskedImages(images, channels), tiny, 1, 0)
+
+
+def test_gradients_are_no_longer_than_asked(tiny: GeneratorConfig, squares: Pairs) -> None:
+    """Of a length far below AdamW's epsilon they move next to nothing; at full length every number by its rate."""
+    moved = []
+    for norm in (1.0, 1e-12):
+        base = build_base(tiny, 0)
+        before = torch.cat([parameter.detach().clone().flatten() for parameter in base.parameters()])
+        fit_base(base, squares[0], dataclasses.replace(tiny, max_gradient_norm=norm), FitSteps(1), 0)
+        after = torch.cat([parameter.detach().flatten() for parameter in base.parameters()])
+        moved.append(float((after - before).abs().mean()))
+    assert 0 < moved[1] < 0.01 * moved[0]

@@ -17,7 +17,7 @@ from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
 from dsfedmed.networks.promptless_sam.image_encoder import SamImageEncoder
 from dsfedmed.training.pool import TensorPool
 from dsfedmed.training.precision import Autocast
-from dsfedmed.training.teacher.adapt import TeacherEpoch, adapt_on_pool, pool_dice
+from dsfedmed.training.teacher.adapt import TeacherEpoch, adapt_on_pool, pool_dice, trainable_parameters
 from dsfedmed.training.teacher.config import TeacherConfig
 from tests.training.tiny_networks import SIZE, TinyTeacher, squares
 
@@ -212,3 +212,10 @@ class _Fixed(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.logits[: len(images)]
+
+
+def test_what_each_way_of_tuning_trains(teacher: TinyTeacher) -> None:
+    names = {id(parameter): name for name, parameter in teacher.named_parameters()}
+    trained = {tune: {names[id(p)] for p in trainable_parameters(teacher, tune)} for tune in ("decoder", "full")}
+    assert trained["full"] == set(names.values())
+    assert trained["decoder"] == {name for name in trained["full"] if name.startswith("mask_decoder.")}

@@ -93,3 +93,12 @@ def test_states_are_kept_as_long_as_replies(site: SiteContext, plan: FederationP
         keep_optimizer(site, plan.round_facts("fedavg", number), optimizer, "fedavg")
     kept = {path.stem for path in (site.folder / "optimizer").iterdir()}
     assert kept == {f"fedavg-{number:04d}" for number in range(3, CACHED_ROUNDS + 3)}
+
+
+def test_the_rate_is_the_requests_and_not_the_rounds_before(site: SiteContext, plan: FederationPlan) -> None:
+    parameter = nn.Parameter(torch.zeros(2))
+    keep_optimizer(site, plan.round_facts("fedavg", 1), stepped(parameter, 2), "fedavg")
+    slower = torch.optim.Adam([parameter], lr=0.02)
+    restore_optimizer(site, plan.round_facts("fedavg", 2), slower, "fedavg")
+    assert taken(slower) == 2
+    assert slower.param_groups[0]["lr"] == 0.02

@@ -15,6 +15,7 @@ from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks import train as train_module
 from dsfedmed.federated.site.tasks.train import round_header, train, train_alone
 from dsfedmed.federated.wire.message import CACHED_ROUNDS, Envelope, ReplyHeader, UpdateHeader
 from dsfedmed.federated.wire.requests.training import LocalRequest, TrainReply, TrainRequest
@@ -168,6 +169,15 @@ def test_a_site_alone_returns_the_weights_of_its_best_epoch(site: SiteContext, p
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)], "the steps of both epochs are one course"
     again = train(site, request(plan, {name: t.float() for name, t in reply.tensors.items()}, epochs=0))
     assert again.body.validation == pytest.approx(reply.body.validation, abs=0.02)
+
+
+def test_a_site_alone_keeps_the_best_epoch_and_not_the_last(
+    site: SiteContext, plan: FederationPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter((0.2, 0.6, 0.4))
+    monkeypatch.setattr(train_module, "validate", lambda *_: next(found))
+    body = train_alone(site, alone(plan, plan.start_weights(), 3)).body
+    assert (body.validation, body.epoch) == (0.6, 2)
 
 
 def test_the_header_has_what_there_is(plan: FederationPlan) -> None:
