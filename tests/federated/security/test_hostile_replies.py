@@ -26,6 +26,9 @@ from dsfedmed.federated.wire.tasks import (
     AUDIT,
     BASE,
     BRANCH,
+    CONTRAST,
+    CONTROLLED,
+    DITTO,
     EVALUATE,
     FACTS,
     FUSE,
@@ -134,7 +137,9 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-TRAINED = (TRAIN.name, PERSONAL.name, LOCAL_LAYERS.name, AGREE.name)
+AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name)
+"""Tasks whose reply has the form of `TRAIN`'s."""
+TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
 EVERYWHERE = {
     "nothing": lambda message: Message({}),
     "no header": lambda message: replace(message, info={"body": message.info["body"]}),
@@ -186,7 +191,7 @@ ATTACKS: dict[str, dict[str, Change]] = {
     SOFT_LABELS.name: {"a hash that is none": said(kept="../x"), "no hash": said(kept=...)},
     TRAIN.name: {**WEIGHTS, **ROUND},
     PERSONAL.name: {**WEIGHTS, **ROUND},
-    LOCAL_LAYERS.name: {**WEIGHTS, **ROUND},
+    **{name: {**WEIGHTS, **ROUND} for name in AS_TRAIN},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
     LOCAL.name: {
         **WEIGHTS,
