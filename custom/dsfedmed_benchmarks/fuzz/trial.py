@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ READ, REFUSED = "read", "refused"
 FAULTS = TRACEBACK, MISREAD, HANG, CRASH, MEMORY = "traceback", "misread", "hang", "crash", "memory"
 OUTCOMES = (READ, REFUSED, *FAULTS)
 MOST_TEXT = 300
-_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what is not on one line, or no text
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,8 @@ def outcome_of(path: Path, step: Callable[[], None]) -> Outcome:
 
 
 def fault_of(path: Path, error: DataError) -> str:
-    """Return what is wrong with a refusal; empty for one line that names the file, the reason and a fix."""
+    """Return what is wrong with a refusal; empty for one that names the file, the reason and a fix."""
     text = str(error)
-    if _NO_LINE.search(text):
-        return f"the refusal is no line of text: {text!r}"[:MOST_TEXT]
     if path.name not in error.where:
         return f"the refusal does not name {path.name}: {text}"[:MOST_TEXT]
     if not error.reason.strip() or not error.fix.strip():

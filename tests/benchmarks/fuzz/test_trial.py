@@ -56,7 +56,7 @@ def test_a_datalist_that_is_missing_is_refused(tmp_path: Path) -> None:
         (MemoryError("much"), MEMORY, "much"),
         (DataError("/data/a.png", "it is odd", "Mend it."), REFUSED, "it is odd"),
         (DataError("/data/b.png", "it is odd", "Mend it."), TRACEBACK, "does not name a.png"),
-        (DataError("/data/a.png", "it is\nodd", "Mend it."), TRACEBACK, "is no line"),
+        (DataError("/data/a.png", "it is\nodd", "Mend it."), REFUSED, "it is odd"),
         (DataError("/data/a.png", "it is odd", ""), TRACEBACK, "no fix"),
     ],
 )
