@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is imported is compiled when it is: compiling everything takes longer than unpacking it.
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := -m pip install --quiet --disable-pip-version-check
 # The benchmarks are a package beside the product, for checkouts only: nothing installs it.
 BENCHMARKS := PYTHONPATH=$(CURDIR)/custom $(BIN)/python -m dsfedmed_benchmarks
 # Several processes share the cores: more threads each only fight over them.
