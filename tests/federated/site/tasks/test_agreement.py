@@ -229,7 +229,7 @@ def test_the_global_network_teaches_where_it_is_better(
     assert [one.terms.shared_weight for one in asked] == [1.0, weight], "in round 1 there is no other"
 
 
-@pytest.mark.parametrize(("own", "server", "gate"), [(0.4, 0.9, 1.0), (0.9, 0.4, 0.0), (0.5, 0.5, 0.0)])
+@pytest.mark.parametrize(("own", "of_server", "gate"), [(0.4, 0.9, 1.0), (0.9, 0.4, 0.0), (0.5, 0.5, 0.0)])
 def test_the_servers_advice_counts_where_it_is_better(
     labelled: SiteContext,
     plan: FederationPlan,
@@ -237,10 +237,10 @@ def test_the_servers_advice_counts_where_it_is_better(
     asked: list[Asked],
     monkeypatch: pytest.MonkeyPatch,
     own: float,
-    server: float,
+    of_server: float,
     gate: float,
 ) -> None:
-    accuracies(monkeypatch, own, server)
+    accuracies(monkeypatch, own, of_server)
     train_site_network(labelled, fuse_request(plan, manifest))
     assert asked[0].public.advice is not None
     assert asked[0].public.advice[:, -1].unique().tolist() == [gate]
