@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
+# Compiled on all cores afterwards, which pip does on one. It must be done: where PYTHONDONTWRITEBYTECODE is set, every
+# process would compile torch again. Some packages bring files that are no Python of this version.
+COMPILE := -m compileall -qq -j 0
+PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 # The benchmarks are a package beside the product, for checkouts only: nothing installs it.
 BENCHMARKS := PYTHONPATH=$(CURDIR)/custom $(BIN)/python -m dsfedmed_benchmarks
 # Several processes share the cores: more threads each only fight over them.
@@ -22,7 +26,8 @@ help:            ## list the targets
 $(VENV)/.done: requirements.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(INSTALL) -r requirements-dev.txt
+	$(BIN)/python $(INSTALL) --no-compile -r requirements-dev.txt
+	-$(BIN)/python $(COMPILE) $$($(BIN)/python $(PACKAGES))
 	$(BIN)/python $(INSTALL) --no-deps -e .
 	touch $@
 
@@ -63,10 +68,10 @@ poc: setup $(SITES)/.done data/demo_teacher.safetensors   ## server and two hosp
 # Torch and all else that both need is looked up in .venv, behind MONAI Label's own older packages: 2 GB instead of 8.
 .venv-label/.done: requirements-label.txt requirements-label-nodeps.txt | setup
 	test -x .venv-label/bin/python || $(PYTHON) -m venv .venv-label
-	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> $$(.venv-label/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth
-	.venv-label/bin/python $(INSTALL) -r requirements-label.txt
-	.venv-label/bin/python $(INSTALL) --no-deps -r requirements-label-nodeps.txt -e .
+	$(BIN)/python $(PACKAGES) > $$(.venv-label/bin/python $(PACKAGES))/beside.pth
+	.venv-label/bin/python $(INSTALL) --no-compile -r requirements-label.txt
+	.venv-label/bin/python $(INSTALL) --no-compile --no-deps -r requirements-label-nodeps.txt -e .
+	-.venv-label/bin/python $(COMPILE) $$(.venv-label/bin/python $(PACKAGES))
 	touch $@
 
 label-setup: .venv-label/.done   ## MONAI Label in an environment of its own
