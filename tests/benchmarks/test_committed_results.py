@@ -48,7 +48,12 @@ def place(record: Record) -> tuple[int, tuple[str, ...], int]:
     return record.seed, record.unseen, METHODS.index(record.method)
 
 
-@pytest.mark.parametrize("table", TABLES)
+LONG = "breast_us"
+"""Its intervals of some sixty records take a minute; the other tables are made by the same code."""
+BY_COST = [pytest.param(table, marks=pytest.mark.slow if table == LONG else ()) for table in TABLES]
+
+
+@pytest.mark.parametrize("table", BY_COST)
 def test_the_table_is_that_of_the_records(table: str) -> None:
     records = sorted(benchmark_records(table), key=place)
     assert records
