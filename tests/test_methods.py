@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -17,9 +15,9 @@ def test_an_entry_names_what_is_there(key: str) -> None:
     workflow = method.load()
     assert issubclass(workflow, FederatedWorkflow)
     assert workflow.METHOD == key == method.key
-    if method.options:
-        module, _, name = method.options.partition(":")
-        assert callable(getattr(importlib.import_module(module), name).from_dict)
+    options = method.load_options()
+    assert (options is None) == (not method.options)
+    assert options is None or callable(options.from_dict)
 
 
 def test_every_model_is_shown_once_and_in_its_own_colour() -> None:

@@ -82,9 +82,17 @@ class Method:
 
     def load(self) -> type[Any]:
         """Return the class of the workflow."""
-        module, _, name = self.workflow.partition(":")
-        found: type[Any] = getattr(importlib.import_module(module), name)
-        return found
+        return _class(self.workflow)
+
+    def load_options(self) -> type[Any] | None:
+        """Return the class of the method's own options; None for a method without."""
+        return _class(self.options) if self.options else None
+
+
+def _class(path: str) -> type[Any]:
+    module, _, name = path.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 _GUARDS = (

@@ -42,6 +42,15 @@ def read_options(kind: type[OptionsT], values: Mapping[str, Any], where: str) ->
     return kind(**values)
 
 
+class MethodOptions:
+    """Base of the dataclasses of a method's own options: what a preset says under ``method``."""
+
+    @classmethod
+    def from_dict(cls: type[OptionsT], values: Mapping[str, Any], where: str = "method") -> OptionsT:
+        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
+        return read_options(cls, values, where)
+
+
 def require(condition: bool, where: str, reason: str, fix: str) -> None:
     """Raise ``ConfigError`` unless ``condition`` holds."""
     if not condition:

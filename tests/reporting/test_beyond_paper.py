@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import fields
 from typing import Any
 
@@ -61,10 +60,8 @@ def test_the_small_presets_say_what_is_ours(method: str, words: str) -> None:
 def test_every_entry_is_a_setting_with_its_default(method: str) -> None:
     """A key of ``method`` that a preset leaves out has the default of the method's options."""
     known = dict(dotted(Settings().to_dict()))
-    options: dict[str, Any] = {}
-    if METHODS[method].options:
-        module, _, name = METHODS[method].options.partition(":")
-        options = {f.name: f.default for f in fields(getattr(importlib.import_module(module), name))}
+    kind = METHODS[method].load_options()
+    options: dict[str, Any] = {} if kind is None else {f.name: f.default for f in fields(kind)}
     for entry in METHODS[method].beyond:
         section, _, key = entry.setting.partition(".")
         if section == "method":

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from dsfedmed.options import read_options, require, require_choice
+from dsfedmed.options import MethodOptions, require, require_choice
 
 DIRECTIONS = ("both", "to_personal", "to_global", "none")
 SYNCS = ("none", "lora", "lora+decoder")
@@ -15,7 +14,7 @@ MEANS = ("product", "factors")
 
 
 @dataclass(frozen=True)
-class PersonalConfig:
+class PersonalConfig(MethodOptions):
     """Options of pFedSAM; all values are [inferred], the paper's are not known.
 
     Attributes:
@@ -66,8 +65,3 @@ class PersonalConfig:
     def personal_rate(self) -> float:
         """The rate of phase L."""
         return self.personal_learning_rate or self.learning_rate
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> PersonalConfig:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)

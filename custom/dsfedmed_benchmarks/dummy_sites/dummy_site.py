@@ -22,8 +22,8 @@ from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import ProgressCallback, no_progress
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build
+from dsfedmed.federated.site.tasks.round_parts import round_header
 from dsfedmed.federated.site.tasks.synthetic import open_set
-from dsfedmed.federated.site.tasks.train import round_header
 from dsfedmed.federated.site.worker_process import WorkerProcess
 from dsfedmed.federated.wire.message import Envelope, Message, open_request, reply_message
 from dsfedmed.federated.wire.requests.generator import BranchReply, BranchRequest, MasksReply, MasksRequest

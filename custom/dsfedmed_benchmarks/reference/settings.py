@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import re
@@ -47,9 +46,9 @@ def _by_options() -> dict[type[Any], list[str]]:
     """Return the methods that have options of their own, by the dataclass of these."""
     found: dict[type[Any], list[str]] = {}
     for key, method in METHODS.items():
-        if method.options:
-            module, _, name = method.options.partition(":")
-            found.setdefault(getattr(importlib.import_module(module), name), []).append(key)
+        options = method.load_options()
+        if options is not None:
+            found.setdefault(options, []).append(key)
     return found
 
 

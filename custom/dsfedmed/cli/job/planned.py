@@ -59,9 +59,10 @@ def make_plan_of(args: argparse.Namespace) -> Plan:
     """
     folders = site_folders(args.sites)
     base = _settings(args, folders, [])
-    _refuse_unplanned(args, workflow_of(args.method, base))
+    workflow = workflow_of(args.method, base)
+    _refuse_unplanned(args, workflow)
     require_enough(base, list(folders))
-    refuse_damaged_sites(args.sites, folders, labelled=args.method != "samfed")
+    refuse_damaged_sites(args.sites, folders, labelled=not workflow.PUBLIC)
     sites = _described(args.sites, folders, base)
     gpu = torch.cuda.is_available()
     choices, settings = _proposed(args, folders, base, sites, gpu)
@@ -88,11 +89,11 @@ def _refuse_unplanned(args: argparse.Namespace, workflow: FederatedWorkflow) -> 
     require(gpu or args.no_calibration or not full_size, "teacher_variant", reason, "Give --no-calibration")
 
 
-def _public(args: argparse.Namespace, settings: Settings, sites: Mapping[str, Described]) -> tuple[int, int]:
+def _public(args: argparse.Namespace, workflow: FederatedWorkflow, sites: Mapping[str, Described]) -> tuple[int, int]:
     """Return the images of the public set, training and validation: of its folder, or of the label site."""
-    if args.method != "samfed":
+    if not workflow.PUBLIC:
         return 0, 0
-    site = settings.method.get("label_site")
+    site = workflow.settings.method.get("label_site")
     parts = sites[site].datalist.parts if site and not args.public else load_datalist(args.public).parts
     return len(parts["training"]), len(parts["validation"])
 
@@ -144,7 +145,7 @@ def _reckoned(
     networks = make_plan(settings, PartyConfig(bundles=bundles()), facts, counts)
     scene = Scene(
         settings, _sizes(settings, sites), workflow.stages(settings), facts.channels, facts.num_classes, args.method,
-        _public(args, settings, sites),
+        _public(args, workflow, sites),
     )  # fmt: skip
     device = "cuda" if gpu else "cpu"
     numbers = count_numbers(networks, workflow.GENERATES, low_rank=args.method in TEACHERS)

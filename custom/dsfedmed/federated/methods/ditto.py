@@ -25,14 +25,9 @@ class Ditto(LightRounds):
     METHOD = "ditto"
     UPDATES = (DITTO, TRAIN)
 
-    def check_options(self) -> None:
-        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        DittoOptions.from_dict(self.settings.method)
-
     def training(self, plan: FederationPlan) -> TrainingSpec:
         """Rounds of FedAvg, in each of which a site trains its own network as well."""
-        asked = DittoOptions.from_dict(self.settings.method)
-        return TrainingSpec(self.METHOD, task=DITTO, request=partial(_request, asked))
+        return TrainingSpec(self.METHOD, task=DITTO, request=partial(_request, self.options))
 
     def scored(self, plan: FederationPlan, best: Weights) -> dict[str, ScoredModel]:
         """Return the sites' own networks, and the global one, which is released."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
@@ -15,6 +16,7 @@ from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import TrainingSpec, train_all_rounds
 from dsfedmed.federated.server.workflow import FederatedWorkflow
+from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
 
 
@@ -23,6 +25,17 @@ class LightRounds(FederatedWorkflow):
 
     A method says how a round goes (`training`) and, where that is not the network that travelled, what is scored.
     """
+
+    options: Any = None
+    """The method's own options, of the class that its entry names."""
+
+    def check_options(self) -> None:
+        """Read the method's own options; raise ``ConfigError`` naming the first that is unknown or out of range."""
+        kind = METHODS[self.METHOD].load_options()
+        if kind is None:
+            super().check_options()
+        else:
+            self.options = kind.from_dict(self.settings.method)
 
     @classmethod
     def stages(cls, settings: Settings) -> tuple[str, ...]:

@@ -20,14 +20,9 @@ class Moon(LightRounds):
     METHOD = "moon"
     UPDATES = (CONTRAST, TRAIN)
 
-    def check_options(self) -> None:
-        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        ContrastOptions.from_dict(self.settings.method)
-
     def training(self, plan: FederationPlan) -> TrainingSpec:
         """Rounds of FedAvg with the contrastive loss beside the bundle's."""
-        asked = ContrastOptions.from_dict(self.settings.method)
-        return TrainingSpec(self.METHOD, task=CONTRAST, request=partial(_request, asked))
+        return TrainingSpec(self.METHOD, task=CONTRAST, request=partial(_request, self.options))
 
 
 def _request(

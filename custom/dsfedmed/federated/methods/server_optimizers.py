@@ -11,7 +11,6 @@ from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer, ServerR
 from dsfedmed.federated.methods.light_rounds import LightRounds
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.training_run import TrainingSpec
-from dsfedmed.training.baselines.options import AdaptiveOptions, MomentumOptions
 
 
 class FedAvgM(LightRounds):
@@ -19,13 +18,9 @@ class FedAvgM(LightRounds):
 
     METHOD = "fedavgm"
 
-    def check_options(self) -> None:
-        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        MomentumOptions.from_dict(self.settings.method)
-
     def training(self, plan: FederationPlan) -> TrainingSpec:
         """Rounds of FedAvg, each mean a step with momentum."""
-        asked = MomentumOptions.from_dict(self.settings.method)
+        asked = self.options
         server = ServerOptimizer("momentum", asked.learning_rate, asked.momentum)
         return TrainingSpec(self.METHOD, server=server)
 
@@ -36,13 +31,9 @@ class FedAdam(LightRounds):
     METHOD = "fedadam"
     RULE: ServerRule = "adam"
 
-    def check_options(self) -> None:
-        """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
-        AdaptiveOptions.from_dict(self.settings.method)
-
     def training(self, plan: FederationPlan) -> TrainingSpec:
         """Rounds of FedAvg, each mean an adaptive step."""
-        asked = AdaptiveOptions.from_dict(self.settings.method)
+        asked = self.options
         server = ServerOptimizer(self.RULE, asked.learning_rate, asked.momentum, asked.second, asked.tau)
         return TrainingSpec(self.METHOD, server=server)
 

@@ -18,10 +18,11 @@ from dsfedmed.bundles.settings import check_settings, declared_settings
 from dsfedmed.data.facts import FederationFacts
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.party.config import PartyConfig
+from dsfedmed.federated.party.teacher_network import build_teacher
 from dsfedmed.federated.wire.specs import BundleSpec, LowRankSpec, RoundFacts, RunFacts, TeacherInit, TeacherSpec
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.networks.light_weights import load_light_weights
-from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.stem_channels import stem_channels
 from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.seeds import derive_seed
@@ -128,15 +129,7 @@ class FederationPlan:
 
     def teacher_network(self) -> PromptlessSam:
         """Build the teacher with the run's random start weights."""
-        spec, seed = self.teacher_spec, derive_seed(self.settings.seed, "teacher")
-        return build_promptless_sam(
-            spec.variant,
-            spec.image_size,
-            spec.num_classes,
-            in_channels=spec.channels,
-            normalise=spec.normalise,
-            seed=seed,
-        )
+        return build_teacher(self.teacher_spec, derive_seed(self.settings.seed, "teacher"))
 
 
 def make_plan(

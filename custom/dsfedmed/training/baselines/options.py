@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from dsfedmed.options import read_options, require
+from dsfedmed.options import MethodOptions, require
 
 
 @dataclass(frozen=True)
-class MomentumOptions:
-    """Of FedAvgM.
+class MomentumOptions(MethodOptions):
+    """Options of FedAvgM.
 
     Attributes:
         learning_rate: the server's, on the mean difference; above 0.
@@ -24,18 +22,13 @@ class MomentumOptions:
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
-        _above_zero("learning_rate", self.learning_rate, "1")
+        _above_zero("learning_rate", self.learning_rate, "0.1")
         _below_one("momentum", self.momentum)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> MomentumOptions:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)
 
 
 @dataclass(frozen=True)
-class AdaptiveOptions:
-    """Of FedAdam and FedYogi.
+class AdaptiveOptions(MomentumOptions):
+    """Options of FedAdam and FedYogi.
 
     Attributes:
         learning_rate: the server's; above 0.
@@ -45,26 +38,19 @@ class AdaptiveOptions:
     """
 
     learning_rate: float = 0.01
-    momentum: float = 0.9
     second: float = 0.99
     tau: float = 1e-3
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
-        _above_zero("learning_rate", self.learning_rate, "0.01")
+        super().__post_init__()
         _above_zero("tau", self.tau, "0.001")
-        _below_one("momentum", self.momentum)
         _below_one("second", self.second)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> AdaptiveOptions:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)
 
 
 @dataclass(frozen=True)
-class ContrastOptions:
-    """Of MOON.
+class ContrastOptions(MethodOptions):
+    """Options of MOON.
 
     Attributes:
         contrast_weight: mu, of the contrastive loss; 0 or more. The paper tries 0.1, 1, 5 and 10.
@@ -79,15 +65,10 @@ class ContrastOptions:
         require(self.contrast_weight >= 0, "method.contrast_weight", "it is negative", "Give 0 or more")
         _above_zero("temperature", self.temperature, "0.5")
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> ContrastOptions:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)
-
 
 @dataclass(frozen=True)
-class DittoOptions:
-    """Of Ditto.
+class DittoOptions(MethodOptions):
+    """Options of Ditto.
 
     Attributes:
         pull: lambda, of the pull to the global weights; 0 or more. 0 is each site alone; the paper tries 0.1, 1 and 2.
@@ -98,11 +79,6 @@ class DittoOptions:
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` naming the first value that is out of range."""
         require(self.pull >= 0, "method.pull", "it is negative", "Give 0 or more")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], where: str = "method") -> DittoOptions:
-        """Read a preset's section; an unknown key raises ``ConfigError`` with the nearest valid one."""
-        return read_options(cls, values, where)
 
 
 def _above_zero(name: str, value: float, example: str) -> None:

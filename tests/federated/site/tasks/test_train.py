@@ -16,7 +16,7 @@ from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks import train as train_module
-from dsfedmed.federated.site.tasks.train import round_header, train, train_alone
+from dsfedmed.federated.site.tasks.train import train, train_alone
 from dsfedmed.federated.wire.message import CACHED_ROUNDS, Envelope, ReplyHeader, UpdateHeader
 from dsfedmed.federated.wire.requests.training import LocalRequest, TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
@@ -178,11 +178,3 @@ def test_a_site_alone_keeps_the_best_epoch_and_not_the_last(
     monkeypatch.setattr(train_module, "validate", lambda *_: next(found))
     body = train_alone(site, alone(plan, plan.start_weights(), 3)).body
     assert (body.validation, body.epoch) == (0.6, 2)
-
-
-def test_the_header_has_what_there_is(plan: FederationPlan) -> None:
-    facts = plan.round_facts("fedavg", 4)
-    header = round_header(facts, TrainReply(4, 0.5, 0.25, 3), "int8")
-    assert header.scalars == {"fedavg/loss": 0.25, "fedavg/validation_dice": 0.5}
-    assert (header.step, header.update) == (4, UpdateHeader("fedavg", 4, "int8"))
-    assert round_header(facts, TrainReply(4, None, 0.25, 3), "fp16").scalars == {"fedavg/loss": 0.25}

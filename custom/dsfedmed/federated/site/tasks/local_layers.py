@@ -23,7 +23,8 @@ from dsfedmed.federated.site.round_files import before_round, best_weights, keep
 from dsfedmed.federated.site.tasks.local_training import SiteData, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build
 from dsfedmed.federated.site.tasks.own_release import write_own_release
-from dsfedmed.federated.site.tasks.train import fit_round, round_header
+from dsfedmed.federated.site.tasks.round_parts import round_header
+from dsfedmed.federated.site.tasks.train import fit_round
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest

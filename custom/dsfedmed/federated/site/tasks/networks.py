@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.compression import unpack
 from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of
+from dsfedmed.federated.party.teacher_network import build_teacher
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, TeacherInit, TeacherSpec
 from dsfedmed.networks.adapters import add_adapters
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.networks.lora import add_lora
-from dsfedmed.networks.promptless_sam import PromptlessSam, build_promptless_sam
+from dsfedmed.networks.promptless_sam import PromptlessSam
 from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.store.files import file_sha256
 
@@ -82,14 +83,7 @@ def _teacher(specs: NetworkSpecs, seed: int) -> PromptlessSam:
     teacher = specs.teacher
     if teacher is None:
         raise PayloadError("server", "named no teacher", SAME_VERSION)
-    return build_promptless_sam(
-        teacher.variant,
-        teacher.image_size,
-        teacher.num_classes,
-        in_channels=teacher.channels,
-        normalise=teacher.normalise,
-        seed=seed,
-    )
+    return build_teacher(teacher, seed)
 
 
 def _with_teacher_weights(site: SiteContext, network: PromptlessSam, init: TeacherInit) -> PromptlessSam:

@@ -11,22 +11,18 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.tensors import Weights
-from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.round_files import before_round, best_weights, keep_best, keep_round
-from dsfedmed.federated.site.tasks.local_training import SiteData, fit, keep_optimizer, restore_optimizer, validate
+from dsfedmed.federated.site.tasks.local_training import SiteData, fit_in_round, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build_low_rank, load, teacher_optimizer
-from dsfedmed.federated.site.tasks.train import round_header
+from dsfedmed.federated.site.tasks.round_parts import begin_round
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import PersonalRequest, TrainReply
 from dsfedmed.networks.local_experts import personal_branch
 from dsfedmed.networks.promptless_sam import PromptlessSam
-from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
-from dsfedmed.seeds import derive_seed
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.training.light import LocalTraining
 from dsfedmed.training.personal import global_phase, local_phase, sync_personal
 from dsfedmed.training.task import Loss
@@ -45,21 +41,16 @@ class Phase:
 def train_personal(site: SiteContext, request: Envelope[PersonalRequest]) -> Envelope[TrainReply]:
     """Train both branches in their phases; return the global one's difference, and its validation as it arrived."""
     body, facts, common = request.body, request.body.round, request.body.common
-    data = SiteData(site, common, facts.batch_size)
     shared = build_low_rank(site, NetworkSpecs(common.light, body.teacher, body.teacher_init))
-    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(shared)))
-    start = load(shared, arrived, site.config.device)
-    dice = validate(data, shared)
+    begun = begin_round(site, common, facts, request.tensors, shared)
     if facts.epochs == 0:
-        return Envelope(TrainReply(facts.round, dice))
+        return begun.validated()
     loss = site.bundle(common.light).loss()
     if facts.round <= body.config.warmup_rounds:
-        mean_loss, steps = _train(data, body, shared, shared, loss, Phase("global", body.config.learning_rate))
+        mean_loss, steps = _train(begun.data, body, shared, shared, loss, Phase("global", body.config.learning_rate))
     else:
-        mean_loss, steps = _both_phases(data, body, shared, loss)
-    reply = TrainReply(facts.round, dice, mean_loss, steps)
-    update = difference(trained_tensors(shared), start)
-    return Envelope(reply, update, True, round_header(facts, reply, common.precision))
+        mean_loss, steps = _both_phases(begun.data, body, shared, loss)
+    return begun.trained(mean_loss, steps)
 
 
 def _both_phases(data: SiteData, body: PersonalRequest, shared: PromptlessSam, loss: Loss) -> tuple[float, int]:
@@ -96,12 +87,9 @@ def _train(
     data: SiteData, body: PersonalRequest, network: nn.Module, pupil: nn.Module, loss: Loss, phase: Phase
 ) -> tuple[float, int]:
     """Train one branch for the round's epochs; return its mean loss and its gradient steps."""
-    site, facts = data.site, body.round
-    optimizer, name = teacher_optimizer(network, phase.learning_rate), f"{facts.training}-{phase.name}"
-    restore_optimizer(site, facts, optimizer, name)
-    seed = derive_seed(body.common.seed, site.name, facts.training, phase.name, facts.round)
-    summary = fit(data, pupil, optimizer, seed, LocalTraining(facts.epochs), loss=loss)
-    keep_optimizer(site, facts, optimizer, name)
+    facts = body.round
+    optimizer = teacher_optimizer(network, phase.learning_rate)
+    summary = fit_in_round(data, facts, pupil, optimizer, LocalTraining(facts.epochs), loss, phase.name)
     return summary.mean_loss, summary.steps
 
 

@@ -9,20 +9,17 @@ from dataclasses import replace
 from torch import nn
 
 from dsfedmed.algorithms.schedules import rate_over_rounds
-from dsfedmed.exchange.compression import difference, pack
+from dsfedmed.exchange.compression import pack
 from dsfedmed.exchange.tensors import under
-from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.task_progress import ProgressCallback
 from dsfedmed.federated.site.tasks.local_training import SiteData, fit, fit_in_round, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load, teacher_optimizer
+from dsfedmed.federated.site.tasks.round_parts import begin_round
 from dsfedmed.federated.site.tasks.soft_labels import joint_source, synthetic_source
-from dsfedmed.federated.site.uplink import announce
-from dsfedmed.federated.wire.message import Envelope, ReplyHeader
+from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest, TrainReply, TrainRequest
-from dsfedmed.federated.wire.specs import Precision, RoundFacts
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.light import LocalTraining, TrainingSummary
@@ -35,20 +32,15 @@ def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainR
 
     With ``epochs`` 0 only the validation is done. A notice goes to the site's own log.
     """
-    body, facts, common = request.body, request.body.round, request.body.common
+    body, common = request.body, request.body.common
     if body.notice:
         LOGGER.warning("the server says: %s", body.notice)
-    data = SiteData(site, common, facts.batch_size)
     network = build(site, NetworkSpecs(common.light, body.teacher, body.teacher_init), body.network)
-    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))
-    start = load(network, arrived, site.config.device)
-    dice = validate(data, network)
-    if facts.epochs == 0:
-        return Envelope(TrainReply(facts.round, dice))
-    summary = fit_round(data, body, network)
-    reply = TrainReply(facts.round, dice, summary.mean_loss, summary.steps)
-    update = difference(trained_tensors(network), start)
-    return Envelope(reply, update, True, round_header(facts, reply, common.precision))
+    begun = begin_round(site, common, body.round, request.tensors, network)
+    if body.round.epochs == 0:
+        return begun.validated()
+    summary = fit_round(begun.data, body, network)
+    return begun.trained(summary.mean_loss, summary.steps)
 
 
 def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:
@@ -83,13 +75,6 @@ def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[
         if dice > best:
             best, best_epoch, best_weights = dice, epoch, copied_tensors(network)
     return Envelope(LocalReply(best, best_epoch, steps), pack(best_weights, common.precision, site.name))
-
-
-def round_header(facts: RoundFacts, reply: TrainReply, precision: Precision) -> ReplyHeader:
-    """Return the header of a trained round: its numbers for the tracking, and how its update is to be packed."""
-    numbers = {"loss": reply.loss, "validation_dice": reply.validation}
-    scalars = {f"{facts.training}/{name}": value for name, value in numbers.items() if value is not None}
-    return ReplyHeader(scalars=scalars, step=facts.round, update=announce(facts, precision))
 
 
 def _over_epochs(site: SiteContext, finished: int, epochs: int) -> ProgressCallback:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -22,23 +20,11 @@ from tests.federated.site.tasks.baselines.toy_site import (
     again,
     as_in_fedavg,
     facts_of,
-    make_plan,
-    make_site,
     same,
     sent,
     start_of,
     toy,
 )
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteContext:
-    return make_site(tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def plan() -> FederationPlan:
-    return make_plan()
 
 
 def ask(plan: FederationPlan, weights: Weights, number: int, weight: float = 1.0) -> Envelope[ContrastRequest]:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -21,22 +19,10 @@ from tests.federated.site.tasks.baselines.toy_site import (
     again,
     as_in_fedavg,
     facts_of,
-    make_plan,
-    make_site,
     same,
     sent,
     start_of,
 )
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteContext:
-    return make_site(tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def plan() -> FederationPlan:
-    return make_plan()
 
 
 @pytest.fixture

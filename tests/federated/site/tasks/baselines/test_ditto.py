@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from dsfedmed.exchange.compression import add
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
@@ -22,22 +18,10 @@ from tests.federated.site.tasks.baselines.toy_site import (
     as_in_fedavg,
     distance,
     facts_of,
-    make_plan,
-    make_site,
     same,
     sent,
     start_of,
 )
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteContext:
-    return make_site(tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def plan() -> FederationPlan:
-    return make_plan()
 
 
 def ask(plan: FederationPlan, weights: Weights, number: int, pull: float = 0.1) -> Envelope[DittoRequest]:

@@ -15,7 +15,7 @@ from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.round_files import before_round, keep_round
 from dsfedmed.federated.site.tasks.local_training import SiteData, fit_in_round, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build
-from dsfedmed.federated.site.tasks.train import round_header
+from dsfedmed.federated.site.tasks.round_parts import round_header
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.training import TrainReply, TrainRequest
 from dsfedmed.networks.trained_tensors import trained_tensors

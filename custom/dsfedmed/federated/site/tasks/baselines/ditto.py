@@ -16,20 +16,17 @@ from torch import Tensor, nn
 
 from dsfedmed.algorithms.proximal import proximal_term
 from dsfedmed.evaluation.metrics import CaseMetrics
-from dsfedmed.exchange.compression import difference
 from dsfedmed.exchange.tensors import Weights
-from dsfedmed.exchange.updates import shapes_of
 from dsfedmed.federated.site.context import SiteContext
-from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.round_files import before_round, best_weights, keep_best, keep_round
 from dsfedmed.federated.site.tasks.local_training import SiteData, fit_in_round, validate
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
 from dsfedmed.federated.site.tasks.own_release import write_own_release
-from dsfedmed.federated.site.tasks.train import round_header
+from dsfedmed.federated.site.tasks.round_parts import begin_round
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.evaluation import EvaluateRequest
 from dsfedmed.federated.wire.requests.training import DittoRequest, TrainReply
-from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.training.light import LocalTraining, TrainingSummary
 from dsfedmed.training.task import Loss
 
@@ -39,19 +36,15 @@ FOLDER, OWN, NOTE = "ditto", "own", "a site's own network of a Ditto federation"
 def train_both(site: SiteContext, request: Envelope[DittoRequest]) -> Envelope[TrainReply]:
     """Validate the weights that arrived, train them and the site's own, and return the former's difference."""
     body, facts, common = request.body, request.body.round, request.body.common
-    data, network = SiteData(site, common, facts.batch_size), build(site, NetworkSpecs(common.light), "light")
-    arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))
-    start = load(network, arrived, site.config.device)
-    dice = validate(data, network)
+    network = build(site, NetworkSpecs(common.light), "light")
+    begun = begin_round(site, common, facts, request.tensors, network)
     if facts.epochs == 0:
-        return Envelope(TrainReply(facts.round, dice))
+        return begun.validated()
     optimizer = site.bundle(common.light).optimizer(network.parameters())
     training = LocalTraining(facts.epochs, rules=facts.rules)
-    summary = fit_in_round(data, facts, network, optimizer, training)
-    own = _train_own(data, body, start, training)
-    reply = TrainReply(facts.round, dice, summary.mean_loss, summary.steps + own.steps)
-    update = difference(trained_tensors(network), start)
-    return Envelope(reply, update, True, round_header(facts, reply, common.precision))
+    summary = fit_in_round(begun.data, facts, network, optimizer, training)
+    own = _train_own(begun.data, body, begun.start, training)
+    return begun.trained(summary.mean_loss, summary.steps + own.steps)
 
 
 def _train_own(data: SiteData, body: DittoRequest, start: Weights, training: LocalTraining) -> TrainingSummary:
