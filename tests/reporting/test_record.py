@@ -67,3 +67,12 @@ def test_sites_are_called_by_their_own_names_and_their_folders_by_the_plain_ones
     results = build_results(record)
     assert results["site_names"] == record.names_that_travel
     assert results["methods"]["fedavg"]["per_site"].keys() == {"Klinik Süd", "logiq7", "logiq5", "aplio300"}
+
+
+@pytest.mark.parametrize(("key", "value"), [("budgets", [1]), ("stages", {"a": 1}), ("stages", [1]), ("facts", "x")])
+def test_a_part_of_another_kind_names_file_and_part(
+    make_run: Callable[..., Path], record: dict[str, Any], key: str, value: Any
+) -> None:
+    run = make_run({**record, key: value})
+    with pytest.raises(StoreError, match=rf"record\.json, {key}: is not what a run writes there"):
+        build_results(load_record(run))

@@ -107,12 +107,23 @@ class Record:
         return tuple(model.key for model in MODELS if 0 in spent.get(model.key, ()))
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Return the object under ``key``, empty when it is absent."""
-        return dict(self.data.get(key) or {})
+        """Return the object under ``key``, empty when it is absent.
+
+        Raises:
+            StoreError: something else is there.
+        """
+        return dict(self._of_kind(key, dict))
 
     def entries(self, key: str) -> list[dict[str, Any]]:
-        """Return the list of objects under ``key``, empty when it is absent."""
-        return [dict(entry) for entry in self.data.get(key) or ()]
+        """Return the list of objects under ``key``, empty when it is absent.
+
+        Raises:
+            StoreError: something else is there.
+        """
+        found = self._of_kind(key, list)
+        if not all(isinstance(entry, dict) for entry in found):
+            raise self._unusable(key)
+        return [dict(entry) for entry in found]
 
     @cached_property
     def cases(self) -> Cases:
@@ -147,6 +158,16 @@ class Record:
             if not self.data.get(key) and ONLY_OF.get(key, self.method) == self.method:
                 said.append(f"{what} (record has no '{key}')")
         return said
+
+    def _of_kind(self, key: str, kind: type[Any]) -> Any:
+        """Return what is under ``key``, of this kind; empty when it is absent."""
+        found = self.data.get(key)
+        if found is not None and not isinstance(found, kind):
+            raise self._unusable(key)
+        return found or kind()
+
+    def _unusable(self, key: str) -> StoreError:
+        return StoreError(f"{self.run / RECORD_NAME}, {key}", "is not what a run writes there", FIX)
 
     def _metrics(self, method: str, site: str, found: Any) -> list[CaseMetrics]:
         """Parse one site's list."""
