@@ -31,6 +31,15 @@ def copy_with(folder: Path, change: dict[str, Any]) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["light_unet", "light_flexible_unet", "light_tinysam"])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, True)])
+def test_gradient_descent_without_momentum_is_plain(name: str, momentum: float, nesterov: bool) -> None:
+    folder = BUNDLE.parent / f"{name}_segmentation"
+    definition = BundleDefinition(folder, {"optimizer": "sgd", "momentum": momentum})
+    (group,) = definition.optimizer([torch.nn.Parameter(torch.zeros(1))]).param_groups
+    assert (group["momentum"], group["nesterov"]) == (momentum, nesterov)
+
+
 @pytest.mark.parametrize(("channels", "classes", "size"), [(1, 1, 32), (3, 2, 64), (1, 3, 48)])
 def test_settings_reach_every_part(tmp_path: Path, channels: int, classes: int, size: int) -> None:
     definition = BundleDefinition(
