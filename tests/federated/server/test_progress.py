@@ -66,7 +66,14 @@ def test_a_stage_that_takes_longer_than_expected_has_no_negative_rest(tmp_path: 
     progress.step(5, 4)
     status = read_json(tmp_path / "status.json")
     assert status["eta_s"] == 0.0
-    assert status["last"].endswith("stage ETA 0:00")
+    assert status["last"] == "5/5  stage ETA 0:00"
+    assert status["step"] == [5, 5]
+
+
+def test_before_the_first_stage_none_is_named(tmp_path: Path, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dsfedmed.progress")
+    Progress(tmp_path, ("rounds",)).say("evaluate: done again")
+    assert [record.getMessage() for record in caplog.records] == ["[   0:00] evaluate: done again"]
 
 
 def test_the_step_of_one_stage_is_not_shown_in_the_next(tmp_path: Path, watch: Watch) -> None:

@@ -63,7 +63,11 @@ class Progress:
             self.say("already finished, skipped" if resumed else "started")
 
     def step(self, done: int, total: int, detail: str = "", since: int = 0) -> None:
-        """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run)."""
+        """Report that ``done`` of ``total`` steps of the stage are behind us (``since`` of them in an earlier run).
+
+        ``total`` is an estimate where a stage ends by a count of something else: one that is exceeded grows.
+        """
+        total = max(total, done)
         spent = time.monotonic() - self.stage_started
         eta = spent / max(done - since, 1) * max(total - done, 0)
         with self._lock:
@@ -116,9 +120,14 @@ class Progress:
         """
         with self._lock:
             elapsed = time.monotonic() - self.started
-            head = f"[{clock(elapsed):>7}] {self.state.get('number', 0)}/{len(self.stages)} {self.state['stage']}"
+            head = f"[{clock(elapsed):>7}]{self._place()}"
             said = {**self.state, "elapsed_s": round(elapsed, 1), "last": text}
             shown = with_own_names(said, self.own_names)
-            LOGGER.info("%s: %s%s", head, shown["last"], beside)
+            LOGGER.info("%s %s%s", head, shown["last"], beside)
             shown["last"] = without_paths(str(shown["last"]), [self.path.parent])
             write_json(self.path, shown)
+
+    def _place(self) -> str:
+        """Return which stage of how many this is; nothing before the first."""
+        stage = self.state["stage"]
+        return "" if stage is None else f" {self.state['number']}/{len(self.stages)} {stage}:"
