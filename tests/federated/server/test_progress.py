@@ -157,7 +157,7 @@ def test_people_read_the_sites_own_names(tmp_path: Path, watch: Watch, caplog: p
     progress = Progress(tmp_path, ("rounds",), {plain: "Klinik Nord"})
     progress.site(plain, "dsf_train done in 2.0 s")
     progress.say(f"the run goes on without {plain}")
-    assert caplog.messages == ["[   0:00] 0/1 None: the run goes on without Klinik Nord"]
+    assert caplog.messages == ["[   0:00] the run goes on without Klinik Nord"]
     status = read_json(tmp_path / "status.json")
     assert status["sites"] == {"Klinik Nord": "dsf_train done in 2.0 s"}
     assert status["last"] == "the run goes on without Klinik Nord"
