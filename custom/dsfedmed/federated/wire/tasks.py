@@ -47,9 +47,12 @@ BASE = Task("dsf_base", BaseRequest, BaseReply, f"{_SITE}.generator:train_base",
 BRANCH = Task("dsf_branch", BranchRequest, BranchReply, f"{_SITE}.generator:fit_site_branch", "branch")
 MASKS = Task("dsf_masks", MasksRequest, MasksReply, f"{_SITE}.generator:sample_masks", "masks")
 AUDIT = Task("dsf_audit", AuditRequest, AuditReply, f"{_SITE}.synthetic:audit_synthetic_set", "verdict")
+# A site holds the latest soft labels alone. Those of an earlier round, which come again where a damaged stage was done
+# again, must take their place once more: a kept reply would only say so.
 SOFT_LABELS = Task(
-    "dsf_soft_labels", SoftLabelsRequest, SoftLabelsReply, f"{_SITE}.soft_labels:keep_soft_labels", "facts"
-)
+    "dsf_soft_labels", SoftLabelsRequest, SoftLabelsReply, f"{_SITE}.soft_labels:keep_soft_labels", "facts",
+    cached=False,
+)  # fmt: skip
 TRAIN = Task("dsf_train", TrainRequest, TrainReply, f"{_SITE}.train:train", "update", carries_update=True)
 LOCAL = Task("dsf_local", LocalRequest, LocalReply, f"{_SITE}.train:train_alone", "network")
 PERSONAL = Task(

@@ -17,13 +17,13 @@ from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.soft_labels import joint_source, keep_soft_labels, synthetic_source
 from dsfedmed.federated.site.tasks.synthetic import open_set
-from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.message import Envelope, request_message
 from dsfedmed.federated.wire.requests.synthetic import SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.specs import JointSet, SoftLabelChoice
 from dsfedmed.federated.wire.tasks import SOFT_LABELS
 from dsfedmed.training.distillation.soft_labels import encode_soft
 from tests.federated.site.tasks.conftest import newcomer
-from tests.federated.tiny import HASH, arrived
+from tests.federated.tiny import HASH, arrived, over_the_wire
 
 LEVELS = {"levels": encode_soft(torch.linspace(0, 1, 2 * 256).reshape(2, 1, 16, 16))}
 
@@ -144,3 +144,19 @@ def test_joint_pairs_of_a_set_that_it_never_audited_are_refused(
         joint_source(stranger, JointSet(audited, (0,), 0.5, (stranger.name,)))
     assert joint_source(stranger, JointSet(audited, (0,), 0.5, ("another_site",))) is None
     assert joint_source(stranger, None) is None
+
+
+def test_those_of_an_earlier_round_that_come_again_replace_the_later_ones(
+    auditor: SiteContext, plan: FederationPlan, chosen: SoftLabelChoice
+) -> None:
+    """A server that did a damaged stage again goes through the same rounds once more."""
+    later_levels = {"levels": 255 - LEVELS["levels"]}
+    later = replace(chosen, soft_labels=digest(later_levels))
+    sent = [(1, chosen, LEVELS), (2, later, later_levels), (1, chosen, LEVELS)]
+    for number, asked, tensors in sent:
+        body = SoftLabelsRequest(plan.common, number, asked)
+        auditor.answer(SOFT_LABELS.name, over_the_wire(request_message(Envelope(body, tensors))))
+    source = synthetic_source(auditor, chosen, 1)
+    assert source is not None
+    assert source.soft is not None
+    assert torch.equal(source.soft, LEVELS["levels"].float() / 255)
