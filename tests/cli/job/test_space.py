@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from dsfedmed.cli.job.space import MINIMUM, needed_bytes, require_space
+from dsfedmed.cli.job.space import MINIMUM, REST, needed_bytes, require_space
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites
@@ -68,7 +68,7 @@ def test_the_need_counts_volumes_at_network_size(tmp_path: Path) -> None:
 
 def test_too_little_is_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = free(monkeypatch, 300 * MIB)
-    with pytest.raises(ConfigError, match=r"--out .*run: 300 MiB are free on its disk.* needs about 2\.5 GiB"):
+    with pytest.raises(ConfigError, match=r"--out .*run: the disk is full but for 300 MiB.* needs about 2\.5 GiB"):
         require_space(tmp_path / "deep" / "run", 5 * GIB // 2)
     assert asked == [tmp_path]  # the run folder is not there yet
     free(monkeypatch, 3 * GIB)
@@ -82,6 +82,8 @@ def test_what_a_run_has_written_is_not_needed_again_but_for_a_minimum(
         stream.truncate(2 * GIB)  # a hole: nothing is written
     free(monkeypatch, GIB)
     require_space(tmp_path, 5 * GIB // 2)
-    free(monkeypatch, MINIMUM - 1)
-    with pytest.raises(ConfigError, match="needs about 500 MiB"):
+    free(monkeypatch, REST)
+    require_space(tmp_path, 2 * GIB)
+    free(monkeypatch, REST - 1)
+    with pytest.raises(ConfigError, match="needs about 64 MiB"):
         require_space(tmp_path, 2 * GIB)

@@ -12,8 +12,10 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 
-MINIMUM = 500 * 2**20
-"""Bytes that any run needs: small networks, records, logs, NVFlare's own folder."""
+MINIMUM = 256 * 2**20
+"""Bytes that any run needs: small networks, records, logs, NVFlare's own folder. A run of preset `smoke` writes 140 MiB."""
+REST = 64 * 2**20
+"""Bytes that must be free however much of a run is there: files are written beside the ones that they replace."""
 COLOURS = 3
 """Channels of a synthetic image where the sites declare no more."""
 FLOAT = 4
@@ -66,17 +68,17 @@ def require_space(run: Path, need: int) -> None:
     """See that the disk of the run folder has room for what a run is still to write.
 
     Args:
-        run: the run folder; what lies there already is taken from the need, but for a minimum.
+        run: the run folder; what lies there already is taken from the need, but for `REST`.
         need: bytes that the whole run writes.
 
     Raises:
         ConfigError: less is free.
     """
     there = sum(path.lstat().st_size for path in run.rglob("*") if path.is_file() and not path.is_symlink())
-    left = max(need - there, min(need, MINIMUM))
+    left = max(need - there, REST)
     free = shutil.disk_usage(_existing(run)).free
     if free < left:
-        reason = f"{_shown(free)} are free on its disk, and the run needs about {_shown(left)}"
+        reason = f"the disk is full but for {_shown(free)}, and the run needs about {_shown(left)}"
         raise ConfigError(f"--out {run}", reason, "Free space, or choose an --out on another disk")
 
 
