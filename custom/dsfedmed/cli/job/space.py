@@ -13,7 +13,7 @@ from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 
 MINIMUM = 256 * 2**20
-"""Bytes that any run needs: small networks, records, logs, NVFlare's own folder. A run of preset `smoke` writes 140 MiB."""
+"""Bytes that any run needs: small networks, records, logs, NVFlare's own folder; 140 MiB of them in preset `smoke`."""
 REST = 64 * 2**20
 """Bytes that must be free however much of a run is there: files are written beside the ones that they replace."""
 COLOURS = 3
