@@ -41,6 +41,7 @@ def test_equal_steps_decide_where_both_were_run(make_run: MakeRun) -> None:
     ("changes", "why"),
     [
         ({"verdict": "incomplete: site b has left"}, "it is not complete"),
+        ({"budgets": BOTH, "preset": "smoke"}, "preset smoke shows that everything works"),
         ({"cases": {"dsfedmed": small()["cases"]["dsfedmed"]}}, "DSFedMed and FedAvg were not both tested in it"),
         (
             {"budgets": {**BOTH, "fedavg": {"rounds": 0, "local_steps": 0}}},
@@ -94,3 +95,27 @@ def test_made_up_sites_are_said_beside_the_advice(make_run: MakeRun) -> None:
     assert results["made_up"] == ["a"]
     assert summary_text(results).splitlines()[-1].startswith("The images of a are made up")
     assert results_of(make_run)["made_up"] == []
+
+
+def lowered(*sites: str) -> dict[str, Any]:
+    """Return a record in which both methods find a tenth of what they found at these sites."""
+    data = small(budgets=BOTH)
+    for found in data["cases"].values():
+        for site in sites:
+            found[site] = [{**case, "dice": [case["dice"][0] / 10]} for case in found[site]]
+    return data
+
+
+def test_hospitals_on_which_neither_has_learned_much_do_not_decide(make_run: MakeRun) -> None:
+    """DSFedMed finds 0.06 and 0.08 at the unseen site: 7.0 % is the better mean of the two."""
+    advice = build_results(load_record(make_run(lowered("d"))))["advice"]
+    assert advice["use"] == "dsfedmed"
+    assert "on the hospitals that took part" in advice["sentence"]
+    assert advice["sentence"].endswith("Neither has learned much on the unseen hospital (Dice 7.0 at most).")
+    assert "on the unseen one" not in advice["sentence"]
+
+
+def test_two_that_have_learned_nothing_are_not_compared(make_run: MakeRun) -> None:
+    advice = build_results(load_record(make_run(lowered("a", "b", "d"))))["advice"]
+    assert (advice["use"], advice["outcome"]) == (None, "not said")
+    assert "neither has learned much on the hospitals that took part (Dice 8." in advice["sentence"]

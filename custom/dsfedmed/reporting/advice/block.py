@@ -4,7 +4,8 @@
 The method and its baseline decide between them; another model that the run compares is named where it was clearly
 better than that (`others`).
 
-A run without a round of the light network (one shot) says nothing: FedAvg with as many steps is no opponent there.
+A run without a round of the light network (one shot) says nothing: FedAvg with as many steps is no opponent there. Nor
+does one of the preset that only tries the machinery, nor one in which neither of the two has learned much.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import Any
 
 from dsfedmed.reporting.advice.others import best_other
 from dsfedmed.reporting.advice.rule import Choice, Difference, choose
-from dsfedmed.reporting.advice.words import Compared, not_said, other_sentence, sentence
+from dsfedmed.reporting.advice.words import Compared, little, not_said, other_sentence, sentence
 from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name, untrained
 from dsfedmed.reporting.record import Record
 
 FAIREST = ("equal_steps", "equal_rounds")
 """Comparisons, the one that decides first: a gain that is only more training is no gain."""
+LEAST = 30.0
+"""Mean Dice (%) below which a network has not learned much: which of two is better there says nothing of either."""
+MACHINERY = "smoke"
+"""The preset of which only that it runs to its end is of interest."""
 
 
 def advice_block(results: Mapping[str, Any], record: Record) -> dict[str, Any]:
@@ -28,12 +33,19 @@ def advice_block(results: Mapping[str, Any], record: Record) -> dict[str, Any]:
     by = next((key for key in FAIREST if found[key] and _differences(found[key])), None)
     if results["verdict"] != "complete":
         return _silent("it is not complete")
+    if results["preset"] == MACHINERY:
+        return _silent(
+            f"preset {MACHINERY} shows that everything works, and trains too little for its figures to mean anything"
+        )
     if by is None:
         return _silent(_why_not(results))
     comparison = found[by]
     if comparison["budget"]["method"]["rounds"] == 0:
         return _silent(_few_steps(comparison))
-    differences = _differences(comparison)
+    poor = _poor(results, comparison)
+    differences = {group: found for group, found in _differences(comparison).items() if group not in poor}
+    if not differences:
+        return _silent(little(poor, len(results["unseen"])))
     cost = _cost(results, comparison)
     choice = choose(differences, cost)
     compared = Compared(
@@ -49,7 +61,17 @@ def advice_block(results: Mapping[str, Any], record: Record) -> dict[str, Any]:
         than = f"{compared.method} and {compared.baseline}" if use is None else short_name(use)
         use, gains = other
         text = other_sentence(compared, f"{display_name(use)} ({BY_KEY[use].meaning})", than, gains, choice)
+    if poor:
+        said = little(poor, len(results["unseen"]))
+        text = f"{text} {said[0].upper()}{said[1:]}."
     return {"use": use, "outcome": choice.outcome, "by": by, "sentence": text}
+
+
+def _poor(results: Mapping[str, Any], comparison: Mapping[str, Any]) -> dict[str, float]:
+    """Return the better one's mean Dice (%) in the groups of sites where even that is below `LEAST`."""
+    pair = [results["methods"][comparison[side]] for side in ("method", "baseline")]
+    best = {group: max(found[f"{group}_dice"] for found in pair) for group in _differences(comparison)}
+    return {group: dice for group, dice in best.items() if dice < LEAST}
 
 
 def _silent(why: str) -> dict[str, Any]:

@@ -40,6 +40,19 @@ def not_said(why: str) -> str:
     return f"This run does not say which method to use: {why}."
 
 
+def little(poor: Mapping[str, float], unseen_sites: int) -> str:
+    """Return in which groups of sites ("seen", "unseen") both have learned too little to be compared.
+
+    Args:
+        poor: the better one's mean Dice (%) by group.
+        unseen_sites: number of unseen sites.
+    """
+    places = " and ".join(
+        f"on the {_group(group, unseen_sites)} (Dice {dice:.1f} at most)" for group, dice in poor.items()
+    )
+    return f"neither has learned much {places}"
+
+
 def sentence(pair: Compared, differences: Mapping[str, Difference], choice: Choice) -> str:
     """Return the advice.
 
@@ -138,12 +151,15 @@ def _budget(pair: Compared) -> str:
 
 def _where(pair: Compared, group: str, differences: Mapping[str, Difference]) -> str:
     """Return a group of sites in words."""
+    if group == "unseen" and "seen" in differences:
+        return f"on the unseen {'one' if pair.unseen_sites == 1 else 'ones'}"
+    return f"on the {_group(group, pair.unseen_sites)}"
+
+
+def _group(group: str, unseen_sites: int) -> str:
     if group == "seen":
-        return "on the hospitals that took part"
-    one = pair.unseen_sites == 1
-    if "seen" in differences:
-        return f"on the unseen {'one' if one else 'ones'}"
-    return f"on the unseen {'hospital' if one else 'hospitals'}"
+        return "hospitals that took part"
+    return f"unseen {'hospital' if unseen_sites == 1 else 'hospitals'}"
 
 
 def _gain(difference: Difference, turn: int) -> str:
