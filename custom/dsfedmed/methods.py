@@ -268,3 +268,8 @@ def required_models(method: str) -> frozenset[str]:
         return frozenset()
     entry = METHODS[method]
     return frozenset((*(model.key for model in entry.models), *entry.requires))
+
+
+def uses_teacher(method: str) -> bool:
+    """Whether ``method`` itself trains or asks the teacher; what it is compared with may have one all the same."""
+    return any(model.network == "teacher" for model in MODELS if model.key in required_models(method))

@@ -18,7 +18,7 @@ from typing import Any
 from dsfedmed.documents import OWN_BYTES, parse_json
 from dsfedmed.errors import StoreError
 from dsfedmed.evaluation.metrics import CaseMetrics
-from dsfedmed.methods import MODELS, required_models
+from dsfedmed.methods import MODELS, required_models, uses_teacher
 from dsfedmed.reporting.methods import ONLY_OF, display_name
 from dsfedmed.site_names import with_own_names
 
@@ -95,6 +95,12 @@ class Record:
         """Sites whose datalist says that their images are made up."""
         facts = self.mapping("facts")
         return tuple(site for site in self.all_sites if (facts.get(site) or {}).get("made_up"))
+
+    @property
+    def random_teacher(self) -> bool:
+        """Whether the method's teacher began with random weights."""
+        start = self.mapping("teacher_weights")
+        return uses_teacher(self.method) and "sha256" in start and start["sha256"] is None
 
     @property
     def untrained(self) -> tuple[str, ...]:

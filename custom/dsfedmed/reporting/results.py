@@ -49,6 +49,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "comparisons": comparisons_block(record),
             "untrained": [key for key in record.untrained if key in record.cases],
             "made_up": list(record.made_up),
+            "random_teacher": record.random_teacher,
             "beyond_paper": beyond(record.method, record.mapping("config")),
             "detected": detected_block(record),
             "legacy": record.mapping("legacy"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from dsfedmed.errors import one_line
 from dsfedmed.methods import MODELS
-from dsfedmed.reporting.advice.words import made_up
+from dsfedmed.reporting.advice.words import remarks
 from dsfedmed.reporting.methods import baselines, not_compared, versus
 from dsfedmed.reporting.units import byte_text, change_text, signed_interval_text
 
@@ -28,9 +28,7 @@ def summary_text(results: dict[str, Any]) -> str:
     ]
     if results["missing"]:
         lines += ["", "Missing:", *(f"  {what}" for what in results["missing"])]
-    lines += ["", results["advice"]["sentence"]]
-    if results["made_up"]:
-        lines.append(made_up(results["made_up"], sites))
+    lines += ["", results["advice"]["sentence"], *remarks(results)]
     return "\n".join(map(one_line, lines))  # a record may come from elsewhere
 
 

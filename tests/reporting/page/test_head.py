@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dsfedmed.reporting.page.overview import header
 from dsfedmed.reporting.page.words import WORDS, words
 from dsfedmed.reporting.record import load_record
 from dsfedmed.reporting.results import build_results
+from dsfedmed.reporting.terminal import summary_text
 from tests.reporting.test_results import small
 
 MakeRun = Callable[..., Path]
@@ -56,3 +59,21 @@ def test_an_untrained_baseline_has_no_card(make_run: MakeRun) -> None:
 def test_every_term_of_the_tables_has_words() -> None:
     assert {"Dice", "IoU", "HD95", "seen, unseen", "training step", "learnability"} <= WORDS.keys()
     assert words().body.count("<dt>") == words().body.count("<dd>") == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"teacher_weights": {"origin": "random start", "sha256": None}}, True),
+        ({"teacher_weights": {"origin": "the file `teacher`", "sha256": "0" * 64}}, False),
+        ({"teacher_weights": {"origin": "random start", "sha256": None}, "method": "fedavgm"}, False),
+        ({}, False),
+    ],
+)
+def test_a_teacher_that_knew_nothing_is_said_beside_the_advice(
+    make_run: MakeRun, changes: dict[str, Any], said: bool
+) -> None:
+    shown, results = head(make_run, **changes)
+    assert results["random_teacher"] == said
+    assert ("The teacher began with random weights" in shown) == said
+    assert ("The teacher began with random weights" in summary_text(results)) == said

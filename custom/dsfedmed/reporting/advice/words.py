@@ -112,6 +112,17 @@ def made_up(sites: Sequence[str], all_sites: Sequence[str]) -> str:
     return f"The images of {whose} are made up: the figures show that the method runs, not how well it does on scans."
 
 
+RANDOM_TEACHER = (
+    "The teacher began with random weights, since none were given (--teacher): what it taught says nothing of SAM."
+)
+
+
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Return what a reader of the figures must know besides: made-up images, a teacher that knew nothing."""
+    invented = made_up(results["made_up"], [*results["sites"], *results["unseen"]])
+    return [text for text in (invented, RANDOM_TEACHER if results["random_teacher"] else "") if text]
+
+
 def _mixed(pair: Compared, differences: Mapping[str, Difference]) -> str:
     """Say both, and what the choice depends on."""
     won = [f"{_where(pair, g, differences)} ({_gain(d, 1)})" for g, d in differences.items() if d.sign > 0]

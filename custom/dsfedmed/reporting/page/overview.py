@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsfedmed.methods import MODELS, required_models
-from dsfedmed.reporting.advice.words import made_up
+from dsfedmed.reporting.advice.words import remarks
 from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
 from dsfedmed.reporting.page.words import first_words
@@ -24,13 +24,12 @@ def header(results: dict[str, Any]) -> Markup:
     if results["stages"]:
         facts.append(f"{seconds_text(sum(results['stages'].values()))} in all")
     why = Markup("") if complete else tag("p", results["verdict"], css="verdict")
-    invented = made_up(results["made_up"], [*results["sites"], *results["unseen"]])
     return join(
         (
             tag("p", f"{display_name(results['method'])} federation", css="kicker"),
             tag("h1", results["name"]),
             tag("p", results["advice"]["sentence"], css="advice"),
-            tag("p", invented, css="made-up") if invented else Markup(""),
+            *(tag("p", text, css="made-up") for text in remarks(results)),
             tag("div", *_cards(results), css="cards"),
             first_words(),
             tag("p", badge, " ", " \N{MIDDLE DOT} ".join(facts), css="facts"),

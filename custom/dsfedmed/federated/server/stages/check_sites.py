@@ -23,10 +23,13 @@ from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.requests.facts import FactsRequest
 from dsfedmed.federated.wire.tasks import FACTS
 from dsfedmed.generator.audit import MINIMUM_HELD_OUT
+from dsfedmed.methods import uses_teacher
 from dsfedmed.networks.trained_tensors import trained_tensors
 from dsfedmed.packages import differing_versions, versions
 
 LIGHT_START, TEACHER_START = "light start", "teacher start"
+RANDOM_START = "random start: no `teacher` file is set for the server"
+GIVE_TEACHER = "give --teacher FILE (SAM's weights, or those of `dsfedmed pretrain-teacher`)"
 
 
 @dataclass(frozen=True)
@@ -167,13 +170,15 @@ def _fix_starts(run: FederatedWorkflow, plan: FederationPlan) -> None:
     light = StartWeights(origin, digest(trained_tensors(network)))
     given = plan.teacher is not None and plan.teacher.is_file()  # a missing one is told of where it is needed
     teacher = StartWeights(
-        "the file `teacher`" if given else "random start: no `teacher` file is set for the server",
+        "the file `teacher`" if given else RANDOM_START,
         plan.teacher_init.sha256 if given else None,
     )
     _fix(run, LIGHT_START, light, "light_weights")
     _fix(run, TEACHER_START, teacher, "teacher")
     run.record.put(light=asdict(light), teacher_weights=asdict(teacher))
     run.progress.say(f"light network: {origin}")
+    if uses_teacher(run.METHOD) and teacher.sha256 is None:
+        run.progress.say(f"teacher: {teacher.origin}. It has SAM's design and knows nothing yet: {GIVE_TEACHER}")
 
 
 def _fix(run: FederatedWorkflow, name: str, start: StartWeights, setting: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.check_sites import RANDOM_START
 from dsfedmed.federated.server.stages.synthetic_set import SealedSet
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights
@@ -26,7 +27,7 @@ def start_teacher(run: FederatedWorkflow, plan: FederationPlan) -> tuple[Promptl
     teacher = plan.teacher_network()
     path, official = run.config.teacher, OFFICIAL.get(run.settings.teacher_variant)
     if path is None:
-        return teacher, "random start: no `teacher` file is set for the server"
+        return teacher, RANDOM_START
     if official and (not path.is_file() or path.name == official.file_name):
         check_official(path, official.variant)
     report = load_weights(teacher, path, "teacher", allow_head_change=True, allow_resize=True, allow_channels=True)
