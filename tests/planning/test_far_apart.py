@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed.planning.far_apart import Apartness, Likeness, how_far_apart, words
+from dsfedmed.planning.far_apart import Apartness, Likeness, how_far_apart, unlike_all, words
 from tests.planning.samples import look
 
 
@@ -63,3 +63,17 @@ def test_one_site_is_no_federation() -> None:
 )
 def test_the_words(likeness: Likeness, training: list[int], said: str) -> None:
     assert words(Apartness(likeness, 1.0, ("a", "b"), {}), training).startswith(said)
+
+
+def test_a_held_out_site_that_is_unlike_every_source_is_named() -> None:
+    sources = {"a": [look(mean=0.1), look(mean=0.2)], "b": [look(mean=0.2), look(mean=0.3)]}
+    dark = [look(mean=0.1, contrast=-0.1), look(mean=0.2, contrast=-0.1)]
+    far = [look(mean=0.9), look(mean=0.92)]
+    said = unlike_all(sources, {"dark": dark, "far": far, "like": sources["a"]})
+    assert list(said) == ["dark", "far"]
+    assert said["dark"].startswith("objects of the other contrast, distance ")
+    # means of 0.91 and 0.25 (b is the nearest); spreads of 0.01 and 0.05; one of six features differs:
+    # 0.66 / sqrt((0.01^2 + 0.05^2) / 2) / sqrt(6) = 18.3 / 2.45
+    assert said["far"] == "distance 7.5 to the nearest"
+    one_like = {**sources, "c": dark}
+    assert unlike_all(one_like, {"dark": dark}) == {}

@@ -102,3 +102,15 @@ def test_the_memory_is_that_of_the_largest_network_in_training() -> None:
 @pytest.mark.parametrize(("laid", "said"), [(True, "preset  with these"), (False, "preset  as it was given")])
 def test_what_was_reckoned_for_is_said(laid: bool, said: str) -> None:
     assert f"reckoned for dsfedmed, {said}: 64 px, light_unet_segmentation, 4 rounds." in plan_text(plan(laid=laid))
+
+
+def test_a_preset_that_was_named_is_pasted_as_it_is_reckoned() -> None:
+    assert "To paste, with the preset as it was given:" in plan_text(plan(laid=False))
+    assert "Add --teacher FILE: without it" in plan_text(plan())
+    assert "--teacher" not in plan_text(plan(method="fedbn"))
+
+
+def test_a_held_out_site_unlike_all_others_is_said() -> None:
+    text = " ".join(plan_text(plan(unlike={"site_d": "distance 6.6 to the nearest"})).split())
+    assert "site_d, which is held out, is unlike every hospital that trains (distance 6.6 to the nearest)" in text
+    assert "is unlike" not in plan_text(plan())

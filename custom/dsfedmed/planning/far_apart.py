@@ -68,6 +68,24 @@ def how_far_apart(sites: Mapping[str, Sequence[ImageLook]]) -> Apartness:
     return Apartness(likeness, distances[pair], pair, signs)
 
 
+def unlike_all(
+    sources: Mapping[str, Sequence[ImageLook]], held_out: Mapping[str, Sequence[ImageLook]]
+) -> dict[str, str]:
+    """Say of every held-out site that is unlike each source site in what; nothing of the others.
+
+    A site is unlike another where the signs of their contrasts are opposite, or their distance is ``FAR`` or more.
+    """
+    said = {}
+    for name, looks in held_out.items():
+        pairs = [how_far_apart({name: looks, source: found}) for source, found in sources.items()]
+        if not pairs or not all(pair.likeness in ("opposite", "far_apart") for pair in pairs):
+            continue
+        nearest = min(pair.distance for pair in pairs)
+        sign = "objects of the other contrast, " if all(pair.likeness == "opposite" for pair in pairs) else ""
+        said[name] = f"{sign}distance {nearest:.1f} to the nearest"
+    return said
+
+
 def words(found: Apartness, training: Sequence[int]) -> str:
     """Say whether DSFedMed is likely to help, by what was measured.
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsfedmed.planning.asks import Ask, decisions
@@ -43,6 +44,7 @@ class Plan:
         device: of the calibration and the times.
         calibration: None where none was made; there are no times then.
         times: of every stage; None without a calibration.
+        unlike: held-out sites that are unlike every source site, and in what.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Plan:
     device: str
     calibration: Calibration | None = None
     times: tuple[StageTime, ...] | None = None
+    unlike: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trained_memory(self) -> int:
@@ -85,6 +88,7 @@ class Plan:
             "settings": scene.settings.to_dict(),
             "sites": [asdict(site) for site in self.sites],
             "how_far_apart": asdict(self.apart),
+            "unlike_every_source": dict(self.unlike),
             "likely_to_help": self.helps,
             "proposed": [asdict(choice) for choice in self.choices],
             "options": list(self.options),

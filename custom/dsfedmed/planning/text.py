@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from textwrap import wrap
 
+from dsfedmed.methods import uses_teacher
 from dsfedmed.planning.asks import decisions
 from dsfedmed.planning.fingerprint import ClassFingerprint, SiteFingerprint
 from dsfedmed.planning.plan import Plan
@@ -84,7 +85,15 @@ def _help(plan: Plan) -> list[str]:
     between = f" ({' and '.join(apart.pair)})" if apart.pair else ""
     distance = f"distance {apart.distance:.1f}{between}, {LIKENESS[apart.likeness]}"
     little = "This follows three real tasks, which prove little; it is no prediction."
-    return ["Is DSFedMed likely to help here?", f"  {distance}", *_paragraph(f"{plan.helps} {little}")]
+    alone = [
+        line
+        for site, what in plan.unlike.items()
+        for line in _paragraph(
+            f"{site}, which is held out, is unlike every hospital that trains ({what}): expect a low result there, "
+            "whichever method it is, unless a hospital like it takes part."
+        )
+    ]
+    return ["Is DSFedMed likely to help here?", f"  {distance}", *_paragraph(f"{plan.helps} {little}"), *alone]
 
 
 def _proposal(plan: Plan) -> list[str]:
@@ -96,7 +105,10 @@ def _proposal(plan: Plan) -> list[str]:
         f"{settings.light.bundle}, {settings.rounds} rounds."
     )
     paste = f"  dsfedmed run {plan.method} {shlex.join(plan.options)} --out runs/first"
-    return ["Proposed settings (rules of thumb)", *columns(rows), "To paste:", paste, reckoned]
+    given = "To paste:" if plan.laid else "To paste, with the preset as it was given:"
+    taught = uses_teacher(plan.method)
+    hint = _paragraph("Add --teacher FILE: without it the teacher begins with random weights.") if taught else []
+    return ["Proposed settings (rules of thumb)", *columns(rows), given, paste, *hint, reckoned]
 
 
 def _times(plan: Plan) -> list[str]:
@@ -113,7 +125,10 @@ def _times(plan: Plan) -> list[str]:
         f"  estimated from {took} of real steps here",
         *columns(rows),
         f"  {plan.method}: {range_text(own)}; the comparison beside it: {range_text(more)}",
-        *_paragraph("Start and network are not in it: NVFlare's simulator takes about a minute to start."),
+        *_paragraph(
+            "Starting and messages are not in it: NVFlare's simulator takes a minute or more to start (every site "
+            "loads the libraries twice), and a run of small steps is mostly that. `--engine local` saves it."
+        ),
         *_busy(plan.calibration.busy, own),
     ]
 

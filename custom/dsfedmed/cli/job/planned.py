@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from dsfedmed.installation.shipped import bundles, job_folder
 from dsfedmed.options import require
 from dsfedmed.planning.asks import asks
 from dsfedmed.planning.calibration import Calibration, calibrate
-from dsfedmed.planning.far_apart import how_far_apart, words
+from dsfedmed.planning.far_apart import how_far_apart, unlike_all, words
 from dsfedmed.planning.fingerprint import SiteFingerprint, fingerprint
 from dsfedmed.planning.look import ImageLook, look_at
 from dsfedmed.planning.plan import Plan
@@ -152,7 +152,7 @@ def _reckoned(
     calibration = None if args.no_calibration else _calibrated(networks, scene, sources, device)
     times = None if calibration is None else tuple(stage_times(scene, calibration.seconds))
     moved = tuple(traffic(scene, numbers))
-    apart = how_far_apart({site.fingerprint.name: site.looks for site in sources.values()})
+    apart = how_far_apart(_looks(sources))
     return Plan(
         method=args.method,
         scene=scene,
@@ -160,7 +160,7 @@ def _reckoned(
         apart=apart,
         helps=words(apart, list(counts.values())),
         choices=tuple(choices),
-        options=tuple(_options(args, choices, _settings(args, folders, []))),
+        options=tuple(_options(args, choices[:1] if args.preset else choices, _settings(args, folders, []))),
         laid=not args.preset,
         numbers=numbers,
         traffic=moved,
@@ -170,7 +170,13 @@ def _reckoned(
         device=device,
         calibration=calibration,
         times=times,
+        unlike=unlike_all(_looks(sources), _looks({n: site for n, site in sites.items() if n not in sources})),
     )
+
+
+def _looks(sites: Mapping[str, Described]) -> dict[str, Sequence[ImageLook]]:
+    """Return what was looked at, by the names that people know."""
+    return {site.fingerprint.name: site.looks for site in sites.values()}
 
 
 def _options(args: argparse.Namespace, choices: list[Choice], base: Settings) -> list[str]:
