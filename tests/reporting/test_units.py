@@ -3,7 +3,15 @@ from __future__ import annotations
 
 import pytest
 
-from dsfedmed.reporting.units import MINUS, byte_text, count_text, seconds_text, signed, signed_interval_text
+from dsfedmed.reporting.units import (
+    MINUS,
+    byte_text,
+    change_text,
+    count_text,
+    seconds_text,
+    signed,
+    signed_interval_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +37,17 @@ def test_counts(count: int, text: str) -> None:
 def test_signs() -> None:
     assert (signed(2.84), signed(-2.84), signed(-0.04), signed(0.0)) == ("+2.8", f"{MINUS}2.8", "0.0", "0.0")
     assert signed_interval_text({"mean": 1.0, "low": -0.5, "high": 2.5}) == f"+1.0 [{MINUS}0.5, +2.5]"
+
+
+@pytest.mark.parametrize(
+    ("reduction", "said"),
+    [
+        (0.123, "12.3 % less than FedSAM"),
+        (-0.72, "72.0 % more than FedSAM"),
+        (-1.99, "199.0 % more than FedSAM"),
+        (-15.296, "16 times as much as FedSAM"),
+    ],
+)
+def test_a_change_is_read_at_a_glance(reduction: float, said: str) -> None:
+    assert change_text(reduction, "FedSAM") == said
+    assert change_text(reduction) == said.rpartition(" than" if " than" in said else " as FedSAM")[0]

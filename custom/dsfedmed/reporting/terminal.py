@@ -76,4 +76,4 @@ def _bytes(block: dict[str, Any]) -> str:
     if not block["fedsam_same_format"] or block["reduction_same_format"] is None:
         return text
     in_form = f"{byte_text(block['fedsam_same_format'])} in {block['number_format']} too"
-    return f"{text}; that is {change_text(block['reduction_same_format'])} than FedSAM would have ({in_form})"
+    return f"{text}; that is {change_text(block['reduction_same_format'], 'FedSAM would have')} ({in_form})"

@@ -47,6 +47,15 @@ def signed_interval_text(interval: dict[str, Any]) -> str:
     return f"{signed(interval['mean'])} [{signed(interval['low'])}, {signed(interval['high'])}]"
 
 
-def change_text(reduction: float) -> str:
-    """Return a reduction (fraction; negative is an increase) as "12.3 % less" or "12.3 % more"."""
-    return f"{abs(100 * reduction):.1f} % {'less' if reduction >= 0 else 'more'}"
+MANY = 2.0
+"""Increase, as a fraction, from which percent are hard to read."""
+
+
+def change_text(reduction: float, other: str = "") -> str:
+    """Return a reduction (fraction; negative is an increase) as "12.3 % less", "12.3 % more" or "16 times as much".
+
+    ``other`` is what it is held against, for a sentence: "12.3 % more than FedAvg", "16 times as much as FedAvg".
+    """
+    if reduction <= -MANY:
+        return f"{1 - reduction:.0f} times as much" + (f" as {other}" if other else "")
+    return f"{abs(100 * reduction):.1f} % {'less' if reduction >= 0 else 'more'}" + (f" than {other}" if other else "")

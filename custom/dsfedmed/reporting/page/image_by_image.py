@@ -14,7 +14,7 @@ from dsfedmed.reporting.record import Record
 def image_by_image(record: Record, results: dict[str, Any]) -> Section:
     """Return the spread of the images' Dice, and the counts of missed lesions and false alarms."""
     charts = spread_charts(record.cases, record.all_sites)
-    caption = "A dot is a test image, the bar their median. Dots at 0: nothing of the lesion was found."
+    caption = "A dot is a test image, the bar their median. Dots at 0: nothing that the expert marked was found."
     return Section("images", "Image by image", join((chart_figure(charts, caption), _detected(results))))
 
 

@@ -19,6 +19,10 @@ WORDS = {
     "light network": "the small network that hospitals use in the end",
     "teacher": "a large network (SAM) that learns from synthetic images and teaches the light one",
     "learnability": "how much the light network can still learn from a synthetic image",
+    "synthetic set": "images that the server draws in the manner of each hospital, each with its mask",
+    "branch": "a small addition to the image generator, which a hospital fits on its own images and sends once",
+    "head start": "training of the light network on the synthetic set before the first round",
+    "source site": "a hospital that took part in the training",
     "audit": "each hospital's own check that no synthetic image is a copy of one of its own",
 }
 
