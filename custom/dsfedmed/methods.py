@@ -226,6 +226,11 @@ METHODS: dict[str, Method] = {
              ShownModel("ditto_global", "Ditto, global network", "light network, as FedAvg", "#da77f2", ("rounds",))),
             "ditto:Ditto", "DittoOptions",
         ),
+        _baseline(
+            (ShownModel("feddg_ga", "FedDG-GA", "light network, FedAvg whose weights grow for sites that the mean hurt",
+                        "#6741d9"),),
+            "feddg_ga:FedDGGA", "GapOptions",
+        ),
     )
 }  # fmt: skip
 

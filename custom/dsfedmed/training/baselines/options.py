@@ -81,6 +81,22 @@ class DittoOptions(MethodOptions):
         require(self.pull >= 0, "method.pull", "it is negative", "Give 0 or more")
 
 
+@dataclass(frozen=True)
+class GapOptions(MethodOptions):
+    """Options of FedDG-GA.
+
+    Attributes:
+        step: d, by which the weights of the mean follow the sites' gaps in the first rounds, in (0, 1]; it falls
+            linearly to 0 over the rounds. The paper's is 0.2.
+    """
+
+    step: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(0 < self.step <= 1, "method.step", f"{self.step} is not above 0 and at most 1", "Give 0.2")
+
+
 def _above_zero(name: str, value: float, example: str) -> None:
     require(value > 0, f"method.{name}", "it is not above 0", f"Give {example}")
 

@@ -43,9 +43,12 @@ class BegunRound:
         """Return the reply of a round that validates only."""
         return Envelope(TrainReply(self.facts.round, self.dice))
 
-    def trained(self, mean_loss: float, steps: int) -> Envelope[TrainReply]:
-        """Return the reply of a trained round: the difference from what arrived, and its numbers."""
-        reply = TrainReply(self.facts.round, self.dice, mean_loss, steps)
+    def trained(self, mean_loss: float, steps: int, dice: float | None = None) -> Envelope[TrainReply]:
+        """Return the reply of a trained round: the difference from what arrived, and its numbers.
+
+        ``dice`` is that of what was trained, where it was asked for.
+        """
+        reply = TrainReply(self.facts.round, self.dice, mean_loss, steps, dice)
         update = difference(trained_tensors(self.network), self.start)
         return Envelope(reply, update, True, round_header(self.facts, reply, self.data.common.precision))
 
