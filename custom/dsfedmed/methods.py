@@ -231,6 +231,13 @@ METHODS: dict[str, Method] = {
                         "#6741d9"),),
             "feddg_ga:FedDGGA", "GapOptions",
         ),
+        _baseline(
+            (ShownModel("fedrdn", "FedRDN", "light network, trained on images with the mean and spread of a drawn site",
+                        "#e8590c"),
+             ShownModel("fedrdn_plain", "FedRDN, plain images", "the same network on images as they are", "#ffa94d",
+                        ("rounds",))),
+            "fedrdn:FedRDN",
+        ),
     )
 }  # fmt: skip
 

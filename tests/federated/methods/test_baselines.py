@@ -101,6 +101,22 @@ def test_ditto_scores_each_site_with_its_own_network_and_releases_the_global_one
         assert same({name: bundle[name] for name in best}, read_tensors(folder / "ditto-best.safetensors"))
 
 
+def test_fedrdns_sites_share_two_numbers_and_are_scored_under_their_own(sites: Path, tmp_path: Path) -> None:
+    """The shared numbers are those of each site's images; the release is the network on images as they are."""
+    done = run("fedrdn", sites, tmp_path, light_settings={"learning_rate": 0.05})
+    told = read_json(done.run / "store" / "share statistics.json")["info"]
+    assert set(told) == set(SOURCES)
+    for site in SOURCES:
+        (channel,) = told[site]["statistics"]
+        look = read_json(done.run / "record.json")["facts"][site]["look"]
+        assert channel["mean"] == pytest.approx(look["grey_mean"], abs=0.02)
+        assert done.tensors(site, "dsf_statistics") == [{}]
+    assert set(cases(done)) == {"fedrdn", "fedrdn_plain"}
+    assert all(cases(done)["fedrdn"][site] != cases(done)["fedrdn_plain"][site] for site in (*SOURCES, "site_d"))
+    best = under(stored(done, "training-fedrdn"), "best/")
+    assert same({name: released(done)[name] for name in best}, best)
+
+
 @pytest.mark.parametrize(
     ("method", "changes", "words"),
     [

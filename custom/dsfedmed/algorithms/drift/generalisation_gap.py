@@ -8,11 +8,11 @@ All K sites begin with a_k = 1 / K. After each mean a site's gap is what its own
     a_k <- clip(a_k + d_r / K * g_k / max_j |g_j|),  then  a <- a / sum_j a_j              d_r = d (1 - r / R), d = 0.2
 
 after r of R rounds. As in the authors' release (MediaBrain-SJTU/FedDG-GA), which takes accuracies by default and a
-third for its three sites; the paper itself was not at hand, and a re-implementation of it subtracts the mean gap first, has
-no 1 / K, and takes the gap of the loss.
+third for its three sites; the paper itself was not at hand, and a re-implementation of it subtracts the mean gap
+first, has no 1 / K, and takes the gap of the loss.
 
-Deviations: a weight falls to `LEAST` and not to 0, so that a mean of any of the sites has one. A site whose update did
-not count in the last mean, or that is absent, has no gap and keeps its weight before the division.
+Deviations: a weight falls to `LEAST` and not to 0, so that a mean of any of the sites has one. A site whose update
+did not count in the last mean, or that is absent, has no gap and keeps its weight before the division.
 """
 
 from __future__ import annotations

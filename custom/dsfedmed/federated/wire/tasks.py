@@ -24,6 +24,7 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
     LabelReply,
     LabelRequest,
 )
+from dsfedmed.federated.wire.requests.statistics import RandomisedRequest, StatisticsReply, StatisticsRequest
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.requests.training import (
     ContrastRequest,
@@ -72,6 +73,13 @@ DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
 )  # fmt: skip
+STATISTICS = Task(
+    "dsf_statistics", StatisticsRequest, StatisticsReply, f"{_BASELINES}.randomised:report_statistics", "statistics"
+)
+RANDOMISED = Task(
+    "dsf_randomised", RandomisedRequest, TrainReply, f"{_BASELINES}.randomised:train_randomised", "update",
+    carries_update=True,
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -86,7 +94,7 @@ TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
-        CONTRAST, DITTO, LABEL, AGREE, FUSE, EVALUATE,
+        CONTRAST, DITTO, STATISTICS, RANDOMISED, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

@@ -31,6 +31,7 @@ from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.json_types import Json, JsonObject
 
 KINDS = tuple(dict.fromkeys(task.sends for task in TASKS.values()))
+WITHOUT_TENSORS = ("facts", "statistics", "error")
 MASKS = ("none", "deformed", "drawn")
 IMAGE_SIDE = 32
 FACTS_MIB = 4.0
@@ -55,7 +56,8 @@ class EgressGuard(Filter):  # type: ignore[misc]
 
     Args:
         allow: kinds that may leave: facts, verdict, masks, branch, update, network (of the baseline "local"), answers
-            (SAM-Fed's heterogeneous sites: 8-bit masks that their network draws on the public images).
+            (SAM-Fed's heterogeneous sites: 8-bit masks that their network draws on the public images), statistics
+            (FedRDN: mean and spread of each channel, no tensors).
         masks: "none", "deformed", or "drawn" for the hospital's drawn masks as they are.
         max_message_mib: largest reply.
         max_run_mib: largest sum of a run; a run that is continued continues the sum.
@@ -111,7 +113,7 @@ class EgressGuard(Filter):  # type: ignore[misc]
             raise Refusal(f"{size:.1f} MiB in one reply; the site allows {self.max_message_mib:g}", OWN_RULE)
 
     def _check_floats(self, outgoing: Outgoing) -> None:
-        if outgoing.kind in ("facts", "error") and outgoing.tensors:
+        if outgoing.kind in WITHOUT_TENSORS and outgoing.tensors:
             raise Refusal(f"the reply to {outgoing.task} holds tensors, and only facts were announced", OWN_RULE)
         if outgoing.kind == "branch" and self.max_branch_numbers is not None:
             numbers = sum(tensor.numel() for tensor in outgoing.tensors.values())

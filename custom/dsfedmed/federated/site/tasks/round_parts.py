@@ -54,13 +54,21 @@ class BegunRound:
 
 
 def begin_round(
-    site: SiteContext, common: RunFacts, facts: RoundFacts, tensors: dict[str, Tensor], network: nn.Module
+    site: SiteContext,
+    common: RunFacts,
+    facts: RoundFacts,
+    tensors: dict[str, Tensor],
+    network: nn.Module,
+    seen: nn.Module | None = None,
 ) -> BegunRound:
-    """Load what arrived into ``network``, move it to the site's device, and validate it."""
+    """Load what arrived into ``network``, move it to the site's device, and validate it.
+
+    Where ``seen`` is given, which holds ``network``, that is validated: a network as the site's images come to it.
+    """
     data = SiteData(site, common, facts.batch_size)
     arrived = resolve_weights(facts, tensors, site.folder, shapes_of(trained_tensors(network)))
     start = load(network, arrived, site.config.device)
-    return BegunRound(data, facts, network, start, validate(data, network))
+    return BegunRound(data, facts, network, start, validate(data, seen or network))
 
 
 def round_header(facts: RoundFacts, reply: TrainReply, precision: Precision) -> ReplyHeader:
