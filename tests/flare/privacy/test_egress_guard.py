@@ -12,7 +12,7 @@ import torch
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.errors import ConfigError

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics
 from dsfedmed.data.batches import augmented_batches
 from dsfedmed.training.baselines.statistics import OwnStatistics, RandStatisticsd
 

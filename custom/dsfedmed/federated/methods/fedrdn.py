@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics, mean_statistics
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics, mean_statistics
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.methods.light_rounds import LightRounds

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind
 from dsfedmed.federated.wire.task import Task

@@ -9,7 +9,7 @@ from typing import Any
 from monai.transforms import MapTransform, Randomizable
 from torch import Tensor, nn
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics, renormalised
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics, renormalised
 
 
 class RandStatisticsd(Randomizable, MapTransform):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from dsfedmed.algorithms.drift.image_statistics import ImageStatistics
+from dsfedmed.algorithms.appearance.image_statistics import ImageStatistics
 from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from dsfedmed.algorithms.drift.image_statistics import ImageStatistics
+from dsfedmed.algorithms.appearance.image_statistics import ImageStatistics
 from dsfedmed.federated.wire.specs import RoundFacts, RunFacts
 from dsfedmed.ranges import Length, SiteName
 

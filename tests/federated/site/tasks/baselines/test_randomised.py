@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics, renormalised, statistics_of
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics, renormalised, statistics_of
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from dsfedmed.algorithms.drift.image_statistics import ChannelStatistics, statistics_of
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics, statistics_of
 from dsfedmed.data.review.look import FEWEST
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.federated.site.context import SiteContext

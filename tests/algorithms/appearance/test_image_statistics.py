@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from dsfedmed.algorithms.drift.image_statistics import (
+from dsfedmed.algorithms.appearance.image_statistics import (
     LEAST,
     ChannelStatistics,
     mean_statistics,
