@@ -238,6 +238,11 @@ METHODS: dict[str, Method] = {
                         ("rounds",))),
             "fedrdn:FedRDN",
         ),
+        _baseline(
+            (ShownModel("feddg", "FedDG, amplitudes", "light network, trained on images with amplitudes of other sites",
+                        "#0b5563"),),
+            "feddg:FedDG", "AmplitudeOptions",
+        ),
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.wire.message import SiteError, error_message
+from dsfedmed.federated.wire.requests.amplitudes import AmplitudesReply, KeepAmplitudesReply
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply
 from dsfedmed.federated.wire.requests.facts import FactsReply
 from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, MasksReply
@@ -26,7 +27,7 @@ from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsRep
 from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.flare.codec import to_shareable
-from dsfedmed.flare.privacy.egress_guard import EgressGuard, looks_like_images
+from dsfedmed.flare.privacy.egress_guard import KINDS, EgressGuard, looks_like_images
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json
@@ -50,9 +51,19 @@ GOOD: dict[str, Any] = {
     "dsf_base": reply(BaseReply(1, 0.1), BRANCH, True),
     "dsf_train": update(),
     **{
-        task: update() for task in ("dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto", "dsf_randomised")
+        task: update()
+        for task in (
+            "dsf_local_layers",
+            "dsf_controlled",
+            "dsf_contrast",
+            "dsf_ditto",
+            "dsf_randomised",
+            "dsf_exchanged",
+        )
     },
     "dsf_statistics": reply(StatisticsReply((ChannelStatistics(0.3, 0.2),))),
+    "dsf_amplitudes": reply(AmplitudesReply(3), {"amplitudes": torch.rand(3, 1, 63, 63)}),
+    "dsf_keep_amplitudes": reply(KeepAmplitudesReply(HASH)),
     "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
     "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
@@ -77,7 +88,16 @@ def test_answers_are_levels_and_nothing_else(hospital: Hospital) -> None:
 
 @pytest.mark.parametrize("task", GOOD)
 def test_what_the_workflow_needs_leaves_as_it_is(hospital: Hospital, task: str) -> None:
-    assert EgressGuard().process(GOOD[task], hospital.at(task)) is GOOD[task]
+    assert EgressGuard(allow=KINDS).process(GOOD[task], hospital.at(task)) is GOOD[task]
+
+
+def test_amplitudes_leave_only_where_the_site_names_them(hospital: Hospital) -> None:
+    task, guard = "dsf_amplitudes", EgressGuard(allow=["amplitudes"])
+    assert reason(EgressGuard().process(GOOD[task], hospital.at(task))) == "the site does not send its amplitudes"
+    assert guard.process(GOOD[task], hospital.at(task)) is GOOD[task]
+    images = with_tensors(task, {"amplitudes": torch.rand(3, 1, 63, 63), "images": torch.rand(3, 1, 64, 64)})
+    assert "not ['amplitudes'] as announced" in reason(guard.process(images, hospital.at(task)))
+    assert set(KINDS) - set(EgressGuard().allow) == {"amplitudes"}
 
 
 @pytest.mark.parametrize(
