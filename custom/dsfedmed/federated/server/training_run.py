@@ -130,7 +130,8 @@ def train_round(
         state.take_into_average(run.settings.rounds, spec.average_rounds)
     counted = {site: reply.body for site, reply in found.replies.items() if site not in found.refused}
     state.add_steps(counted)
-    state.keep_trained({} if undone else counted)
+    if spec.adjustment is not None:
+        state.keep_trained({} if undone else counted)
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
     return state
