@@ -16,7 +16,7 @@ from dsfedmed.exchange.tensors import Weights, digest
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks.baselines.exchanged import keep_amplitudes, send_amplitudes, train_exchanged
-from dsfedmed.federated.wire.message import Envelope
+from dsfedmed.federated.wire.message import Envelope, request_message
 from dsfedmed.federated.wire.requests.amplitudes import AmplitudesRequest, ExchangedRequest, KeepAmplitudesRequest
 from tests.federated.site.tasks.baselines.toy_site import (
     again,
@@ -50,6 +50,13 @@ def test_without_the_site_s_permission_nothing_leaves(site: SiteContext, plan: F
     with pytest.raises(ConfigError, match="site_a: it sends no amplitude spectra of its images"):
         send_amplitudes(site, request)
     assert send_amplitudes(permitting(site), request).body.images == 4
+
+
+def test_a_kept_reply_is_not_given_again_once_the_site_forbids_it(site: SiteContext, plan: FederationPlan) -> None:
+    message = request_message(Envelope(AmplitudesRequest(plan.common, 0.1, 4)))
+    assert permitting(site).answer("dsf_amplitudes", message).tensors
+    with pytest.raises(ConfigError, match="it sends no amplitude spectra"):
+        site.answer("dsf_amplitudes", message)
 
 
 def test_what_leaves_is_the_band_of_so_many_training_images(site: SiteContext, plan: FederationPlan) -> None:
