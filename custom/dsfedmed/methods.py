@@ -226,6 +226,23 @@ METHODS: dict[str, Method] = {
              ShownModel("ditto_global", "Ditto, global network", "light network, as FedAvg", "#da77f2", ("rounds",))),
             "ditto:Ditto", "DittoOptions",
         ),
+        _baseline(
+            (ShownModel("feddg_ga", "FedDG-GA", "light network, FedAvg whose weights grow for sites that the mean hurt",
+                        "#6741d9"),),
+            "feddg_ga:FedDGGA", "GapOptions",
+        ),
+        _baseline(
+            (ShownModel("fedrdn", "FedRDN", "light network, trained on images with the mean and spread of a drawn site",
+                        "#e8590c"),
+             ShownModel("fedrdn_plain", "FedRDN, plain images", "the same network on images as they are", "#ffa94d",
+                        ("rounds",))),
+            "fedrdn:FedRDN",
+        ),
+        _baseline(
+            (ShownModel("feddg", "FedDG, amplitudes", "light network, trained on images with amplitudes of other sites",
+                        "#0b5563"),),
+            "feddg:FedDG", "AmplitudeOptions",
+        ),
     )
 }  # fmt: skip
 

@@ -49,7 +49,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
     "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
 }
-"""What a method needs besides; a new one that needs more is entered here."""
+WORDS: dict[str, list[str]] = {"samfed": ["--label-site", "site_a"], "feddg": ["--send-amplitudes"]}
+"""What a method needs besides, in its settings and on its command line; a new one that needs more is entered here."""
 
 
 def blocked(program: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -83,9 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preset = folder / f"{method}.yaml"
         preset.write_text(yaml.safe_dump({**SMALLEST, **OPTIONS.get(method, {})}), encoding="utf-8")
         given = ["--engine", "local", "--preset", str(preset), "--sites", str(folder / "sites")]
-        words[method] = [*given, "--out", str(folder / method), "--label-site", "site_a"][
-            : None if method == "samfed" else -2
-        ]
+        words[method] = [*given, "--out", str(folder / method), *WORDS.get(method, [])]
     done = blocked(RUN_JOBS, json.dumps(words), str(ROOT / "jobs"))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     (folder / "console.txt").write_text(done.stdout, encoding="utf-8")

@@ -93,6 +93,27 @@ def test_augmentation_moves_image_label_and_soft_targets_alike() -> None:
         assert 0.0 <= result["image"].min() <= result["image"].max() <= 1.0
 
 
+@pytest.mark.parametrize("bundle", ["light_unet", "light_flexible_unet", "light_tinysam"])
+@pytest.mark.parametrize("choice", ["bezier", "gin"])
+def test_drawn_appearances_change_the_image_beyond_where_it_moves(bundle: str, choice: str) -> None:
+    """The label moves with the image; in nine of ten cases bright and dark are other values, and still of [0, 1]."""
+    folder = BUNDLE.parent / f"{bundle}_segmentation"
+    settings = {"augmentation": choice, "image_size": [64, 64]}
+    augmentation: Any = BundleDefinition(folder, settings).augmentation()
+    augmentation.set_random_state(seed=2)
+    label = torch.zeros(1, 64, 64)
+    label[:, 10:30, 20:50] = 1
+    changed = 0
+    for _ in range(8):
+        found = augmentation({"image": 0.2 + 0.5 * label, "label": label.to(torch.uint8), "soft": label.clone()})
+        masks = (found["soft"] > 0.9, found["soft"] < 0.1)
+        inside, outside = (float(found["image"][mask].median()) for mask in masks)
+        assert 0 <= float(found["image"].min()) <= float(found["image"].max()) <= 1
+        assert abs(inside - outside) > 0.01
+        changed += max(abs(inside - 0.7), abs(outside - 0.2)) > 0.01
+    assert changed >= 5
+
+
 def test_augmentation_works_without_soft_targets() -> None:
     result = BundleDefinition(BUNDLE).augmentation()({"image": torch.rand(3, 64, 64), "label": torch.ones(1, 64, 64)})
     assert set(result) == {"image", "label"}

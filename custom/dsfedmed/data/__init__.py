@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING
 from dsfedmed.late_names import late_names
 
 if TYPE_CHECKING:
-    from dsfedmed.data.inversion import RandInvertIntensityd
+    from dsfedmed.data.intensity.bezier import RandBezierIntensityd
+    from dsfedmed.data.intensity.inversion import RandInvertIntensityd
+    from dsfedmed.data.intensity.random_network import RandNonlinearIntensityd
     from dsfedmed.data.reading import LoadSiteImaged
 
-__all__ = ["LoadSiteImaged", "RandInvertIntensityd"]
+__all__ = ["LoadSiteImaged", "RandBezierIntensityd", "RandInvertIntensityd", "RandNonlinearIntensityd"]
 
-__getattr__ = late_names(__name__, {"LoadSiteImaged": "reading", "RandInvertIntensityd": "inversion"})
+__getattr__ = late_names(
+    __name__,
+    {
+        "LoadSiteImaged": "reading",
+        "RandBezierIntensityd": "intensity.bezier",
+        "RandInvertIntensityd": "intensity.inversion",
+        "RandNonlinearIntensityd": "intensity.random_network",
+    },
+)

@@ -15,6 +15,7 @@ FLOAT = 4
 ROUND_COPIES = 4
 """Copies of the network of the rounds that a site keeps: the one it got, its best, and an optimiser's two moments."""
 DRAWN_MASKS = "Masks: deformed ones leave, unless the hospital allows its drawn ones (`send_drawn_masks`, off)."
+AMPLITUDES = "Amplitudes of training images leave for the other hospitals, if it permits it (`send_amplitudes`, off)."
 PRIVACY = "Privacy policy: noise on updates and branch, size of what may leave (docs/data-protection.md)."
 AUDIT = (
     "Audit: the site vetoes synthetic images that resemble its own; `audit_quantile` makes it stricter "
@@ -49,7 +50,8 @@ def asks(scene: Scene, numbers: Numbers, moved: Sequence[Traffic], times: Sequen
 
 def decisions(scene: Scene) -> list[str]:
     """Return what every hospital has to decide."""
-    return [DRAWN_MASKS, AUDIT, PRIVACY] if scene.generates else [PRIVACY]
+    shared = [AMPLITUDES] if scene.method == "feddg" else []
+    return [DRAWN_MASKS, AUDIT, PRIVACY] if scene.generates else [*shared, PRIVACY]
 
 
 def _ask(

@@ -45,6 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="seeds (0 1 2)")
     parser.add_argument("--rounds", nargs="+", type=int, default=[5, 20], metavar="N", help="numbers of rounds (5 20)")
     parser.add_argument("--leave", metavar="SITE=ROUND", help="a site that leaves after so many rounds")
+    permitted = "the sites' folders may share amplitudes of their images (FedDG's arm)"
+    parser.add_argument("--send-amplitudes", action="store_true", help=permitted)
     parser.add_argument("--preset", default="few_rounds", help="preset of DSFedMed's jobs (few_rounds); others: cpu")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
     parser.add_argument("--generators", type=Path, metavar="DIR", help="folder with the generator runs (--out)")
@@ -178,6 +180,7 @@ class Comparison:
         preset = self.args.preset if arm.method == METHOD else "cpu"
         words = [*self._words(unseen, seed, preset), *arm.words(point, rounds)]
         words += ["--leave", self.args.leave] if self.args.leave else []
+        words += ["--send-amplitudes"] if self.args.send_amplitudes and arm.method == "feddg" else []
         if arm.method == METHOD:
             source = Path(self.args.generators or self.args.out) / self._generator_name(unseen, seed)
             words += ["--reuse", str(source)]

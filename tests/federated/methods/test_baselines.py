@@ -37,7 +37,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(key: str, sites: Path, folder: Path, **changes: Any) -> Recording:
     """Two rounds at a rate at which something moves, without a comparison."""
     base: dict[str, Any] = {"rounds": 2, "compare": {"fedavg": False}, "robust": {"trials": False}}
-    return run_in_process(key, smoke(key, **{**base, **changes}), sites, folder)
+    return run_in_process(key, smoke(key, **{**base, **changes}), sites, folder, send_amplitudes=key == "feddg")
 
 
 def stored(run: Recording, stage: str) -> Weights:
@@ -101,6 +101,37 @@ def test_ditto_scores_each_site_with_its_own_network_and_releases_the_global_one
         assert same({name: bundle[name] for name in best}, read_tensors(folder / "ditto-best.safetensors"))
 
 
+def test_fedrdns_sites_share_two_numbers_and_are_scored_under_their_own(sites: Path, tmp_path: Path) -> None:
+    """The shared numbers are those of each site's images; the release is the network on images as they are."""
+    done = run("fedrdn", sites, tmp_path, light_settings={"learning_rate": 0.05})
+    told = read_json(done.run / "store" / "share statistics.json")["info"]
+    assert set(told) == set(SOURCES)
+    for site in SOURCES:
+        (channel,) = told[site]["statistics"]
+        look = read_json(done.run / "record.json")["facts"][site]["look"]
+        assert channel["mean"] == pytest.approx(look["grey_mean"], abs=0.02)
+        assert done.tensors(site, "dsf_statistics") == [{}]
+    assert set(cases(done)) == {"fedrdn", "fedrdn_plain"}
+    assert all(cases(done)["fedrdn"][site] != cases(done)["fedrdn_plain"][site] for site in (*SOURCES, "site_d"))
+    best = under(stored(done, "training-fedrdn"), "best/")
+    assert same({name: released(done)[name] for name in best}, best)
+
+
+def test_feddgs_sites_share_the_band_that_was_asked_for_and_no_more(sites: Path, tmp_path: Path) -> None:
+    """A tenth of 32 pixels is 3: seven frequencies each way, of three images, once; an unseen site is not asked."""
+    done = run("feddg", sites, tmp_path, method={"images": 3}, rounds=1)
+    for site in SOURCES:
+        ((name, tensor),) = done.tensors(site, "dsf_amplitudes")[0].items()
+        assert (name, tensor.shape) == ("amplitudes", (3, 1, 7, 7))
+        (kept,) = (done.run / "sites" / site / "amplitudes").iterdir()
+        assert set(read_tensors(kept)) == {f"amplitudes/{other}" for other in SOURCES}
+        assert done.tensors(site, "dsf_keep_amplitudes") == [{}]
+    assert done.tensors("site_d", "dsf_amplitudes") == []
+    told = read_json(done.run / "store" / "exchange amplitudes.json")
+    assert told["info"]["kept"] == kept.stem
+    assert not told.get("file"), "the server keeps none"
+
+
 @pytest.mark.parametrize(
     ("method", "changes", "words"),
     [
@@ -111,6 +142,9 @@ def test_ditto_scores_each_site_with_its_own_network_and_releases_the_global_one
         ("moon", {"method": {"temperature": 0.0}}, "temperature"),
         ("moon", {"method": {"contrast_weight": -1.0}}, "contrast_weight"),
         ("ditto", {"method": {"pull": -1.0}}, "pull"),
+        ("feddg", {"method": {"band": 0.5}}, "method.band"),
+        ("feddg", {"method": {"images": 0}}, "method.images"),
+        ("fedrdn", {"method": {"band": 0.5}}, "fedrdn has no options"),
         ("scaffold", {"method": {"rate": 1}}, "scaffold has no options"),
         ("scaffold", {"robust": {"rule": "median"}}, "robust.rule"),
         ("scaffold", {"light": {"autocast": "float16"}}, "light.autocast"),

@@ -21,7 +21,7 @@ def test_no_file_means_defaults(tmp_path: Path) -> None:
     default = PartyConfig(branch_account=tmp_path / "branch_privacy-site_a.json")
     assert load_party_config(tmp_path, "site_a") == default
     assert _load(tmp_path, "# nothing yet\n") == default
-    assert PartyConfig().send_drawn_masks is False
+    assert (PartyConfig().send_drawn_masks, PartyConfig().send_amplitudes) == (False, False)
 
 
 def test_the_site_s_name_stands_in_its_paths(tmp_path: Path) -> None:
@@ -94,6 +94,7 @@ def test_home_is_expanded_and_null_is_absent(tmp_path: Path, monkeypatch: pytest
         ("device: 0\n", r"`device` must be a str, found 0"),
         ("uploads_on_disk: 1\n", r"`uploads_on_disk` must be a bool, found 1"),
         ("send_drawn_masks: 'no'\n", r"`send_drawn_masks` must be a bool, found 'no'"),
+        ("send_amplitudes: 1\n", r"`send_amplitudes` must be a bool, found 1"),
         ("data: [a, b]\n", r"`data`"),
         ("data: 7\n", r"`data`"),
         ("- data\n", r"does not hold `key: value` lines"),

@@ -51,7 +51,12 @@ def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:
     assert config.output == tmp_path / "run" / "sites" / "site_b"
     assert config.bundles == tmp_path / "bundles"
     assert (config.run, config.teacher, config.threads) == (tmp_path / "run", None, 2)
-    assert config.send_drawn_masks is False
+    assert (config.send_drawn_masks, config.send_amplitudes) == (False, False)
+
+
+def test_simulated_sites_send_amplitudes_where_the_simulation_says_so(tmp_path: Path) -> None:
+    write_party_config(tmp_path / "ws" / "local", _layout(tmp_path, send_amplitudes=True))
+    assert load_party_config(tmp_path / "ws" / "local", "site_a").send_amplitudes
 
 
 def test_stable_diffusion_folder_is_named_to_every_party(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ UNSEEN = "site_d"
 ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
-    **{method: {"compare": NOTHING} for method in ("fedbn", "scaffold", "moon", "ditto")},
+    **{method: {"compare": NOTHING} for method in ("fedbn", "scaffold", "moon", "ditto", "fedrdn", "feddg")},
     "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
     "samfed": {
         "compare": NOTHING,
@@ -109,7 +109,8 @@ def federate(
     server = workflow(settings) if workflow else workflow_of(case.partition("_")[0], settings)
     local = folder / "local"
     local.mkdir(parents=True)
-    write_party_config(local, SimulatedSites(sites, folder / "run", BUNDLES, public=sites / "site_a"))
+    layout = SimulatedSites(sites, folder / "run", BUNDLES, public=sites / "site_a", send_amplitudes=True)
+    write_party_config(local, layout)
     parties = {}
     for name in sorted(path.name for path in sites.iterdir()):
         config = load_party_config(local, name)

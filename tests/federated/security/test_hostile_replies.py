@@ -30,14 +30,19 @@ from dsfedmed.federated.wire.tasks import (
     CONTROLLED,
     DITTO,
     EVALUATE,
+    EXCHANGED,
     FACTS,
     FUSE,
+    KEEP_AMPLITUDES,
     LABEL,
     LOCAL,
     LOCAL_LAYERS,
     MASKS,
     PERSONAL,
+    RANDOMISED,
+    SEND_AMPLITUDES,
     SOFT_LABELS,
+    STATISTICS,
     TASKS,
     TRAIN,
 )
@@ -137,7 +142,7 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name)
+AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name, RANDOMISED.name, EXCHANGED.name)
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
 EVERYWHERE = {
@@ -192,6 +197,25 @@ ATTACKS: dict[str, dict[str, Change]] = {
     TRAIN.name: {**WEIGHTS, **ROUND},
     PERSONAL.name: {**WEIGHTS, **ROUND},
     **{name: {**WEIGHTS, **ROUND} for name in AS_TRAIN},
+    STATISTICS.name: {
+        "a mean of 7": said(statistics=[{"mean": 7.0, "deviation": 0.1}]),
+        "a mean that is none": said(statistics=[{"mean": NAN, "deviation": 0.1}]),
+        "no spread": said(statistics=[{"mean": 0.5, "deviation": 0.0}]),
+        "no channel": said(statistics=[]),
+        "two channels": said(statistics=[{"mean": 0.5, "deviation": 0.1}] * 2),
+        "a thousand channels": said(statistics=[{"mean": 0.5, "deviation": 0.1}] * 1000),
+    },
+    SEND_AMPLITUDES.name: {
+        **OF_TYPE, **NAMES,
+        "of no image": said(images=0),
+        "of other images": said(images=3),
+        "of a million images": said(images=10**6),
+        "above 1": sent(lambda tensors: {"amplitudes": tensors["amplitudes"] * 0 + 1.01}),
+        "below 0": sent(lambda tensors: {"amplitudes": tensors["amplitudes"] - 1}),
+        "NaN": sent(lambda tensors: {"amplitudes": tensors["amplitudes"] * NAN}),
+        "whole images": sent(lambda tensors: {"amplitudes": torch.rand(4, 1, 32, 32)}),
+    },
+    KEEP_AMPLITUDES.name: {"a hash that is none": said(kept="../x"), "another hash": said(kept="0" * 64)},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
     LOCAL.name: {
         **WEIGHTS,

@@ -85,7 +85,7 @@ def hospitals(
         for name in ("patients.txt", "teacher.safetensors", "local/dsfedmed.yaml", "work/notes.txt"):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(f"{case} must stay as it is")
-        config = PartyConfig(data=folder / "data", output=folder / OWN, bundles=BUNDLES)
+        config = PartyConfig(data=folder / "data", output=folder / OWN, bundles=BUNDLES, send_amplitudes=True)
         site = LocalSite(HOSTILE, folder / OWN, InProcessWorker(HOSTILE, config, folder / OWN))
         requests = dict(reversed(outcome.deeds.requests))  # the first of each task
         found |= {task: Hospital(folder, site, requests) for task in requests}

@@ -12,19 +12,22 @@ import torch
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
 
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.facts import SiteFacts
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.wire.message import SiteError, error_message
+from dsfedmed.federated.wire.requests.amplitudes import AmplitudesReply, KeepAmplitudesReply
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply
 from dsfedmed.federated.wire.requests.facts import FactsReply
 from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, MasksReply
 from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply
+from dsfedmed.federated.wire.requests.statistics import StatisticsReply
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsReply
 from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.flare.codec import to_shareable
-from dsfedmed.flare.privacy.egress_guard import EgressGuard, looks_like_images
+from dsfedmed.flare.privacy.egress_guard import KINDS, EgressGuard, looks_like_images
 from dsfedmed.generator.packing import pack_label_maps
 from dsfedmed.networks.promptless_sam import build_promptless_sam
 from dsfedmed.store.files import read_json
@@ -47,7 +50,20 @@ GOOD: dict[str, Any] = {
     "dsf_branch": reply(BranchReply(0.1), BRANCH),
     "dsf_base": reply(BaseReply(1, 0.1), BRANCH, True),
     "dsf_train": update(),
-    **{task: update() for task in ("dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto")},
+    **{
+        task: update()
+        for task in (
+            "dsf_local_layers",
+            "dsf_controlled",
+            "dsf_contrast",
+            "dsf_ditto",
+            "dsf_randomised",
+            "dsf_exchanged",
+        )
+    },
+    "dsf_statistics": reply(StatisticsReply((ChannelStatistics(0.3, 0.2),))),
+    "dsf_amplitudes": reply(AmplitudesReply(3), {"amplitudes": torch.rand(3, 1, 63, 63)}),
+    "dsf_keep_amplitudes": reply(KeepAmplitudesReply(HASH)),
     "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
     "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
@@ -72,10 +88,22 @@ def test_answers_are_levels_and_nothing_else(hospital: Hospital) -> None:
 
 @pytest.mark.parametrize("task", GOOD)
 def test_what_the_workflow_needs_leaves_as_it_is(hospital: Hospital, task: str) -> None:
-    assert EgressGuard().process(GOOD[task], hospital.at(task)) is GOOD[task]
+    assert EgressGuard(allow=KINDS).process(GOOD[task], hospital.at(task)) is GOOD[task]
 
 
-@pytest.mark.parametrize(("task", "kind"), [("dsf_branch", "branch"), ("dsf_train", "update"), ("dsf_masks", "masks")])
+def test_amplitudes_leave_only_where_the_site_names_them(hospital: Hospital) -> None:
+    task, guard = "dsf_amplitudes", EgressGuard(allow=["amplitudes"])
+    assert reason(EgressGuard().process(GOOD[task], hospital.at(task))) == "the site does not send its amplitudes"
+    assert guard.process(GOOD[task], hospital.at(task)) is GOOD[task]
+    images = with_tensors(task, {"amplitudes": torch.rand(3, 1, 63, 63), "images": torch.rand(3, 1, 64, 64)})
+    assert "not ['amplitudes'] as announced" in reason(guard.process(images, hospital.at(task)))
+    assert set(KINDS) - set(EgressGuard().allow) == {"amplitudes"}
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [("dsf_branch", "branch"), ("dsf_train", "update"), ("dsf_masks", "masks"), ("dsf_statistics", "statistics")],
+)
 def test_a_kind_the_site_did_not_name_stays(hospital: Hospital, task: str, kind: str) -> None:
     guard = EgressGuard(allow=["facts", "verdict"])
     assert reason(guard.process(GOOD[task], hospital.at(task))) == f"the site does not send its {kind}"
@@ -87,6 +115,11 @@ def test_an_error_leaves_whatever_is_allowed_but_carries_no_tensor(hospital: Hos
     assert guard.process(told, hospital.at("dsf_train")) is told
     smuggled = to_shareable(replace(error, tensors={"x": torch.rand(3)}))
     assert "only facts" in reason(guard.process(smuggled, hospital.at("dsf_train")))
+
+
+def test_two_numbers_a_channel_carry_no_tensor(hospital: Hospital) -> None:
+    smuggled = with_tensors("dsf_statistics", {"x": torch.rand(3)})
+    assert "only facts" in reason(EgressGuard().process(smuggled, hospital.at("dsf_statistics")))
 
 
 def test_nvflare_s_own_return_codes_pass(hospital: Hospital) -> None:

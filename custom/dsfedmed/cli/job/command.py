@@ -141,6 +141,7 @@ def _layout(
         generator_base=args.generator_base,
         public=labels if args.label_site else args.public or labels,
         report_cases=not args.no_cases,
+        send_amplitudes=args.send_amplitudes,
     )
 
 

@@ -59,6 +59,8 @@ def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> 
         help="weights of the base (`dsfedmed pretrain-generator`), for `generator.base: given`")  # fmt: skip
     add("--light-weights", type=Path, metavar="FILE", help="start weights of the light network, such as TinySAM's")
     add("--public", type=Path, metavar="DIR", help="labelled folder of the server (SAM-Fed)")
+    amplitudes = "the simulated sites permit that amplitudes of their images reach the others (FedDG)"
+    add("--send-amplitudes", action="store_true", help=amplitudes)
     add = parser.add_argument_group("machine").add_argument
     engine = "NVFlare's simulator, or without NVFlare: all sites in this process, or a process for each (same results)"
     add("--engine", choices=ENGINES, default=ENGINES[0], help=engine)

@@ -47,6 +47,8 @@ class PartyConfig:
         server_threads: CPU threads of the server's heavy work, which runs while sites wait. With one, a run repeats to
             the last bit; more are faster and may differ in the last bits of an image or weight.
         send_drawn_masks: send the site's drawn masks instead of deformed ones. Off unless the hospital decides so.
+        send_amplitudes: send low amplitudes of training images to the other sites (FedDG). Off unless the hospital
+            decides so: they tell of single images.
         require_audit: take part with a synthetic set only if this site audited it and its vetoes were heeded.
         audit_quantile: least share of images that are no copies and that the audit of a synthetic set vetoes; a job may
             ask for more, never for less.
@@ -81,6 +83,7 @@ class PartyConfig:
     memory_gib: float | None = None
     server_threads: int = 1
     send_drawn_masks: bool = False
+    send_amplitudes: bool = False
     require_audit: bool = True
     audit_quantile: float = 0.01
     branch_privacy: BranchRule | None = None
@@ -191,7 +194,15 @@ def _value(path: Path, key: str, value: Any, words: dict[str, str]) -> Any:
         )
         return value
     switches = dict.fromkeys(
-        ("send_drawn_masks", "require_audit", "uploads_on_disk", "other_versions", "report_cases"), bool
+        (
+            "send_drawn_masks",
+            "send_amplitudes",
+            "require_audit",
+            "uploads_on_disk",
+            "other_versions",
+            "report_cases",
+        ),
+        bool,
     )
     wanted = {"device": str, "threads": int, "server_threads": int, "workers": int, "progress_s": int, **switches}[key]
     least: int | None = {"threads": 1, "server_threads": 1, "workers": 0, "progress_s": 0}.get(key)

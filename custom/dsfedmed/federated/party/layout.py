@@ -35,6 +35,7 @@ class SimulatedSites:
         public: labelled folder of the server (SAM-Fed), or None.
         generator_base: the server's file of the embedded base, or None where the sites fit it together.
         report_cases: show pictures and names of the sites' cases in the report.
+        send_amplitudes: the sites permit that amplitudes of their images leave them (FedDG).
     """
 
     sites: Path
@@ -49,6 +50,7 @@ class SimulatedSites:
     public: Path | None = None
     generator_base: Path | None = None
     report_cases: bool = True
+    send_amplitudes: bool = False
 
 
 def site_folders(folder: Path) -> dict[str, str]:
@@ -166,6 +168,7 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         "server_threads": layout.server_threads,
         "run": str(layout.run.resolve()),
         "report_cases": layout.report_cases,
+        **({"send_amplitudes": True} if layout.send_amplitudes else {}),
     }
     for name in ("teacher", "generator", "light_weights", "public", "generator_base"):
         path: Path | None = getattr(layout, name)

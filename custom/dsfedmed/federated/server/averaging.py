@@ -60,6 +60,7 @@ class Collected:
         mean: that of all updates, added as they came.
         replies: without their tensors.
         refused: sites whose update does not count, with the reason.
+        shares: weights of the sites in the mean, where they are not ``counts``; empty where they are.
     """
 
     weights: Weights
@@ -69,6 +70,7 @@ class Collected:
     mean: Mean
     replies: dict[str, Envelope[Any]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def kept(self) -> list[str]:
@@ -78,11 +80,11 @@ class Collected:
     def average(self, run: FederatedWorkflow, without: str | None = None) -> Weights:
         """Return the weights after the round, by the rule of the settings; ``without`` leaves one more site out."""
         sites = [site for site in self.kept if site != without]
-        if run.settings.robust.is_plain and tuple(sites) == self.mean.names:
+        if run.settings.robust.is_plain and not self.shares and tuple(sites) == self.mean.names:
             return add(self.weights, self.mean.result())
         mean = self.mean_of(self.weights)
-        outvoted = len(self.held.sites) - len(sites)
-        return add(self.weights, combined(self.held, sites, self.counts, mean, run.settings.robust.after(outvoted)))
+        outvoted, shares = len(self.held.sites) - len(sites), self.shares or self.counts
+        return add(self.weights, combined(self.held, sites, shares, mean, run.settings.robust.after(outvoted)))
 
     def average_by_form(self, run: FederatedWorkflow, where: str) -> Weights:
         """Return the weights after a round that nobody validates: what cannot be an update by its form does not count.

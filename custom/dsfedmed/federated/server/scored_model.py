@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dsfedmed.algorithms.appearance.image_statistics import ChannelStatistics
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind
 from dsfedmed.federated.wire.task import Task
@@ -24,6 +25,7 @@ class ScoredModel:
         sites: the sites that score it; None for all. (A site's own network is scored there and at the unseen sites.)
         personal: options of pFedSAM, where sites score their personal branches.
         site_networks: each site's own bundle, where sites score networks of their own.
+        statistics: onto which the sites normalise their images before this network sees them; empty for not at all.
     """
 
     weights: Weights
@@ -32,3 +34,4 @@ class ScoredModel:
     own: Task[Any, Any] | None = None
     personal: PersonalConfig | None = None
     site_networks: Mapping[str, BundleSpec] = field(default_factory=dict)
+    statistics: tuple[ChannelStatistics, ...] = ()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.algorithms.drift.generalisation_gap import GapAdjustment
 from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack, unpack
@@ -74,6 +75,7 @@ class TrainingSpec:
         public_steps: most gradient steps of a site in a round on images that are not its own (SAM-Fed's public set).
         rounds: of the whole training, over which the learning rate falls; 0 for those of the settings.
         server: takes the mean as a step of its own; None: the mean is what the round gives.
+        adjustment: weights of the mean that follow the sites' gaps; None: their image counts.
     """
 
     name: str
@@ -89,6 +91,7 @@ class TrainingSpec:
     public_steps: int = 0
     rounds: int = 0
     server: ServerOptimizer | None = None
+    adjustment: GapAdjustment | None = None
 
 
 def train_round(
@@ -110,6 +113,7 @@ def train_round(
         check, request = reply_check(plan, spec, facts), Envelope(body, sent.tensors)
         with collected(run, spec.task, request, state.weights, counts, check, spec.mean_of) as found:
             by_set = _dice(spec, sent, found.replies)
+            found.shares = _shares(run, plan, spec, state, by_set)
             fall = -state.rise(by_set)
             doubtful = refuse_by_form(run, found, state.standing, facts.round)
             validate = partial(tried, run, plan, spec, facts)
@@ -124,7 +128,10 @@ def train_round(
         _report_undone(run, spec, state, fall)
     else:
         state.take_into_average(run.settings.rounds, spec.average_rounds)
-    state.add_steps({site: found.replies[site].body for site in found.replies if site not in found.refused})
+    counted = {site: reply.body for site, reply in found.replies.items() if site not in found.refused}
+    state.add_steps(counted)
+    if spec.adjustment is not None:
+        state.keep_trained({} if undone else counted)
     run.track(f"{spec.name}/validation_dice", dice, state.round - 1)
     checkpoint(run, spec, state)
     return state
@@ -175,6 +182,8 @@ def reply_check(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts) -> 
         lacking = [name for name in ("loss", "steps") if getattr(reply, name) is None]
         if spec.validate is None and reply.validation is None:
             lacking.append("validation")
+        if spec.adjustment is not None and reply.trained is None:
+            lacking.append("validation of what it trained")
         if lacking:
             raise PayloadError(site, f"sent no {lacking[0]}", SAME_VERSION)
         most = most_steps(plan.counts[site], facts) + spec.public_steps
@@ -290,6 +299,18 @@ def resume_or_start(run: FederatedWorkflow, spec: TrainingSpec, start: Weights, 
     standing = Standing(**numbers.pop("standing"), sketches=under(kept.tensors, "sketches/"))
     parts: dict[str, Any] = {name: under(kept.tensors, f"{name}/") for name in TENSORS if name != "reference"}
     return TrainingState(**parts, reference=reference, standing=standing, **numbers)
+
+
+def _shares(
+    run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState, dice: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Return the weights of the round's mean, given the last one's validation; nothing where they are the counts."""
+    if spec.adjustment is None:
+        return {}
+    state.adjust_shares(spec.adjustment, dice, list(plan.counts), spec.rounds or run.settings.rounds)
+    for site, share in state.shares.items():
+        run.track(f"{spec.name}/share/{site}", share, state.round + 1)
+    return state.shares
 
 
 def _dice(spec: TrainingSpec, sent: Broadcast, replies: Mapping[str, Envelope[TrainReply]]) -> dict[str, float]:

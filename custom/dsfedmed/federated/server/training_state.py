@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from dsfedmed.algorithms.drift.generalisation_gap import GapAdjustment
 from dsfedmed.algorithms.drift.server_optimizers import ServerOptimizer
 from dsfedmed.algorithms.robust.bounded_mean import bounded_mean
 from dsfedmed.exchange.reference import Reference
@@ -58,6 +59,8 @@ class TrainingState:
         undone_since_best: how many of them since the validation last rose.
         collapsed: whether the guard has given up.
         standing: what the training remembers of its sites' updates.
+        shares: weights of the sites in the last mean, where they follow the sites' gaps; they sum to 1.
+        trained: validation Dice of what each site trained in the round before, at that site; likewise.
     """
 
     weights: Weights
@@ -79,6 +82,8 @@ class TrainingState:
     undone_since_best: int = 0
     collapsed: bool = False
     standing: Standing = field(default_factory=Standing)
+    shares: dict[str, float] = field(default_factory=dict)
+    trained: dict[str, float] = field(default_factory=dict)
 
     def validated(self, dice: dict[str, float], reference: Reference) -> float:
         """Take the validation of the weights that were sent: extend the curve, keep the best."""
@@ -118,6 +123,18 @@ class TrainingState:
         self.steps += sum(reply.steps or 0 for reply in replies.values())
         loss = {site: float(reply.loss) for site, reply in replies.items() if reply.loss is not None}
         self.curve.append({"round": self.round, "local_steps": self.steps, "validation": {}, "loss": loss})
+
+    def adjust_shares(
+        self, adjustment: GapAdjustment, dice: Mapping[str, float], sites: Sequence[str], rounds: int
+    ) -> None:
+        """Let the weights of ``sites`` follow what the last mean, with the validation ``dice``, cost each of them."""
+        gaps = {site: self.trained[site] - dice[site] for site in dice if site in self.trained}
+        known = self.shares or dict.fromkeys(sites, 1 / len(sites))
+        self.shares = adjustment.adjusted(known, gaps, self.round, rounds)
+
+    def keep_trained(self, replies: Mapping[str, TrainReply]) -> None:
+        """Keep the validation of what the sites trained, for the gap to the mean of these updates."""
+        self.trained = {site: float(reply.trained) for site, reply in replies.items() if reply.trained is not None}
 
     def after_mean(self, mean: Weights, server: ServerOptimizer | None) -> Weights:
         """Return the weights after a round with this mean: what ``server`` makes of it, or the mean itself.

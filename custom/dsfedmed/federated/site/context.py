@@ -132,7 +132,8 @@ class SiteContext:
 
         A reply that was made before the site forbade it is not given again.
         """
-        rules = {"branch_privacy": self.config.branch_privacy, "send_drawn_masks": self.config.send_drawn_masks}
+        named = ("branch_privacy", "send_drawn_masks", "send_amplitudes")
+        rules = {name: getattr(self.config, name) for name in named}
         kept = {name: to_json(rule) for name, rule in rules.items() if rule}
         return self.data_sha256 if not kept else f"{self.data_sha256}/{json.dumps(kept, sort_keys=True)}"
 

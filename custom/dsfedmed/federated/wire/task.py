@@ -10,7 +10,9 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
-Sends: TypeAlias = Literal["facts", "verdict", "masks", "branch", "update", "network", "answers"]
+Sends: TypeAlias = Literal[
+    "facts", "verdict", "masks", "branch", "update", "network", "answers", "statistics", "amplitudes"
+]
 """What a reply's tensors are, for a hospital's own rules of what may leave. "facts" has none."""
 
 

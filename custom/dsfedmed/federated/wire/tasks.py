@@ -7,6 +7,13 @@ from typing import Any
 
 from dsfedmed.errors import PayloadError
 from dsfedmed.federated.wire.codec import SAME_VERSION
+from dsfedmed.federated.wire.requests.amplitudes import (
+    AmplitudesReply,
+    AmplitudesRequest,
+    ExchangedRequest,
+    KeepAmplitudesReply,
+    KeepAmplitudesRequest,
+)
 from dsfedmed.federated.wire.requests.evaluation import EvaluateReply, EvaluateRequest
 from dsfedmed.federated.wire.requests.facts import FactsReply, FactsRequest
 from dsfedmed.federated.wire.requests.generator import (
@@ -24,6 +31,7 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
     LabelReply,
     LabelRequest,
 )
+from dsfedmed.federated.wire.requests.statistics import RandomisedRequest, StatisticsReply, StatisticsRequest
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.requests.training import (
     ContrastRequest,
@@ -75,6 +83,24 @@ DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
 )  # fmt: skip
+STATISTICS = Task(
+    "dsf_statistics", StatisticsRequest, StatisticsReply, f"{_BASELINES}.randomised:report_statistics", "statistics"
+)
+RANDOMISED = Task(
+    "dsf_randomised", RandomisedRequest, TrainReply, f"{_BASELINES}.randomised:train_randomised", "update",
+    carries_update=True,
+)  # fmt: skip
+SEND_AMPLITUDES = Task(
+    "dsf_amplitudes", AmplitudesRequest, AmplitudesReply, f"{_BASELINES}.exchanged:send_amplitudes", "amplitudes"
+)
+KEEP_AMPLITUDES = Task(
+    "dsf_keep_amplitudes", KeepAmplitudesRequest, KeepAmplitudesReply, f"{_BASELINES}.exchanged:keep_amplitudes",
+    "facts",
+)  # fmt: skip
+EXCHANGED = Task(
+    "dsf_exchanged", ExchangedRequest, TrainReply, f"{_BASELINES}.exchanged:train_exchanged", "update",
+    carries_update=True,
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -89,7 +115,8 @@ TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
-        CONTRAST, DITTO, LABEL, AGREE, FUSE, EVALUATE,
+        CONTRAST, DITTO, STATISTICS, RANDOMISED, SEND_AMPLITUDES, KEEP_AMPLITUDES, EXCHANGED, LABEL, AGREE, FUSE,
+        EVALUATE,
     )
 }  # fmt: skip
 

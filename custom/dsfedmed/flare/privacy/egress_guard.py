@@ -31,6 +31,9 @@ from dsfedmed.store.files import read_json, write_json
 from dsfedmed.store.json_types import Json, JsonObject
 
 KINDS = tuple(dict.fromkeys(task.sends for task in TASKS.values()))
+OPEN = tuple(kind for kind in KINDS if kind != "amplitudes")
+"""What may leave where a site says nothing else: amplitudes tell of single images."""
+WITHOUT_TENSORS = ("facts", "statistics", "error")
 MASKS = ("none", "deformed", "drawn")
 IMAGE_SIDE = 32
 FACTS_MIB = 4.0
@@ -55,7 +58,9 @@ class EgressGuard(Filter):  # type: ignore[misc]
 
     Args:
         allow: kinds that may leave: facts, verdict, masks, branch, update, network (of the baseline "local"), answers
-            (SAM-Fed's heterogeneous sites: 8-bit masks that their network draws on the public images).
+            (SAM-Fed's heterogeneous sites: 8-bit masks that their network draws on the public images), statistics
+            (FedRDN: mean and spread of each channel, no tensors), amplitudes (FedDG: low frequencies of single images;
+            not unless they are named here, and `send_amplitudes` is on in ``dsfedmed.yaml``).
         masks: "none", "deformed", or "drawn" for the hospital's drawn masks as they are.
         max_message_mib: largest reply.
         max_run_mib: largest sum of a run; a run that is continued continues the sum.
@@ -68,7 +73,7 @@ class EgressGuard(Filter):  # type: ignore[misc]
 
     def __init__(
         self,
-        allow: Sequence[str] = KINDS,
+        allow: Sequence[str] = OPEN,
         masks: str = "deformed",
         max_message_mib: float | None = None,
         max_run_mib: float | None = None,
@@ -105,13 +110,14 @@ class EgressGuard(Filter):  # type: ignore[misc]
             raise Refusal(f"the site does not send its {outgoing.kind}", OWN_RULE)
         check_facts(outgoing.message.info)
         special = {"masks": self._check_masks, "verdict": _check_verdict, "answers": _check_answers}
+        special["amplitudes"] = _check_amplitudes
         special.get(outgoing.kind, self._check_floats)(outgoing)
         size = byte_count(outgoing.tensors) / MIB
         if self.max_message_mib is not None and size > self.max_message_mib:
             raise Refusal(f"{size:.1f} MiB in one reply; the site allows {self.max_message_mib:g}", OWN_RULE)
 
     def _check_floats(self, outgoing: Outgoing) -> None:
-        if outgoing.kind in ("facts", "error") and outgoing.tensors:
+        if outgoing.kind in WITHOUT_TENSORS and outgoing.tensors:
             raise Refusal(f"the reply to {outgoing.task} holds tensors, and only facts were announced", OWN_RULE)
         if outgoing.kind == "branch" and self.max_branch_numbers is not None:
             numbers = sum(tensor.numel() for tensor in outgoing.tensors.values())
@@ -163,6 +169,10 @@ def looks_like_images(tensor: Tensor) -> bool:
 
 def _check_verdict(outgoing: Outgoing) -> None:
     _require(outgoing, {"vetoed": (torch.int64, 1), "distances": (torch.float32, 1)})
+
+
+def _check_amplitudes(outgoing: Outgoing) -> None:
+    _require(outgoing, {"amplitudes": (torch.float32, 4)})
 
 
 def _check_answers(outgoing: Outgoing) -> None:

@@ -81,6 +81,41 @@ class DittoOptions(MethodOptions):
         require(self.pull >= 0, "method.pull", "it is negative", "Give 0 or more")
 
 
+@dataclass(frozen=True)
+class GapOptions(MethodOptions):
+    """Options of FedDG-GA.
+
+    Attributes:
+        step: d, by which the weights of the mean follow the sites' gaps in the first rounds, in (0, 1]; it falls
+            linearly to 0 over the rounds. The paper's is 0.2.
+    """
+
+    step: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(0 < self.step <= 1, "method.step", f"{self.step} is not above 0 and at most 1", "Give 0.2")
+
+
+@dataclass(frozen=True)
+class AmplitudeOptions(MethodOptions):
+    """Options of FedDG's exchange of amplitudes.
+
+    Attributes:
+        band: L, share of an image's side up to which frequencies are exchanged, from 0, the mean brightness alone, to
+            0.49. The authors' loader for fundus images has 0.
+        images: most training images of a site whose amplitudes leave it, 1 to 1,000.
+    """
+
+    band: float = 0.1
+    images: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(0 <= self.band <= 0.49, "method.band", f"{self.band} is not between 0 and 0.49", "Give 0.1")
+        require(1 <= self.images <= 1000, "method.images", f"{self.images} is not from 1 to 1,000", "Give 64")
+
+
 def _above_zero(name: str, value: float, example: str) -> None:
     require(value > 0, f"method.{name}", "it is not above 0", f"Give {example}")
 

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def combined(
-    held: HeldUpdates, sites: Sequence[str], counts: Mapping[str, int], mean: Mean, settings: RobustSettings
+    held: HeldUpdates, sites: Sequence[str], counts: Mapping[str, float], mean: Mean, settings: RobustSettings
 ) -> dict[str, Tensor]:
     """Return the common difference of these sites.
 
     Args:
         held: the updates of the round.
         sites: whose updates count, in the order in which the plain mean adds them.
-        counts: the sites' training images.
+        counts: the sites' training images, or other weights above 0.
         mean: an empty mean, for the rule "mean" and for what is left by the rules that choose or shorten.
         settings: the rule and its numbers.
 

@@ -129,6 +129,7 @@ def _ask(
         next((model.personal for model in models.values() if model.personal), None),
         {site: spec for model in models.values() for site, spec in model.site_networks.items()},
         _pair(run),
+        {name: model.statistics for name, model in models.items() if model.statistics},
     )
     tensors = {
         f"{name}/{key}": tensor

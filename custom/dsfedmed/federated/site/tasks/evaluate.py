@@ -13,6 +13,7 @@ from dsfedmed.evaluation.protocol import evaluate as score
 from dsfedmed.exchange.tensors import under
 from dsfedmed.federated.site.case_pictures import draw_cases, keep_masks
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.baselines.randomised import with_own_statistics
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope, SiteError
@@ -94,6 +95,8 @@ def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: s
     specs = NetworkSpecs(body.common.light, body.teacher, body.teacher_init)
     network = build(site, specs, body.networks[name])
     load(network, under(request.tensors, f"{name}/"), site.config.device)
+    if name in body.statistics:
+        return with_own_statistics(site, body.common.light, body.statistics[name], network)
     return network
 
 

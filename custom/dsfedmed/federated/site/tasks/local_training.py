@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from monai.transforms import Compose, MapTransform
 from torch import nn
 
 from dsfedmed.evaluation.protocol import ForwardPass, quick_dice
@@ -29,11 +30,13 @@ class SiteData:
         site: whose they are.
         common: what the request says of the run.
         batch_size: images a gradient step.
+        then: MONAI dict transform of a training image after the bundle's augmentation; None for none.
     """
 
     site: SiteContext
     common: RunFacts
     batch_size: int
+    then: MapTransform | None = None
 
 
 def fit(
@@ -51,9 +54,11 @@ def fit(
     """
     site, common = data.site, data.common
     bundle, arrays = site.bundle(common.light), site.arrays("training", common.light)
-    report = on_progress or site.on_progress
+    report, augmentation = on_progress or site.on_progress, bundle.augmentation()
+    if data.then is not None:
+        augmentation = Compose([augmentation, data.then]).flatten()
     task = TrainingTask(
-        common.num_classes, common.nested, loss or bundle.loss(), bundle.augmentation(), data.batch_size,
+        common.num_classes, common.nested, loss or bundle.loss(), augmentation, data.batch_size,
         common.autocast, site.config.workers,
     )  # fmt: skip
     images = LabelledImages(arrays.images, arrays.labels)

@@ -43,21 +43,32 @@ class BegunRound:
         """Return the reply of a round that validates only."""
         return Envelope(TrainReply(self.facts.round, self.dice))
 
-    def trained(self, mean_loss: float, steps: int) -> Envelope[TrainReply]:
-        """Return the reply of a trained round: the difference from what arrived, and its numbers."""
-        reply = TrainReply(self.facts.round, self.dice, mean_loss, steps)
+    def trained(self, mean_loss: float, steps: int, dice: float | None = None) -> Envelope[TrainReply]:
+        """Return the reply of a trained round: the difference from what arrived, and its numbers.
+
+        ``dice`` is that of what was trained, where it was asked for.
+        """
+        reply = TrainReply(self.facts.round, self.dice, mean_loss, steps, dice)
         update = difference(trained_tensors(self.network), self.start)
         return Envelope(reply, update, True, round_header(self.facts, reply, self.data.common.precision))
 
 
 def begin_round(
-    site: SiteContext, common: RunFacts, facts: RoundFacts, tensors: dict[str, Tensor], network: nn.Module
+    site: SiteContext,
+    common: RunFacts,
+    facts: RoundFacts,
+    tensors: dict[str, Tensor],
+    network: nn.Module,
+    seen: nn.Module | None = None,
 ) -> BegunRound:
-    """Load what arrived into ``network``, move it to the site's device, and validate it."""
+    """Load what arrived into ``network``, move it to the site's device, and validate it.
+
+    Where ``seen`` is given, which holds ``network``, that is validated: a network as the site's images come to it.
+    """
     data = SiteData(site, common, facts.batch_size)
     arrived = resolve_weights(facts, tensors, site.folder, shapes_of(trained_tensors(network)))
     start = load(network, arrived, site.config.device)
-    return BegunRound(data, facts, network, start, validate(data, network))
+    return BegunRound(data, facts, network, start, validate(data, seen or network))
 
 
 def round_header(facts: RoundFacts, reply: TrainReply, precision: Precision) -> ReplyHeader:

@@ -40,7 +40,8 @@ def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainR
     if body.round.epochs == 0:
         return begun.validated()
     summary = fit_round(begun.data, body, network)
-    return begun.trained(summary.mean_loss, summary.steps)
+    dice = validate(begun.data, network) if body.validate_trained else None
+    return begun.trained(summary.mean_loss, summary.steps, dice)
 
 
 def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:

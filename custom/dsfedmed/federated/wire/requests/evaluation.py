@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from dsfedmed.algorithms.appearance.image_statistics import ImageStatistics
 from dsfedmed.evaluation.detection import DetectedCounts
 from dsfedmed.federated.wire.message import SiteError
 from dsfedmed.federated.wire.specs import BundleSpec, NetworkKind, RunFacts, TeacherInit, TeacherSpec
@@ -31,6 +32,8 @@ class EvaluateRequest:
         picture_pair: the method and what it is held against: their differences choose the cases that are drawn.
         personal: options of pFedSAM, where a personal branch is scored.
         site_networks: each site's own bundle, where site-specific networks are scored.
+        statistics: names of networks that are given the site's images normalised with their own statistics, and onto
+            which ones (FedRDN).
     """
 
     common: RunFacts
@@ -43,6 +46,7 @@ class EvaluateRequest:
     personal: PersonalConfig | None = None
     site_networks: dict[SiteName, BundleSpec] = field(default_factory=dict)
     picture_pair: tuple[ScoredName, ScoredName] | None = None
+    statistics: dict[ScoredName, ImageStatistics] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` unless a site's own networks are among those that are scored."""

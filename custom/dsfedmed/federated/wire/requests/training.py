@@ -35,6 +35,7 @@ class TrainRequest:
         synthetic: samples to learn from beside the site's images, in steps of their own.
         joint: pairs to learn from in the same steps.
         notice: what the site's people are to know, for its log; such as that its part of the set is left out.
+        validate_trained: whether the site validates what it has trained as well (FedDG-GA).
     """
 
     common: RunFacts
@@ -47,6 +48,7 @@ class TrainRequest:
     synthetic: SoftLabelChoice | None = None
     joint: JointSet | None = None
     notice: Line = ""
+    validate_trained: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,14 @@ class TrainReply:
         validation: mean Dice of the weights that arrived on the site's validation part; None where the server does it.
         loss: mean training loss; None where the round validated only.
         steps: gradient steps; None likewise.
+        trained: mean Dice, on the same part, of what the site has trained; None where it was not asked for.
     """
 
     round: Round
     validation: Fraction | None = None
     loss: Real | None = None
     steps: Steps | None = None
+    trained: Fraction | None = None
 
 
 @dataclass(frozen=True)

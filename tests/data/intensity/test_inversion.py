@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from dsfedmed.data.inversion import RandInvertIntensityd
+from dsfedmed.data.intensity.inversion import RandInvertIntensityd
 
 
 def test_the_image_is_inverted_and_the_label_is_not() -> None:
