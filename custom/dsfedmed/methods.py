@@ -226,6 +226,27 @@ METHODS: dict[str, Method] = {
              ShownModel("ditto_global", "Ditto, global network", "light network, as FedAvg", "#da77f2", ("rounds",))),
             "ditto:Ditto", "DittoOptions",
         ),
+        _baseline(
+            (ShownModel("fedrep", "FedRep", "light network, each site's own head; unseen sites: that of the start",
+                        "#2f9e44"),
+             ShownModel("fedrep_shared", "FedRep, shared layers", "light network, FedAvg but for the head: as at the "
+                        "start", "#8ce99a", ("rounds",))),
+            "fedrep:FedRep", "HeadOptions",
+        ),
+        _baseline(
+            (ShownModel("finetuned", "FedAvg, fine-tuned", "light network, FedAvg's, trained on at each site; unseen "
+                        "sites: FedAvg's", "#d6336c"),
+             ShownModel("finetuned_global", "FedAvg, before fine-tuning", "light network, FedAvg", "#faa2c1",
+                        ("rounds",))),
+            "fine_tuned:FineTuned", "FineTuneOptions",
+        ),
+        _baseline(
+            (ShownModel("silobn", "SiloBN", "light network, each site's own batch statistics; unseen sites: of their "
+                        "own images", "#5f3dc4"),
+             ShownModel("silobn_shared", "SiloBN, shared layers", "light network, FedAvg but for the statistics: as at "
+                        "the start", "#b197fc", ("rounds",))),
+            "silobn:SiloBN",
+        ),
     )
 }  # fmt: skip
 

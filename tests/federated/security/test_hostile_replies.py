@@ -31,10 +31,13 @@ from dsfedmed.federated.wire.tasks import (
     DITTO,
     EVALUATE,
     FACTS,
+    FINE_TUNE,
     FUSE,
     LABEL,
     LOCAL,
+    LOCAL_HEAD,
     LOCAL_LAYERS,
+    LOCAL_STATISTICS,
     MASKS,
     PERSONAL,
     SOFT_LABELS,
@@ -137,7 +140,7 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name)
+AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name, LOCAL_HEAD.name, LOCAL_STATISTICS.name)
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
 EVERYWHERE = {
@@ -193,6 +196,15 @@ ATTACKS: dict[str, dict[str, Change]] = {
     PERSONAL.name: {**WEIGHTS, **ROUND},
     **{name: {**WEIGHTS, **ROUND} for name in AS_TRAIN},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
+    FINE_TUNE.name: {
+        "validation 1e6": said(validation=1e6),
+        "validation NaN": said(validation=NAN),
+        "a later epoch": said(epoch=10**6),
+        "one epoch more": said(epoch=6),
+        "steps 1e12": said(steps=10**12),
+        "more steps than images allow": said(steps=10_000),
+        "no steps": said(steps=...),
+    },
     LOCAL.name: {
         **WEIGHTS,
         "validation 1e6": said(validation=1e6),

@@ -47,7 +47,18 @@ GOOD: dict[str, Any] = {
     "dsf_branch": reply(BranchReply(0.1), BRANCH),
     "dsf_base": reply(BaseReply(1, 0.1), BRANCH, True),
     "dsf_train": update(),
-    **{task: update() for task in ("dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto")},
+    **{
+        task: update()
+        for task in (
+            "dsf_local_layers",
+            "dsf_controlled",
+            "dsf_contrast",
+            "dsf_ditto",
+            "dsf_local_head",
+            "dsf_local_statistics",
+        )
+    },
+    "dsf_fine_tune": reply(LocalReply(0.5, 1, 3)),
     "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
     "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),

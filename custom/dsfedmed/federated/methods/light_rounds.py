@@ -15,6 +15,7 @@ from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import TrainingSpec, train_all_rounds
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
@@ -52,6 +53,9 @@ class LightRounds(FederatedWorkflow):
         """Return what travels in the first round."""
         return plan.start_weights()
 
+    def after_rounds(self, plan: FederationPlan, state: TrainingState) -> None:
+        """Do what comes before others are compared, nothing by default; its steps are added to ``state``."""
+
     def scored(self, plan: FederationPlan, best: Weights) -> dict[str, ScoredModel]:
         """Return what is scored of the chosen round's ``best``, by name; the release is the last one's."""
         return {self.METHOD: ScoredModel(best)}
@@ -62,6 +66,7 @@ class LightRounds(FederatedWorkflow):
         if self.settings.compare.centralised:
             site_folders(self)
         state = train_all_rounds(self, plan, self.training(plan), self.start(plan))
+        self.after_rounds(plan, state)
         others = compare(self, plan, state)
         ours = self.scored(plan, state.best)
         evaluate(self, plan, ours, others)

@@ -28,6 +28,7 @@ from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest,
 from dsfedmed.federated.wire.requests.training import (
     ContrastRequest,
     DittoRequest,
+    HeadRequest,
     LocalReply,
     LocalRequest,
     PersonalRequest,
@@ -72,6 +73,21 @@ DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
 )  # fmt: skip
+LOCAL_STATISTICS = Task(
+    "dsf_local_statistics", TrainRequest, TrainReply, f"{_BASELINES}.statistics:train_shared", "update",
+    carries_update=True,
+    own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    adapts=f"{_BASELINES}.statistics:adapt",
+)  # fmt: skip
+LOCAL_HEAD = Task(
+    "dsf_local_head", HeadRequest, TrainReply, f"{_BASELINES}.representation:train_head_and_body", "update",
+    carries_update=True,
+    own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+)  # fmt: skip
+FINE_TUNE = Task(
+    "dsf_fine_tune", LocalRequest, LocalReply, f"{_BASELINES}.fine_tuning:fine_tune", "facts",
+    own_network=f"{_BASELINES}.fine_tuning:best_network", own_release=f"{_BASELINES}.fine_tuning:release_own",
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -86,7 +102,7 @@ TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
-        CONTRAST, DITTO, LABEL, AGREE, FUSE, EVALUATE,
+        CONTRAST, DITTO, LOCAL_STATISTICS, LOCAL_HEAD, FINE_TUNE, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

@@ -94,6 +94,8 @@ def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: s
     specs = NetworkSpecs(body.common.light, body.teacher, body.teacher_init)
     network = build(site, specs, body.networks[name])
     load(network, under(request.tensors, f"{name}/"), site.config.device)
+    if name in body.own and (adapts := task_named(body.own[name]).adapts):
+        load_function(adapts)(site, body, network)
     return network
 
 

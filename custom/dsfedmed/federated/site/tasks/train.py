@@ -20,9 +20,9 @@ from dsfedmed.federated.site.tasks.soft_labels import joint_source, synthetic_so
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest, TrainReply, TrainRequest
-from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.light import LocalTraining, TrainingSummary
+from dsfedmed.training.passes import BestPass, best_of_passes
 
 LOGGER = logging.getLogger("dsfedmed.site")
 
@@ -62,19 +62,25 @@ def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[
     data = SiteData(site, common, body.batch_size)
     network = build(site, NetworkSpecs(common.light), "light")
     load(network, under(request.tensors, WEIGHTS), site.config.device)
-    optimizer = site.bundle(common.light).optimizer(network.parameters())
-    best, best_epoch, best_weights, steps = -1.0, 0, trained_tensors(network), 0
-    for epoch in range(1, body.epochs + 1):
-        seed = derive_seed(common.seed, site.name, "local", epoch)
+    best = fit_passes(data, body, network, "local")
+    reply = LocalReply(best.validation, best.number, best.steps)
+    return Envelope(reply, pack(best.weights, common.precision, site.name))
+
+
+def fit_passes(data: SiteData, body: LocalRequest, network: nn.Module, name: str, as_it_came: bool = False) -> BestPass:
+    """Train for the request's passes; return the best by the site's own validation. ``name`` is a part of the seeds."""
+    site, rules = data.site, body.rules
+    optimizer = site.bundle(data.common.light).optimizer(network.parameters())
+
+    def train_pass(epoch: int) -> int:
+        seed = derive_seed(data.common.seed, site.name, name, epoch)
         report = _over_epochs(site, epoch - 1, body.epochs)
-        rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * body.rules.rate_factor
-        ramp = body.rules.ramp_steps if epoch == 1 else 0  # the optimiser goes on from pass to pass
-        training = LocalTraining(1, rules=replace(body.rules, rate_factor=rate, ramp_steps=ramp))
-        steps += fit(data, network, optimizer, seed, training, on_progress=report).steps
-        dice = validate(data, network)
-        if dice > best:
-            best, best_epoch, best_weights = dice, epoch, copied_tensors(network)
-    return Envelope(LocalReply(best, best_epoch, steps), pack(best_weights, common.precision, site.name))
+        rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * rules.rate_factor
+        ramp = rules.ramp_steps if epoch == 1 else 0  # the optimiser goes on from pass to pass
+        training = LocalTraining(1, rules=replace(rules, rate_factor=rate, ramp_steps=ramp))
+        return fit(data, network, optimizer, seed, training, on_progress=report).steps
+
+    return best_of_passes(network, body.epochs, train_pass, lambda now: validate(data, now), as_it_came)
 
 
 def _over_epochs(site: SiteContext, finished: int, epochs: int) -> ProgressCallback:

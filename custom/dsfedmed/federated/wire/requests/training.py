@@ -15,7 +15,7 @@ from dsfedmed.federated.wire.specs import (
     TeacherInit,
     TeacherSpec,
 )
-from dsfedmed.ranges import Fraction, Line, Nonnegative, Positive, Real, Round, Steps
+from dsfedmed.ranges import Count, Fraction, Line, Nonnegative, Positive, Real, Round, Steps
 from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
@@ -79,6 +79,23 @@ class DittoRequest:
     common: RunFacts
     round: RoundFacts
     pull: Nonnegative
+
+
+@dataclass(frozen=True)
+class HeadRequest:
+    """A round of FedRep or FedPer; the representation comes as tensors.
+
+    Attributes:
+        common: of the run.
+        round: which round; its epochs are those of the representation, or with ``head_epochs`` 0 of both together.
+        head_epochs: passes in which the head alone learns, before those.
+        head_layers: layers of the head; 0 finds it by their widths.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    head_epochs: Round
+    head_layers: Count
 
 
 @dataclass(frozen=True)
