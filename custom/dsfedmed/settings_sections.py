@@ -261,6 +261,8 @@ class CompareSettings:
     Attributes:
         local: each site alone.
         centralised: the light network on all source sites' images in one place, the upper bound; in simulation only.
+        cross_site: score every site's own network (of each site alone, and of a method whose sites have some) on the
+            test part of every site; in simulation only, as own networks never leave their site.
         fedavg: FedAvg of the light network at equal rounds.
         equal_steps: FedAvg goes on until it has taken as many gradient steps as DSFedMed.
         fedprox: FedProx of the light network at equal rounds.
@@ -275,6 +277,7 @@ class CompareSettings:
 
     local: bool = True
     centralised: bool = False
+    cross_site: bool = False
     fedavg: bool = True
     equal_steps: bool = True
     fedprox: bool = False

@@ -171,6 +171,12 @@ def _evaluate_comparison(scene: Scene) -> Work:
     return Work({site.name: Counter(score=(shared + own[site]) * site.test) for site in scene.sites})
 
 
+def _cross_site(scene: Scene) -> Work:
+    """The server scores every source site's own networks at every site: those trained alone, and the method's."""
+    kinds = scene.settings.compare.local + (scene.method in ("fedbn", "pfedsam"))
+    return Work(server=Counter(score=kinds * len(scene.sources) * sum(site.test for site in scene.sites)))
+
+
 def _personal_rounds(scene: Scene) -> Work:
     """pFedSAM: the global branch, and behind the warm-up the personal one, each guided by the other's answers."""
     rounds = scene.settings.rounds
@@ -265,6 +271,7 @@ _STAGES: dict[str, Callable[[Scene], Work]] = {
     "compare fedmsa": _teacher_rounds,
     "evaluate": _evaluate,
     "evaluate comparison": _evaluate_comparison,
+    "cross-site": _cross_site,
     "release": _nothing,
 }
 

@@ -8,6 +8,7 @@ bits: ``tests/flare/test_parity.py``.
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -172,7 +173,8 @@ def test_fine_tuning_comes_after_the_rounds_and_its_steps_count(
     sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BundleDefinition, "network", with_statistics)
-    done = run("finetuned", sites, tmp_path, light_settings={"learning_rate": 0.05}, method={"epochs": 3})
+    changes = {"light_settings": {"learning_rate": 0.05}, "method": {"epochs": 3}}
+    done = run("finetuned", sites, tmp_path, **changes, compare={"fedavg": False, "cross_site": True})
     best = under(stored(done, "training-finetuned"), "best/")
     assert same({name: released(done)[name] for name in best}, best)
     assert not any(done.tensors(site, "dsf_fine_tune")[0] for site in SOURCES), "the networks stay"
@@ -189,6 +191,11 @@ def test_fine_tuning_comes_after_the_rounds_and_its_steps_count(
         bundle = done.run / "sites" / site / "fine_tuning" / "release" / "models" / "model.pt"
         assert same({name: torch.load(bundle, weights_only=True)[name] for name in own}, own)
     assert any(tuned[site]["epoch"] for site in SOURCES)
+    square, own_figures = record["cross_site"]["finetuned"], found["finetuned"]
+    assert [set(row) for row in square.values()] == [{*SOURCES, "site_d"}] * 3
+    assert {site: square[site][site] for site in SOURCES} == {
+        site: pytest.approx(fmean(case["dice"][0] for case in own_figures[site])) for site in SOURCES
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.methods.light_rounds import LightRounds
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.fine_tuning import STAGE, fine_tune
+from dsfedmed.federated.server.stages.own.fine_tuning import STAGE, fine_tune
 from dsfedmed.federated.server.training_run import TrainingSpec
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.wire.tasks import FINE_TUNE, TRAIN

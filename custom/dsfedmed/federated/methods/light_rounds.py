@@ -9,10 +9,11 @@ from typing import Any
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.centralised import require_simulation
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
+from dsfedmed.federated.server.stages.own.cross_site import crossed_stages
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import TrainingSpec, train_all_rounds
 from dsfedmed.federated.server.training_state import TrainingState
@@ -43,7 +44,7 @@ class LightRounds(FederatedWorkflow):
         """Name the stages of a run in order."""
         wanted = compared_stages(settings.compare)
         scored = ("evaluate comparison",) if wanted else ()
-        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+        return ("check sites", "rounds", *wanted, "evaluate", *scored, *crossed_stages(settings.compare), "release")
 
     @abstractmethod
     def training(self, plan: FederationPlan) -> TrainingSpec:
@@ -63,8 +64,7 @@ class LightRounds(FederatedWorkflow):
     def work(self) -> None:
         """All rounds; then what they are compared with, the scores, and the release."""
         plan = check_sites(self)
-        if self.settings.compare.centralised:
-            site_folders(self)
+        require_simulation(self)
         state = train_all_rounds(self, plan, self.training(plan), self.start(plan))
         self.after_rounds(plan, state)
         others = compare(self, plan, state)

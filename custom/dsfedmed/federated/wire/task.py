@@ -34,6 +34,7 @@ class Task(Generic[RequestT, ReplyT]):
             for none. Called with the same context and request, and the network.
         own_release: "module:function" that writes that network as a bundle into the site's own folder; empty for none.
             Called with the same context and request, the network, and its scores.
+        own_bundle: where in that folder.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Task(Generic[RequestT, ReplyT]):
     own_network: str = ""
     adapts: str = ""
     own_release: str = ""
+    own_bundle: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Return the site's function, called with the site's context and the request's envelope."""

@@ -56,10 +56,12 @@ LOCAL = Task("dsf_local", LocalRequest, LocalReply, f"{_SITE}.train:train_alone"
 PERSONAL = Task(
     "dsf_personal", PersonalRequest, TrainReply, f"{_SITE}.personal:train_personal", "update", carries_update=True,
     own_network=f"{_SITE}.personal:best_branch", own_release=f"{_SITE}.personal_release:release_personal",
+    own_bundle="personal/release",
 )  # fmt: skip
 LOCAL_LAYERS = Task(
     "dsf_local_layers", TrainRequest, TrainReply, f"{_SITE}.local_layers:train_shared", "update", carries_update=True,
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
 )  # fmt: skip
 CONTROLLED = Task(
     "dsf_controlled", TrainRequest, TrainReply, f"{_BASELINES}.controlled:train_controlled", "update",
@@ -72,21 +74,25 @@ CONTRAST = Task(
 DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
+    own_bundle="ditto/release",
 )  # fmt: skip
 LOCAL_STATISTICS = Task(
     "dsf_local_statistics", TrainRequest, TrainReply, f"{_BASELINES}.statistics:train_shared", "update",
     carries_update=True,
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
     adapts=f"{_BASELINES}.statistics:adapt",
 )  # fmt: skip
 LOCAL_HEAD = Task(
     "dsf_local_head", HeadRequest, TrainReply, f"{_BASELINES}.representation:train_head_and_body", "update",
     carries_update=True,
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
 )  # fmt: skip
 FINE_TUNE = Task(
     "dsf_fine_tune", LocalRequest, LocalReply, f"{_BASELINES}.fine_tuning:fine_tune", "facts",
     own_network=f"{_BASELINES}.fine_tuning:best_network", own_release=f"{_BASELINES}.fine_tuning:release_own",
+    own_bundle="fine_tuning/release",
 )  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(

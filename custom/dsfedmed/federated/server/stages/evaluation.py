@@ -16,6 +16,7 @@ from dsfedmed.exchange.ledger import Purpose
 from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
+from dsfedmed.federated.server.stages.own.cross_site import cross_site
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
@@ -63,6 +64,8 @@ def evaluate(
         cases |= {name: found for name, found in compared.items() if "@" not in name}
         if any("@" in name for name in compared):
             cases["local"] = _local(run, compared)
+    if run.settings.compare.cross_site:
+        cross_site(run, plan, {**ours, **others})
     parameters = _parameters(run, plan)
     run.record.put(cases=cases, parameters=parameters, inference_ms=_inference(run, plan))
     run.record.add("bytes", fedsam=_fedsam_bytes(plan, parameters["teacher"]))
