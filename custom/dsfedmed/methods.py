@@ -278,6 +278,10 @@ MODELS: tuple[ShownModel, ...] = (
     ShownModel("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", ("compare fedsam",), "teacher"),
     ShownModel("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", ("compare fedmsa",),
                "teacher"),
+    ShownModel("local_lora", "Local LoRA", "low-rank updates of the teacher and its decoder at each site alone",
+               "#adb5bd", ("compare local_lora",), "teacher"),
+    ShownModel("fedlora", "FedAvg-LoRA", "low-rank updates of the teacher and its decoder federated", "#66a80f",
+               ("compare fedlora",), "teacher"),
     *_own("teacher"),
 )  # fmt: skip
 """Every model that a run may show, in the order of tables and pictures."""

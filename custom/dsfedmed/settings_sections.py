@@ -271,8 +271,12 @@ class CompareSettings:
             comparison only; its bytes are counted apart.
         fedsam: federate the teacher itself.
         fedmsa: federate adapters in the teacher and its mask decoder; every site holds the `teacher` file.
+        fedlora: federate low-rank updates of the teacher and its mask decoder, their factors averaged apart
+            (FedAvg-LoRA: pFedSAM's global branch without a personal one); every site holds the `teacher` file.
+        local_lora: the same updates trained at each site alone.
         fedsam_learning_rate: Adam's, of FedSAM.
         fedmsa_learning_rate: Adam's, of FedMSA.
+        lora_learning_rate: Adam's, of FedAvg-LoRA and of LoRA at each site alone.
     """
 
     local: bool = True
@@ -285,8 +289,11 @@ class CompareSettings:
     teacher: bool = True
     fedsam: bool = False
     fedmsa: bool = False
+    fedlora: bool = False
+    local_lora: bool = False
     fedsam_learning_rate: float = 1e-4
     fedmsa_learning_rate: float = 1e-4
+    lora_learning_rate: float = 1e-4
 
 
 @dataclass(frozen=True)

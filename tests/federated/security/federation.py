@@ -29,7 +29,7 @@ UNSEEN = "site_d"
 ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
-    **{method: {"compare": NOTHING} for method in ("fedbn", "scaffold", "moon", "ditto", "finetuned")},
+    **{method: {"compare": NOTHING} for method in ("fedbn", "scaffold", "moon", "ditto")},
     "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
     "samfed": {
         "compare": NOTHING,

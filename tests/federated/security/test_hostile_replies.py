@@ -31,7 +31,6 @@ from dsfedmed.federated.wire.tasks import (
     DITTO,
     EVALUATE,
     FACTS,
-    FINE_TUNE,
     FUSE,
     LABEL,
     LOCAL,
@@ -196,15 +195,6 @@ ATTACKS: dict[str, dict[str, Change]] = {
     PERSONAL.name: {**WEIGHTS, **ROUND},
     **{name: {**WEIGHTS, **ROUND} for name in AS_TRAIN},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
-    FINE_TUNE.name: {
-        "validation 1e6": said(validation=1e6),
-        "validation NaN": said(validation=NAN),
-        "a later epoch": said(epoch=10**6),
-        "one epoch more": said(epoch=6),
-        "steps 1e12": said(steps=10**12),
-        "more steps than images allow": said(steps=10_000),
-        "no steps": said(steps=...),
-    },
     LOCAL.name: {
         **WEIGHTS,
         "validation 1e6": said(validation=1e6),

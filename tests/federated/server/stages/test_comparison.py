@@ -30,8 +30,8 @@ NOTHING = {"local": False, "fedavg": False, "equal_steps": False}
 
 def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FedSAM and FedMSA differ in what learns, and so in the rate that suits them."""
-    methods = {"local": False, "fedavg": False, "equal_steps": False, "fedsam": True, "fedmsa": True, "fedprox": True}
-    rates = {"fedsam_learning_rate": 3e-4, "fedmsa_learning_rate": 3e-3, "fedprox_mu": 0.02}
+    methods = NOTHING | dict.fromkeys(("fedsam", "fedmsa", "fedprox", "fedlora"), True)
+    rates = {"fedsam_learning_rate": 3e-4, "fedmsa_learning_rate": 3e-3, "fedprox_mu": 0.02, "lora_learning_rate": 2e-3}
     values = tiny_settings(compare=methods | rates)
     specs: dict[str, TrainingSpec] = {}
 
@@ -47,6 +47,7 @@ def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.Mon
         "fedprox": ("light", 0.0, 0.02),
         "fedsam": ("teacher", 3e-4, 0.0),
         "fedmsa": ("adapted", 3e-3, 0.0),
+        "fedlora": ("low_rank", 2e-3, 0.0),
     }
     assert {name: model.network for name, model in found.items()} == {
         name: spec.network for name, spec in specs.items()

@@ -136,7 +136,7 @@ class TrainReply:
 
 @dataclass(frozen=True)
 class LocalRequest:
-    """Train the light network, whose start weights come as tensors, on the site's images alone.
+    """Train a network, whose start weights come as tensors, on the site's images alone.
 
     Attributes:
         common: of the run.
@@ -144,6 +144,10 @@ class LocalRequest:
         batch_size: images a step.
         rate_schedule: the learning rate over the passes.
         rules: of the steps, beside that.
+        network: which network.
+        teacher: the teacher's size, for networks built on it.
+        teacher_init: its frozen part.
+        learning_rate: Adam's, of such a network; the light network's is its bundle's.
     """
 
     common: RunFacts
@@ -151,6 +155,10 @@ class LocalRequest:
     batch_size: Positive
     rate_schedule: RateSchedule = "constant"
     rules: StepRules = AS_THEY_ARE
+    network: NetworkKind = "light"
+    teacher: TeacherSpec | None = None
+    teacher_init: TeacherInit | None = None
+    learning_rate: Nonnegative = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ sites asking for this stops the run before anything is trained. Only means are w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from torch import nn
 
@@ -26,12 +25,13 @@ from dsfedmed.federated.party.run_key import run_key
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.global_branch import global_network
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.checkpoints import load_weights
 from dsfedmed.settings_sections import CompareSettings
 from dsfedmed.store.stage_store import StageResult
 
-STAGE, SETTING, ALONE = "cross-site", "compare.cross_site", "local@"
+STAGE, SETTING = "cross-site", "compare.cross_site"
 Matrix = dict[str, dict[str, float]]
 """Mean Dice, 0 to 1, by the site whose network it is, and by the site whose test images."""
 
@@ -44,13 +44,13 @@ class OwnNetwork:
         model: key of the model, as in tables.
         site: whose it is.
         network: on the server's device.
-        preprocessing: its bundle's.
+        bundle: whose preprocessing it needs.
     """
 
     model: str
     site: str
     network: nn.Module
-    preprocessing: Callable[[dict[str, Any]], Any]
+    bundle: BundleDefinition
 
 
 def crossed_stages(asked: CompareSettings) -> tuple[str, ...]:
@@ -66,10 +66,9 @@ def cross_site(run: FederatedWorkflow, plan: FederationPlan, models: Mapping[str
         forward = ForwardPass(plan.facts.num_classes, 16, run.config.device)
         found: dict[str, Matrix] = {}
         for own in _own_networks(run, plan, models):
-            row = {
-                site: fmean(case.mean_dice for case in score(own.network, part, "test", own.preprocessing, forward))
-                for site, part in lists.items()
-            }
+            look = own.bundle.preprocessing()
+            scored = {site: score(own.network, part, "test", look, forward) for site, part in lists.items()}
+            row = {site: fmean(case.mean_dice for case in cases) for site, cases in scored.items()}
             found.setdefault(own.model, {})[own.site] = row
             run.progress.say(f"{own.site}: its network of {own.model} scored at {len(row)} sites")
         return StageResult({"dice": found}, {})
@@ -85,8 +84,9 @@ def _own_networks(
 ) -> Iterator[OwnNetwork]:
     """Yield the sites' networks; one that was not trained, or of which the site could write no bundle, is left out."""
     for name, model in models.items():
-        if name.startswith(ALONE):
-            yield _alone(run, plan, name.removeprefix(ALONE), model)
+        kind, alone, site = name.partition("@")
+        if alone:
+            yield OwnNetwork(kind, site, _alone(run, plan, model), plan.light_bundle)
         elif model.own and model.own.own_bundle:
             for site in run.sources:
                 folder = _folder(run, site) / model.own.own_bundle
@@ -94,18 +94,18 @@ def _own_networks(
                     yield _from_bundle(run, name, site, folder)
 
 
-def _alone(run: FederatedWorkflow, plan: FederationPlan, site: str, model: ScoredModel) -> OwnNetwork:
+def _alone(run: FederatedWorkflow, plan: FederationPlan, model: ScoredModel) -> nn.Module:
     """Return the network of a site that trained alone, as the site itself scored it: in the wire's number format."""
-    network = plan.light_network()
+    network = plan.light_network() if model.network == "light" else global_network(run, plan)
     network.load_state_dict(unpack(pack(model.weights, plan.settings.light.precision)), strict=False)
-    return OwnNetwork("local", site, network.to(run.config.device), plan.light_bundle.preprocessing())
+    return network.to(run.config.device)
 
 
 def _from_bundle(run: FederatedWorkflow, name: str, site: str, folder: Path) -> OwnNetwork:
     bundle = BundleDefinition(folder, also_allowed=run.config.bundle_classes)
     network = bundle.network()
     load_weights(network, folder / WEIGHTS, site)
-    return OwnNetwork(name, site, network.to(run.config.device), bundle.preprocessing())
+    return OwnNetwork(name, site, network.to(run.config.device), bundle)
 
 
 def _folder(run: FederatedWorkflow, site: str) -> Path:
