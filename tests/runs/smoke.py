@@ -25,7 +25,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "pfedsam": {
         "light": {"precision": "fp32", "batch_size": 4},
         "method": {"learning_rate": 0.01},
-        "compare": {"cross_site": True, "fedlora": True, "local_lora": True},
+        "compare": {"cross_site": True},
     },
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
