@@ -31,6 +31,7 @@ from dsfedmed.federated.wire.tasks import (
     DITTO,
     EVALUATE,
     FACTS,
+    FINE_TUNE,
     FUSE,
     LABEL,
     LOCAL,
@@ -44,7 +45,7 @@ from dsfedmed.federated.wire.tasks import (
     TRAIN,
 )
 from dsfedmed.federated.wire.transport import OnArrival
-from tests.federated.security.federation import HOSTILE, OF_METHOD, federate
+from tests.federated.security.federation import GUARDED_BY_OTHERS, HOSTILE, OF_METHOD, federate
 from tests.federated.security.mutation import RUINED, mutated_message
 from tests.runs.local import without_pictures
 
@@ -195,6 +196,15 @@ ATTACKS: dict[str, dict[str, Change]] = {
     PERSONAL.name: {**WEIGHTS, **ROUND},
     **{name: {**WEIGHTS, **ROUND} for name in AS_TRAIN},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
+    FINE_TUNE.name: {
+        "validation 1e6": said(validation=1e6),
+        "validation NaN": said(validation=NAN),
+        "a later epoch": said(epoch=10**6),
+        "one epoch more": said(epoch=6),
+        "steps 1e12": said(steps=10**12),
+        "more steps than images allow": said(steps=10_000),
+        "no steps": said(steps=...),
+    },
     LOCAL.name: {
         **WEIGHTS,
         "validation 1e6": said(validation=1e6),
@@ -281,7 +291,10 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> type[FuzzingTransport]:
     return FuzzingTransport
 
 
-@pytest.mark.parametrize("case", OF_METHOD)
+BY_COST = [pytest.param(case, marks=pytest.mark.slow if case in GUARDED_BY_OTHERS else ()) for case in OF_METHOD]
+
+
+@pytest.mark.parametrize("case", BY_COST)
 def test_every_ruined_reply_is_refused_and_the_run_is_complete(
     case: str,
     small_sites: Path,
