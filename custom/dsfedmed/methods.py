@@ -243,6 +243,27 @@ METHODS: dict[str, Method] = {
                         "#0b5563"),),
             "feddg:FedDG", "AmplitudeOptions",
         ),
+        _baseline(
+            (ShownModel("fedrep", "FedRep", "light network, each site's own head; unseen sites: that of the start",
+                        "#2f9e44"),
+             ShownModel("fedrep_shared", "FedRep, shared layers", "light network, FedAvg but for the head: as at the "
+                        "start", "#8ce99a", ("rounds",))),
+            "fedrep:FedRep", "HeadOptions",
+        ),
+        _baseline(
+            (ShownModel("finetuned", "FedAvg, fine-tuned", "light network, FedAvg's, trained on at each site; unseen "
+                        "sites: FedAvg's", "#d6336c"),
+             ShownModel("finetuned_global", "FedAvg, before fine-tuning", "light network, FedAvg", "#faa2c1",
+                        ("rounds",))),
+            "fine_tuned:FineTuned", "FineTuneOptions",
+        ),
+        _baseline(
+            (ShownModel("silobn", "SiloBN", "light network, each site's own batch statistics; unseen sites: of their "
+                        "own images", "#5f3dc4"),
+             ShownModel("silobn_shared", "SiloBN, shared layers", "light network, FedAvg but for the statistics: as at "
+                        "the start", "#b197fc", ("rounds",))),
+            "silobn:SiloBN",
+        ),
     )
 }  # fmt: skip
 
@@ -274,6 +295,10 @@ MODELS: tuple[ShownModel, ...] = (
     ShownModel("fedsam", "FedSAM", "the teacher itself federated", "#2b8a57", ("compare fedsam",), "teacher"),
     ShownModel("fedmsa", "FedMSA", "adapters in the teacher and its decoder federated", "#74b816", ("compare fedmsa",),
                "teacher"),
+    ShownModel("local_lora", "Local LoRA", "low-rank updates of the teacher and its decoder at each site alone",
+               "#adb5bd", ("compare local_lora",), "teacher"),
+    ShownModel("fedlora", "FedAvg-LoRA", "low-rank updates of the teacher and its decoder federated", "#66a80f",
+               ("compare fedlora",), "teacher"),
     *_own("teacher"),
 )  # fmt: skip
 """Every model that a run may show, in the order of tables and pictures."""

@@ -63,6 +63,7 @@ ABOVE_ZERO = {
     "compare.fedprox_mu": "Give 0.01, or leave FedProx out",
     "compare.fedsam_learning_rate": "Give 0.0001",
     "compare.fedmsa_learning_rate": "Give 0.0001",
+    "compare.lora_learning_rate": "Give 0.0001",
 }
 """Rates and weights that 0 makes useless, and what to give instead."""
 AT_MOST_ONE = {

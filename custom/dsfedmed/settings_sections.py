@@ -261,6 +261,8 @@ class CompareSettings:
     Attributes:
         local: each site alone.
         centralised: the light network on all source sites' images in one place, the upper bound; in simulation only.
+        cross_site: score every site's own network (of each site alone, and of a method whose sites have some) on the
+            test part of every site; in simulation only, as own networks never leave their site.
         fedavg: FedAvg of the light network at equal rounds.
         equal_steps: FedAvg goes on until it has taken as many gradient steps as DSFedMed.
         fedprox: FedProx of the light network at equal rounds.
@@ -269,12 +271,17 @@ class CompareSettings:
             comparison only; its bytes are counted apart.
         fedsam: federate the teacher itself.
         fedmsa: federate adapters in the teacher and its mask decoder; every site holds the `teacher` file.
+        fedlora: federate low-rank updates of the teacher and its mask decoder, their factors averaged apart
+            (FedAvg-LoRA: pFedSAM's global branch without a personal one); every site holds the `teacher` file.
+        local_lora: the same updates trained at each site alone.
         fedsam_learning_rate: Adam's, of FedSAM.
         fedmsa_learning_rate: Adam's, of FedMSA.
+        lora_learning_rate: Adam's, of FedAvg-LoRA and of LoRA at each site alone.
     """
 
     local: bool = True
     centralised: bool = False
+    cross_site: bool = False
     fedavg: bool = True
     equal_steps: bool = True
     fedprox: bool = False
@@ -282,8 +289,11 @@ class CompareSettings:
     teacher: bool = True
     fedsam: bool = False
     fedmsa: bool = False
+    fedlora: bool = False
+    local_lora: bool = False
     fedsam_learning_rate: float = 1e-4
     fedmsa_learning_rate: float = 1e-4
+    lora_learning_rate: float = 1e-4
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ SMALLEST = {**TINY, "unseen": ["site_c"], "compare": NOTHING, "min_sites": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
     "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
+    "silobn": {"light": {"batch_size": 4, "bundle": "light_flexible_unet_segmentation"}},
 }
 WORDS: dict[str, list[str]] = {"samfed": ["--label-site", "site_a"], "feddg": ["--send-amplitudes"]}
 """What a method needs besides, in its settings and on its command line; a new one that needs more is entered here."""

@@ -71,6 +71,7 @@ def test_the_head_start_asks_the_teacher_where_its_soft_labels_count() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_stage_has_its_work_and_every_work_its_unit(method: str) -> None:
     more = {"fedprox": True, "centralised": True, "fedsam": True, "fedmsa": True}
+    more |= dict.fromkeys(("cross_site", "fedlora", "local_lora"), True)
     settings = Settings.from_dict({"compare": more, "schedule": {"head_start_steps": 1}})
     stages = workflow_of(method, settings).stages(settings)
     assert set(stages) <= planned(method)

@@ -22,14 +22,19 @@ WHOLE: dict[str, dict[str, Any]] = {
         "refit": {"steps": 2},
         "schedule": {"joint_weight": 0.5},
     },
-    "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
+    "pfedsam": {
+        "light": {"precision": "fp32", "batch_size": 4},
+        "method": {"learning_rate": 0.01},
+        "compare": {"cross_site": True},
+    },
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
+    "silobn": {"light": {"bundle": "light_flexible_unet_segmentation"}},
     **{key: {"light": {"keep_optimizer": True}} for key in ("fedavgm", "fedadam", "fedyogi")},
 }
 """By method, what its whole run has besides the preset: every comparison, refit and joint steps; rates at which
 something moves, and whole weights in fp32 on the wire; labels at one site alone; more steps than one a round; something
-that a site keeps of a round."""
+that a site keeps of a round; a network with batch statistics."""
 ALONE = {"local": False, "fedavg": False, "equal_steps": False, "teacher": False}
 """No method that DSFedMed is compared with."""
 COUNTS = {"training": 12, "validation": 12, "test": 6}

@@ -124,6 +124,15 @@ def _fedsam(scene: Scene, numbers: Numbers) -> tuple[int, int]:
     return federated(scene, numbers.teacher, scene.compared_rounds)
 
 
+def _fedlora(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    return federated(scene, numbers.low_rank, scene.compared_rounds)
+
+
+def _local_lora(scene: Scene, numbers: Numbers) -> tuple[int, int]:
+    size = WHOLE[scene.settings.light.precision] * numbers.low_rank
+    return size, size
+
+
 def _evaluate(scene: Scene, numbers: Numbers) -> tuple[int, int]:
     return scene.own_models * WHOLE[scene.settings.light.precision] * numbers.light, 0
 
@@ -133,7 +142,8 @@ def _evaluate_comparison(scene: Scene, numbers: Numbers) -> tuple[int, int]:
     asked = scene.settings.compare
     light = sum((asked.fedavg or asked.equal_steps, asked.equal_steps, asked.fedprox, asked.centralised, asked.local))
     teachers = (2 if asked.teacher and scene.generates else 0) + asked.fedsam + asked.fedmsa
-    return WHOLE[scene.settings.light.precision] * (light * numbers.light + teachers * numbers.teacher), 0
+    updates = (asked.fedlora + asked.local_lora) * numbers.low_rank
+    return WHOLE[scene.settings.light.precision] * (light * numbers.light + teachers * numbers.teacher + updates), 0
 
 
 _STAGES: dict[str, Callable[[Scene, Numbers], tuple[int, int]]] = {
@@ -148,6 +158,8 @@ _STAGES: dict[str, Callable[[Scene, Numbers], tuple[int, int]]] = {
     "compare local": _local,
     "compare fedsam": _fedsam,
     "compare fedmsa": _fedsam,
+    "compare fedlora": _fedlora,
+    "compare local_lora": _local_lora,
     "evaluate": _evaluate,
     "evaluate comparison": _evaluate_comparison,
 }

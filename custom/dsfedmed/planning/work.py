@@ -147,7 +147,7 @@ def _centralised(scene: Scene) -> Work:
 
 
 def _teacher_rounds(scene: Scene) -> Work:
-    """FedSAM and FedMSA: the teacher trained by the sites; its steps are counted as those of its adaptation."""
+    """FedSAM, FedMSA and LoRA: the teacher trained by the sites; its steps are counted as those of its adaptation."""
     share = scene.settings.light.batch_size / scene.settings.teacher.batch_size
     rounds = scene.compared_rounds
 
@@ -165,10 +165,18 @@ def _evaluate_comparison(scene: Scene) -> Work:
     """A site scores what is compared; its own network alone where every site has one, a held-out site all of these."""
     asked, count = scene.settings.compare, len(scene.sources)
     trained = (asked.fedavg or asked.equal_steps, asked.equal_steps, asked.fedprox, asked.centralised, asked.fedsam,
-               asked.fedmsa)  # fmt: skip
+               asked.fedmsa, asked.fedlora)  # fmt: skip
     shared = sum(trained) + (2 if asked.teacher and scene.generates else 0)
-    own = {site: (1 if site.takes_part else count) if asked.local else 0 for site in scene.sites}
+    alone = asked.local + asked.local_lora
+    own = {site: alone * (1 if site.takes_part else count) for site in scene.sites}
     return Work({site.name: Counter(score=(shared + own[site]) * site.test) for site in scene.sites})
+
+
+def _cross_site(scene: Scene) -> Work:
+    """The server scores every source site's own networks at every site: those trained alone, and the method's."""
+    asked = scene.settings.compare
+    kinds = asked.local + asked.local_lora + (scene.method in ("fedbn", "pfedsam"))
+    return Work(server=Counter(score=kinds * len(scene.sources) * sum(site.test for site in scene.sites)))
 
 
 def _personal_rounds(scene: Scene) -> Work:
@@ -263,8 +271,11 @@ _STAGES: dict[str, Callable[[Scene], Work]] = {
     "compare centralised": _centralised,
     "compare fedsam": _teacher_rounds,
     "compare fedmsa": _teacher_rounds,
+    "compare fedlora": _teacher_rounds,
+    "compare local_lora": _teacher_rounds,
     "evaluate": _evaluate,
     "evaluate comparison": _evaluate_comparison,
+    "cross-site": _cross_site,
     "release": _nothing,
 }
 

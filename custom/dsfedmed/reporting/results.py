@@ -18,7 +18,7 @@ from dsfedmed.reporting.comparison import comparisons_block
 from dsfedmed.reporting.ledger import bytes_block
 from dsfedmed.reporting.methods import beyond
 from dsfedmed.reporting.record import FIX, Record
-from dsfedmed.reporting.summary import detected_block, methods_block
+from dsfedmed.reporting.summary import cross_block, detected_block, methods_block
 from dsfedmed.store.files import write_text
 
 RESULTS_NAME = "results.json"
@@ -52,6 +52,7 @@ def build_results(record: Record) -> dict[str, Any]:
             "random_teacher": record.random_teacher,
             "beyond_paper": beyond(record.method, record.mapping("config")),
             "detected": detected_block(record),
+            "cross_site": cross_block(record),
             "legacy": record.mapping("legacy"),
             "selected": record.mapping("selected"),
             "privacy": record.mapping("privacy"),

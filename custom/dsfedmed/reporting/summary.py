@@ -34,6 +34,19 @@ def detected_block(record: Record) -> dict[str, Any]:
     }
 
 
+def cross_block(record: Record) -> dict[str, Any]:
+    """Return results.json's ``cross_site``: mean Dice in percent by model, network's site and test images' site."""
+    found = record.mapping("cross_site")
+    return {
+        model.key: {
+            site: {other: round(SCALE["dice"] * dice, 4) for other, dice in row.items()}
+            for site, row in found[model.key].items()
+        }
+        for model in MODELS
+        if found.get(model.key)
+    }
+
+
 def _with_absent(counts: list[dict[str, int]], images: int) -> list[dict[str, int]]:
     return [{**found, "absent": images - found["present"]} for found in counts]
 

@@ -19,7 +19,7 @@ PAIRS = tuple(
 )
 """Method and baseline: those of the workflows, and the baselines that vary another baseline."""
 GROUPS = ("seen", "unseen")
-NOT_FEDERATED = ("local", "labels_only", "centralised")
+NOT_FEDERATED = ("local", "local_lora", "labels_only", "centralised")
 """Baselines that send nothing but the request to train, of which no share is worth stating."""
 
 

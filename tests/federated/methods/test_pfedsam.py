@@ -56,6 +56,16 @@ def test_every_site_has_a_personal_branch_of_its_own(recording: Recording) -> No
     assert not (recording.run / "sites" / "site_d" / "personal").exists()
 
 
+def test_every_branch_was_scored_at_every_site(recording: Recording) -> None:
+    """Read from the sites' folders, which a simulation has; on its own site's images it is what that site scored."""
+    record = read_json(recording.run / "record.json")
+    square = record["cross_site"]["pfedsam"]
+    assert [set(square[site]) for site in SOURCES] == [{*SOURCES, "site_d"}] * 3
+    for site in SOURCES:
+        own = [case["dice"][0] for case in record["cases"]["pfedsam"][site]]
+        assert square[site][site] == pytest.approx(sum(own) / len(own), abs=1e-6)
+
+
 @pytest.mark.parametrize("site", SOURCES)
 def test_no_expert_weight_crossed_the_wire(recording: Recording, site: str) -> None:
     """By name in every tensor that left, and by value in every byte that left, in fp32 and fp16."""

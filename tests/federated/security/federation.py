@@ -29,7 +29,11 @@ UNSEEN = "site_d"
 ALONE = {**NOTHING, "local": True}
 OF_METHOD: dict[str, dict[str, Any]] = {
     "dsfedmed": {"compare": ALONE},
-    **{method: {"compare": NOTHING} for method in ("fedbn", "scaffold", "moon", "ditto", "fedrdn", "feddg")},
+    **{
+        method: {"compare": NOTHING}
+        for method in ("fedbn", "scaffold", "moon", "ditto", "fedrep", "finetuned", "fedrdn", "feddg")
+    },
+    "silobn": {"compare": NOTHING, "light": {"bundle": "light_flexible_unet_segmentation"}},
     "pfedsam": {"compare": NOTHING, "method": {"warmup_rounds": 0}},
     "samfed": {
         "compare": NOTHING,
@@ -46,6 +50,9 @@ OF_METHOD: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Each method; of SAM-Fed, one network for all sites, and a network of each site's own."""
+GUARDED_BY_OTHERS = ("fedrep", "finetuned", "silobn")
+"""Cases whose replies are checked by the code that another one goes through (slow): that of fedbn, and a stage's own
+(``tests/federated/server/stages/own/test_fine_tuning.py``)."""
 Tamper = Callable[[str, Message, Message], Message]
 """Returns another reply than the honest one, of a task, its request and that reply."""
 

@@ -32,11 +32,14 @@ from dsfedmed.federated.wire.tasks import (
     EVALUATE,
     EXCHANGED,
     FACTS,
+    FINE_TUNE,
     FUSE,
     KEEP_AMPLITUDES,
     LABEL,
     LOCAL,
+    LOCAL_HEAD,
     LOCAL_LAYERS,
+    LOCAL_STATISTICS,
     MASKS,
     PERSONAL,
     RANDOMISED,
@@ -47,7 +50,7 @@ from dsfedmed.federated.wire.tasks import (
     TRAIN,
 )
 from dsfedmed.federated.wire.transport import OnArrival
-from tests.federated.security.federation import HOSTILE, OF_METHOD, federate
+from tests.federated.security.federation import GUARDED_BY_OTHERS, HOSTILE, OF_METHOD, federate
 from tests.federated.security.mutation import RUINED, mutated_message
 from tests.runs.local import without_pictures
 
@@ -142,7 +145,10 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name, RANDOMISED.name, EXCHANGED.name)
+AS_TRAIN = tuple(
+    task.name
+    for task in (LOCAL_LAYERS, CONTROLLED, CONTRAST, DITTO, LOCAL_HEAD, LOCAL_STATISTICS, RANDOMISED, EXCHANGED)
+)
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
 EVERYWHERE = {
@@ -217,6 +223,15 @@ ATTACKS: dict[str, dict[str, Change]] = {
     },
     KEEP_AMPLITUDES.name: {"a hash that is none": said(kept="../x"), "another hash": said(kept="0" * 64)},
     AGREE.name: {**WEIGHTS, **ROUND, "agreement 7": said(agreement=7.0), "agreement NaN": said(agreement=NAN)},
+    FINE_TUNE.name: {
+        "validation 1e6": said(validation=1e6),
+        "validation NaN": said(validation=NAN),
+        "a later epoch": said(epoch=10**6),
+        "one epoch more": said(epoch=6),
+        "steps 1e12": said(steps=10**12),
+        "more steps than images allow": said(steps=10_000),
+        "no steps": said(steps=...),
+    },
     LOCAL.name: {
         **WEIGHTS,
         "validation 1e6": said(validation=1e6),
@@ -303,7 +318,10 @@ def transport(monkeypatch: pytest.MonkeyPatch) -> type[FuzzingTransport]:
     return FuzzingTransport
 
 
-@pytest.mark.parametrize("case", OF_METHOD)
+BY_COST = [pytest.param(case, marks=pytest.mark.slow if case in GUARDED_BY_OTHERS else ()) for case in OF_METHOD]
+
+
+@pytest.mark.parametrize("case", BY_COST)
 def test_every_ruined_reply_is_refused_and_the_run_is_complete(
     case: str,
     small_sites: Path,

@@ -29,7 +29,7 @@ from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.site.task_progress import no_progress
 from dsfedmed.federated.wire.codec import to_json
 from dsfedmed.federated.wire.message import Message, open_request
-from dsfedmed.federated.wire.tasks import TASKS
+from dsfedmed.federated.wire.tasks import LOCAL_STATISTICS, TASKS
 from tests.federated.security.federation import BUNDLES, HOSTILE, Outcome
 from tests.federated.security.mutation import CODE, COMMAND, mutated_message, replaced
 
@@ -94,6 +94,10 @@ def hospitals(
     os.chdir(before)
 
 
+SAME_CODE = (LOCAL_STATISTICS.name,)
+"""Tasks that open a request by the code of another one, here that of `LOCAL_LAYERS` (slow)."""
+
+
 @pytest.fixture(scope="module")
 def started(hospitals: dict[str, Hospital]) -> Iterator[list[str]]:
     """The processes that were started meanwhile."""
@@ -117,6 +121,9 @@ def started(hospitals: dict[str, Hospital]) -> Iterator[list[str]]:
         yield found
 
 
+BY_COST = [pytest.param(task, marks=pytest.mark.slow if task in SAME_CODE else ()) for task in TASKS]
+
+
 def is_small(task: str, request: Message, original: Message) -> bool:
     """Tell whether carrying out a request takes no longer than the original did; one that is refused takes no time."""
     try:
@@ -136,7 +143,7 @@ def _is_small(content: Any, before: Any) -> bool:
     return type(content) is not int or content <= LARGE or content == before
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", BY_COST)
 @settings(deadline=None, max_examples=4)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_ruined_request_does_harm(task: str, hospitals: dict[str, Hospital], started: list[str], seed: int) -> None:
@@ -165,7 +172,7 @@ NAMES: dict[str, Callable[[Any], list[tuple[str | int, ...]]]] = {
     "shard": lambda body: [("files", "manifest", "shards", 0, "name")] if "files" in body else [],
     "public shard": lambda body: [("public", "shards", 0, "name")] if "public" in body else [],
     "pictures": lambda body: [("pictures", 0)] if body.get("pictures") else [],
-    "variant": lambda body: [("teacher", "variant")] if "teacher" in body else [],
+    "variant": lambda body: [("teacher", "variant")] if body.get("teacher") else [],
     "soft labels": lambda body: [("synthetic", "soft_labels")] if body.get("synthetic") else [],
     "manifest": lambda body: [("synthetic", "manifest", "sha256")] if body.get("synthetic") else [],
 }

@@ -55,6 +55,7 @@ def test_what_leaves_with_each_task_is_known() -> None:
         "dsf_local_layers": "update", "dsf_controlled": "update", "dsf_contrast": "update", "dsf_ditto": "update",
         "dsf_statistics": "statistics", "dsf_randomised": "update", "dsf_amplitudes": "amplitudes",
         "dsf_keep_amplitudes": "facts", "dsf_exchanged": "update",
+        "dsf_fine_tune": "facts", "dsf_local_head": "update", "dsf_local_statistics": "update",
         "dsf_evaluate": "facts",
     }  # fmt: skip
     assert {task.sends for task in TASKS.values()} == set(typing.get_args(Sends))
@@ -62,6 +63,7 @@ def test_what_leaves_with_each_task_is_known() -> None:
     assert packed == {
         "dsf_train", "dsf_personal", "dsf_agree", "dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto",
         "dsf_randomised", "dsf_exchanged",
+        "dsf_local_head", "dsf_local_statistics",
     }  # fmt: skip
     assert all(TASKS[name].sends == "update" for name in packed)
 
@@ -73,7 +75,11 @@ def test_an_unknown_task_is_refused(name: str) -> None:
     assert len(str(caught.value)) < 200
 
 
-PARAMETERS = {"own_network": ["site", "body"], "own_release": ["site", "body", "network", "cases"]}
+PARAMETERS = {
+    "own_network": ["site", "body"],
+    "own_release": ["site", "body", "network", "cases"],
+    "adapts": ["site", "body", "network"],
+}
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
@@ -82,7 +88,7 @@ def test_what_an_entry_names_is_there_and_takes_what_it_is_given(task: Task[Any,
     for field, parameters in PARAMETERS.items():
         if path := getattr(task, field):
             assert list(inspect.signature(load_function(path)).parameters)[: len(parameters)] == parameters
-    assert task.own_network or not task.own_release, "nothing to release"
+    assert task.own_network or not (task.own_release or task.adapts), "nothing to release or to do without"
 
 
 def test_an_entry_is_found_by_its_name_alone() -> None:

@@ -59,8 +59,11 @@ GOOD: dict[str, Any] = {
             "dsf_ditto",
             "dsf_randomised",
             "dsf_exchanged",
+            "dsf_local_head",
+            "dsf_local_statistics",
         )
     },
+    "dsf_fine_tune": reply(LocalReply(0.5, 1, 3)),
     "dsf_statistics": reply(StatisticsReply((ChannelStatistics(0.3, 0.2),))),
     "dsf_amplitudes": reply(AmplitudesReply(3), {"amplitudes": torch.rand(3, 1, 63, 63)}),
     "dsf_keep_amplitudes": reply(KeepAmplitudesReply(HASH)),

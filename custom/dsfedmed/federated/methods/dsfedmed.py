@@ -7,13 +7,14 @@ from dsfedmed.federated.server.given_base import check_given_base
 from dsfedmed.federated.server.robust.part_training import STAGE as SCORE_PARTS
 from dsfedmed.federated.server.robust.parts import score_parts
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.centralised import require_simulation
 from dsfedmed.federated.server.stages.check_sites import check_sites, require_auditors
 from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.generators import fit_branches, frozen_base, trains_base
 from dsfedmed.federated.server.stages.head_start import STAGE as HEAD_START
 from dsfedmed.federated.server.stages.head_start import Start, head_start
+from dsfedmed.federated.server.stages.own.cross_site import crossed_stages
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.stages.rounds import distilled_rounds
 from dsfedmed.federated.server.stages.synthetic_set import audit, synthesise
@@ -39,15 +40,14 @@ class DSFedMed(FederatedWorkflow):
         before = (*made, "adapt teacher", *head, "rounds")
         wanted = compared_stages(settings.compare)
         compared = ("evaluate comparison",) if wanted or settings.compare.teacher else ()
-        return (*before, *wanted, "evaluate", *compared, "release")
+        return (*before, *wanted, "evaluate", *compared, *crossed_stages(settings.compare), "release")
 
     def work(self) -> None:
         """Every stage of the paper, then the methods it is compared with, then the release."""
         check_given_base(self.settings, self.config.generator_base)
         plan = check_sites(self)
         require_auditors(self)
-        if self.settings.compare.centralised:
-            site_folders(self)  # where it cannot be done, say so before hours of work
+        require_simulation(self)
         base = frozen_base(self, plan)
         branches = fit_branches(self, plan, base)
         manifest = synthesise(self, plan, base, branches)

@@ -9,12 +9,14 @@ from typing import Any
 from dsfedmed.exchange.tensors import Weights
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.centralised import require_simulation
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
+from dsfedmed.federated.server.stages.own.cross_site import crossed_stages
 from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import TrainingSpec, train_all_rounds
+from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings
@@ -42,7 +44,7 @@ class LightRounds(FederatedWorkflow):
         """Name the stages of a run in order."""
         wanted = compared_stages(settings.compare)
         scored = ("evaluate comparison",) if wanted else ()
-        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+        return ("check sites", "rounds", *wanted, "evaluate", *scored, *crossed_stages(settings.compare), "release")
 
     @abstractmethod
     def training(self, plan: FederationPlan) -> TrainingSpec:
@@ -52,6 +54,9 @@ class LightRounds(FederatedWorkflow):
         """Return what travels in the first round."""
         return plan.start_weights()
 
+    def after_rounds(self, plan: FederationPlan, state: TrainingState) -> None:
+        """Do what comes before others are compared, nothing by default; its steps are added to ``state``."""
+
     def scored(self, plan: FederationPlan, best: Weights) -> dict[str, ScoredModel]:
         """Return what is scored of the chosen round's ``best``, by name; the release is the last one's."""
         return {self.METHOD: ScoredModel(best)}
@@ -59,9 +64,9 @@ class LightRounds(FederatedWorkflow):
     def work(self) -> None:
         """All rounds; then what they are compared with, the scores, and the release."""
         plan = check_sites(self)
-        if self.settings.compare.centralised:
-            site_folders(self)
+        require_simulation(self)
         state = train_all_rounds(self, plan, self.training(plan), self.start(plan))
+        self.after_rounds(plan, state)
         others = compare(self, plan, state)
         ours = self.scored(plan, state.best)
         evaluate(self, plan, ours, others)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dsfedmed.federated.server.scored_model import ScoredModel
-from dsfedmed.federated.server.stages.centralised import site_folders
+from dsfedmed.federated.server.stages.centralised import require_simulation
 from dsfedmed.federated.server.stages.check_sites import check_sites
 from dsfedmed.federated.server.stages.comparison import compare, compared_stages
 from dsfedmed.federated.server.stages.evaluation import evaluate
 from dsfedmed.federated.server.stages.global_branch import global_training, release_global, start_global
+from dsfedmed.federated.server.stages.own.cross_site import crossed_stages
 from dsfedmed.federated.server.training_run import train_all_rounds
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.tasks import PERSONAL, TRAIN
@@ -31,7 +32,7 @@ class PFedSam(FederatedWorkflow):
         """Name the stages of a run in order."""
         wanted = compared_stages(settings.compare)
         scored = ("evaluate comparison",) if wanted else ()
-        return ("check sites", "rounds", *wanted, "evaluate", *scored, "release")
+        return ("check sites", "rounds", *wanted, "evaluate", *scored, *crossed_stages(settings.compare), "release")
 
     def check_options(self) -> None:
         """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
@@ -48,8 +49,7 @@ class PFedSam(FederatedWorkflow):
         """Two branches at every site; the server averages the global ones."""
         config = PersonalConfig.from_dict(self.settings.method)
         plan = check_sites(self)
-        if self.settings.compare.centralised:
-            site_folders(self)
+        require_simulation(self)
         state = train_all_rounds(self, plan, global_training(self, config), start_global(self, plan))
         others = compare(self, plan, state)
         branches = {

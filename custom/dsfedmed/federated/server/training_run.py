@@ -73,6 +73,7 @@ class TrainingSpec:
         sites: who trains; None for all source sites.
         average_rounds: the global weights after each of the last so many rounds count in their mean; 0 for no mean.
         public_steps: most gradient steps of a site in a round on images that are not its own (SAM-Fed's public set).
+        more_epochs: passes of a round beside those of the settings.
         rounds: of the whole training, over which the learning rate falls; 0 for those of the settings.
         server: takes the mean as a step of its own; None: the mean is what the round gives.
         adjustment: weights of the mean that follow the sites' gaps; None: their image counts.
@@ -89,6 +90,7 @@ class TrainingSpec:
     sites: tuple[str, ...] | None = None
     average_rounds: int = 0
     public_steps: int = 0
+    more_epochs: int = 0
     rounds: int = 0
     server: ServerOptimizer | None = None
     adjustment: GapAdjustment | None = None
@@ -186,7 +188,8 @@ def reply_check(plan: FederationPlan, spec: TrainingSpec, facts: RoundFacts) -> 
             lacking.append("validation of what it trained")
         if lacking:
             raise PayloadError(site, f"sent no {lacking[0]}", SAME_VERSION)
-        most = most_steps(plan.counts[site], facts) + spec.public_steps
+        passes = replace(facts, epochs=facts.epochs + spec.more_epochs)
+        most = most_steps(plan.counts[site], passes) + spec.public_steps
         if reply.steps is not None and reply.steps > most:
             raise PayloadError(site, f"claims {reply.steps} gradient steps of at most {most}", SAME_VERSION)
 

@@ -32,8 +32,11 @@ class Task(Generic[RequestT, ReplyT]):
         own_network: "module:function" that returns the network which the site keeps of this task and scores in the
             end, or None where it has none; empty for a task without. Called with the site's context, the request to
             evaluate, and the network's name.
+        adapts: "module:function" that fits the server's network, in place, to a site that keeps none of its own; empty
+            for none. Called with the same context and request, and the network.
         own_release: "module:function" that writes that network as a bundle into the site's own folder; empty for none.
             Called with the same context and request, the network, and its scores.
+        own_bundle: where in that folder.
     """
 
     name: str
@@ -45,7 +48,9 @@ class Task(Generic[RequestT, ReplyT]):
     cached: bool = True
     waits_for_all: bool = False
     own_network: str = ""
+    adapts: str = ""
     own_release: str = ""
+    own_bundle: str = ""
 
     def load(self) -> Callable[..., Any]:
         """Return the site's function, called with the site's context and the request's envelope."""

@@ -36,6 +36,7 @@ from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest,
 from dsfedmed.federated.wire.requests.training import (
     ContrastRequest,
     DittoRequest,
+    HeadRequest,
     LocalReply,
     LocalRequest,
     PersonalRequest,
@@ -66,10 +67,12 @@ LOCAL = Task("dsf_local", LocalRequest, LocalReply, f"{_SITE}.train:train_alone"
 PERSONAL = Task(
     "dsf_personal", PersonalRequest, TrainReply, f"{_SITE}.personal:train_personal", "update", carries_update=True,
     own_network=f"{_SITE}.personal:best_branch", own_release=f"{_SITE}.personal_release:release_personal",
+    own_bundle="personal/release",
 )  # fmt: skip
 LOCAL_LAYERS = Task(
     "dsf_local_layers", TrainRequest, TrainReply, f"{_SITE}.local_layers:train_shared", "update", carries_update=True,
     own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
 )  # fmt: skip
 CONTROLLED = Task(
     "dsf_controlled", TrainRequest, TrainReply, f"{_BASELINES}.controlled:train_controlled", "update",
@@ -82,6 +85,25 @@ CONTRAST = Task(
 DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
+    own_bundle="ditto/release",
+)  # fmt: skip
+LOCAL_STATISTICS = Task(
+    "dsf_local_statistics", TrainRequest, TrainReply, f"{_BASELINES}.statistics:train_shared", "update",
+    carries_update=True,
+    own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
+    adapts=f"{_BASELINES}.statistics:adapt",
+)  # fmt: skip
+LOCAL_HEAD = Task(
+    "dsf_local_head", HeadRequest, TrainReply, f"{_BASELINES}.representation:train_head_and_body", "update",
+    carries_update=True,
+    own_network=f"{_SITE}.local_layers:best_network", own_release=f"{_SITE}.local_layers:release_own",
+    own_bundle="local_layers/release",
+)  # fmt: skip
+FINE_TUNE = Task(
+    "dsf_fine_tune", LocalRequest, LocalReply, f"{_BASELINES}.fine_tuning:fine_tune", "facts",
+    own_network=f"{_BASELINES}.fine_tuning:best_network", own_release=f"{_BASELINES}.fine_tuning:release_own",
+    own_bundle="fine_tuning/release",
 )  # fmt: skip
 STATISTICS = Task(
     "dsf_statistics", StatisticsRequest, StatisticsReply, f"{_BASELINES}.randomised:report_statistics", "statistics"
@@ -115,8 +137,8 @@ TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
-        CONTRAST, DITTO, STATISTICS, RANDOMISED, SEND_AMPLITUDES, KEEP_AMPLITUDES, EXCHANGED, LABEL, AGREE, FUSE,
-        EVALUATE,
+        CONTRAST, DITTO, LOCAL_STATISTICS, LOCAL_HEAD, FINE_TUNE, STATISTICS, RANDOMISED, SEND_AMPLITUDES,
+        KEEP_AMPLITUDES, EXCHANGED, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

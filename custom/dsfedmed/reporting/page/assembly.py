@@ -8,6 +8,7 @@ from typing import Any
 from dsfedmed.reporting.methods import ONLY_OF, display_name
 from dsfedmed.reporting.page import cost, images, overview, progress, result_tables
 from dsfedmed.reporting.page.cases import left_out, overlays
+from dsfedmed.reporting.page.cross_site import cross_site
 from dsfedmed.reporting.page.html import Markup, Section, join, nothing, table, tag, tree
 from dsfedmed.reporting.page.image_by_image import image_by_image
 from dsfedmed.reporting.page.whole import whole_page
@@ -27,6 +28,7 @@ def page(record: Record, results: dict[str, Any], cases: bool = True) -> str:
         overview.what_ran(record, results),
         result_tables.main_table(results),
         result_tables.comparisons(results),
+        *cross_site(results),
         progress.curves(record),
         image_by_image(record, results),
         overlays(record) if cases else left_out(),

@@ -116,6 +116,46 @@ class AmplitudeOptions(MethodOptions):
         require(1 <= self.images <= 1000, "method.images", f"{self.images} is not from 1 to 1,000", "Give 64")
 
 
+@dataclass(frozen=True)
+class HeadOptions(MethodOptions):
+    """Options of FedRep.
+
+    Attributes:
+        head_epochs: passes over the site's images in which its head alone learns, before the ``light.epochs_per_round``
+            in which the representation alone does; 0 trains both together in the latter (FedPer). The paper
+            takes 10, and 1 or 5 of the representation.
+        head_layers: convolutions and linear layers of the head, from the last one on; 0 begins it with the last layer
+            that gets more channels than the network gives.
+    """
+
+    head_epochs: int = 1
+    head_layers: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(self.head_epochs >= 0, "method.head_epochs", "it is negative", "Give 1 or more, or 0 for FedPer")
+        require(self.head_layers >= 0, "method.head_layers", "it is negative", "Give 1 or more, or 0 to find the head")
+
+
+@dataclass(frozen=True)
+class FineTuneOptions(MethodOptions):
+    """Options of FedAvg with fine-tuning.
+
+    Attributes:
+        epochs: passes over a site's images after the rounds; 1 or more.
+        rate_factor: of the learning rate that the rounds began with, above 0 to 1; it falls over these passes as
+            ``light.rate_schedule`` says.
+    """
+
+    epochs: int = 5
+    rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` naming the first value that is out of range."""
+        require(self.epochs > 0, "method.epochs", "nothing would be fine-tuned", "Give 1 or more")
+        require(0 < self.rate_factor <= 1, "method.rate_factor", "it is not above 0 to 1", "Give 0.3")
+
+
 def _above_zero(name: str, value: float, example: str) -> None:
     require(value > 0, f"method.{name}", "it is not above 0", f"Give {example}")
 

@@ -11,7 +11,7 @@ import torch
 
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
-from dsfedmed.federated.server.stages.centralised import centralised, site_folders
+from dsfedmed.federated.server.stages.centralised import centralised, require_simulation, site_folders
 from tests.federated.tiny import SITES, FakeRun, tiny_plan, tiny_settings
 
 
@@ -46,3 +46,7 @@ def test_where_the_images_are_not_it_is_refused(run: Any, text: str) -> None:
     (run.local_folder / "dsfedmed.yaml").write_text(text)
     with pytest.raises(ConfigError, match="images of site_a are not on the server's machine"):
         site_folders(run)
+    for name in ("centralised", "cross_site"):
+        run.settings = tiny_settings(compare={name: True})
+        with pytest.raises(ConfigError, match=rf"compare\.{name}: the images of site_a"):
+            require_simulation(run)

@@ -30,8 +30,8 @@ NOTHING = {"local": False, "fedavg": False, "equal_steps": False}
 
 def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FedSAM and FedMSA differ in what learns, and so in the rate that suits them."""
-    methods = {"local": False, "fedavg": False, "equal_steps": False, "fedsam": True, "fedmsa": True, "fedprox": True}
-    rates = {"fedsam_learning_rate": 3e-4, "fedmsa_learning_rate": 3e-3, "fedprox_mu": 0.02}
+    methods = NOTHING | dict.fromkeys(("fedsam", "fedmsa", "fedprox", "fedlora"), True)
+    rates = {"fedsam_learning_rate": 3e-4, "fedmsa_learning_rate": 3e-3, "fedprox_mu": 0.02, "lora_learning_rate": 2e-3}
     values = tiny_settings(compare=methods | rates)
     specs: dict[str, TrainingSpec] = {}
 
@@ -47,6 +47,7 @@ def test_every_baseline_has_its_own_rate(tmp_path: Path, monkeypatch: pytest.Mon
         "fedprox": ("light", 0.0, 0.02),
         "fedsam": ("teacher", 3e-4, 0.0),
         "fedmsa": ("adapted", 3e-3, 0.0),
+        "fedlora": ("low_rank", 2e-3, 0.0),
     }
     assert {name: model.network for name, model in found.items()} == {
         name: spec.network for name, spec in specs.items()
@@ -104,13 +105,19 @@ def test_a_finished_baseline_is_taken_from_the_store(tmp_path: Path) -> None:
     assert repeated["fedprox"].weights.keys() == found["fedprox"].weights.keys() == plan.start_weights().keys()
 
 
-def test_each_site_alone_has_the_epochs_of_the_federation_and_is_scored_at_home(tmp_path: Path) -> None:
-    values = tiny_settings(rounds=3, light={"epochs_per_round": 2}, compare={**NOTHING, "local": True})
+@pytest.mark.parametrize(("kind", "network", "rate"), [("local", "light", 0.0), ("local_lora", "low_rank", 2e-3)])
+def test_each_site_alone_has_the_epochs_of_the_federation_and_is_scored_at_home(
+    tmp_path: Path, kind: str, network: str, rate: float
+) -> None:
+    compared = {**NOTHING, kind: True, "lora_learning_rate": 2e-3}
+    values = tiny_settings(rounds=3, light={"epochs_per_round": 2}, compare=compared)
     plan = tiny_plan(values)
 
     def answer(site: str, task: Task[Any, Any], request: Envelope[LocalRequest]) -> Envelope[LocalReply]:
         assert task is LOCAL
         assert (request.body.epochs, request.body.batch_size) == (6, 4)
+        assert (request.body.network, request.body.learning_rate) == (network, rate)
+        assert any("lora_A" in name for name in request.tensors) == (network == "low_rank")
         value = 1.0 if site == "site_a" else 2.0
         weights = {name.removeprefix("weights/"): torch.full_like(t, value) for name, t in request.tensors.items()}
         return Envelope(LocalReply(0.5, 3, 12), pack(weights, "fp16"))
@@ -119,11 +126,12 @@ def test_each_site_alone_has_the_epochs_of_the_federation_and_is_scored_at_home(
     run.unseen = ["site_c"]
     found = compare(run, plan, TrainingState({}))
     assert {name: model.sites for name, model in found.items()} == {
-        "local@site_a": ("site_a", "site_c"), "local@site_b": ("site_b", "site_c"),
+        f"{kind}@site_a": ("site_a", "site_c"), f"{kind}@site_b": ("site_b", "site_c"),
     }  # fmt: skip
-    assert {float(tensor.max()) for tensor in found["local@site_b"].weights.values()} == {2.0}
-    assert all(tensor.dtype == torch.float32 for tensor in found["local@site_a"].weights.values())
-    assert run.store.get("compare local").info["sites"]["site_a"] == {"epoch": 3, "steps": 12}
+    assert {model.network for model in found.values()} == {network}
+    assert {float(tensor.max()) for tensor in found[f"{kind}@site_b"].weights.values()} == {2.0}
+    assert all(tensor.dtype == torch.float32 for tensor in found[f"{kind}@site_a"].weights.values())
+    assert run.store.get(f"compare {kind}").info["sites"]["site_a"] == {"epoch": 3, "steps": 12}
 
 
 def test_a_site_s_own_network_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -128,12 +128,15 @@ def test_missed_lesions_and_false_alarms_are_kept_by_method_and_site(
         return Envelope(replace(sites.reply(site, request.body), detected=found))
 
     run.answer = answer
-    evaluate(run, plan, OURS, {"local@site_a": ScoredModel(WEIGHTS, "light", ("site_a", "site_c"))})
+    alone = ("local@site_a", "local_lora@site_a")
+    evaluate(run, plan, OURS, {name: ScoredModel(WEIGHTS, "light", ("site_a", "site_c")) for name in alone})
     two, one = [{"present": 2, "missed": 1, "false_alarms": 0}], [{"present": 1, "missed": 1, "false_alarms": 0}]
     assert run.record.data["detected"] == {
         "dsfedmed": {"site_a": two, "site_b": one, "site_c": two},
         "local": {"site_a": two},
+        "local_lora": {"site_a": two},
     }
+    assert set(run.record.data["cases"]) == {"dsfedmed", "local", "local_lora"}
 
 
 def test_a_network_of_one_site_is_scored_there_and_at_the_unseen_ones(

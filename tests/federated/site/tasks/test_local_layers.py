@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsfedmed.algorithms.local_layers import divide, local_names
+from dsfedmed.algorithms.local_layers import divide, local_names, statistics_names
 from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import PayloadError
@@ -21,6 +21,7 @@ from dsfedmed.federated.party.config import PartyConfig
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.site import context as site_module
 from dsfedmed.federated.site.context import SiteContext
+from dsfedmed.federated.site.tasks.baselines import statistics
 from dsfedmed.federated.site.tasks.evaluate import evaluate
 from dsfedmed.federated.site.tasks.local_layers import best_network, train_shared
 from dsfedmed.federated.site.tasks.local_training import SiteData, validate
@@ -174,6 +175,38 @@ def test_the_best_network_by_the_sites_own_validation_is_the_one_that_is_scored(
     network = best_network(site, request, "fedbn")
     assert network is not None
     assert all(torch.equal(tensor, states[best][name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_round_of_silobn_sends_scale_and_shift_and_keeps_the_statistics(
+    site: SiteContext, plan: FederationPlan
+) -> None:
+    network = site.bundle(plan.light_spec).network()
+    start = divide(copied_tensors(network), statistics_names(network))[0]
+    assert set(start) == {"0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias"}
+    replies = [statistics.train_shared(site, ask(plan, start, 1))]
+    assert set(kept(site, "fedbn-0001")) == {name for name in OWN if name not in start}
+    assert set(replies[0].tensors) == set(start)
+    weights = add(start, replies[0].tensors)
+    replies.append(statistics.train_shared(site, ask(plan, weights, 2, epochs=0)))
+    assert replies[1].body.validation == dice_of(site, plan, {**weights, **kept(site, "fedbn-0001")})
+
+
+def test_a_site_that_took_no_part_in_silobn_takes_statistics_of_its_own_images(
+    site: SiteContext, plan: FederationPlan
+) -> None:
+    """Of the six training images in one batch: the mean and variance over them of what the layer gets."""
+    network = site.bundle(plan.light_spec).network()
+    statistics.adapt(site, asked_to_score(plan).body, network)
+    seen = network[0](site.arrays("training", plan.light_spec).images).transpose(0, 1).flatten(1)
+    assert torch.allclose(network[1].running_mean, seen.mean(1), atol=1e-5)
+    assert torch.allclose(network[1].running_var, seen.var(1), atol=1e-5)
+    scores = []
+    for task in ("dsf_local_statistics", LOCAL_LAYERS.name):
+        request = asked_to_score(plan, task)
+        request.tensors["fedbn/3.bias"] = torch.zeros(1)  # it no longer finds lesions everywhere
+        scores.append(evaluate(site, request).body)
+    assert scores[0].cases != scores[1].cases, "with the start's statistics it would be another"
+    assert scores[0].site_specific == ()
 
 
 def test_a_site_without_a_network_of_its_own_scores_the_servers(site: SiteContext, plan: FederationPlan) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from dsfedmed.errors import PayloadError
 from dsfedmed.exchange.compression import pack
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages.teacher import with_low_rank
 from dsfedmed.federated.site.context import SiteContext
 from dsfedmed.federated.site.tasks import train as train_module
 from dsfedmed.federated.site.tasks.train import train, train_alone
@@ -21,6 +22,7 @@ from dsfedmed.federated.wire.message import CACHED_ROUNDS, Envelope, ReplyHeader
 from dsfedmed.federated.wire.requests.training import LocalRequest, TrainReply, TrainRequest
 from dsfedmed.federated.wire.specs import SoftLabelChoice
 from dsfedmed.federated.wire.tasks import LOCAL, TRAIN
+from dsfedmed.networks.trained_tensors import copied_tensors
 from dsfedmed.store.files import write_tensors
 from tests.federated.tiny import HASH, arrived, noise_manifest, sent, tiny_plan, tiny_settings
 
@@ -169,6 +171,22 @@ def test_a_site_alone_returns_the_weights_of_its_best_epoch(site: SiteContext, p
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)], "the steps of both epochs are one course"
     again = train(site, request(plan, {name: t.float() for name, t in reply.tensors.items()}, epochs=0))
     assert again.body.validation == pytest.approx(reply.body.validation, abs=0.02)
+
+
+def test_low_rank_updates_train_alone_with_the_decoder(site: SiteContext, plan: FederationPlan) -> None:
+    start = copied_tensors(with_low_rank(plan, plan.teacher_network()))
+    body = LocalRequest(
+        plan.common, 1, 4, network="low_rank", teacher=plan.teacher_spec, teacher_init=plan.teacher_init,
+        learning_rate=1e-2,
+    )  # fmt: skip
+    reply = train_alone(site, arrived(LOCAL, Envelope(body, sent(pack(start, plan.settings.light.precision)))))
+    assert reply.tensors.keys() == start.keys()
+    assert (reply.body.epoch, reply.body.steps) == (1, 2)
+    moved = {
+        name for name, tensor in reply.tensors.items() if not torch.allclose(tensor.float(), start[name], atol=1e-3)
+    }
+    assert any("lora_B" in name for name in moved)
+    assert any("mask_decoder" in name for name in moved)
 
 
 def test_a_site_alone_keeps_the_best_epoch_and_not_the_last(

@@ -7,6 +7,7 @@ path, and asking for this method stops the run before anything is trained.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -23,18 +24,31 @@ from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.store.stage_store import StageResult
 
 
-def site_folders(run: FederatedWorkflow) -> dict[str, SiteDatalist]:
-    """Return every source site's datalist, read from the server's machine.
+def require_simulation(run: FederatedWorkflow) -> None:
+    """See that what needs every site's folder is asked for where they are, before hours of work.
 
     Raises:
         ConfigError: the sites' folders are not here.
     """
+    for name in ("centralised", "cross_site"):
+        if getattr(run.settings.compare, name):
+            site_folders(run, f"compare.{name}")
+
+
+def site_folders(
+    run: FederatedWorkflow, setting: str = "compare.centralised", sites: Sequence[str] = ()
+) -> dict[str, SiteDatalist]:
+    """Return the datalists of ``sites``, by default of every source site, read from the server's machine.
+
+    Raises:
+        ConfigError: the sites' folders are not here; ``setting`` is named.
+    """
     found = {}
-    for site in run.sources:
+    for site in sites or run.sources:
         folder = load_party_config(run.local_folder, site).data
         if folder is None or not folder.is_dir():
             reason = f"the images of {site} are not on the server's machine, and never should be"
-            raise ConfigError("compare.centralised", reason, "Use it in simulation only, or leave it out")
+            raise ConfigError(setting, reason, "Use it in simulation only, or leave it out")
         found[site] = load_datalist(folder)
     return found
 

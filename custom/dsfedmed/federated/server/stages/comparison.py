@@ -9,6 +9,7 @@ from dsfedmed.exchange.tensors import Weights, check_tensors, specs_of, under
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.centralised import centralised
+from dsfedmed.federated.server.stages.global_branch import start_global
 from dsfedmed.federated.server.stages.teacher import start_teacher
 from dsfedmed.federated.server.training_run import TrainingSpec, record_choice, resume_or_start, train_until
 from dsfedmed.federated.server.training_state import TrainingState
@@ -35,12 +36,14 @@ def compared_stages(asked: CompareSettings) -> tuple[str, ...]:
         "compare centralised": asked.centralised,
         "compare fedsam": asked.fedsam,
         "compare fedmsa": asked.fedmsa,
+        "compare fedlora": asked.fedlora,
+        "compare local_lora": asked.local_lora,
     }
     return tuple(name for name, is_wanted in stages.items() if is_wanted)
 
 
 def compare(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -> dict[str, ScoredModel]:
-    """Train what the settings ask for and return it by method name (``local@SITE`` for a site alone)."""
+    """Train what the settings ask for and return it by method name (``local@SITE`` and the like for a site alone)."""
     scored: dict[str, ScoredModel] = {}
     asked, rounds = run.settings.compare, compared_rounds(run, plan, ours)
     if asked.fedavg or asked.equal_steps:
@@ -56,6 +59,10 @@ def compare(run: FederatedWorkflow, plan: FederationPlan, ours: TrainingState) -
         scored["fedsam"] = _fedsam(run, plan, rounds)
     if asked.fedmsa:
         scored["fedmsa"] = _fedmsa(run, plan, rounds)
+    if asked.fedlora:
+        scored["fedlora"] = _fedlora(run, plan, rounds)
+    if asked.local_lora:
+        scored |= _local_lora(run, plan, rounds)
     return scored
 
 
@@ -119,36 +126,47 @@ def _fedprox(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> Score
 
 def _local(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> dict[str, ScoredModel]:
     """Each site alone, with as many epochs as FedAvg has at equal rounds."""
+    light = run.settings.light
+    rules = StepRules(1.0, light.ramp_steps, light.clip_norm)
+    body = LocalRequest(plan.common, rounds * light.epochs_per_round, light.batch_size, light.rate_schedule, rules)
+    return _alone(run, "local", body, plan.start_weights())
+
+
+def _local_lora(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> dict[str, ScoredModel]:
+    """Low-rank updates of the teacher and its decoder at each site alone, with as many epochs as FedAvg-LoRA has."""
+    light, rate = run.settings.light, run.settings.compare.lora_learning_rate
+    body = LocalRequest(
+        plan.common, rounds * light.epochs_per_round, light.batch_size, network="low_rank",
+        teacher=plan.teacher_spec, teacher_init=plan.teacher_init, learning_rate=rate,
+    )  # fmt: skip
+    return _alone(run, "local_lora", body, start_global(run, plan))
+
+
+def _alone(run: FederatedWorkflow, name: str, body: LocalRequest, start: Weights) -> dict[str, ScoredModel]:
+    """Let each site train alone from ``start``; the networks are sent to be scored at their site and at unseen ones."""
 
     def make() -> StageResult:
-        start = plan.start_weights()
-        specs = specs_of(start)
+        specs, precision = specs_of(start), run.settings.light.precision
         networks: Weights = {}
 
-        settings = run.settings
-        light = settings.light
-        epochs = rounds * light.epochs_per_round
-
         def take(site: str, reply: Envelope[LocalReply]) -> None:
-            if reply.body.epoch > epochs:
-                raise PayloadError(site, f"claims its best epoch was {reply.body.epoch} of {epochs}", SAME_VERSION)
+            if reply.body.epoch > body.epochs:
+                reason = f"claims its best epoch was {reply.body.epoch} of {body.epochs}"
+                raise PayloadError(site, reason, SAME_VERSION)
             weights = unpack(check_tensors(reply.tensors, specs, site))
-            require_fits(weights.items(), settings.light.precision, site)  # it is sent to be scored
-            networks.update({f"{site}/{name}": tensor for name, tensor in weights.items()})
+            require_fits(weights.items(), precision, site)  # it is sent to be scored
+            networks.update({f"{site}/{key}": tensor for key, tensor in weights.items()})
 
-        rules = StepRules(1.0, light.ramp_steps, light.clip_norm)
-        body = LocalRequest(plan.common, epochs, light.batch_size, light.rate_schedule, rules)
-        packed = {f"{WEIGHTS}{n}": t for n, t in pack(start, settings.light.precision).items()}
+        packed = {f"{WEIGHTS}{key}": tensor for key, tensor in pack(start, precision).items()}
         replies = run.ask(LOCAL, Envelope(body, packed), on_reply=take)
         facts = {site: {"epoch": r.body.epoch, "steps": r.body.steps} for site, r in replies.items()}
         return StageResult({"sites": facts}, networks)
 
-    result = run.once("compare local", make, "comparison")
-    scored = {}
-    for site in result.info["sites"]:
-        weights = under(result.tensors, f"{site}/")
-        scored[f"local@{site}"] = ScoredModel(weights, "light", (site, *run.unseen))
-    return scored
+    result = run.once(f"compare {name}", make, "comparison")
+    return {
+        f"{name}@{site}": ScoredModel(under(result.tensors, f"{site}/"), body.network, (site, *run.unseen))
+        for site in result.info["sites"]
+    }
 
 
 def _fedsam(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> ScoredModel:
@@ -161,3 +179,9 @@ def _fedmsa(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> Scored
     """FedMSA: adapters and mask decoder of the teacher are federated, the rest lies frozen at every site (FedFMS)."""
     spec = TrainingSpec("fedmsa", "adapted", run.settings.compare.fedmsa_learning_rate, rounds=rounds)
     return _at_equal_rounds(run, plan, spec, copied_tensors(add_adapters(start_teacher(run, plan)[0])))
+
+
+def _fedlora(run: FederatedWorkflow, plan: FederationPlan, rounds: int) -> ScoredModel:
+    """FedAvg-LoRA: low-rank updates of the teacher and its decoder, the factors averaged apart (arXiv 2305.05644)."""
+    spec = TrainingSpec("fedlora", "low_rank", run.settings.compare.lora_learning_rate, rounds=rounds)
+    return _at_equal_rounds(run, plan, spec, start_global(run, plan))

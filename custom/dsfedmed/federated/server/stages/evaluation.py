@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import torch
@@ -16,6 +17,7 @@ from dsfedmed.exchange.ledger import Purpose
 from dsfedmed.federated.party.generator_base import shapes_only
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
+from dsfedmed.federated.server.stages.own.cross_site import cross_site
 from dsfedmed.federated.server.training_run import FROZEN_TEACHER
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.codec import SAME_VERSION, to_json
@@ -61,8 +63,9 @@ def evaluate(
     if others:
         compared = _score(run, plan, "evaluate comparison", "comparison", others)
         cases |= {name: found for name, found in compared.items() if "@" not in name}
-        if any("@" in name for name in compared):
-            cases["local"] = _local(run, compared)
+        cases |= {kind: _local(run, compared, kind) for kind in _alone(compared)}
+    if run.settings.compare.cross_site:
+        cross_site(run, plan, {**ours, **others})
     parameters = _parameters(run, plan)
     run.record.put(cases=cases, parameters=parameters, inference_ms=_inference(run, plan))
     run.record.add("bytes", fedsam=_fedsam_bytes(plan, parameters["teacher"]))
@@ -97,12 +100,18 @@ def _counts(found: DetectedCounts) -> DetectedEntry:
     return {"present": found.present, "missed": found.missed, "false_alarms": found.false_alarms}
 
 
+def _alone(names: Iterable[str]) -> list[str]:
+    """Return of which kinds sites trained networks alone: "local" of "local@site_a"."""
+    return list(dict.fromkeys(name.partition("@")[0] for name in names if "@" in name))
+
+
 def _with_own_local(detected: Detected) -> Detected:
-    """Join the sites' own networks as "local"; at unseen sites there are several of them, whose counts are no one's."""
-    alone = {name: found for name, found in detected.items() if name.startswith("local@")}
-    local = {site: found[site] for name, found in alone.items() if (site := name.partition("@")[2]) in found}
-    kept = {name: found for name, found in detected.items() if "@" not in name}
-    return kept | ({"local": local} if local else {})
+    """Join the sites' own networks of a kind; at unseen sites there are several of them, whose counts are no one's."""
+    joined = {name: found for name, found in detected.items() if "@" not in name}
+    for kind in _alone(detected):
+        alone = {name.partition("@")[2]: found for name, found in detected.items() if name.startswith(f"{kind}@")}
+        joined[kind] = {site: found[site] for site, found in alone.items() if site in found}
+    return joined
 
 
 def _pair(run: FederatedWorkflow) -> tuple[str, str] | None:
@@ -195,11 +204,12 @@ def _record_unreleased(run: FederatedWorkflow, replies: dict[str, EvaluateReply]
             run.record.event("missing", text, run.ledger.stage, None, site)
 
 
-def _local(run: FederatedWorkflow, compared: Cases) -> dict[str, list[CaseEntry]]:
+def _local(run: FederatedWorkflow, compared: Cases, kind: str) -> dict[str, list[CaseEntry]]:
     """A site's own network on its own test; at an unseen site, each case's mean over the sites' networks."""
-    local = {site: compared[f"local@{site}"][site] for site in run.sources if site in compared.get(f"local@{site}", {})}
+    alone = {site: compared.get(f"{kind}@{site}", {}) for site in run.sources}
+    local = {site: found[site] for site, found in alone.items() if site in found}
     for site in run.unseen:
-        runs = [found[site] for name, found in compared.items() if name.startswith("local@") and site in found]
+        runs = [found[site] for found in alone.values() if site in found]
         if runs:
             local[site] = [_mean_case(cases) for cases in zip(*runs, strict=True)]
     return local

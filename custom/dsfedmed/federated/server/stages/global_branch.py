@@ -40,7 +40,7 @@ def global_training(run: FederatedWorkflow, config: PersonalConfig) -> TrainingS
 
 def start_global(run: FederatedWorkflow, plan: FederationPlan) -> Weights:
     """Return what travels of the teacher with low-rank updates: those, the decoder, and the code of positions."""
-    return copied_tensors(_global_network(run, plan))
+    return copied_tensors(global_network(run, plan))
 
 
 def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weights) -> None:
@@ -48,7 +48,7 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
 
     A personal branch stays at its site, as a bundle in ``personal/release`` of the site's own folder.
     """
-    network = _global_network(run, plan)
+    network = global_network(run, plan)
     network.load_state_dict(weights, strict=False)
     size = plan.settings.teacher_size
     settings = {
@@ -64,5 +64,6 @@ def release_global(run: FederatedWorkflow, plan: FederationPlan, weights: Weight
     release_bundle(run, plan, bundle, dict(merge_lora(network).state_dict()), "pfedsam_global")
 
 
-def _global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
+def global_network(run: FederatedWorkflow, plan: FederationPlan) -> PromptlessSam:
+    """Return the teacher with low-rank updates, as the run starts it."""
     return with_low_rank(plan, start_teacher(run, plan)[0])

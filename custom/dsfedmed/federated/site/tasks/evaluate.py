@@ -97,6 +97,8 @@ def _sent_network(site: SiteContext, request: Envelope[EvaluateRequest], name: s
     load(network, under(request.tensors, f"{name}/"), site.config.device)
     if name in body.statistics:
         return with_own_statistics(site, body.common.light, body.statistics[name], network)
+    if name in body.own and (adapts := task_named(body.own[name]).adapts):
+        load_function(adapts)(site, body, network)
     return network
 
 

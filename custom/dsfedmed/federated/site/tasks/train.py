@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from dsfedmed.algorithms.schedules import rate_over_rounds
@@ -20,9 +21,9 @@ from dsfedmed.federated.site.tasks.soft_labels import joint_source, synthetic_so
 from dsfedmed.federated.wire.message import Envelope
 from dsfedmed.federated.wire.reference import WEIGHTS
 from dsfedmed.federated.wire.requests.training import LocalReply, LocalRequest, TrainReply, TrainRequest
-from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
 from dsfedmed.training.light import LocalTraining, TrainingSummary
+from dsfedmed.training.passes import BestPass, best_of_passes
 
 LOGGER = logging.getLogger("dsfedmed.site")
 
@@ -47,10 +48,7 @@ def train(site: SiteContext, request: Envelope[TrainRequest]) -> Envelope[TrainR
 def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> TrainingSummary:
     """Train for the round's epochs, with the optimiser of the round before where the run keeps it."""
     site, facts, common = data.site, body.round, body.common
-    if body.network == "light":
-        optimizer = site.bundle(common.light).optimizer(network.parameters())
-    else:
-        optimizer = teacher_optimizer(network, body.learning_rate)
+    optimizer = _optimizer(data, body, network)
     synthetic = synthetic_source(site, body.synthetic, common.num_classes)
     joint = joint_source(site, body.joint)
     training = LocalTraining(facts.epochs, synthetic=synthetic, joint=joint, proximal=body.proximal, rules=facts.rules)
@@ -58,24 +56,37 @@ def fit_round(data: SiteData, body: TrainRequest, network: nn.Module) -> Trainin
 
 
 def train_alone(site: SiteContext, request: Envelope[LocalRequest]) -> Envelope[LocalReply]:
-    """Train the light network on the site's images alone; its own validation picks the epoch."""
+    """Train a network on the site's images alone; its own validation picks the epoch."""
     body, common = request.body, request.body.common
     data = SiteData(site, common, body.batch_size)
-    network = build(site, NetworkSpecs(common.light), "light")
+    network = build(site, NetworkSpecs(common.light, body.teacher, body.teacher_init), body.network)
     load(network, under(request.tensors, WEIGHTS), site.config.device)
-    optimizer = site.bundle(common.light).optimizer(network.parameters())
-    best, best_epoch, best_weights, steps = -1.0, 0, trained_tensors(network), 0
-    for epoch in range(1, body.epochs + 1):
-        seed = derive_seed(common.seed, site.name, "local", epoch)
+    best = fit_passes(data, body, network, "local" if body.network == "light" else f"local-{body.network}")
+    reply = LocalReply(best.validation, best.number, best.steps)
+    return Envelope(reply, pack(best.weights, common.precision, site.name))
+
+
+def fit_passes(data: SiteData, body: LocalRequest, network: nn.Module, name: str, as_it_came: bool = False) -> BestPass:
+    """Train for the request's passes; return the best by the site's own validation. ``name`` is a part of the seeds."""
+    site, rules = data.site, body.rules
+    optimizer = _optimizer(data, body, network)
+
+    def train_pass(epoch: int) -> int:
+        seed = derive_seed(data.common.seed, site.name, name, epoch)
         report = _over_epochs(site, epoch - 1, body.epochs)
-        rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * body.rules.rate_factor
-        ramp = body.rules.ramp_steps if epoch == 1 else 0  # the optimiser goes on from pass to pass
-        training = LocalTraining(1, rules=replace(body.rules, rate_factor=rate, ramp_steps=ramp))
-        steps += fit(data, network, optimizer, seed, training, on_progress=report).steps
-        dice = validate(data, network)
-        if dice > best:
-            best, best_epoch, best_weights = dice, epoch, copied_tensors(network)
-    return Envelope(LocalReply(best, best_epoch, steps), pack(best_weights, common.precision, site.name))
+        rate = rate_over_rounds(body.rate_schedule, epoch - 1, body.epochs) * rules.rate_factor
+        ramp = rules.ramp_steps if epoch == 1 else 0  # the optimiser goes on from pass to pass
+        training = LocalTraining(1, rules=replace(rules, rate_factor=rate, ramp_steps=ramp))
+        return fit(data, network, optimizer, seed, training, on_progress=report).steps
+
+    return best_of_passes(network, body.epochs, train_pass, lambda now: validate(data, now), as_it_came)
+
+
+def _optimizer(data: SiteData, body: TrainRequest | LocalRequest, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the bundle's optimiser for the light network, and Adam for one that is built on the teacher."""
+    if body.network == "light":
+        return data.site.bundle(data.common.light).optimizer(network.parameters())
+    return teacher_optimizer(network, body.learning_rate)
 
 
 def _over_epochs(site: SiteContext, finished: int, epochs: int) -> ProgressCallback:

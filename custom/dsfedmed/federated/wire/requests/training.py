@@ -15,7 +15,7 @@ from dsfedmed.federated.wire.specs import (
     TeacherInit,
     TeacherSpec,
 )
-from dsfedmed.ranges import Fraction, Line, Nonnegative, Positive, Real, Round, Steps
+from dsfedmed.ranges import Count, Fraction, Line, Nonnegative, Positive, Real, Round, Steps
 from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.step_rules import AS_THEY_ARE, StepRules
 
@@ -84,6 +84,23 @@ class DittoRequest:
 
 
 @dataclass(frozen=True)
+class HeadRequest:
+    """A round of FedRep or FedPer; the representation comes as tensors.
+
+    Attributes:
+        common: of the run.
+        round: which round; its epochs are those of the representation, or with ``head_epochs`` 0 of both together.
+        head_epochs: passes in which the head alone learns, before those.
+        head_layers: layers of the head; 0 finds it by their widths.
+    """
+
+    common: RunFacts
+    round: RoundFacts
+    head_epochs: Round
+    head_layers: Count
+
+
+@dataclass(frozen=True)
 class PersonalRequest:
     """A round of pFedSAM; the global branch comes as tensors.
 
@@ -123,7 +140,7 @@ class TrainReply:
 
 @dataclass(frozen=True)
 class LocalRequest:
-    """Train the light network, whose start weights come as tensors, on the site's images alone.
+    """Train a network, whose start weights come as tensors, on the site's images alone.
 
     Attributes:
         common: of the run.
@@ -131,6 +148,10 @@ class LocalRequest:
         batch_size: images a step.
         rate_schedule: the learning rate over the passes.
         rules: of the steps, beside that.
+        network: which network.
+        teacher: the teacher's size, for networks built on it.
+        teacher_init: its frozen part.
+        learning_rate: Adam's, of such a network; the light network's is its bundle's.
     """
 
     common: RunFacts
@@ -138,6 +159,10 @@ class LocalRequest:
     batch_size: Positive
     rate_schedule: RateSchedule = "constant"
     rules: StepRules = AS_THEY_ARE
+    network: NetworkKind = "light"
+    teacher: TeacherSpec | None = None
+    teacher_init: TeacherInit | None = None
+    learning_rate: Nonnegative = 0.0
 
 
 @dataclass(frozen=True)

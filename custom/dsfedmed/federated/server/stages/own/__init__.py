@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages of methods whose sites have networks of their own."""
