@@ -69,11 +69,11 @@ class DividedRound(BegunRound):
     local: frozenset[str]
     folder: Path
 
-    def trained(self, mean_loss: float, steps: int) -> Envelope[TrainReply]:
+    def trained(self, mean_loss: float, steps: int, dice: float | None = None) -> Envelope[TrainReply]:
         """Keep what stays, and return the reply of a trained round: the difference of the rest, and its numbers."""
         own = divide(_whole(self.network), self.local)[1]
         keep_round(self.folder, f"{self.facts.training}-", self.facts.round, own)
-        return super().trained(mean_loss, steps)
+        return super().trained(mean_loss, steps, dice)
 
 
 def begin_round(
