@@ -42,9 +42,9 @@ def test_every_task_of_the_module_is_in_the_list_under_its_name() -> None:
     assert [task_named(name) for name in TASKS] == list(TASKS.values())
 
 
-def test_facts_alone_are_never_given_from_memory() -> None:
-    """They report on what the site has now."""
-    assert {name for name, task in TASKS.items() if not task.cached} == {"dsf_facts"}
+def test_what_is_never_answered_from_memory() -> None:
+    """Facts report on what the site has now; soft labels replace those that it holds, whichever came last."""
+    assert {name for name, task in TASKS.items() if not task.cached} == {"dsf_facts", "dsf_soft_labels"}
 
 
 def test_what_leaves_with_each_task_is_known() -> None:
