@@ -119,6 +119,7 @@ def _case_regex(args: argparse.Namespace) -> str | None:
     from dsfedmed.data.build import find_pairs
     from dsfedmed.data.review.case_patterns import propose_cases
     from dsfedmed.data.review.client_cases import propose_for_clients
+    from dsfedmed.data.review.pair_names import require_folders
 
     if args.case_regex is not None:
         return None if args.case_regex == EACH_FILE else str(args.case_regex)
@@ -126,6 +127,7 @@ def _case_regex(args: argparse.Namespace) -> str | None:
     if args.layout == "npy":
         proposal = propose_for_clients(root)
     else:
+        require_folders(root, args.images, args.labels)
         pairs = find_pairs(root / args.images, root / args.labels, args.label_suffix, quiet=True)
         proposal = propose_cases([image.relative_to(root / args.images).as_posix() for image, _ in pairs])
     if proposal is None:
