@@ -144,6 +144,15 @@ def test_what_the_system_says_without_a_path_is_a_bug(monkeypatch: pytest.Monkey
         entry.main(["check-site", "anywhere"])
 
 
+def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module_of("workspace"), "run", interrupted)
+    assert entry.main(["workspace", "here", "--sites", "sites", "--run", "run"]) == 130
+    assert capsys.readouterr().err == "dsfedmed: stopped\n"
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise ZeroDivisionError

@@ -7,6 +7,7 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ def _end_with_launcher() -> None:
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2.
 
-    Expected are the package's own, what the system says of a path, with the path's name, and a missing extra.
+    Expected are the package's own, what the system says of a path, with the path's name, and a missing extra. A command
+    that is stopped says so in one line, with status 128 and the signal's number (130 for Ctrl-C).
     """
     try:
         status = int(command())
@@ -148,6 +150,9 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt as stop:  # `federated.party.stopping.Stopped` knows its signal
+        print(f"{program}: {str(stop) or 'stopped'}", file=sys.stderr)
+        return 128 + int(getattr(stop, "number", signal.SIGINT))
     except DSFedMedError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

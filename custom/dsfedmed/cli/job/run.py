@@ -15,7 +15,8 @@ import argparse
 import os
 from pathlib import Path
 
-from dsfedmed.cli.job.words import NVFLARE, add_run_options
+from dsfedmed.cli.job.words import NVFLARE, STOPPED, add_run_options
+from dsfedmed.federated.party.stopping import stoppable
 from dsfedmed.installation.extras import require_extras
 from dsfedmed.methods import METHODS
 from dsfedmed.version import VERSION
@@ -28,14 +29,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the method; 0 when the run's own verdict is complete."""
+    """Run the method; 0 when the run's own verdict is complete.
+
+    Raises:
+        Stopped: Ctrl-C, or a request to end.
+    """
     require_extras("generator", "teacher", "report", *(("nvflare",) if args.engine == NVFLARE else ()))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
-    print(f"dsfedmed {VERSION}: {args.method} on {args.sites}; loading libraries", flush=True)
-    from dsfedmed.cli.job.command import run_method
-    from dsfedmed.installation.shipped import job_folder
+    with stoppable(STOPPED):
+        print(f"dsfedmed {VERSION}: {args.method} on {args.sites}; loading libraries", flush=True)
+        from dsfedmed.cli.job.command import run_method
+        from dsfedmed.installation.shipped import job_folder
 
-    status = run_method(args, args.method, job_folder(args.method))
+        status = run_method(args, args.method, job_folder(args.method))
     if status == 0:
         lines = ("Next:", f"  open {args.out / 'report.html'} in a browser", *_predict(args.out))
         print("\n".join(lines), flush=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NVFLARE = "nvflare"
 ENGINES = (NVFLARE, "local", "local-processes")
 TRACKING = ("tensorboard", "mlflow", "wandb")
+STOPPED = "stopped; the same command resumes after the last finished stage"
+"""What Ctrl-C and a request to end come to."""
 RENAMED = {"--from": "--reuse"}
 """Options of version 0.3 under another name now."""
 
