@@ -78,6 +78,17 @@ def test_a_bad_site_fails_with_the_file_and_the_fix(tmp_path: Path, capsys: pyte
     assert "2 errors" in table
 
 
+def test_one_error_is_one_and_a_folder_of_sites_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(demo_sites, str(tmp_path), *SMALL)
+    with pytest.raises(
+        DataError, match=rf"is no site, but .* one site or several: `dsfedmed check-site {tmp_path}/north`"
+    ):
+        run(check_site, str(tmp_path))
+    (tmp_path / "north/labels/test_0000.png").unlink()
+    assert run(check_site, str(tmp_path / "north")) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "  1 error, 1 warning"
+
+
 def test_build_datalist_from_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(demo_sites, str(tmp_path), *SMALL)
     folder = str(tmp_path / "north")

@@ -188,7 +188,8 @@ def refuse_damaged_sites(sites: Path, folders: Mapping[str, str], labelled: bool
     if lines:
         print("\n".join(lines), file=sys.stderr)
         broken = ", ".join(site for site, findings in found.items() if findings)
-        raise DataError(broken, f"{len(lines)} errors, listed above", "Fix them, then run `dsfedmed check-site` again")
+        count = f"{len(lines)} error{'' if len(lines) == 1 else 's'}"
+        raise DataError(broken, f"{count}, listed above", "Fix them, then run `dsfedmed check-site` again")
 
 
 def run_method(args: argparse.Namespace, method: str, folder: Path) -> int:
