@@ -14,6 +14,7 @@ import pytest
 
 from dsfedmed.cli import main as entry
 from dsfedmed.errors import DataError
+from dsfedmed.site_names import plain_name
 from dsfedmed.version import VERSION
 
 
@@ -176,6 +177,19 @@ def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytes
     }
     assert entry.main(["workspace", str(tmp_path / "ws"), "--sites", str(tmp_path / "none"), "--run", "run"]) == 2
     assert "holds no site folder" in capsys.readouterr().err
+
+
+def test_export_job_says_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export-job", "fedbn", str(tmp_path), "--preset", "smoke"]
+    assert entry.main([*words, "--unseen", "site_d"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path}/fedbn"
+    assert f"  nvflare job submit -j {tmp_path}/fedbn" in lines
+    assert f"  nvflare simulator {tmp_path}/fedbn -w ws -c SITE,SITE -t 2" in lines
+    assert entry.main([*words, "--unseen", "North General"]) == 2
+    said = capsys.readouterr().err
+    assert "--unseen: 'North General' is no name of NVFlare's" in said
+    assert f"`workspace` makes {plain_name('North General')}\n" in said
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
