@@ -90,7 +90,44 @@ def test_wrong_usage_ends_with_status_2(argv: list[str], capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         entry.main(argv)
     assert ended.value.code == 2
-    assert "usage: dsfedmed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("dsfedmed")
+    assert "--help`\n" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["run", "dsfedmd", "--sites", "s", "--out", "o"],
+            "'dsfedmd' is none of the methods; did you mean 'dsfedmed'?",
+        ),
+        (["run"], "required: method, --sites, --out; method is one of ditto, dsfedmed, "),
+        (
+            ["run", "fedbn", "--sites", "s", "--out", "o", "--unseen", "North", "General"],
+            "unrecognized arguments: General (put a name with a space in quotes)",
+        ),
+        (["predict", "run", "images", "--out", "o", "--overlay"], "unrecognized arguments: --overlay. See"),
+    ],
+)
+def test_wrong_words_are_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main(words)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_curves_that_no_package_draws_are_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module_of("run"), "find_spec", lambda _: None)
+    words = ["run", "fedbn", "--sites", str(tmp_path), "--out", str(tmp_path / "runs" / "a"), "--tracking", "wandb"]
+    assert entry.main(words) == 2
+    assert "wandb: not installed. Install it with: pip install 'dsfedmed[tracking]'" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(("old", "new"), entry.RENAMED.items())
@@ -176,7 +213,7 @@ def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytes
         "log_config.json",
     }
     assert entry.main(["workspace", str(tmp_path / "ws"), "--sites", str(tmp_path / "none"), "--run", "run"]) == 2
-    assert "holds no site folder" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
 
 
 def test_export_job_says_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsfedmed.cli.job.words import add_settings_options, add_tracking_option
+from dsfedmed.cli.job.words import add_settings_options, add_tracking_option, method_name
 from dsfedmed.errors import ConfigError
 from dsfedmed.methods import METHODS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("method", choices=sorted(METHODS), help="what is run")
+    parser.add_argument("method", type=method_name, choices=sorted(METHODS), help="what is run")
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder that gets the folder DIR/METHOD")
     add_settings_options(parser)
     add_tracking_option(parser)

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
-from dsfedmed.cli.job.words import NVFLARE, STOPPED, add_run_options
+from dsfedmed.cli.job.words import NVFLARE, STOPPED, add_run_options, method_name
 from dsfedmed.federated.party.stopping import stoppable
-from dsfedmed.installation.extras import require_extras
+from dsfedmed.installation.extras import EXTRAS, lacking, require_extras
 from dsfedmed.methods import METHODS
 from dsfedmed.version import VERSION
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("method", choices=sorted(METHODS), help="what is run")
+    parser.add_argument("method", type=method_name, choices=sorted(METHODS), help="what is run")
     add_run_options(parser, required=True)
 
 
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         Stopped: Ctrl-C, or a request to end.
     """
     require_extras("generator", "teacher", "report", *(("nvflare",) if args.engine == NVFLARE else ()))
+    if args.engine == NVFLARE and args.tracking in EXTRAS["tracking"] and find_spec(args.tracking) is None:
+        raise lacking([args.tracking], ["tracking"])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; more threads only fight
     with stoppable(STOPPED):
         print(f"dsfedmed {VERSION}: {args.method} on {args.sites}; loading libraries", flush=True)

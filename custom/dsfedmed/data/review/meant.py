@@ -26,7 +26,9 @@ def require_site(folder: Path) -> None:
     Raises:
         DataError: it is; its sites are named.
     """
-    sites = [] if (folder / FILE_NAME).exists() else sites_in(folder)
+    if not os.path.isdir(folder) or os.path.lexists(folder / FILE_NAME):  # a name that no disk takes is said elsewhere
+        return
+    sites = sites_in(folder)
     if sites:
         fix = f"Name one site or several: `dsfedmed check-site {_named(folder, sites)}`"
         raise DataError(folder, "is no site, but a folder of sites", fix)
