@@ -224,13 +224,31 @@ def test_a_run_is_its_preset_the_overrides_and_the_command_line_in_this_order(tm
     assert said.rounds == 6
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("round=6", "--set round: unknown key. Did you mean 'rounds'?"),
+        ("rounds=many", "--set rounds: 'many' is not a whole number. Give a whole number."),
+        ("schedule=3", "--set schedule: is not a section. Write `key: value` lines"),
+        ("light.batchsize=4", "--set light.batchsize: unknown key. Did you mean 'batch_size'?"),
+        ("seed=1", "mine.yaml.min_sites: 'two' is not a whole number. Give a whole number."),
+    ],
+)
+def test_an_error_names_the_option_or_the_file_that_the_value_is_of(tmp_path: Path, override: str, said: str) -> None:
+    lines = "min_sites: two\n" if override == "seed=1" else "rounds: 3\n"
+    (tmp_path / "mine.yaml").write_text(lines)
+    with pytest.raises(ConfigError) as caught:
+        read_run("mine", [override], presets=tmp_path)
+    assert str(caught.value) == said
+
+
 def test_a_run_takes_a_preset_by_name_or_by_path(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("rounds: 5\n")
     by_path = read_run(tmp_path / "mine.yaml")
     assert by_path == read_run(str(tmp_path / "mine.yaml"), presets=PRESETS) == read_run("mine", presets=tmp_path)
     with pytest.raises(ConfigError, match="preset mine: is not a YAML file"):
         read_run("mine")
-    with pytest.raises(ConfigError, match=r"mine\.yaml\.rounds: 0 rounds and no head start"):
+    with pytest.raises(ConfigError, match=r"--set rounds: 0 rounds and no head start"):
         read_run("mine", ["rounds=0"], presets=tmp_path)
 
 

@@ -99,7 +99,7 @@ def dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
 
 def _nearest(key: str, names: list[str]) -> str:
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
-    return f"Did you mean {near[0]!r}" if near else f"Valid keys are {', '.join(names)}"
+    return f"Did you mean {near[0]!r}?" if near else f"Valid keys are {', '.join(names)}."
 
 
 def _worded(value: Any, hint: Any) -> Any:
@@ -113,13 +113,13 @@ def _check_type(where: str, value: object, hint: Any) -> None:
         require_choice(where, str(value), tuple(str(choice) for choice in allowed))
     elif hint is float:
         good = isinstance(value, (int, float)) and not isinstance(value, bool)
-        require(good, where, f"{shortened(value)} is not a number", "Give a number")
+        require(good, where, f"{shortened(value)} is not a number", "Give a number.")
         finite = not isinstance(value, float) or math.isfinite(value)
-        require(finite, where, f"{value!r} is not finite", "Give a finite number")
+        require(finite, where, f"{value!r} is not finite", "Give a finite number.")
     elif hint is int:
         good = isinstance(value, int) and not isinstance(value, bool)
-        require(good, where, f"{shortened(value)} is not a whole number", "Give a whole number")
+        require(good, where, f"{shortened(value)} is not a whole number", "Give a whole number.")
     elif hint is str:
-        require(isinstance(value, str), where, f"{shortened(value)} is not text", "Write text")
+        require(isinstance(value, str), where, f"{shortened(value)} is not text", "Write text.")
     elif hint is bool:
-        require(isinstance(value, bool), where, f"{shortened(value)} is not true or false", "Give true or false")
+        require(isinstance(value, bool), where, f"{shortened(value)} is not true or false", "Give true or false.")

@@ -7,7 +7,7 @@ sent to, or known by, every party; paths and devices are not settings (see `dsfe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -202,9 +202,10 @@ def read_run(
             `Settings.from_dict`.
     """
     path = _preset_path(str(preset), presets)
-    values = read_preset(path)
+    values, given = read_preset(path), set[str]()
     for text in overrides:
-        values = merge(values, parse_override(text))
+        override = parse_override(text)
+        values, given = merge(values, override), given | {key for key, _ in dotted(override)}
     values["preset"] = path.stem
     if unseen:
         values["unseen"] = list(unseen)
@@ -212,7 +213,18 @@ def read_run(
         values["seed"] = seed
     if label_site:
         values = merge(values, {"method": {"label_site": label_site}})
-    return Settings.from_dict(values, path.name)
+    try:
+        return Settings.from_dict(values, path.name)
+    except ConfigError as error:
+        raise _of_option(error, path.name, given) from error
+
+
+def _of_option(error: ConfigError, preset: str, given: Collection[str]) -> ConfigError:
+    """Return the error with ``--set KEY`` for the preset's name where the value of the key was given so."""
+    key = error.where.removeprefix(f"{preset}.")
+    if any(key == name or key.startswith(f"{name}.") for name in given):
+        return ConfigError(f"--set {key}", error.reason, error.fix)
+    return error
 
 
 def _preset_path(preset: str, presets: Path | None) -> Path:

@@ -78,12 +78,28 @@ def test_a_bad_site_fails_with_the_file_and_the_fix(tmp_path: Path, capsys: pyte
     assert "2 errors" in table
 
 
+def test_one_error_is_one_and_a_folder_of_sites_is_no_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(demo_sites, str(tmp_path), *SMALL)
+    with pytest.raises(
+        DataError, match=rf"is no site, but .* one site or several: `dsfedmed check-site {tmp_path}/north`"
+    ):
+        run(check_site, str(tmp_path))
+    (tmp_path / "north/labels/test_0000.png").unlink()
+    assert run(check_site, str(tmp_path / "north")) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "  1 error, 1 warning"
+
+
 def test_build_datalist_from_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(demo_sites, str(tmp_path), *SMALL)
     folder = str(tmp_path / "north")
     words = ["--force", "--case-regex", "^([a-z]+_[0-9]+)", "--split", "0.5/0.25/0.25", "--label-names", "lesion"]
     assert run(build_datalist, folder, *words) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "north/datalist.json")
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        f"{folder}/datalist.json: 5 images: 2 training, 2 validation, 1 test",  # 2.5 and 3.75 of 5, rounded
+        "  5 patients, as '^([a-z]+_[0-9]+)' finds them",
+        "Next:",
+        f"  dsfedmed check-site {folder}",
+    ]
     assert run(check_site, folder) == 0
 
 
@@ -119,8 +135,11 @@ def test_build_datalist_finds_the_patients_and_says_so(tmp_path: Path, capsys: p
     regex = said.split("--case-regex '")[1].split("'")[0]
     assert run(build_datalist, folder, "--force", "--case-regex", regex) == 0
     assert patients_of(folder) == cases
-    assert "patients" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "look like" not in said
+    assert f"  5 patients, as {regex!r} finds them\n" in said
     assert run(build_datalist, folder, "--force", "--case-regex", "none") == 0
+    assert "  every file is taken as one patient, as --case-regex says\n" in capsys.readouterr().out
     assert sum(map(len, patients_of(folder).values())) == 20
     assert run(check_site, folder) == 0
     assert "WARNING" in (checked := capsys.readouterr().out)
@@ -130,7 +149,13 @@ def test_build_datalist_finds_the_patients_and_says_so(tmp_path: Path, capsys: p
 def test_names_without_patients_are_taken_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = slices(tmp_path, *(f"{n:04}.png" for n in range(8)))
     assert run(build_datalist, folder) == 0
-    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "datalist.json")]
+    assert capsys.readouterr().out.splitlines() == [
+        f"{folder}/datalist.json: 8 images: 5 training, 1 validation, 2 test",
+        "  every file is taken as one patient: the names show none (--case-regex says where they do)",
+        "  the class is called 'label 1': --label-names gives another (with --force)",
+        "Next:",
+        f"  dsfedmed check-site {folder}",
+    ]
     assert sum(map(len, patients_of(folder).values())) == 8
 
 
@@ -142,9 +167,12 @@ def clients(root: Path, training: list[str], test: list[str]) -> str:
     return str(root)
 
 
-def test_the_npy_layout_has_its_patients_on_one_side(tmp_path: Path) -> None:
+def test_the_npy_layout_has_its_patients_on_one_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = clients(tmp_path / "good", [f"Case{p:02}_{i}" for p in range(4) for i in range(2)], ["Case09_0", "Case09_1"])
     assert run(build_datalist, good, "--layout", "npy") == 0
+    said = capsys.readouterr().out
+    assert f"{good}/client/datalist.json: 10 images: 6 training, 2 validation, 2 test\n  5 patients, as " in said
+    assert said.endswith(f"Next:\n  dsfedmed check-site {good}/client\n")
     assert patients_of(f"{good}/client")["test"] == {"Case09"}
     both = clients(tmp_path / "both", [f"Case{p:02}_{i}" for p in range(4) for i in range(2)], ["Case03_2"])
     with pytest.raises(DataError, match=r"client: case 'Case03' .* in data_npy and in val_data_npy"):

@@ -7,14 +7,17 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dsfedmed.cli import main as entry
 from dsfedmed.cli.job import ENGINES, build_parser, planned_settings, run_job
 from dsfedmed.cli.job import command as module
+from dsfedmed.cli.job.begun import BegunRun
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.layout import SimulatedSites
@@ -85,6 +88,41 @@ def test_nvflare_is_the_engine_unless_told_otherwise(sites: Path, tmp_path: Path
     assert run(sites, tmp_path / "out") == 0
     assert called == [("dsfedmed", ["site_a", "site_b", "site_d"])]
     assert (tmp_path / "out" / "nvflare" / "dsfedmed" / "local" / "dsfedmed.yaml").is_file()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_says_one_line_and_leaves_no_lock(
+    number: int,
+    status: int,
+    sites: Path,
+    tmp_path: Path,
+    called: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, line = tmp_path / "out", "stopped; the same command resumes after the last finished stage\n"
+    words = ["--sites", str(sites), "--preset", "smoke", "--unseen", "site_d", "--engine", "local", "--out", str(out)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "simulate_locally", lambda *_: os.kill(os.getpid(), number))
+        assert run(sites, out, "--engine", "local") == status
+        assert capsys.readouterr().err == f"job.py: {line}"
+        assert entry.main(["run", "dsfedmed", *words]) == status
+        assert capsys.readouterr().err == f"dsfedmed: {line}"
+    assert not list(out.glob("*.lock"))
+    assert run(sites, out, "--engine", "local") == 0
+    assert capsys.readouterr().out == "half way\nsummary of out\n"  # nothing was taken over
+
+
+def test_what_is_reused_is_said_at_the_beginning_only(
+    sites: Path, tmp_path: Path, called: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "reuse_stages", lambda *_: ())
+    for begun, said in ((False, "reused from other: nothing\n"), (True, "")):
+        monkeypatch.setattr(BegunRun, "exists", begun)
+        for check in ("require_same", "require_same_data"):
+            monkeypatch.setattr(BegunRun, check, lambda *_: None)
+        run(sites, tmp_path / "out", "--engine", "local", "--reuse", str(tmp_path / "other"))
+        assert capsys.readouterr().out == f"{said}half way\nsummary of out\n"
 
 
 def test_an_unknown_engine_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ def test_the_words_of_the_command_line_come_over_the_preset() -> None:
     [
         ([], "generator.base: is `given`, and the server has no file of a base"),
         (["--generator-base", "none.safetensors"], "none.safetensors: there is no such file"),
-        (["--set", "generator_model.base=stable_diffusion"], "smoke.yaml.generator.base: `given` is of the embedded"),
+        (["--set", "generator_model.base=stable_diffusion"], "--set generator.base: `given` is of the embedded"),
     ],
 )
 def test_a_given_base_that_is_not_there_is_said_before_an_image_is_read(
@@ -174,7 +174,7 @@ def test_a_training_image_in_the_test_part_stops_the_run(sites: Path, tmp_path: 
     shutil.copytree(sites, tmp_path / "sites")
     site = tmp_path / "sites" / names[0]
     shutil.copy(site / "images/training_0000.png", site / "images/test_0000.png")
-    with pytest.raises(DataError, match=f"{names[0]}: 1 errors, listed above"):
+    with pytest.raises(DataError, match=f"{names[0]}: 1 error, listed above"):
         refuse_damaged_sites(tmp_path / "sites", folders)
 
 
@@ -185,6 +185,6 @@ def test_sam_fed_s_sites_need_no_labels_to_train_with(
     folders = {name: name for name in ("site_a", "site_b")}
     unlabelled = unlabelled_copy(sites, tmp_path / "sites", ("site_b",))
     refuse_damaged_sites(unlabelled, folders, labelled=False)
-    with pytest.raises(DataError, match="site_b: 1 errors, listed above"):
+    with pytest.raises(DataError, match="site_b: 1 error, listed above"):
         refuse_damaged_sites(unlabelled, folders)
     assert "images have no label" in capsys.readouterr().err

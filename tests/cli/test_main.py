@@ -14,6 +14,7 @@ import pytest
 
 from dsfedmed.cli import main as entry
 from dsfedmed.errors import DataError
+from dsfedmed.site_names import plain_name
 from dsfedmed.version import VERSION
 
 
@@ -89,7 +90,44 @@ def test_wrong_usage_ends_with_status_2(argv: list[str], capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         entry.main(argv)
     assert ended.value.code == 2
-    assert "usage: dsfedmed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("dsfedmed")
+    assert "--help`\n" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["run", "dsfedmd", "--sites", "s", "--out", "o"],
+            "'dsfedmd' is none of the methods; did you mean 'dsfedmed'?",
+        ),
+        (["run"], "required: method, --sites, --out; method is one of ditto, dsfedmed, "),
+        (
+            ["run", "fedbn", "--sites", "s", "--out", "o", "--unseen", "North", "General"],
+            "unrecognized arguments: General (put a name with a space in quotes)",
+        ),
+        (["predict", "run", "images", "--out", "o", "--overlay"], "unrecognized arguments: --overlay. See"),
+    ],
+)
+def test_wrong_words_are_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main(words)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_curves_that_no_package_draws_are_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module_of("run"), "find_spec", lambda _: None)
+    words = ["run", "fedbn", "--sites", str(tmp_path), "--out", str(tmp_path / "runs" / "a"), "--tracking", "wandb"]
+    assert entry.main(words) == 2
+    assert "wandb: not installed. Install it with: pip install 'dsfedmed[tracking]'" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(("old", "new"), entry.RENAMED.items())
@@ -144,6 +182,15 @@ def test_what_the_system_says_without_a_path_is_a_bug(monkeypatch: pytest.Monkey
         entry.main(["check-site", "anywhere"])
 
 
+def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module_of("workspace"), "run", interrupted)
+    assert entry.main(["workspace", "here", "--sites", "sites", "--run", "run"]) == 130
+    assert capsys.readouterr().err == "dsfedmed: stopped\n"
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> int:
         raise ZeroDivisionError
@@ -166,7 +213,20 @@ def test_workspace_writes_what_the_simulator_needs(tmp_path: Path, capsys: pytes
         "log_config.json",
     }
     assert entry.main(["workspace", str(tmp_path / "ws"), "--sites", str(tmp_path / "none"), "--run", "run"]) == 2
-    assert "holds no site folder" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_export_job_says_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export-job", "fedbn", str(tmp_path), "--preset", "smoke"]
+    assert entry.main([*words, "--unseen", "site_d"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path}/fedbn"
+    assert f"  nvflare job submit -j {tmp_path}/fedbn" in lines
+    assert f"  nvflare simulator {tmp_path}/fedbn -w ws -c SITE,SITE -t 2" in lines
+    assert entry.main([*words, "--unseen", "North General"]) == 2
+    said = capsys.readouterr().err
+    assert "--unseen: 'North General' is no name of NVFlare's" in said
+    assert f"`workspace` makes {plain_name('North General')}\n" in said
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

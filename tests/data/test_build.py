@@ -90,6 +90,49 @@ def test_incomplete_folders_are_named(tmp_path: Path) -> None:
         build_paired(two, BY_PATIENT)
 
 
+def test_folders_of_other_names_are_named_with_their_options(tmp_path: Path) -> None:
+    folder = paired(tmp_path / "StMary", patients=1, views=1)
+    (folder / "images").rename(folder / "scans")
+    with pytest.raises(DataError, match=r"images: .*is missing \(other folders there: scans\)\. Try --images scans\.$"):
+        build_paired(folder, BuildSettings())
+    (folder / "labels").rename(folder / "my masks")
+    with pytest.raises(DataError, match=r"StMary: the folders images and labels are missing") as both:
+        build_paired(folder, BuildSettings())
+    assert both.value.fix == "Try --images scans --labels 'my masks'."
+    (folder / "old").mkdir()
+    with pytest.raises(DataError, match=r"there: my masks, old, scans\)\. Name what .*--images NAME and --labels NAME"):
+        build_paired(folder, BuildSettings())
+    with pytest.raises(DataError, match=r"Name one site, such as `dsfedmed build-datalist .*/StMary`"):
+        build_paired(tmp_path, BuildSettings())
+    with pytest.raises(DataError, match=r"nothere: the folder is missing\. Give the folder of one site"):
+        build_paired(tmp_path / "nothere", BuildSettings())
+
+
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        ("{}_seg", "There is p0_0_seg.png: try --label-suffix _seg."),
+        ("{}-seg", "There is p0_0-seg.png: try --label-suffix=-seg."),
+        ("gt_{}", "There is gt_p0_0.png: take 'gt_' out of the labels' names, so that both have one name."),
+    ],
+)
+def test_labels_with_a_word_at_their_names_are_recognised(tmp_path: Path, labels: str, fix: str) -> None:
+    folder = paired(tmp_path, patients=10)
+    for path in (folder / "labels").iterdir():
+        path.rename(path.with_stem(labels.format(path.stem)))
+    with pytest.raises(DataError, match=r"p0_0\.jpg: no label of its name in .*labels \(and 19 more\)") as nineteen:
+        build_paired(folder, BuildSettings())
+    assert nineteen.value.fix == fix
+    for view in ("p2_0", "p3_0"):
+        (folder / f"labels/{labels.format(view)}.png").unlink()
+    with pytest.raises(DataError) as nearly:  # 18 of 20 are still nearly all
+        build_paired(folder, BuildSettings())
+    assert nearly.value.fix == fix
+    (folder / f"labels/{labels.format('p4_0')}.png").unlink()
+    with pytest.raises(DataError, match=r"Add it or move it away"):
+        build_paired(folder, BuildSettings())
+
+
 def test_the_authors_npy_layout(tmp_path: Path) -> None:
     label = np.zeros((6, 8, 3))
     label[1:3, 4:7] = 1.0
@@ -108,6 +151,10 @@ def test_the_authors_npy_layout(tmp_path: Path) -> None:
     assert {finding.level for finding in check_site(tmp_path / "HK")} == {"warning"}  # blank pictures only
     with pytest.raises(DataError, match="data_npy"):
         build_npy_layout(tmp_path / "HK", BY_PATIENT)
+    for path in (tmp_path / "HK/label_npy").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_seg"))
+    with pytest.raises(DataError, match=r"take '_seg' out"):  # this layout has no option for it
+        build_npy_layout(tmp_path, BuildSettings(force=True))
 
 
 def test_volumes_of_three_slices_are_no_colours(tmp_path: Path) -> None:

@@ -97,9 +97,24 @@ def test_probabilities_may_be_left_out(grey_model: Predictor, images: Path) -> N
 
 def test_files_that_cannot_be_read_are_named(grey_model: Predictor, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n junk")
-    for path, reason in ((tmp_path / "a.png", "cannot be read"), (tmp_path / "none.png", "the file is missing")):
+    for path, reason in (
+        (tmp_path / "a.png", "cannot be read"),
+        (tmp_path / "none.png", "there is no such file or folder"),
+    ):
         with pytest.raises(DataError, match=rf"{path.name}: .*{reason}"):
             grey_model.predict(path)
+    with pytest.raises(DataError, match=r"Name an image, or a folder that holds one DICOM series\.$"):
+        grey_model.predict("none.png")  # nothing is said of a datalist, as there is none
+
+
+def test_model_and_prediction_are_one_line_each(grey_model: Predictor, colour_model: Predictor, images: Path) -> None:
+    assert repr(grey_model) == "<Predictor: 1 class (lesion), 1 channel, on cpu>"
+    assert repr(colour_model) == "<Predictor: 2 classes (cell, nucleus), 3 channels, on cpu>"
+    found = grey_model.predict(picture(25, 19))
+    assert repr(found) == f"<Prediction: 25 x 19, lesion {int(found.mask.sum())} pixels>"
+    whole = grey_model.predict(images / "volume.nii.gz", probabilities=False)
+    size = " x ".join(map(str, whole.mask.shape))
+    assert repr(whole) == f"<Prediction: {size}, lesion {int(whole.mask.sum())} voxels>"
 
 
 def test_a_device_that_is_not_there_is_refused(grey_run: Path) -> None:

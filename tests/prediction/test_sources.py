@@ -37,6 +37,13 @@ def test_results_within_the_folder_are_no_images(tmp_path: Path) -> None:
     assert named(tmp_path, tmp_path / "out") == [("x.png", "x")]
 
 
+def test_the_folder_of_the_images_is_none_for_results(tmp_path: Path) -> None:
+    write_image(tmp_path / "new" / "x.png", GREY)
+    with pytest.raises(DataError, match=r"^--out .*new/\.\./new: it is the folder of the images\. Name another folder"):
+        find_sources(tmp_path / "new", tmp_path / "new" / ".." / "new")
+    assert named(tmp_path / "new", tmp_path / "new" / "masks") == [("x.png", "x")]
+
+
 def test_one_file_and_one_series(tmp_path: Path) -> None:
     write_image(tmp_path / "x.png", GREY)
     series(tmp_path / "scan", np.zeros((3, 4, 5), np.uint8))

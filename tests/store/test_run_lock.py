@@ -67,6 +67,9 @@ def test_a_folder_that_stays_empty_is_removed_and_another_stays(tmp_path: Path) 
         raise ZeroDivisionError
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").mkdir()
+    with pytest.raises(ZeroDivisionError), run_lock(tmp_path / "runs" / "new", JOB):
+        _ = 1 / 0
+    assert not (tmp_path / "runs").exists()
     with run_lock(tmp_path / "old", JOB):
         pass
     with run_lock(tmp_path / "used", JOB):

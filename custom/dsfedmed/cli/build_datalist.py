@@ -62,12 +62,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the datalists and name them with their counts."""
+    """Write the datalists; say what is in them and what comes next."""
     from dsfedmed.data.build import BuildSettings, build_npy_layout, build_paired
+    from dsfedmed.data.review.pair_names import quoted
 
     split, label_map = _shares(args.split), _numbers(args.label_map)
+    case_regex = _case_regex(args)
     settings = BuildSettings(
-        case_regex=_case_regex(args),
+        case_regex=case_regex,
         label_names=tuple(args.label_names or ()),
         label_map=label_map,
         nested=not args.exclusive,
@@ -81,8 +83,31 @@ def run(args: argparse.Namespace) -> int:
     else:
         paths = [build_paired(args.folder, settings, args.images, args.labels, split, args.label_suffix, args.name)]
     for path in paths:
-        print(path)
+        print("\n".join(_contents(path, args, case_regex)))
+    print("Next:", f"  dsfedmed check-site {' '.join(quoted(str(path.parent)) for path in paths)}", sep="\n")
     return 0
+
+
+def _contents(path: Path, args: argparse.Namespace, case_regex: str | None) -> list[str]:
+    """Return what a datalist holds: images by part, whose they are, and what the classes are called."""
+    from dsfedmed.data.datalist import PARTS
+    from dsfedmed.store.files import read_json
+
+    document = read_json(path)
+    items = [item for part in PARTS for item in document[part]]
+    parts = ", ".join(f"{len(document[part])} {part}" for part in PARTS)
+    lines = [f"{path}: {len(items)} {'image' if len(items) == 1 else 'images'}: {parts}"]
+    if case_regex is not None:
+        lines.append(f"  {len({item['case'] for item in items})} patients, as {case_regex!r} finds them")
+    elif args.case_regex is None:
+        lines.append("  every file is taken as one patient: the names show none (--case-regex says where they do)")
+    else:
+        lines.append("  every file is taken as one patient, as --case-regex says")
+    names = [repr(name) for value, name in document["labels"].items() if value != "0"]
+    if not args.label_names:
+        called = f"the class is called {names[0]}" if len(names) == 1 else f"the classes are called {', '.join(names)}"
+        lines.append(f"  {called}: --label-names gives {'another' if len(names) == 1 else 'others'} (with --force)")
+    return lines
 
 
 def mask_rule(text: str | None, ignore: int | None = None) -> MaskRule | None:
@@ -119,6 +144,7 @@ def _case_regex(args: argparse.Namespace) -> str | None:
     from dsfedmed.data.build import find_pairs
     from dsfedmed.data.review.case_patterns import propose_cases
     from dsfedmed.data.review.client_cases import propose_for_clients
+    from dsfedmed.data.review.pair_names import require_folders
 
     if args.case_regex is not None:
         return None if args.case_regex == EACH_FILE else str(args.case_regex)
@@ -126,6 +152,7 @@ def _case_regex(args: argparse.Namespace) -> str | None:
     if args.layout == "npy":
         proposal = propose_for_clients(root)
     else:
+        require_folders(root, args.images, args.labels)
         pairs = find_pairs(root / args.images, root / args.labels, args.label_suffix, quiet=True)
         proposal = propose_cases([image.relative_to(root / args.images).as_posix() for image, _ in pairs])
     if proposal is None:

@@ -46,9 +46,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check each folder, print its tables, write its page, and return 1 when any has errors."""
     from dsfedmed.data.review.findings import across_findings
+    from dsfedmed.data.review.meant import require_site
     from dsfedmed.data.review.whole_site import check_whole_site
 
     folders = list(dict.fromkeys(args.folders))
+    for folder in folders:
+        require_site(Path(folder))
     if args.pictures is not None:
         require_extras("report")
     pages = {} if args.pictures is None else _pages(args.pictures, folders)
@@ -130,4 +133,4 @@ def _finding_lines(findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         lines += [f"  {finding.level.upper():<8}{finding.where}", f"          {finding.reason}. {finding.fix}"]
     count = {level: sum(finding.level == level for finding in findings) for level in ("error", "warning")}
-    return [*lines, f"  {count['error']} errors, {count['warning']} warnings"]
+    return [*lines, "  " + ", ".join(f"{n} {level}{'' if n == 1 else 's'}" for level, n in count.items())]

@@ -7,9 +7,11 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from dsfedmed.errors import DSFedMedError
 from dsfedmed.installation.extras import extra_of, lacking
@@ -72,7 +74,22 @@ OF_A_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno
 """Errors of a path that was given or of its disk; all others are bugs and keep their traceback."""
 
 
-class LateParser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line: what is wrong, what there is to choose from, and where the help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with status 2."""
+        required = message.partition(" required: ")[2].split(", ")
+        for action in self._actions:
+            if action.choices and not action.option_strings and (action.metavar or action.dest) in required:
+                message += f"; {action.metavar or action.dest} is one of {', '.join(map(str, action.choices))}"
+        words = message.partition("unrecognized arguments: ")[2].split()
+        if words and not words[0].startswith("-"):
+            message += " (put a name with a space in quotes)"
+        self.exit(2, f"{self.prog}: {message}. See `{self.prog} --help`\n")
+
+
+class LateParser(OneLineParser):
     """A sub-command's parser, which imports the command's module when it is named.
 
     Attributes:
@@ -100,13 +117,12 @@ def parser_of(package: str, commands: Mapping[str, Command]) -> type[LateParser]
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with one sub-command for each of ``COMMANDS``."""
-    parser = argparse.ArgumentParser(
-        prog="dsfedmed", description="Federated segmentation of medical images: check sites, run, predict, report."
-    )
+    text = "Federated segmentation of medical images: check sites, run, predict, report."
+    parser = OneLineParser(prog="dsfedmed", description=text, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed.cli", COMMANDS))
     for name, command in COMMANDS.items():
-        commands.add_parser(name, help=command.text)
+        commands.add_parser(name, help=command.text, allow_abbrev=False)
     return parser
 
 
@@ -139,7 +155,8 @@ def _end_with_launcher() -> None:
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Run ``command`` and return its exit status; an expected error is one line on stderr and status 2.
 
-    Expected are the package's own, what the system says of a path, with the path's name, and a missing extra.
+    Expected are the package's own, what the system says of a path, with the path's name, and a missing extra. A command
+    that is stopped says so in one line, with status 128 and the signal's number (130 for Ctrl-C).
     """
     try:
         status = int(command())
@@ -148,6 +165,9 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt as stop:  # `federated.party.stopping.Stopped` knows its signal
+        print(f"{program}: {str(stop) or 'stopped'}", file=sys.stderr)
+        return 128 + int(getattr(stop, "number", signal.SIGINT))
     except DSFedMedError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ from dsfedmed.data.files.kinds import SUFFIXES, Kind, kind_of, stem_of
 from dsfedmed.data.files.listing import composed, list_images
 from dsfedmed.data.masks.propose import Proposal, propose
 from dsfedmed.data.masks.rule import MaskRule
+from dsfedmed.data.review.pair_names import labels_by_another_name, require_folders
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.seeds import derive_seed
 from dsfedmed.store.files import write_json
@@ -77,6 +78,7 @@ def build_paired(
     folder = Path(folder)
     if not (min(split) >= 0 and abs(sum(split) - 1.0) <= 1e-6):  # written so that NaN is refused as well
         raise ConfigError("split", f"the shares {split} do not sum to 1", "Write 0.6/0.15/0.25, for example.")
+    require_folders(folder, images, labels)
     pairs = find_pairs(folder / images, folder / labels, label_suffix)
     cases = {pair: case_of(pair[0], folder / images, settings.case_regex) for pair in pairs}
     groups = split_cases(sorted(set(cases.values())), split, settings.seed)
@@ -100,9 +102,9 @@ def build_npy_layout(root: str | Path, settings: BuildSettings, validation_share
         raise ConfigError("validation share", f"{validation_share} is not a share", "Use 0 up to (not with) 1.")
     written = []
     for client in clients:
-        training = find_pairs(client / "data_npy", client / "label_npy")
+        training = find_pairs(client / "data_npy", client / "label_npy", suffix_option="")
         has_test = (client / "val_data_npy").is_dir()
-        test = find_pairs(client / "val_data_npy", client / "val_label_npy") if has_test else []
+        test = find_pairs(client / "val_data_npy", client / "val_label_npy", suffix_option="") if has_test else []
         cases = {pair: case_of(pair[0], pair[0].parent, settings.case_regex) for pair in [*training, *test]}
         shares = (1.0 - validation_share, validation_share, 0.0)
         groups = split_cases(sorted({cases[pair] for pair in training}), shares, settings.seed)
@@ -111,12 +113,15 @@ def build_npy_layout(root: str | Path, settings: BuildSettings, validation_share
     return written
 
 
-def find_pairs(images: Path, labels: Path, label_suffix: str = "", quiet: bool = False) -> list[Pair]:
+def find_pairs(
+    images: Path, labels: Path, label_suffix: str = "", quiet: bool = False, suffix_option: str = "--label-suffix"
+) -> list[Pair]:
     """Return (image, masks) by name, in order of names.
 
     A mask has the image's name with ``label_suffix``; further ones of the same image have a number behind that
     (``a_mask.png``, ``a_mask_1.png``). A folder of DICOM files that has a mask of its own name is one image (a series).
     Both folders may be one: what is a mask is then no image. What is left out is logged, unless ``quiet``.
+    ``suffix_option`` is the option that the error names where all masks have one word behind the images' names.
 
     Raises:
         DataError: naming the first image without label (and how many more), or an image whose name stands twice.
@@ -130,7 +135,8 @@ def find_pairs(images: Path, labels: Path, label_suffix: str = "", quiet: bool =
     missing = [name for name in found if name + label_suffix not in masks]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(found[missing[0]], f"no label of its name in {labels}{more}", "Add it or move it away.")
+        fix = labels_by_another_name(found, masks, suffix_option) or "Add it or move it away."
+        raise DataError(found[missing[0]], f"no label of its name in {labels}{more}", fix)
     if not found:
         raise DataError(images, "it holds no images", f"Known formats: {', '.join(SUFFIXES)}.")
     pairs = [(path, _masks_of(name + label_suffix, masks, found)) for name, path in found.items()]

@@ -15,6 +15,7 @@ from dsfedmed.errors import ConfigError
 from dsfedmed.federated.party.config import load_party_config
 from dsfedmed.federated.party.launcher import as_launcher
 from dsfedmed.federated.party.layout import require_enough
+from dsfedmed.federated.party.stopping import raise_if_stopped
 from dsfedmed.federated.server.run_record import FILE_NAME, mark_not_begun
 from dsfedmed.flare.receivers.choice import TENSORBOARD
 from dsfedmed.flare.recipe import MethodRecipe
@@ -49,6 +50,7 @@ def simulate(
 
     Raises:
         ConfigError: an unseen site is not among the sites, too few are left to train, or NVFlare refused the job.
+        Stopped: a signal came, which NVFlare takes for an end of its own.
     """
     require_enough(settings, sites)
     mark_not_begun(out)
@@ -63,7 +65,9 @@ def simulate(
         try:
             with as_launcher():
                 environment.deploy(recipe.job)
+            raise_if_stopped()
         except RuntimeError as error:  # NVFlare says only that it failed; the run's own record says why
+            raise_if_stopped()
             if not (out / FILE_NAME).exists():
                 fix = "Read the log files there"
                 raise ConfigError(out / "nvflare", f"NVFlare did not start the run ({error})", fix) from error

@@ -38,6 +38,13 @@ class Prediction:
     classes: tuple[str, ...]
     affine: np.ndarray | None
 
+    def __repr__(self) -> str:
+        """Return size and what was found in one line, without the numbers of the arrays."""
+        whole = [area for area in self.areas if area.whole_volume] or self.areas
+        unit = "pixels" if self.mask.ndim == 2 else "voxels"
+        found = ", ".join(f"{area.name} {area.pixels} {unit}" for area in whole)
+        return f"<Prediction: {' x '.join(map(str, self.mask.shape))}, {found}>"
+
 
 def assemble(
     raw: Raw,

@@ -17,6 +17,7 @@ from dsfedmed.prediction.model import SegmentationBundle, find_release
 from dsfedmed.prediction.segmenting import Found, Segmenter
 from dsfedmed.prediction.sources import Source
 
+FIX = "Name an image, or a folder that holds one DICOM series."
 LAYOUTS = (
     "Give (rows, columns) or (rows, columns, channels); np.moveaxis(image, 0, -1) puts channels that come first last."
 )
@@ -56,6 +57,12 @@ class Predictor:
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
 
+    def __repr__(self) -> str:
+        """Return the model in one line."""
+        classes = f"{len(self.classes)} class{'es' if len(self.classes) > 1 else ''} ({', '.join(self.classes)})"
+        channels = f"{self.channels} channel{'s' if self.channels > 1 else ''}"
+        return f"<Predictor: {classes}, {channels}, on {self._segmenter.device}>"
+
     @property
     def bundle(self) -> SegmentationBundle:
         """The bundle that was opened."""
@@ -83,13 +90,15 @@ class Predictor:
             probabilities: keep them; of a volume they need four bytes a voxel and class.
 
         Raises:
-            DataError: naming the file, when it cannot be read, or does not have the model's channels.
+            DataError: naming the file, when it is not there or cannot be read, or does not have the model's channels.
         """
         if isinstance(image, np.ndarray):
             raws: tuple[Raw, ...] = (_from_array(image, self.channels),)
             return assemble(raws[0], self._segmenter.segment(raws, {}), self.bundle, probabilities)
         if not isinstance(image, (str, Path)):
             raise DataError("image", f"it is a {type(image).__name__}", "Give a path or a numpy array.")
+        if not Path(image).exists():
+            raise DataError(image, "there is no such file or folder", FIX)
         return self.predict_source(Source.of(Path(image)), probabilities=probabilities)
 
     def predict_source(

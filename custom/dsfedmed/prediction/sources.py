@@ -12,6 +12,7 @@ from dsfedmed.bundles.saving import result_stem
 from dsfedmed.bundles.transforms import site_items
 from dsfedmed.data.datalist import FILE_NAME
 from dsfedmed.data.files.below import images_below, is_series_folder
+from dsfedmed.data.files.kinds import read_kind
 from dsfedmed.errors import DataError, one_line
 
 FIX = "Name an image, a folder of images, or a folder that holds one DICOM series."
@@ -69,11 +70,16 @@ def find_sources(path: Path, results: Path) -> Sources:
         results: the folder of results, where no image is looked for.
 
     Raises:
-        DataError: there is nothing, or no image in it; or a datalist that cannot be read.
+        DataError: there is nothing, or no image in it; it is the folder of results; or a datalist that cannot be read.
     """
     if not path.exists():
         raise DataError(path, "there is no such file or folder", FIX)
-    if not path.is_dir() or is_series_folder(path):
+    if not path.is_dir():
+        read_kind(path)  # a single file that is no image is said before anything is written
+        return Sources((Source.of(path),))
+    if path.resolve() == results.resolve():
+        raise DataError(f"--out {results}", "it is the folder of the images", "Name another folder for the masks.")
+    if is_series_folder(path):
         return Sources((Source.of(path),))
     if (path / FILE_NAME).is_file():
         listed = tuple(_apart(_of_site(path)))

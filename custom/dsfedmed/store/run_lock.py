@@ -31,7 +31,7 @@ OTHER = "Wait until it has ended, end it, or choose another --out"
 def run_lock(folder: Path, name: str, patience_s: float = 0.0) -> Iterator[str]:
     """Hold the lock ``name`` of a run folder, which is made where it is not there, for the length of the block.
 
-    A folder that was made for it and is still empty in the end is removed again.
+    Folders that were made for it, those above it too, and that are still empty in the end are removed again.
 
     Args:
         folder: the run folder.
@@ -57,20 +57,20 @@ def run_lock(folder: Path, name: str, patience_s: float = 0.0) -> Iterator[str]:
     finally:
         path.unlink(missing_ok=True)  # while it is held, so that nobody's newer file is removed
         os.close(descriptor)
-        if made:
-            with suppress(OSError):  # not empty: a run has begun
-                folder.rmdir()
+        with suppress(OSError):  # not empty: a run has begun
+            for each in made:
+                each.rmdir()
 
 
-def _make(folder: Path) -> bool:
-    """Make the folder where it is not there; tell whether that was done."""
+def _make(folder: Path) -> list[Path]:
+    """Make the folder and those above it that are not there; return what was made, the innermost first."""
     try:
-        there = folder.is_dir()
+        made = [path for path in (folder, *folder.parents) if not path.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fix = "Choose another --out, or correct the folder's rights"
         raise StoreError(folder, f"cannot be a run folder ({error.strerror})", fix) from error
-    return not there
+    return made
 
 
 def _locked(path: Path, until: float) -> int:

@@ -75,6 +75,18 @@ def test_one_bad_file_ends_with_status_2_and_a_line(
     ]
 
 
+def test_a_single_file_that_is_no_image_leaves_nothing_behind(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    words = [str(run_folder), str(tmp_path / "notes.txt"), "--out", str(tmp_path / "masks"), "--device", "cpu"]
+    assert main(["predict", *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"dsfedmed: {tmp_path / 'notes.txt'}: unknown image format '.txt'. Convert it")
+    assert not (tmp_path / "masks").exists()
+
+
 def test_of_very_many_bad_files_the_first_are_said(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

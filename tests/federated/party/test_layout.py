@@ -37,11 +37,29 @@ def test_sites_are_the_folders_with_a_datalist(tmp_path: Path) -> None:
     assert site_names(tmp_path) == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ["none", "empty"])
-def test_a_folder_without_sites_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"), [("none", "there is no such folder"), ("empty", "holds no site folder with a datalist.json")]
+)
+def test_a_folder_without_sites_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=rf"{name}: holds no site folder .*dsfedmed demo-sites"):
+    with pytest.raises(DataError, match=rf"{name}: {said}\. Give a folder .* `dsfedmed demo-sites`"):
         site_names(tmp_path / name)
+
+
+def test_the_folder_that_was_probably_meant_is_named(tmp_path: Path) -> None:
+    for name in ("sites/a", "raw/North General/scans", "raw/b/scans", "raw/c/labels"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "sites/a/datalist.json").write_text("{}")
+    for name in ("North General", "b"):
+        (tmp_path / "raw" / name / "scans/x.png").write_bytes(b"\x89PNG")
+    for place, fix in (
+        ("sites/a", f"Give the folder that holds the sites: {tmp_path}/sites"),
+        (".", f"Its folder sites holds sites: give {tmp_path}/sites"),
+        ("raw", f"Make one for each: `dsfedmed build-datalist '{tmp_path}/raw/North General'`, then b"),
+    ):
+        with pytest.raises(DataError) as caught:
+            site_names(tmp_path / place)
+        assert caught.value.fix == fix
 
 
 def test_each_site_reads_its_own_paths(tmp_path: Path) -> None:

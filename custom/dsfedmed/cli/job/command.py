@@ -17,13 +17,15 @@ from dsfedmed.cli.job.begun import BegunRun
 from dsfedmed.cli.job.console import Console, console_of, status_bar
 from dsfedmed.cli.job.inputs import require_inputs
 from dsfedmed.cli.job.space import needed_bytes, require_space
-from dsfedmed.cli.job.words import NVFLARE, parse_words, read_settings
+from dsfedmed.cli.job.words import NVFLARE, STOPPED, parse_words, read_settings
+from dsfedmed.cli.main import exit_status
 from dsfedmed.data.review.whole_site import check_whole_site
-from dsfedmed.errors import ConfigError, DataError, DSFedMedError
+from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.local.leaving import read_leaving
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
 from dsfedmed.federated.party.layout import SimulatedSites, site_folders, with_plain_names
+from dsfedmed.federated.party.stopping import stoppable
 from dsfedmed.federated.server.progress import LOGGER_NAME as PROGRESS_LOG
 from dsfedmed.federated.server.reuse import METHOD, reuse_stages
 from dsfedmed.federated.server.workflow import FederatedWorkflow
@@ -70,8 +72,10 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
         begun = BegunRun(layout, folders)
         _prepare_folder(args, begun, workflow, leaving)
         if args.reuse is not None:
+            resumed = begun.exists
             kept = reuse_stages(args.reuse, args.out, settings, layout, leaving)
-            print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
+            if not resumed:  # what is resumed has its own stages
+                print(f"reused from {args.reuse.name}: {', '.join(kept) or 'nothing'}", flush=True)
         begun.accept()
         return _simulate(args, settings, layout, list(folders), method, leaving)
 
@@ -185,7 +189,8 @@ def refuse_damaged_sites(sites: Path, folders: Mapping[str, str], labelled: bool
     if lines:
         print("\n".join(lines), file=sys.stderr)
         broken = ", ".join(site for site, findings in found.items() if findings)
-        raise DataError(broken, f"{len(lines)} errors, listed above", "Fix them, then run `dsfedmed check-site` again")
+        count = f"{len(lines)} error{'' if len(lines) == 1 else 's'}"
+        raise DataError(broken, f"{count}, listed above", "Fix them, then run `dsfedmed check-site` again")
 
 
 def run_method(args: argparse.Namespace, method: str, folder: Path) -> int:
@@ -208,7 +213,8 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
         description: of the command, for its help.
         argv: the command line; that of the process by default.
     """
-    try:
+
+    def command() -> int:
         args = parse_words(method, description, sys.argv[1:] if argv is None else argv)
         if args.write_job:
             from dsfedmed.flare.recipe import export_job
@@ -216,7 +222,7 @@ def run_job(method: str, folder: Path, description: str, argv: Sequence[str] | N
             settings = read_settings(args, folder / "presets")
             print(export_job(settings, args.write_job, gpus=args.gpus, method=method, tracking=args.tracking))
             return 0
-        return run_method(args, method, folder)
-    except DSFedMedError as error:
-        print(f"job.py: {error}", file=sys.stderr)
-        return 2
+        with stoppable(STOPPED):
+            return run_method(args, method, folder)
+
+    return exit_status("job.py", command)

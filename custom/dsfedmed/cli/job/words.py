@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsfedmed.cli.job.console import add_console_options
+from dsfedmed.methods import METHODS
 from dsfedmed.renamed import refuse_renamed_word
 
 if TYPE_CHECKING:
@@ -17,17 +19,34 @@ if TYPE_CHECKING:
 NVFLARE = "nvflare"
 ENGINES = (NVFLARE, "local", "local-processes")
 TRACKING = ("tensorboard", "mlflow", "wandb")
+STOPPED = "stopped; the same command resumes after the last finished stage"
+"""What Ctrl-C and a request to end come to."""
 RENAMED = {"--from": "--reuse"}
 """Options of version 0.3 under another name now."""
 
 
 def build_parser(method: str, description: str) -> argparse.ArgumentParser:
     """Return the command line of a method's job folder."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     add_run_options(parser)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs that a written job asks of every party")
     parser.add_argument("--write-job", type=Path, metavar="DIR", help=f"only write the job folder DIR/{method}")
     return parser
+
+
+def method_name(text: str) -> str:
+    """Return the name of a method.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none; the nearest one is named, and all of them.
+    """
+    if text in METHODS:
+        return text
+    near = difflib.get_close_matches(text.lower(), METHODS, n=1, cutoff=0.5)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    raise argparse.ArgumentTypeError(f"{text!r} is none of the methods; {meant}Methods: {', '.join(sorted(METHODS))}")
 
 
 def add_settings_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from dsfedmed.data.datalist import FILE_NAME as DATALIST
+from dsfedmed.data.review.meant import no_sites, sites_in
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.party.config import FILE_NAME
 from dsfedmed.settings import Settings
@@ -57,12 +57,12 @@ def site_folders(folder: Path) -> dict[str, str]:
     """Return the names of the site folders (those with a datalist) by the names under which the sites travel, sorted.
 
     Raises:
-        DataError: the folder does not exist or holds no site, a name cannot be shown, or two are the same to a reader.
+        DataError: the folder does not exist or holds no site (what was probably meant is named), a name cannot be
+            shown, or two are the same to a reader.
     """
-    names = _folders(folder)
+    names = sites_in(folder)
     if not names:
-        fix = "Give a folder with one folder per site, or make some with `dsfedmed demo-sites`"
-        raise DataError(folder, "holds no site folder with a datalist.json", fix)
+        raise no_sites(folder)
     found: dict[str, str] = {}
     for name in names:
         if not name.isprintable():
@@ -174,9 +174,5 @@ def _party_config(layout: SimulatedSites) -> JsonObject:
         path: Path | None = getattr(layout, name)
         if path is not None:
             config[name] = str(path.resolve())
-    renamed: JsonObject = {plain_name(name): name for name in _folders(layout.sites) if plain_name(name) != name}
+    renamed: JsonObject = {plain_name(name): name for name in sites_in(layout.sites) if plain_name(name) != name}
     return {**config, "site_folders": renamed} if renamed else config
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(path.parent.name for path in folder.glob(f"*/{DATALIST}"))
