@@ -47,7 +47,7 @@ assert not [name for name in sys.modules if name.startswith("nvflare")]
 SMALLEST = {**TINY, "unseen": ["site_c"], "compare": NOTHING, "min_sites": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
-    "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
+    **{method: {"method": {"public_epochs": 1}} for method, entry in METHODS.items() if entry.public},
 }
 """What a method needs besides; a new one that needs more is entered here."""
 
@@ -84,7 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preset.write_text(yaml.safe_dump({**SMALLEST, **OPTIONS.get(method, {})}), encoding="utf-8")
         given = ["--engine", "local", "--preset", str(preset), "--sites", str(folder / "sites")]
         words[method] = [*given, "--out", str(folder / method), "--label-site", "site_a"][
-            : None if method == "samfed" else -2
+            : None if METHODS[method].public else -2
         ]
     done = blocked(RUN_JOBS, json.dumps(words), str(ROOT / "jobs"))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

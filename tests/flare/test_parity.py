@@ -26,7 +26,10 @@ SAME = (
     "events",
 )  # fmt: skip
 """Parts of the record that do not depend on clocks or bytes; most of all every score of every test image."""
-KEPT = ("residuals", "references", "optimizer", "personal", "samfed", "local_layers", "controlled", "contrast", "ditto")
+KEPT = (
+    "residuals", "references", "optimizer", "personal", "samfed", "local_layers", "controlled", "contrast", "ditto",
+    "mean_teacher",
+)  # fmt: skip
 """Folders of what a site keeps between rounds."""
 ALWAYS = ("dsfedmed", "samfed")
 """Over NVFlare in every run of the tests: most tasks, and the public set; the others go the same way (slow)."""

@@ -37,9 +37,11 @@ from dsfedmed.federated.wire.tasks import (
     LOCAL_LAYERS,
     MASKS,
     PERSONAL,
+    PUBLIC,
     SOFT_LABELS,
     TASKS,
     TRAIN,
+    UNLABELLED,
 )
 from dsfedmed.federated.wire.transport import OnArrival
 from tests.federated.security.federation import HOSTILE, OF_METHOD, federate
@@ -137,7 +139,7 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name)
+AS_TRAIN = (LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name, UNLABELLED.name)
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
 EVERYWHERE = {
@@ -199,6 +201,7 @@ ATTACKS: dict[str, dict[str, Change]] = {
         "a later epoch": said(epoch=10**6),
         "steps 1e12": said(steps=10**12),
     },
+    PUBLIC.name: {"another public set": said(public=10**6), "half an image": said(public=0.5)},
     LABEL.name: {
         "confidence 7": said(confidence=7.0),
         "confidence NaN": said(confidence=NAN),

@@ -53,12 +53,13 @@ def test_what_leaves_with_each_task_is_known() -> None:
         "dsf_audit": "verdict", "dsf_soft_labels": "facts", "dsf_train": "update", "dsf_local": "network",
         "dsf_personal": "update", "dsf_label": "facts", "dsf_agree": "update", "dsf_fuse": "answers",
         "dsf_local_layers": "update", "dsf_controlled": "update", "dsf_contrast": "update", "dsf_ditto": "update",
-        "dsf_evaluate": "facts",
+        "dsf_public": "facts", "dsf_unlabelled": "update", "dsf_evaluate": "facts",
     }  # fmt: skip
     assert {task.sends for task in TASKS.values()} == set(typing.get_args(Sends))
     packed = {name for name, task in TASKS.items() if task.carries_update}
     assert packed == {
         "dsf_train", "dsf_personal", "dsf_agree", "dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto",
+        "dsf_unlabelled",
     }  # fmt: skip
     assert all(TASKS[name].sends == "update" for name in packed)
 

@@ -19,7 +19,7 @@ from dsfedmed.federated.wire.message import SiteError, error_message
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply
 from dsfedmed.federated.wire.requests.facts import FactsReply
 from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, MasksReply
-from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply
+from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply, PublicReply
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsReply
 from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
 from dsfedmed.federated.wire.tasks import TASKS
@@ -47,11 +47,14 @@ GOOD: dict[str, Any] = {
     "dsf_branch": reply(BranchReply(0.1), BRANCH),
     "dsf_base": reply(BaseReply(1, 0.1), BRANCH, True),
     "dsf_train": update(),
-    **{task: update() for task in ("dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto")},
+    **{
+        task: update() for task in ("dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto", "dsf_unlabelled")
+    },
     "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
     "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
     "dsf_label": reply(LabelReply(3, 12, 0.9)),
+    "dsf_public": reply(PublicReply(12)),
     "dsf_fuse": reply(AgreeReply(1, None, 0.1, 3), LEVELS),
 }
 

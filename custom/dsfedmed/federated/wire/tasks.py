@@ -23,6 +23,8 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
     FuseRequest,
     LabelReply,
     LabelRequest,
+    PublicReply,
+    PublicRequest,
 )
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
 from dsfedmed.federated.wire.requests.training import (
@@ -34,6 +36,7 @@ from dsfedmed.federated.wire.requests.training import (
     TrainReply,
     TrainRequest,
 )
+from dsfedmed.federated.wire.requests.unlabelled import UnlabelledRequest
 from dsfedmed.federated.wire.task import Task
 
 _SITE = "dsfedmed.federated.site.tasks"
@@ -72,6 +75,11 @@ DITTO = Task(
     "dsf_ditto", DittoRequest, TrainReply, f"{_BASELINES}.ditto:train_both", "update", carries_update=True,
     own_network=f"{_BASELINES}.ditto:best_network", own_release=f"{_BASELINES}.ditto:release_own",
 )  # fmt: skip
+PUBLIC = Task("dsf_public", PublicRequest, PublicReply, f"{_BASELINES}.unlabelled:keep_public_set", "facts")
+UNLABELLED = Task(
+    "dsf_unlabelled", UnlabelledRequest, TrainReply, f"{_BASELINES}.unlabelled:train_unlabelled", "update",
+    carries_update=True,
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -86,7 +94,7 @@ TASKS: dict[str, Task[Any, Any]] = {
     task.name: task
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
-        CONTRAST, DITTO, LABEL, AGREE, FUSE, EVALUATE,
+        CONTRAST, DITTO, PUBLIC, UNLABELLED, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

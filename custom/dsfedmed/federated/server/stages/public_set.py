@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SAM-Fed's stages at the server: the public labelled set, and what is trained on it alone."""
+"""Stages at the server where sites have no labels: the public labelled set, and what is trained on it alone."""
 
 from __future__ import annotations
 
