@@ -161,12 +161,12 @@ def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") 
     return Method(models, f"{_FLOWS}.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
 
 
-def _unlabelled(model: ShownModel, workflow: str, options: str, *beyond: Beyond) -> Method:
+def _unlabelled(model: ShownModel, workflow: str, options: str, job: str = "unlabelled") -> Method:
     """Return a method of others in SAM-Fed's setting: held against the public labels alone."""
     return Method(
         (model,), f"{_FLOWS}.unlabelled:{workflow}", f"{_UNLABELLED}:{options}", requires=("labels_only",),
-        baselines={"equal_steps": "labels_only"}, job="unlabelled", public=True,
-        beyond=(*beyond, *_START, *_LOCAL, *_WIRE, *_GUARDS),
+        baselines={"equal_steps": "labels_only"}, job=job, public=True,
+        beyond=(*_START, *_LOCAL, *_WIRE, *_GUARDS),
     )  # fmt: skip
 
 
@@ -248,6 +248,10 @@ METHODS: dict[str, Method] = {
             ShownModel("meanteacher", "Mean Teacher", "light network, unlabelled sites under a running mean of theirs",
                        "#9c36b5"),
             "MeanTeacher", "MeanTeacherOptions",
+        ),
+        _unlabelled(
+            ShownModel("lssl", "LSSL", "light network, unlabelled sites where it trusts its own answers", "#e8590c"),
+            "Lssl", "LsslOptions", "assessed",
         ),
     )
 }  # fmt: skip

@@ -48,6 +48,7 @@ SMALLEST = {**TINY, "unseen": ["site_c"], "compare": NOTHING, "min_sites": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
     **{method: {"method": {"public_epochs": 1}} for method, entry in METHODS.items() if entry.public},
+    "lssl": {"method": {"public_epochs": 1}, "light": {**TINY["light"], "bundle": "light_assessed_unet_segmentation"}},
 }
 """What a method needs besides; a new one that needs more is entered here."""
 

@@ -25,7 +25,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "pfedsam": {"light": {"precision": "fp32", "batch_size": 4}, "method": {"learning_rate": 0.01}},
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
-    **{key: {"method": {"label_site": "site_a"}} for key in ("fixmatch", "meanteacher")},
+    **{key: {"method": {"label_site": "site_a"}} for key in ("fixmatch", "meanteacher", "lssl")},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
     **{key: {"light": {"keep_optimizer": True}} for key in ("fedavgm", "fedadam", "fedyogi")},
 }

@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from dsfedmed.algorithms.regularity import structure_loss
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
+from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
-from dsfedmed.federated.methods.unlabelled import FixMatch, MeanTeacher
+from dsfedmed.federated.methods.unlabelled import FixMatch, Lssl, MeanTeacher
+from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.wire.tasks import UNLABELLED as UNLABELLED_TASK
 from dsfedmed.store.files import read_json, read_tensors
 from tests.federated.methods.toy_sites import RATE, sigmoid, toy_rounds
+from tests.runs.commands import BUNDLES
 from tests.runs.local import run_in_process
 from tests.runs.recording import assert_no_pixels
 from tests.runs.smoke import remove_labels, smoke
@@ -44,7 +50,7 @@ def test_fixmatch_by_hand(start: float, label: float | None, tmp_path: Path, mon
             z -= RATE * (p - found.foreground + (0.0 if label is None else 2 * (p - label)))
         return z
 
-    found = toy_rounds(FixMatch, tmp_path, monkeypatch, start, unlabelled_weight=2.0)
+    found = toy_rounds(FixMatch, tmp_path, monkeypatch, {"logit": start}, unlabelled_weight=2.0)
     assert found.number == pytest.approx(mean(after(1), after(3)), abs=1e-5)
 
 
@@ -65,7 +71,7 @@ def test_mean_teacher_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return z, teacher, followed
 
     options = {"unlabelled_weight": 3.0, "decay": 0.6, "ramp_rounds": 1}
-    found = toy_rounds(MeanTeacher, tmp_path, monkeypatch, 2.0, rounds=2, **options)
+    found = toy_rounds(MeanTeacher, tmp_path, monkeypatch, {"logit": 2.0}, rounds=2, **options)
     first = {steps: after(3 * math.exp(-5), steps, 2.0, 2.0, 0) for steps in (1, 3)}
     middle = mean(first[1][0], first[3][0])
     last = {steps: after(3.0, steps, middle, *first[steps][1:]) for steps in (1, 3)}
@@ -73,6 +79,34 @@ def test_mean_teacher_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     kept = read_tensors(found.sites["site_b"].folder / "mean_teacher" / "meanteacher-0002.safetensors")
     assert float(kept["teacher/logit"]) == pytest.approx(last[3][1], abs=1e-5)
     assert int(kept["steps"]) == 6
+
+
+def test_lssl_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One round: a step on the public images at both sites, then one and three on own images; each site is a half.
+
+    At z = 1 all is said to be foreground, so that the share f of the public pixels is right: the confidence's gradient
+    is 4 (c - f), and c stays above 0.75. Own images move z alone, by the structure loss of all foreground in two views.
+    """
+    start = {"logit": 1.0, "confidence": 6.0}
+    found = toy_rounds(Lssl, tmp_path, monkeypatch, start, unlabelled_weight=0.5)
+    confidence = 6 - RATE * 4 * (sigmoid(6) - found.foreground)
+    assert sigmoid(confidence) > 0.75
+    assert found.numbers["confidence"] == pytest.approx(confidence, abs=1e-4)
+
+    def moved(z: float, masks: Tensor, weight: float) -> float:
+        number = torch.tensor(z, requires_grad=True)
+        (weight * structure_loss(number.expand(masks.shape), masks)).backward()
+        assert number.grad is not None
+        return z - RATE * float(number.grad)
+
+    sites = []
+    for steps in (1, 3):
+        z = moved(1.0, found.masks, 1.0)
+        for _ in range(steps):
+            z = moved(z, torch.ones_like(found.masks), 2 * 0.5)
+        sites.append(z)
+    assert found.number == pytest.approx(sum(sites) / 2, abs=1e-4)
+    assert found.number != pytest.approx(mean(*sites), abs=1e-3), "the mean by images is another one"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +118,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("method", ["fixmatch", "meanteacher"])
+@pytest.mark.parametrize("method", ["fixmatch", "meanteacher", "lssl"])
 def test_it_runs_without_a_label_at_the_sites_and_beside_the_labels_alone(
     method: str, small: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +150,8 @@ def test_it_runs_without_a_label_at_the_sites_and_beside_the_labels_alone(
         ("meanteacher", {"decay": 1.0}, "decay"),
         ("meanteacher", {"ramp_rounds": 0}, "ramp_rounds"),
         ("meanteacher", {"unlabelled_weight": -1.0}, "unlabelled_weight"),
+        ("lssl", {"flip": 0.5}, "flip"),
+        ("lssl", {"gate": 1.0}, "gate"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(method: str, options: dict[str, Any], words: str) -> None:
@@ -126,3 +162,13 @@ def test_an_option_that_cannot_be_is_refused(method: str, options: dict[str, Any
 def test_rules_of_the_steps_that_the_loop_does_not_have_are_refused() -> None:
     with pytest.raises(ConfigError, match="semi-supervised loop"):
         workflow_of("fixmatch", smoke("fixmatch", light={"clip_norm": 1.0}))
+
+
+def test_a_network_without_confidences_is_refused_before_the_rounds(small: Path, tmp_path: Path) -> None:
+    light = {"bundle": "light_unet_segmentation"}
+    settings = smoke("lssl", method={"label_site": "site_a"}, light=light)
+    verdict = simulate_locally(
+        "lssl", settings, SimulatedSites(small, tmp_path / "run", BUNDLES, public=small / "site_a")
+    )
+    assert verdict.startswith("incomplete: light.bundle: light_unet_segmentation has no confidences")
+    assert not (tmp_path / "run" / "public").exists()

@@ -48,13 +48,35 @@ class Logit(nn.Module):
         return self.logit.view(1, 1, 1, 1).expand(len(images), 1, *images.shape[2:])
 
 
+class AssessedLogit(Logit):
+    """Another number beside it, the logit of every pixel's confidence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.confidence = nn.Parameter(torch.zeros(1))
+
+    def assessed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        masks = self(images)
+        return masks, self.confidence.view(1, 1, 1, 1).expand_as(masks)
+
+
 @dataclass(frozen=True)
 class ToyRun:
-    """The global number after all rounds, the share of foreground in the public masks, and the sites."""
+    """The global numbers after all rounds, the public masks (N, 1, S, S), and the sites."""
 
-    number: float
-    foreground: float
+    numbers: dict[str, float]
+    masks: Tensor
     sites: dict[str, SiteContext]
+
+    @property
+    def number(self) -> float:
+        """The logit of every pixel."""
+        return self.numbers["logit"]
+
+    @property
+    def foreground(self) -> float:
+        """The share of foreground in the public masks."""
+        return float(self.masks.mean())
 
 
 def sigmoid(number: float) -> float:
@@ -62,10 +84,15 @@ def sigmoid(number: float) -> float:
 
 
 def toy_rounds(
-    method: type[PublicLabels], folder: Path, patch: pytest.MonkeyPatch, start: float, rounds: int = 1, **options: Any
+    method: type[PublicLabels],
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    start: dict[str, float],
+    rounds: int = 1,
+    **options: Any,
 ) -> ToyRun:
     """Train the number for some rounds with the method's own workflow, tasks and messages."""
-    patch.setattr(BundleDefinition, "network", lambda *_, **__: Logit())
+    patch.setattr(BundleDefinition, "network", lambda *_, **__: AssessedLogit() if "confidence" in start else Logit())
     patch.setattr(BundleDefinition, "optimizer", lambda _, parameters: torch.optim.SGD(parameters, lr=RATE))
     site_module._datalist.cache_clear()
     contexts = {}
@@ -97,6 +124,7 @@ def toy_rounds(
     plan = tiny_plan(settings, **COUNTS)
     given = load_public_set(run, plan)
     sent = PublicBroadcast(run, plan, given, list(COUNTS))
-    state = run._rounds(plan, given, {"logit": torch.tensor([start])}, sent)
-    foreground = float((given.training.labels() > 0).float().mean())
-    return ToyRun(float(state.weights["logit"]), foreground, contexts)
+    weights = {name: torch.tensor([number]) for name, number in start.items()}
+    state = run._rounds(plan, given, weights, sent)
+    numbers = {name: float(tensor) for name, tensor in state.weights.items()}
+    return ToyRun(numbers, (given.training.labels() > 0).float(), contexts)

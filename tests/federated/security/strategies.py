@@ -18,7 +18,7 @@ from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCoun
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, Name
-from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, MeanTeacherOptions
+from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, LsslOptions, MeanTeacherOptions
 from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.semi_supervised.config import SamFedConfig
 
@@ -180,6 +180,7 @@ RULED: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     PersonalConfig: _personal,
     SamFedConfig: _samfed,
     FixMatchOptions: lambda: _public_labels(FixMatchOptions, threshold=st.floats(0.51, 1)),
+    LsslOptions: lambda: _public_labels(LsslOptions, flip=st.floats(0, 0.49), gate=st.floats(0, 0.99)),
     MeanTeacherOptions: lambda: _public_labels(
         MeanTeacherOptions, decay=st.floats(0, 0.99), ramp_rounds=st.integers(1, 100)
     ),

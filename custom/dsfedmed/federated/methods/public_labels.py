@@ -77,10 +77,14 @@ class PublicLabels(FederatedWorkflow):
         """Return how many passes over the public set come before a round's over the own images; 0: beside them."""
         return 0
 
+    def require_network(self, plan: FederationPlan) -> None:
+        """Raise ``ConfigError`` where the method cannot train the run's light network."""
+
     def work(self) -> None:
         """Public start, broadcast and rounds; then the network of the public labels alone, the scores, the release."""
         asked = unlabelled_sites(self, self.options.label_site)
         plan = check_sites(self, NEEDED)
+        self.require_network(plan)
         training = still_there(self, asked)
         public = load_public_set(self, plan)
         start, spent = start_global(self, plan, public, self.options.public_epochs)

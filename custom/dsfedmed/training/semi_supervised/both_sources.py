@@ -8,9 +8,9 @@ images then. What a batch of own images teaches is said by an `OwnRule`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,18 +26,27 @@ from dsfedmed.training.steps import descend, endless_batches
 from dsfedmed.training.task import Batch, TrainingTask
 
 
-class OwnRule(Protocol):
-    """What own images teach, which have no labels."""
+class OwnRule(ABC):
+    """What own images teach, which have no labels.
 
-    @property
-    def teach(self) -> bool:
-        """Whether anything is learned from them; without, a step on them would only repeat its momentum."""
+    Attributes:
+        teach: whether anything is learned from the batch whose loss was asked for last; without, a step on it would
+            only repeat its momentum.
+    """
 
+    teach = True
+
+    @abstractmethod
     def loss(self, network: nn.Module, batch: Batch, seed: int, task: TrainingTask) -> Tensor:
         """Return the weighted loss of a batch, whose "image" is the weak view; ``seed`` is of its strong one."""
 
+    def public_loss(self, network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
+        """Return the loss of a batch of the public set."""
+        return public_loss(network, batch, task)
+
     def stepped(self, network: nn.Module) -> None:
-        """Take note of the network after a step."""
+        """Take note of the network after a step on own images."""
+        del network
 
 
 @dataclass(frozen=True)
@@ -104,25 +113,27 @@ def train_on_both(
     labelled = endless_batches(public.pairs, public.advice, task, derive_seed(seed, "public"))
     scaler = gradient_scaler(device, task.precision)
     sums, steps, total = [0.0, 0.0], 0, passes.epochs * math.ceil(len(own.images) / task.batch_size)
-    before = 0
+    before = taken = 0
     network.train()
     with global_draws(derive_seed(seed, "dropout"), device), fast_single_channel_convolutions(network):
         if passes.public:
             drawn = derive_seed(seed, "public")
-            sums[0], before = train_on_public(network, optimizer, public, task, passes.public, drawn)
+            sums[0], before = train_on_public(
+                network, optimizer, public, task, passes.public, drawn, loss=rule.public_loss
+            )
         for epoch in range(passes.epochs):
             for batch in _own_batches(own, task, derive_seed(seed, "own", epoch)):
                 value = rule.loss(network, batch, derive_seed(seed, "strong", steps), task)
                 sums[1] += float(value.detach())
                 if not before:
-                    first = public_loss(network, next(labelled), task)
+                    first = rule.public_loss(network, next(labelled), task)
                     sums[0], value = sums[0] + float(first.detach()), first + value
                 if not before or rule.teach:
                     descend(value, optimizer, scaler, task.where, before + steps)
                     rule.stepped(network)
+                    taken += 1
                 steps += 1
-    taken = before + (steps if not before or rule.teach else 0)
-    return Steps(sums[0] / (before or total), sums[1] / total, taken)
+    return Steps(sums[0] / (before or total), sums[1] / total, before + taken)
 
 
 def _require_both(public: PublicSource, own: UnlabelledSource, task: TrainingTask) -> None:

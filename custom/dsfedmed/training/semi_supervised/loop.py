@@ -35,7 +35,13 @@ from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.devices import to_device
 from dsfedmed.training.pool import device_of
 from dsfedmed.training.precision import autocast
-from dsfedmed.training.semi_supervised.both_sources import Passes, Steps, UnlabelledSource, train_on_both
+from dsfedmed.training.semi_supervised.both_sources import (
+    OwnRule,
+    Passes,
+    Steps,
+    UnlabelledSource,
+    train_on_both,
+)
 from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import Batch, TrainingTask
 
@@ -100,18 +106,16 @@ def train_semi_supervised(
     return Summary(done.public_loss, done.own_loss, done.steps, agreed.state)
 
 
-class _Agreed:
+class _Agreed(OwnRule):
     """The rule of the own images; the agreement goes on from batch to batch."""
 
     def __init__(self, terms: UnlabelledTerms) -> None:
         self.terms, self.state, self.teach = terms, terms.state, terms.teach
 
     def loss(self, network: nn.Module, batch: Batch, seed: int, task: TrainingTask) -> Tensor:
+        """Return lambda_u L_SAM + lambda_g KL of a batch."""
         self.state, view = _consult(network, self.terms, batch, self.state, seed, task)
         return _own_loss(network, view, self.state, self.terms, task)
-
-    def stepped(self, network: nn.Module) -> None:
-        """Nothing follows a step."""
 
 
 @dataclass(frozen=True)

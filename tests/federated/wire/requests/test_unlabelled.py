@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from dsfedmed.federated.wire.requests.unlabelled import UnlabelledRequest
-from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, MeanTeacherOptions
+from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, LsslOptions, MeanTeacherOptions
 from tests.federated.wire.requests.bodies import PLAN, ROUND, comes_back, manifest_in, refused
 
-OPTIONS = (FixMatchOptions(threshold=0.9, label_site="site_a"), MeanTeacherOptions(decay=0.5, select="public"))
+OPTIONS = (
+    FixMatchOptions(threshold=0.9, label_site="site_a"),
+    MeanTeacherOptions(decay=0.5, select="public"),
+    LsslOptions(flip=0.2),
+)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda each: type(each).__name__)
@@ -29,8 +33,10 @@ def test_the_options_say_which_method_it_is(options: Any, tmp_path: Path) -> Non
         (OPTIONS[0], "config.rate_factor", 0.0, "method.rate_factor"),
         (OPTIONS[1], "config.decay", 1.0, "method.decay"),
         (OPTIONS[1], "config.ramp_rounds", 0, "method.ramp_rounds"),
-        (OPTIONS[1], "config.select", "best", "none of last"),
-        (OPTIONS[1], "config.decay", "x", "which is no float"),
+        (OPTIONS[2], "config.select", "best", "none of last"),
+        (OPTIONS[2], "config.gate", "x", "which is no float"),
+        (OPTIONS[1], "config.momentum", 0.5, "unknown key"),
+        (OPTIONS[2], "config.flip", 0.5, "method.flip"),
         (OPTIONS[0], "public.sha256", "0" * 64, "synthetic-set manifest"),
     ],
 )

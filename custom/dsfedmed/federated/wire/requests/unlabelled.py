@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.federated.wire.specs import RoundFacts, RunFacts
-from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, MeanTeacherOptions
+from dsfedmed.training.baselines.unlabelled_options import UnlabelledOptions
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,4 @@ class UnlabelledRequest:
     common: RunFacts
     round: RoundFacts
     public: Manifest
-    config: FixMatchOptions | MeanTeacherOptions
+    config: UnlabelledOptions

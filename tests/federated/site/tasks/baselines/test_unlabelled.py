@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from dsfedmed.bundles.definition import BundleDefinition
 from dsfedmed.data.manifest import Manifest
-from dsfedmed.errors import PayloadError
+from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.exchange.compression import add
 from dsfedmed.federated.party.folders import SET_FOLDER
 from dsfedmed.federated.server.plan import FederationPlan
@@ -27,7 +29,7 @@ from dsfedmed.federated.wire.requests.unlabelled import UnlabelledRequest
 from dsfedmed.federated.wire.specs import SetOffer
 from dsfedmed.federated.wire.tasks import UNLABELLED
 from dsfedmed.store.files import read_tensors
-from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, MeanTeacherOptions
+from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, LsslOptions, MeanTeacherOptions
 from tests.federated.site.tasks.baselines.toy_site import again, facts_of, same, sent, start_of
 from tests.federated.tiny import arrived, noise_manifest
 
@@ -35,6 +37,7 @@ PUBLIC = 4
 ROUNDS: dict[str, Any] = {
     "fixmatch": FixMatchOptions(threshold=0.51),
     "meanteacher": MeanTeacherOptions(ramp_rounds=1),
+    "lssl": LsslOptions(gate=0.1),
 }
 """By method, options with which the own images teach from the start."""
 
@@ -42,6 +45,30 @@ ROUNDS: dict[str, Any] = {
 @pytest.fixture(params=ROUNDS)
 def method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+class Assessed(nn.Module):
+    """The toy network with a confidence for its mask."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.body = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 2, 1))
+
+    def assessed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        both = self.body(images)
+        return both[:, :1], both[:, 1:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.assessed(images)[0]
+
+
+@pytest.fixture(autouse=True)
+def _network(request: pytest.FixtureRequest, site: SiteContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give LSSL a network with confidences."""
+    if "method" in request.fixturenames and request.getfixturevalue("method") == "lssl":
+        monkeypatch.setattr(BundleDefinition, "network", lambda _, seed=0: Assessed(seed))
 
 
 def public_set(site: SiteContext) -> Manifest:
@@ -61,7 +88,8 @@ def test_a_round_returns_the_difference_and_no_validation(method: str, site: Sit
     assert reply.tensors.keys() == start_of(site, plan).keys()
     assert any(bool(tensor.abs().max() > 0) for tensor in reply.tensors.values())
     assert reply.body.validation is None, "the site has no labels"
-    assert reply.body.steps == 4, "six images in batches of four, twice"
+    before = 2 if method == "lssl" else 0
+    assert reply.body.steps == 4 + before, "six own images in batches of four, twice; LSSL's four public ones before"
     assert reply.header.update == UpdateHeader("toy", 1, "fp32")
     assert "toy/loss" in reply.header.scalars
 
@@ -129,6 +157,21 @@ def test_the_consistency_is_ramped_up(site: SiteContext, plan: FederationPlan) -
     ]
     expected = [0.5 * math.exp(-5), 0.5 * math.exp(-1.25), 0.5]
     assert [each["toy/consistency_weight"] for each in told] == pytest.approx(expected)
+
+
+def test_lssl_needs_confidences(site: SiteContext, plan: FederationPlan) -> None:
+    with pytest.raises(ConfigError, match=r"has no confidences.*light_assessed_unet_segmentation"):
+        ask("lssl", plan, site)
+
+
+def test_images_that_are_not_trusted_take_no_step(
+    site: SiteContext, plan: FederationPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the gate of 0.99 there is none, so that the public steps are all."""
+    monkeypatch.setattr(BundleDefinition, "network", lambda _, seed=0: Assessed(seed))
+    reply = ask("lssl", plan, site, gate=0.99)
+    assert reply.body.steps == 2
+    assert reply.header.scalars["toy/images_trusted"] == 0
 
 
 def test_the_public_set_is_verified_before_it_is_kept(site: SiteContext) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks ``dsf_public`` (the public set, once) and ``dsf_unlabelled``: rounds of FixMatch and Mean Teacher.
+"""Tasks ``dsf_public`` (the public set, once) and ``dsf_unlabelled``: rounds of FixMatch, Mean Teacher and LSSL.
 
-The site's own labels, if it has any, are never read. Every step is on a public batch and an own one. Files in
+The site's own labels, if it has any, are never read. Every step is on a public batch and an own one, but
+for LSSL, whose passes over the public set come first. Files in
 ``mean_teacher/``: the site's teacher and the steps it has followed, after each of the last rounds.
 """
 
@@ -29,8 +30,8 @@ from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.requests.unlabelled import UnlabelledRequest
 from dsfedmed.networks.trained_tensors import copied_tensors, trained_tensors
 from dsfedmed.seeds import derive_seed
-from dsfedmed.training.baselines.unlabelled import Confident, MeanTeacher
-from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, MeanTeacherOptions
+from dsfedmed.training.baselines.unlabelled import Confident, MeanTeacher, SelfLabelled
+from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, LsslOptions, MeanTeacherOptions
 from dsfedmed.training.semi_supervised.both_sources import OwnRule, Passes, Steps, UnlabelledSource, train_on_both
 from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import TrainingTask
@@ -51,7 +52,9 @@ def train_unlabelled(site: SiteContext, request: Envelope[UnlabelledRequest]) ->
     begun = Begun(site, body, network, load(network, arrived, site.config.device))
     if isinstance(body.config, FixMatchOptions):
         return _fixmatch(begun, body.config)
-    return _mean_teacher(begun, body.config)
+    if isinstance(body.config, MeanTeacherOptions):
+        return _mean_teacher(begun, body.config)
+    return _lssl(begun, body.config)
 
 
 def _fixmatch(begun: Begun, config: FixMatchOptions) -> Envelope[TrainReply]:
@@ -76,6 +79,13 @@ def _mean_teacher(begun: Begun, config: MeanTeacherOptions) -> Envelope[TrainRep
     return begun.trained(steps, {"consistency_weight": weight})
 
 
+def _lssl(begun: Begun, config: LsslOptions) -> Envelope[TrainReply]:
+    """Train on the public set first; then let the network's own answers teach where it trusts itself."""
+    rule = SelfLabelled(config.flip, config.gate, config.unlabelled_weight)
+    steps = begun.train(rule, public_first=True)
+    return begun.trained(steps, {"images_trusted": rule.share})
+
+
 @dataclass(frozen=True)
 class Begun:
     """A round whose weights have arrived.
@@ -92,8 +102,11 @@ class Begun:
     network: nn.Module
     start: Weights
 
-    def train(self, rule: OwnRule) -> Steps:
-        """Train the network on the public set and the own images, as many passes over these as the round has."""
+    def train(self, rule: OwnRule, public_first: bool = False) -> Steps:
+        """Train the network on the public set and the own images, as many passes over these as the round has.
+
+        ``public_first``: as many passes over the public set come before them, instead of a public batch in every step.
+        """
         site, common, facts = self.site, self.body.common, self.body.round
         bundle, public = site.bundle(common.light), public_arrays(site, self.body.public)
         optimizer = bundle.optimizer(self.network.parameters())
@@ -104,7 +117,8 @@ class Begun:
             common.num_classes, common.nested, bundle.loss(), bundle.augmentation(), facts.batch_size, common.autocast,
             where=site.name,
         )  # fmt: skip
-        passes = Passes(facts.epochs, derive_seed(common.seed, site.name, facts.training, facts.round))
+        seed = derive_seed(common.seed, site.name, facts.training, facts.round)
+        passes = Passes(facts.epochs, seed, facts.epochs if public_first else 0)
         labelled, own = PublicSource(public.images, public.labels), site.images("training", common.light)
         done = train_on_both(self.network, optimizer, labelled, UnlabelledSource(own), task, rule, passes)
         keep_optimizer(site, facts, optimizer, facts.training)
