@@ -28,6 +28,8 @@ from tests.runs.smoke import remove_labels, smoke
 from tests.runs.stored import released
 
 UNLABELLED = ("site_b", "site_c")
+OTHERS = ("meanteacher", "lssl")
+"""Methods that go the same way; their own rounds are above, and their release is in ``test_without_nvflare.py``."""
 
 
 def mean(site_a: float, site_b: float) -> float:
@@ -118,7 +120,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("method", ["fixmatch", "meanteacher", "lssl"])
+@pytest.mark.parametrize("method", ["fixmatch", *(pytest.param(m, marks=pytest.mark.slow) for m in OTHERS)])
 def test_it_runs_without_a_label_at_the_sites_and_beside_the_labels_alone(
     method: str, small: Path, tmp_path: Path
 ) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks ``dsf_public`` (the public set, once) and ``dsf_unlabelled``: rounds of FixMatch, Mean Teacher and LSSL.
 
-The site's own labels, if it has any, are never read. Every step is on a public batch and an own one, but
-for LSSL, whose passes over the public set come first. Files in
-``mean_teacher/``: the site's teacher and the steps it has followed, after each of the last rounds.
+The site's own labels, if it has any, are never read. Every step is on a public batch and an own one, but for LSSL,
+whose passes over the public set come first. Files in ``mean_teacher/``: the site's teacher and the steps it has
+followed, after each of the last rounds.
 """
 
 from __future__ import annotations
