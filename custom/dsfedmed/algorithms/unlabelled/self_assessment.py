@@ -17,8 +17,8 @@ here each of K channels has a background of its own (`regularity`).
 
 Deviations: "cross-entropy and structure" on pseudo-labels is read as the structure loss, whose first term is that
 cross-entropy; the release's mean square between clean features and features under dropout is left out, since the light
-networks have no such layer; its 20 rounds of warm-up without own images are the start on the public labels, in which
-the confidences learn nothing: until they have, no image is above 0.75.
+networks have no such layer; its 20 rounds of warm-up without own images are the start on the public labels at the
+server, by the same loss L.
 """
 
 from __future__ import annotations

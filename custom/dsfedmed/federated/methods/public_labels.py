@@ -42,6 +42,7 @@ from dsfedmed.federated.wire.tasks import UNLABELLED
 from dsfedmed.methods import METHODS
 from dsfedmed.options import require
 from dsfedmed.settings import Settings
+from dsfedmed.training.semi_supervised.public import PublicLoss
 
 NEEDED = ("training", "test")
 
@@ -77,6 +78,10 @@ class PublicLabels(FederatedWorkflow):
         """Return how many passes over the public set come before a round's over the own images; 0: beside them."""
         return 0
 
+    def start_loss(self) -> PublicLoss | None:
+        """Return the loss of the global start on the public labels; None for the bundle's."""
+        return None
+
     def require_network(self, plan: FederationPlan) -> None:
         """Raise ``ConfigError`` where the method cannot train the run's light network."""
 
@@ -87,7 +92,7 @@ class PublicLabels(FederatedWorkflow):
         self.require_network(plan)
         training = still_there(self, asked)
         public = load_public_set(self, plan)
-        start, spent = start_global(self, plan, public, self.options.public_epochs)
+        start, spent = start_global(self, plan, public, self.options.public_epochs, self.start_loss())
         state = self._rounds(plan, public, start, PublicBroadcast(self, plan, public, training))
         alone = labels_only(self, plan, public, spent + state.steps // max(len(training), 1))
         evaluate(self, plan, {self.METHOD: ScoredModel(state.best)}, {"labels_only": ScoredModel(alone)})

@@ -12,6 +12,8 @@ from dsfedmed.federated.methods.public_labels import PublicLabels
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.networks.self_assessed import SelfAssessed
 from dsfedmed.options import require
+from dsfedmed.training.baselines.unlabelled import assessed_batch_loss
+from dsfedmed.training.semi_supervised.public import PublicLoss
 
 
 class FixMatch(PublicLabels):
@@ -38,6 +40,10 @@ class Lssl(PublicLabels):
     def public_passes(self) -> int:
         """Return the passes over the public set that come first: as many as over the own images."""
         return self.settings.light.epochs_per_round
+
+    def start_loss(self) -> PublicLoss | None:
+        """Return the loss that the sites have on public images: the confidences learn in the start as well."""
+        return assessed_batch_loss
 
     def require_network(self, plan: FederationPlan) -> None:
         """Raise ``ConfigError`` where the light network has no confidences."""

@@ -94,14 +94,19 @@ class SelfLabelled(OwnRule):
 
     def public_loss(self, network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
         """Return L of a batch of the public set."""
-        masks, confidences = assessed(network, batch["image"], task)
-        target = to_device(to_channels(batch["label"], task.num_classes, task.nested), masks.device)
-        return assessed_loss(masks, confidences, target)
+        return assessed_batch_loss(network, batch, task)
 
     @property
     def share(self) -> float:
         """The share of images that counted so far."""
         return float(torch.cat(self._counts).float().mean())
+
+
+def assessed_batch_loss(network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
+    """Return L of a network and a batch with labels, a scalar."""
+    masks, confidences = assessed(network, batch["image"], task)
+    target = to_device(to_channels(batch["label"], task.num_classes, task.nested), masks.device)
+    return assessed_loss(masks, confidences, target)
 
 
 def assessed(network: nn.Module, images: Tensor, task: TrainingTask) -> tuple[Tensor, Tensor]:
