@@ -63,6 +63,7 @@ class Method:
         baselines: what it is held against, by budget ("equal_rounds", "equal_steps").
         record_parts: parts of the record that this method alone has.
         job: the folder below ``jobs/`` with its presets; empty for one of the method's own name.
+        public: whether sites train without labels, under those of a public set at the server.
         beyond: settings with which a run does what its paper does not.
     """
 
@@ -73,6 +74,7 @@ class Method:
     baselines: Mapping[str, str] = field(default_factory=dict)
     record_parts: tuple[str, ...] = ()
     job: str = ""
+    public: bool = False
     beyond: tuple[Beyond, ...] = ()
 
     @property
@@ -133,7 +135,6 @@ _SAMFED = (
     Beyond("method.public_order", ("first",), "public and own images in one step", "beside"),
     Beyond("method.teacher_gate", (False,), "SAM is asked while at least as good as its student", True),
     Beyond("method.teacher_flips", (False,), "SAM's answers are a mean over flips", True),
-    Beyond("method.rate_factor", (1.0,), "another learning rate in the rounds", 1.0),
 )
 _PFEDSAM = (
     Beyond("teacher.lora_targets", ("qkv",), "low-rank updates beyond the attention"),
@@ -142,12 +143,14 @@ _PFEDSAM = (
     Beyond("method.personal_average", (0.0,), "a running mean of the personal branch", 0.0),
     Beyond("method.personal_learning_rate", (0.0,), "a rate of the personal branch's own", 0.0),
 )
+_START = (Beyond("method.rate_factor", (1.0,), "another learning rate in the rounds", 1.0),)
 _FEDBN = (
     Beyond("light_settings.optimizer", ("sgd",), "Adam instead of gradient descent", "adam"),
     Beyond("light_settings.augmentation", ("none",), "augmentation at the sites", "standard"),
 )
 
 _FLOWS, _OPTIONS = "dsfedmed.federated.methods", "dsfedmed.training.baselines.options"
+_UNLABELLED = "dsfedmed.training.baselines.unlabelled_options"
 
 
 def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") -> Method:
@@ -156,6 +159,15 @@ def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") 
     beyond = (*_LOCAL, *_WIRE, *_GUARDS)
     budget = {"equal_rounds": "fedavg"}
     return Method(models, f"{_FLOWS}.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
+
+
+def _unlabelled(model: ShownModel, workflow: str, options: str, job: str = "unlabelled") -> Method:
+    """Return a method of others in SAM-Fed's setting: held against the public labels alone."""
+    return Method(
+        (model,), f"{_FLOWS}.unlabelled:{workflow}", f"{_UNLABELLED}:{options}", requires=("labels_only",),
+        baselines={"equal_steps": "labels_only"}, job=job, public=True,
+        beyond=(*_START, *_LOCAL, *_WIRE, *_GUARDS),
+    )  # fmt: skip
 
 
 METHODS: dict[str, Method] = {
@@ -177,7 +189,8 @@ METHODS: dict[str, Method] = {
             "dsfedmed.training.semi_supervised.config:SamFedConfig",
             requires=("labels_only", "public_teacher"),
             baselines={"equal_steps": "labels_only"},
-            beyond=(*_SAMFED, *_LOCAL, *_WIRE, *_GUARDS),
+            public=True,
+            beyond=(*_SAMFED, *_START, *_LOCAL, *_WIRE, *_GUARDS),
         ),
         Method(
             (ShownModel("pfedsam", "pFedSAM", "each site's personal branch with experts; unseen sites: the global one",
@@ -263,6 +276,20 @@ METHODS: dict[str, Method] = {
              ShownModel("silobn_shared", "SiloBN, shared layers", "light network, FedAvg but for the statistics: as at "
                         "the start", "#b197fc", ("rounds",))),
             "silobn:SiloBN",
+        ),
+        _unlabelled(
+            ShownModel("fixmatch", "FixMatch", "light network, unlabelled sites under their own sure answers",
+                       "#ae3ec9"),
+            "FixMatch", "FixMatchOptions",
+        ),
+        _unlabelled(
+            ShownModel("meanteacher", "Mean Teacher", "light network, unlabelled sites under a running mean of theirs",
+                       "#9c36b5"),
+            "MeanTeacher", "MeanTeacherOptions",
+        ),
+        _unlabelled(
+            ShownModel("lssl", "LSSL", "light network, unlabelled sites where it trusts its own answers", "#74470b"),
+            "Lssl", "LsslOptions", "assessed",
         ),
     )
 }  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dsfedmed.algorithms.aggregation import WeightedMean
+from dsfedmed.algorithms.aggregation import UniformMean, WeightedMean
 from dsfedmed.errors import PayloadError
 
 Update = tuple[str, dict[str, Tensor], float]
@@ -145,3 +145,13 @@ def test_half_precision_updates_give_a_float32_mean() -> None:
     mean.add("b", {"w": torch.tensor([60000.0], dtype=torch.float16)}, 1)
     assert mean.result()["w"].dtype == torch.float32
     assert float(mean.result()["w"]) == 60000.0 - 60000.0 % 32
+
+
+def test_in_a_uniform_mean_every_site_counts_alike() -> None:
+    """(1 + 4) / 2, whatever the counts; a weight that is none is refused all the same."""
+    found = UniformMean()
+    found.add("a", {"w": torch.tensor([1.0])}, 1)
+    found.add("b", {"w": torch.tensor([4.0])}, 100)
+    assert found.result()["w"].tolist() == [2.5]
+    with pytest.raises(PayloadError, match="not a positive finite number"):
+        found.add("c", {"w": torch.tensor([1.0])}, 0)

@@ -47,10 +47,15 @@ assert not [name for name in sys.modules if name.startswith("nvflare")]
 SMALLEST = {**TINY, "unseen": ["site_c"], "compare": NOTHING, "min_sites": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
     "pfedsam": {"method": {"warmup_rounds": 0}},
-    "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
     "silobn": {"light": {"batch_size": 4, "bundle": "light_flexible_unet_segmentation"}},
+    **{method: {"method": {"public_epochs": 1}} for method, entry in METHODS.items() if entry.public},
+    "samfed": {"method": {"public_epochs": 1, "ramp_rounds": 1}},
+    "lssl": {"method": {"public_epochs": 1}, "light": {**TINY["light"], "bundle": "light_assessed_unet_segmentation"}},
 }
-WORDS: dict[str, list[str]] = {"samfed": ["--label-site", "site_a"], "feddg": ["--send-amplitudes"]}
+WORDS: dict[str, list[str]] = {
+    "feddg": ["--send-amplitudes"],
+    **{method: ["--label-site", "site_a"] for method, entry in METHODS.items() if entry.public},
+}
 """What a method needs besides, in its settings and on its command line; a new one that needs more is entered here."""
 
 

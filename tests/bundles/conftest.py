@@ -17,6 +17,7 @@ BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if (path / "confi
 # Settings that a laptop trains in a second; a bundle that is not named here is tried at its own size.
 SMALL: dict[str, dict[str, Any]] = {
     "light_unet_segmentation": {"image_size": [32, 32]},
+    "light_assessed_unet_segmentation": {"image_size": [32, 32]},
     "light_flexible_unet_segmentation": {"image_size": [64, 64]},
     "light_tinysam_segmentation": {"image_size": [64, 64], "in_channels": 1},
     "promptless_sam_segmentation": {"image_size": [32, 32], "in_channels": 1, "variant": "tiny", "tuning": "full"},

@@ -29,6 +29,7 @@ SAME = (
 KEPT = (
     "residuals", "references", "optimizer", "personal", "samfed", "local_layers", "controlled", "contrast", "ditto",
     "fine_tuning",
+    "mean_teacher",
 )  # fmt: skip
 """Folders of what a site keeps between rounds."""
 ALWAYS = ("dsfedmed", "samfed")

@@ -12,6 +12,7 @@ from typing import Any
 
 from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.installation.shipped import job_folder
+from dsfedmed.methods import METHODS
 from dsfedmed.settings import Settings, merge, read_preset
 
 RATE = 0.25
@@ -28,6 +29,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "compare": {"cross_site": True},
     },
     "samfed": {"method": {"label_site": "site_a", "rate_factor": RATE}},
+    **{key: {"method": {"label_site": "site_a"}} for key in ("fixmatch", "meanteacher", "lssl")},
     "fedbn": {"light": {"batch_size": 3, "epochs_per_round": 2}},
     "silobn": {"light": {"bundle": "light_flexible_unet_segmentation"}},
     **{key: {"light": {"keep_optimizer": True}} for key in ("fedavgm", "fedadam", "fedyogi")},
@@ -60,8 +62,8 @@ class Place:
 
     @classmethod
     def of(cls, method: str, sites: Path, unlabelled: Path) -> Place:
-        """Return SAM-Fed's sites without labels, with one that has them as the public set; the others' are labelled."""
-        return cls(unlabelled, {"public": unlabelled / "site_a"}) if method == "samfed" else cls(sites, {})
+        """Return sites without labels, with one that has them as the public set, where the method has one."""
+        return cls(unlabelled, {"public": unlabelled / "site_a"}) if METHODS[method].public else cls(sites, {})
 
 
 def remove_labels(folder: Path, sites: Sequence[str]) -> None:

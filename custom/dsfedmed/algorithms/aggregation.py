@@ -107,6 +107,15 @@ class WeightedMean:
             _refuse(name, reason, "Run the same network configuration at every site")
 
 
+class UniformMean(WeightedMean):
+    """The mean in which every site counts alike, 1 / K, whatever weight it comes with (LSSL)."""
+
+    def add(self, name: str, tensors: Mapping[str, Tensor], weight: float) -> None:
+        """Add one site's update; its weight is checked and then 1."""
+        self.check(name, tensors, weight=weight)
+        super().add(name, tensors, 1.0)
+
+
 def _check_tensor(name: str, key: str, tensor: object, shape: torch.Size | None) -> None:
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
         kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__

@@ -29,6 +29,7 @@ ALLOWED = frozenset({
     "dsfedmed.networks.any_size.AnySizeFlexibleUNet", "dsfedmed.networks.any_size.AnySizeUNet",
     "dsfedmed.networks.checkpoints.load_weights", "dsfedmed.networks.light_weights.start_from",
     "dsfedmed.networks.personal_sam.build_personal_sam", "dsfedmed.networks.promptless_sam.build_promptless_sam",
+    "dsfedmed.networks.self_assessed.SelfAssessedUNet",
     "dsfedmed.networks.teacher_weights.load_teacher", "dsfedmed.networks.teacher_weights.start_teacher",
     "dsfedmed.networks.teacher_weights.tuned_parameters", "dsfedmed.networks.tiny_sam.TinySam",
     "monai.data.CacheDataset", "monai.data.DataLoader", "monai.data.Dataset", "monai.engines.SupervisedEvaluator",

@@ -10,6 +10,8 @@ Examples:
   python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 5 20 --out runs/few_rounds
   python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 5 --seeds 0 \
       --arms jobs/baselines/few_rounds.yaml --out runs/baselines
+  python -m dsfedmed_benchmarks few-rounds --sites DIR/breast --unseen busi --rounds 20 --label-site busbra_aplio300 \
+      --arms jobs/unlabelled/few_rounds.yaml --out runs/unlabelled
   python -m dsfedmed_benchmarks few-rounds --sites DIR/nuclei --unseen fluo360 --rounds 20 --leave histology=7 \
       --out runs/leaving --generators runs/few_rounds
 """
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsfedmed.federated.party.layout import require_sites
+from dsfedmed.methods import METHODS
 from dsfedmed.reporting.record import Record
 from dsfedmed.store.files import write_text
 from dsfedmed_benchmarks.studies.study import JobRun, Study, job_run, records_argument
@@ -47,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leave", metavar="SITE=ROUND", help="a site that leaves after so many rounds")
     permitted = "the sites' folders may share amplitudes of their images (FedDG's arm)"
     parser.add_argument("--send-amplitudes", action="store_true", help=permitted)
+    parser.add_argument("--label-site", metavar="SITE", help="whose labels are public, for methods without labels")
     parser.add_argument("--preset", default="few_rounds", help="preset of DSFedMed's jobs (few_rounds); others: cpu")
     parser.add_argument("--jobs", type=Path, default=Path("jobs"), help="folder of the jobs (jobs)")
     parser.add_argument("--generators", type=Path, metavar="DIR", help="folder with the generator runs (--out)")
@@ -181,6 +185,8 @@ class Comparison:
         words = [*self._words(unseen, seed, preset), *arm.words(point, rounds)]
         words += ["--leave", self.args.leave] if self.args.leave else []
         words += ["--send-amplitudes"] if self.args.send_amplitudes and arm.method == "feddg" else []
+        if self.args.label_site and METHODS[arm.method].public:
+            words += ["--label-site", self.args.label_site]
         if arm.method == METHOD:
             source = Path(self.args.generators or self.args.out) / self._generator_name(unseen, seed)
             words += ["--reuse", str(source)]

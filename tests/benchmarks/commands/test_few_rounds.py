@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ from typing import Any
 import pytest
 
 from dsfedmed.cli.job import planned_settings
+from dsfedmed.federated.methods import workflow_of
+from dsfedmed.methods import METHODS
 from dsfedmed.store.files import write_json
 from dsfedmed_benchmarks.cli import main
+from dsfedmed_benchmarks.commands import few_rounds
+from dsfedmed_benchmarks.commands.few_rounds import Comparison
+from dsfedmed_benchmarks.studies.tuned.arms import read_arms
 from tests.benchmarks.studies.runs import case
 
 JOB = Path(__file__).parents[3] / "jobs" / "dsfedmed"
@@ -101,3 +107,23 @@ def test_what_is_not_there_is_named(words: list[str], tmp_path: Path, capsys: py
     assert main([*words, "--only-table"]) == 1
     assert "FedAvg, 5 rounds, c held out: its grid" in (tmp_path / "out" / "few_rounds.md").read_text()
     assert "not complete: Refit" in capsys.readouterr().err
+
+
+def test_only_methods_without_labels_at_the_sites_are_given_the_label_site(words: list[str], tmp_path: Path) -> None:
+    arms = "arms: [{key: fedavg, name: FedAvg, method: fedavgm}, {key: fixmatch, name: FixMatch, method: fixmatch}]"
+    (tmp_path / "arms.yaml").write_text(arms)
+    parser = argparse.ArgumentParser()
+    few_rounds.configure(parser)
+    args = parser.parse_args([*words[1:], "--label-site", "a", "--jobs", str(JOB.parent)])
+    runs = Comparison(args, read_arms(args.arms)).grids()
+    assert [run.planned.method.get("label_site") for run in runs] == [None, "a"]
+
+
+def test_every_point_of_the_arms_without_labels_is_valid() -> None:
+    arms = read_arms(JOB.parent / "unlabelled" / "few_rounds.yaml").arms
+    assert {arm.method for arm in arms} == {"samfed", "fixmatch", "meanteacher", "lssl"}
+    for arm in arms:
+        assert len(arm.grid) in (1, 4)
+        for point in range(len(arm.grid)):
+            folder = JOB.parent / (METHODS[arm.method].job or arm.method)
+            workflow_of(arm.method, planned_settings(arm.method, folder, arm.words(point, 5)))

@@ -40,6 +40,7 @@ OF_METHOD: dict[str, dict[str, Any]] = {
         "min_sites": 1,
         "method": {"label_site": "site_a", "public_epochs": 1, "ramp_rounds": 1},
     },
+    "fixmatch": {"compare": NOTHING, "min_sites": 1, "method": {"label_site": "site_a", "public_epochs": 1}},
     "samfed_of_each": {
         "compare": NOTHING,
         "min_sites": 1,

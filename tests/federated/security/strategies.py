@@ -18,6 +18,7 @@ from dsfedmed.federated.wire.requests.evaluation import CaseScores, DetectedCoun
 from dsfedmed.federated.wire.tasks import TASKS
 from dsfedmed.generator.config import GeneratorConfig
 from dsfedmed.ranges import DEFAULTS, Between, Length, Matches, Name
+from dsfedmed.training.baselines.unlabelled_options import FixMatchOptions, LsslOptions, MeanTeacherOptions
 from dsfedmed.training.personal_config import PersonalConfig
 from dsfedmed.training.semi_supervised.config import SamFedConfig
 
@@ -151,6 +152,11 @@ def _samfed() -> st.SearchStrategy[SamFedConfig]:
     )  # fmt: skip
 
 
+def _public_labels(kind: type[Any], **own: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    positive = st.floats(1e-6, 1e6)
+    return st.builds(kind, public_epochs=st.integers(1, 100), rate_factor=positive, unlabelled_weight=positive, **own)
+
+
 def _generators() -> st.SearchStrategy[GeneratorConfig]:
     return st.builds(GeneratorConfig, image_size=st.sampled_from((32, 64)), num_classes=st.integers(1, 4))
 
@@ -173,6 +179,11 @@ RULED: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     EvaluateRequest: _evaluations,
     PersonalConfig: _personal,
     SamFedConfig: _samfed,
+    FixMatchOptions: lambda: _public_labels(FixMatchOptions, threshold=st.floats(0.51, 1)),
+    LsslOptions: lambda: _public_labels(LsslOptions, flip=st.floats(0, 0.49), gate=st.floats(0, 0.99)),
+    MeanTeacherOptions: lambda: _public_labels(
+        MeanTeacherOptions, decay=st.floats(0, 0.99), ramp_rounds=st.integers(1, 100)
+    ),
     GeneratorConfig: _generators,
 }
 """Types with rules over several fields, which their hints do not say."""

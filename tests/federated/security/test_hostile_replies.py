@@ -42,12 +42,14 @@ from dsfedmed.federated.wire.tasks import (
     LOCAL_STATISTICS,
     MASKS,
     PERSONAL,
+    PUBLIC,
     RANDOMISED,
     SEND_AMPLITUDES,
     SOFT_LABELS,
     STATISTICS,
     TASKS,
     TRAIN,
+    UNLABELLED,
 )
 from dsfedmed.federated.wire.transport import OnArrival
 from tests.federated.security.federation import GUARDED_BY_OTHERS, HOSTILE, OF_METHOD, federate
@@ -147,7 +149,17 @@ VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", 
 """Of a round that only validates."""
 AS_TRAIN = tuple(
     task.name
-    for task in (LOCAL_LAYERS, CONTROLLED, CONTRAST, DITTO, LOCAL_HEAD, LOCAL_STATISTICS, RANDOMISED, EXCHANGED)
+    for task in (
+        LOCAL_LAYERS,
+        CONTROLLED,
+        CONTRAST,
+        DITTO,
+        LOCAL_HEAD,
+        LOCAL_STATISTICS,
+        RANDOMISED,
+        EXCHANGED,
+        UNLABELLED,
+    )  # fmt: skip
 )
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
@@ -238,6 +250,7 @@ ATTACKS: dict[str, dict[str, Change]] = {
         "a later epoch": said(epoch=10**6),
         "steps 1e12": said(steps=10**12),
     },
+    PUBLIC.name: {"another public set": said(public=10**6), "half an image": said(public=0.5)},
     LABEL.name: {
         "confidence 7": said(confidence=7.0),
         "confidence NaN": said(confidence=NAN),

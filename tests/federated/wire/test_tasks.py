@@ -56,7 +56,7 @@ def test_what_leaves_with_each_task_is_known() -> None:
         "dsf_statistics": "statistics", "dsf_randomised": "update", "dsf_amplitudes": "amplitudes",
         "dsf_keep_amplitudes": "facts", "dsf_exchanged": "update",
         "dsf_fine_tune": "facts", "dsf_local_head": "update", "dsf_local_statistics": "update",
-        "dsf_evaluate": "facts",
+        "dsf_public": "facts", "dsf_unlabelled": "update", "dsf_evaluate": "facts",
     }  # fmt: skip
     assert {task.sends for task in TASKS.values()} == set(typing.get_args(Sends))
     packed = {name for name, task in TASKS.items() if task.carries_update}
@@ -64,6 +64,7 @@ def test_what_leaves_with_each_task_is_known() -> None:
         "dsf_train", "dsf_personal", "dsf_agree", "dsf_local_layers", "dsf_controlled", "dsf_contrast", "dsf_ditto",
         "dsf_randomised", "dsf_exchanged",
         "dsf_local_head", "dsf_local_statistics",
+        "dsf_unlabelled",
     }  # fmt: skip
     assert all(TASKS[name].sends == "update" for name in packed)
 

@@ -21,7 +21,7 @@ from dsfedmed.federated.wire.requests.amplitudes import AmplitudesReply, KeepAmp
 from dsfedmed.federated.wire.requests.evaluation import CaseScores, EvaluateReply
 from dsfedmed.federated.wire.requests.facts import FactsReply
 from dsfedmed.federated.wire.requests.generator import BaseReply, BranchReply, MasksReply
-from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply
+from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, LabelReply, PublicReply
 from dsfedmed.federated.wire.requests.statistics import StatisticsReply
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, SoftLabelsReply
 from dsfedmed.federated.wire.requests.training import LocalReply, TrainReply
@@ -61,6 +61,7 @@ GOOD: dict[str, Any] = {
             "dsf_exchanged",
             "dsf_local_head",
             "dsf_local_statistics",
+            "dsf_unlabelled",
         )
     },
     "dsf_fine_tune": reply(LocalReply(0.5, 1, 3)),
@@ -71,6 +72,7 @@ GOOD: dict[str, Any] = {
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
     "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
     "dsf_label": reply(LabelReply(3, 12, 0.9)),
+    "dsf_public": reply(PublicReply(12)),
     "dsf_fuse": reply(AgreeReply(1, None, 0.1, 3), LEVELS),
 }
 

@@ -9,13 +9,8 @@ from torch import Tensor, nn
 
 from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
 from dsfedmed.errors import DataError, DSFedMedError
-from dsfedmed.training.semi_supervised.loop import (
-    Passes,
-    Summary,
-    UnlabelledSource,
-    UnlabelledTerms,
-    train_semi_supervised,
-)
+from dsfedmed.training.semi_supervised.both_sources import Passes, UnlabelledSource
+from dsfedmed.training.semi_supervised.loop import Summary, UnlabelledTerms, train_semi_supervised
 from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import TrainingTask
 

@@ -10,14 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dsfedmed.algorithms.agreement import AgreementConfig, AgreementState
+from dsfedmed.training.semi_supervised.both_sources import Passes, UnlabelledSource
 from dsfedmed.training.semi_supervised.condensation import LIMIT, NOISE
-from dsfedmed.training.semi_supervised.loop import (
-    Passes,
-    Summary,
-    UnlabelledSource,
-    UnlabelledTerms,
-    train_semi_supervised,
-)
+from dsfedmed.training.semi_supervised.loop import Summary, UnlabelledTerms, train_semi_supervised
 from dsfedmed.training.semi_supervised.public import PublicSource, public_loss, train_on_public
 from dsfedmed.training.task import TrainingTask
 

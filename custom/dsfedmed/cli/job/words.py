@@ -56,7 +56,7 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting (may be repeated)")
     add("--seed", type=int, help="seed of the run")
     add("--unseen", action="append", default=[], metavar="SITE", help="site held out until the end (may be repeated)")
-    add("--label-site", metavar="SITE", help="use this site's labels as the public set (SAM-Fed, simulation)")
+    add("--label-site", metavar="SITE", help="use this site's labels as the public set (simulation)")
 
 
 def add_run_options(parser: argparse.ArgumentParser, required: bool = False) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.exchange.tensors import Weights
+from dsfedmed.federated.methods.public_labels import NEEDED, require_plain_steps
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.scored_model import ScoredModel
 from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, still_there, unlabelled_sites
@@ -27,23 +28,18 @@ from dsfedmed.federated.server.stages.release import release
 from dsfedmed.federated.server.training_run import (
     Beside,
     TrainingSpec,
-    end_with_average,
-    record_choice,
+    end_rounds,
     report,
     resume_or_start,
     train_round,
-    validate_training,
 )
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.federated.wire.requests.semi_supervised import AgreeRequest, FuseRequest
 from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts
 from dsfedmed.federated.wire.tasks import AGREE, FUSE
-from dsfedmed.options import require
 from dsfedmed.settings import Settings
 from dsfedmed.training.semi_supervised.config import SamFedConfig
-
-NEEDED = ("training", "test")
 
 
 class SamFed(FederatedWorkflow):
@@ -63,10 +59,7 @@ class SamFed(FederatedWorkflow):
     def check_options(self) -> None:
         """Raise ``ConfigError`` naming the first option that is unknown or out of range."""
         SamFedConfig.from_dict(self.settings.method)
-        light = self.settings.light
-        plain = light.rate_schedule == "constant" and not light.ramp_steps and not light.clip_norm
-        reason = "rate_schedule, ramp_steps and clip_norm are not for the semi-supervised loop"
-        require(plain, "light", reason, "Leave them out; method.rate_factor is its learning rate")
+        require_plain_steps(self.settings)
 
     def work(self) -> None:
         """Every stage of the paper, then the network of the public labels alone, then the release."""
@@ -114,13 +107,7 @@ class SamFed(FederatedWorkflow):
                 spec = replace(spec, sites=sent.ready(), request=asked)
                 state = fusion.round(spec, state) if fusion else train_round(self, plan, spec, state)
                 report(self, spec, state, total, since)
-            validate_training(self, plan, spec, state)
-            if state.averaged_rounds:
-                end_with_average(self, plan, spec, state)
-            elif config.select == "last":
-                state.choose_last()
-            self.store.put("rounds", {})
-            record_choice(self, "samfed", state)
+            end_rounds(self, plan, spec, state, config.select == "last")
             if config.teacher_gate:
                 self.record.put(rounds_with_teacher=sum(rounds_with_teacher(self, state)[:total]))
         return state

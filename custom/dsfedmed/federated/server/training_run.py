@@ -230,6 +230,19 @@ def end_with_average(run: FederatedWorkflow, plan: FederationPlan, spec: Trainin
     run.progress.say(f"mean of the last {state.averaged_rounds} rounds: validation Dice {dice:.3f}")
 
 
+def end_rounds(
+    run: FederatedWorkflow, plan: FederationPlan, spec: TrainingSpec, state: TrainingState, last: bool
+) -> None:
+    """End stage "rounds" of sites without labels: the mean of the last rounds, else the ``last`` one, else the best."""
+    validate_training(run, plan, spec, state)
+    if state.averaged_rounds:
+        end_with_average(run, plan, spec, state)
+    elif last:
+        state.choose_last()
+    run.store.put("rounds", {})
+    record_choice(run, spec.name, state)
+
+
 def train_until(
     run: FederatedWorkflow,
     plan: FederationPlan,

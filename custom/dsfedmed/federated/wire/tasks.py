@@ -30,6 +30,8 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
     FuseRequest,
     LabelReply,
     LabelRequest,
+    PublicReply,
+    PublicRequest,
 )
 from dsfedmed.federated.wire.requests.statistics import RandomisedRequest, StatisticsReply, StatisticsRequest
 from dsfedmed.federated.wire.requests.synthetic import AuditReply, AuditRequest, SoftLabelsReply, SoftLabelsRequest
@@ -43,6 +45,7 @@ from dsfedmed.federated.wire.requests.training import (
     TrainReply,
     TrainRequest,
 )
+from dsfedmed.federated.wire.requests.unlabelled import UnlabelledRequest
 from dsfedmed.federated.wire.task import Task
 
 _SITE = "dsfedmed.federated.site.tasks"
@@ -123,6 +126,11 @@ EXCHANGED = Task(
     "dsf_exchanged", ExchangedRequest, TrainReply, f"{_BASELINES}.exchanged:train_exchanged", "update",
     carries_update=True,
 )  # fmt: skip
+PUBLIC = Task("dsf_public", PublicRequest, PublicReply, f"{_BASELINES}.unlabelled:keep_public_set", "facts")
+UNLABELLED = Task(
+    "dsf_unlabelled", UnlabelledRequest, TrainReply, f"{_BASELINES}.unlabelled:train_unlabelled", "update",
+    carries_update=True,
+)  # fmt: skip
 LABEL = Task("dsf_label", LabelRequest, LabelReply, f"{_SITE}.agreement:pseudo_label", "facts")
 AGREE = Task(
     "dsf_agree", AgreeRequest, AgreeReply, f"{_SITE}.agreement:train_with_agreement", "update", carries_update=True
@@ -138,7 +146,7 @@ TASKS: dict[str, Task[Any, Any]] = {
     for task in (
         FACTS, BASE, BRANCH, MASKS, AUDIT, SOFT_LABELS, TRAIN, LOCAL, PERSONAL, LOCAL_LAYERS, CONTROLLED,
         CONTRAST, DITTO, LOCAL_STATISTICS, LOCAL_HEAD, FINE_TUNE, STATISTICS, RANDOMISED, SEND_AMPLITUDES,
-        KEEP_AMPLITUDES, EXCHANGED, LABEL, AGREE, FUSE, EVALUATE,
+        KEEP_AMPLITUDES, EXCHANGED, PUBLIC, UNLABELLED, LABEL, AGREE, FUSE, EVALUATE,
     )
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsfedmed.methods import MODELS, required_models
+from dsfedmed.methods import METHODS, MODELS, required_models
 from dsfedmed.reporting.advice.words import remarks
 from dsfedmed.reporting.methods import BY_KEY, baselines, display_name, short_name
 from dsfedmed.reporting.page.html import Markup, Section, dot, join, note, nothing, table, tag
@@ -125,7 +125,7 @@ def _where_images_stayed(results: dict[str, Any], label_site: str = "") -> str:
 
 def _what_chose(record: Record) -> str:
     """Return what chose the round, in words."""
-    if record.method != "samfed":
+    if record.method not in METHODS or not METHODS[record.method].public:
         return "validation on the source sites chose the round"
     options = record.mapping("config").get("method") or {}
     if options.get("select") == "public":

@@ -18,8 +18,6 @@ the small presets, whose figures were measured with it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,25 +31,19 @@ from dsfedmed.algorithms.agreement import (
     update_agreement,
 )
 from dsfedmed.algorithms.losses import bernoulli_kl
-from dsfedmed.data.batches import augmented_batches
 from dsfedmed.data.strong_augmentation import strong_view
 from dsfedmed.devices import to_device
-from dsfedmed.errors import DataError
-from dsfedmed.seeds import derive_seed, global_draws
 from dsfedmed.training.pool import device_of
-from dsfedmed.training.precision import autocast, gradient_scaler
-from dsfedmed.training.semi_supervised.public import PublicSource, public_loss, train_on_public
-from dsfedmed.training.single_channel import fast_single_channel_convolutions
-from dsfedmed.training.steps import descend, endless_batches
+from dsfedmed.training.precision import autocast
+from dsfedmed.training.semi_supervised.both_sources import (
+    OwnRule,
+    Passes,
+    Steps,
+    UnlabelledSource,
+    train_on_both,
+)
+from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import Batch, TrainingTask
-
-
-@dataclass(frozen=True)
-class UnlabelledSource:
-    """A site's unlabelled images (N, C, S, S) and SAM's probabilities of them (N, K, S, S), float32 in [0, 1]."""
-
-    images: Tensor
-    teacher: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,27 +71,9 @@ class UnlabelledTerms:
 
 
 @dataclass(frozen=True)
-class Passes:
-    """One call.
+class Summary(Steps):
+    """What a call did, and the agreement's state after it."""
 
-    Attributes:
-        epochs: passes over the own images.
-        seed: of order, augmentation and dropout.
-        public: passes over the public set before them (paper); 0 for a public batch beside every own one.
-    """
-
-    epochs: int
-    seed: int
-    public: int = 0
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a call did: means over the steps on either kind of images, and the agreement's state after it."""
-
-    public_loss: float
-    own_loss: float
-    steps: int
     state: AgreementState
 
 
@@ -127,41 +101,21 @@ def train_semi_supervised(
         DataError: there are no images of one kind, or SAM's answers do not pair up with the own images.
         DSFedMedError: the loss is not finite; the network keeps the weights of the step before.
     """
-    if not len(public.images) or not len(own.images) or len(own.images) != len(own.teacher):
-        reason = f"{len(public.images)} public, {len(own.images)} own images, {len(own.teacher)} answers of SAM"
-        raise DataError(task.where, reason, "Give both kinds, and one answer for each own image")
-    seed, state = passes.seed, terms.state
-    labelled = endless_batches(public.pairs, public.advice, task, derive_seed(seed, "public"))
-    device = device_of(network)
-    scaler = gradient_scaler(device, task.precision)
-    sums, steps, total = [0.0, 0.0], 0, passes.epochs * math.ceil(len(own.images) / task.batch_size)
-    before = 0
-    network.train()
-    with global_draws(derive_seed(seed, "dropout"), device), fast_single_channel_convolutions(network):
-        if passes.public:
-            drawn = derive_seed(seed, "public")
-            sums[0], before = train_on_public(network, optimizer, public, task, passes.public, drawn)
-        for epoch in range(passes.epochs):
-            for batch in _own_batches(own, task, derive_seed(seed, "own", epoch)):
-                state, view = _consult(network, terms, batch, state, derive_seed(seed, "strong", steps), task)
-                value = _own_loss(network, view, state, terms, task)
-                sums[1] += float(value.detach())
-                if not before:
-                    first = public_loss(network, next(labelled), task)
-                    sums[0], value = sums[0] + float(first.detach()), first + value
-                if not before or terms.teach:
-                    descend(value, optimizer, scaler, task.where, before + steps)
-                steps += 1
-    taken = before + (steps if not before or terms.teach else 0)
-    return Summary(sums[0] / (before or total), sums[1] / total, taken, state)
+    agreed = _Agreed(terms)
+    done = train_on_both(network, optimizer, public, own, task, agreed, passes)
+    return Summary(done.public_loss, done.own_loss, done.steps, agreed.state)
 
 
-def _own_batches(own: UnlabelledSource, task: TrainingTask, seed: int) -> Iterator[Batch]:
-    """Yield one epoch of own images with SAM's answers; their label maps are blank."""
-    blank = torch.zeros(len(own.images), 1, *own.images.shape[2:], dtype=torch.uint8)
-    return augmented_batches(
-        own.images, blank, task.augmentation, task.batch_size, seed, extra=own.teacher, workers=task.workers
-    )
+class _Agreed(OwnRule):
+    """The rule of the own images; the agreement goes on from batch to batch."""
+
+    def __init__(self, terms: UnlabelledTerms) -> None:
+        self.terms, self.state, self.teach = terms, terms.state, terms.teach
+
+    def loss(self, network: nn.Module, batch: Batch, seed: int, task: TrainingTask) -> Tensor:
+        """Return lambda_u L_SAM + lambda_g KL of a batch."""
+        self.state, view = _consult(network, self.terms, batch, self.state, seed, task)
+        return _own_loss(network, view, self.state, self.terms, task)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ with networks of their own (RF) make four, with noise N(0, 0.1) cut at 0.2 on th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -24,6 +25,8 @@ from dsfedmed.training.precision import gradient_scaler
 from dsfedmed.training.semi_supervised.condensation import LIMIT, NOISE
 from dsfedmed.training.steps import descend, endless_batches, forward
 from dsfedmed.training.task import Batch, LabelledImages, TrainingTask
+
+PublicLoss = Callable[[nn.Module, Batch, TrainingTask], Tensor]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def train_on_public(
     task: TrainingTask,
     epochs: int,
     seed: int,
+    loss: PublicLoss = public_loss,
 ) -> tuple[float, int]:
     """Train ``network``, in training mode already, in place; return the sum of the steps' losses and their number.
 
@@ -75,6 +79,7 @@ def train_on_public(
         task: loss, augmentation and batch size.
         epochs: passes.
         seed: of order, augmentation and noise.
+        loss: of the network and a batch.
 
     Raises:
         DSFedMedError: the loss is not finite; the network keeps the weights of the step before.
@@ -87,5 +92,5 @@ def train_on_public(
         if public.advice is not None:
             noise = (NOISE * torch.randn(batch["image"].shape, generator=random)).clamp(-LIMIT, LIMIT)
             batch = {**batch, "image": batch["image"] + noise}
-        total += descend(public_loss(network, batch, task), optimizer, scaler, task.where, step)
+        total += descend(loss(network, batch, task), optimizer, scaler, task.where, step)
     return total, steps

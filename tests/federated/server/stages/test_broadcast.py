@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from dsfedmed.errors import ConfigError
+from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.federated.server.plan import FederationPlan
-from dsfedmed.federated.server.stages.broadcast import TeacherBroadcast, unlabelled_sites
+from dsfedmed.federated.server.stages.broadcast import PublicBroadcast, TeacherBroadcast, unlabelled_sites
 from dsfedmed.federated.server.stages.public_set import PublicSet
 from dsfedmed.federated.wire.message import Envelope
-from dsfedmed.federated.wire.requests.semi_supervised import LabelReply, LabelRequest
+from dsfedmed.federated.wire.requests.semi_supervised import LabelReply, PublicReply, PublicRequest
 from dsfedmed.federated.wire.task import Task
-from dsfedmed.federated.wire.tasks import LABEL
+from dsfedmed.federated.wire.tasks import LABEL, PUBLIC
 from dsfedmed.store.files import read_json
 from tests.federated.tiny import run_with_public
 
@@ -27,10 +27,12 @@ class Sites:
 
     def __init__(self) -> None:
         self.away: set[str] = set()
+        self.short = ""
 
-    def __call__(self, site: str, task: Task[Any, Any], request: Envelope[LabelRequest]) -> Envelope[LabelReply] | None:
-        assert task is LABEL
-        return None if site in self.away else Envelope(LabelReply(6, 6, 0.9))
+    def __call__(self, site: str, task: Task[Any, Any], request: Envelope[Any]) -> Envelope[Any] | None:
+        assert task in (LABEL, PUBLIC)
+        reply = LabelReply(6, 6, 0.9) if task is LABEL else PublicReply(5 if site == self.short else 6)
+        return None if site in self.away else Envelope(reply)
 
 
 @pytest.fixture
@@ -74,6 +76,24 @@ def test_the_label_site_trains_nothing(run: Any) -> None:
 def test_the_store_says_who_has_labelled(run: Any, plan: FederationPlan, public: PublicSet) -> None:
     TeacherBroadcast(run, plan, public, {"w": torch.ones(1)}, ["site_a"])
     assert read_json(run.folder / "store" / "broadcast teacher.json")["info"]["sites"] == {"site_a": 0.9}
+
+
+def test_without_a_teacher_the_set_alone_travels(run: Any, plan: FederationPlan, public: PublicSet) -> None:
+    sent = PublicBroadcast(run, plan, public, ["site_a", "site_b"])
+    assert sent.ready() == ("site_a", "site_b")
+    ((name, _, request),) = run.asked
+    assert (name, type(request.body), request.tensors) == ("dsf_public", PublicRequest, {})
+    assert request.body.files.manifest == public.manifest
+    kept = read_json(run.folder / "store" / "broadcast public set.json")["info"]
+    assert kept["sites"] == {"site_a": 6, "site_b": 6}
+
+
+def test_a_site_without_the_whole_set_does_not_count(
+    run: Any, plan: FederationPlan, public: PublicSet, sites: Sites
+) -> None:
+    sites.short = "site_a"
+    with pytest.raises(PayloadError, match="site_a: has 5 public images of 6"):
+        PublicBroadcast(run, plan, public, ["site_a", "site_b"])
 
 
 @pytest.mark.parametrize(("tune", "kind"), [("lora", "low_rank"), ("full", "teacher")])

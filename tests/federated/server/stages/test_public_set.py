@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.server.plan import FederationPlan
+from dsfedmed.federated.server.stages import public_set as module
 from dsfedmed.federated.server.stages.public_set import (
     PublicSet,
     labels_only,
@@ -23,6 +25,7 @@ from dsfedmed.federated.server.stages.public_set import (
     validate_weights,
 )
 from dsfedmed.federated.server.training_state import TrainingState
+from dsfedmed.training.task import Batch, TrainingTask
 from tests.federated.tiny import run_with_public
 
 
@@ -80,6 +83,27 @@ def test_the_labels_alone_get_as_many_steps_as_they_are_given(
     start, steps = start_global(run, plan, public, 2)
     assert steps == 4
     assert start.keys() == weights.keys()
+
+
+def test_a_method_may_start_by_a_loss_of_its_own(
+    run: Any, plan: FederationPlan, public: PublicSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss pulls every logit down: two passes of two steps, of which the first validates better."""
+
+    def down(network: nn.Module, batch: Batch, task: TrainingTask) -> Tensor:
+        logits: Tensor = network(batch["image"])
+        return logits.mean()
+
+    monkeypatch.setattr(module, "validate_public", lambda *_: next(dice))
+    dice = iter((0.2, 0.1))
+    weights, steps = start_global(run, plan, public, 2, down)
+    assert steps == 4
+    assert run.store.get("public start").info == {"epoch": 1, "steps": 4, "validation_dice": 0.2}
+    network, images = plan.light_network().eval(), public.training.images()
+    with torch.no_grad():
+        before = network(images).mean()
+        network.load_state_dict(weights, strict=False)
+        assert network(images).mean() < before
 
 
 def test_the_teacher_travels_as_its_low_rank_updates_and_decoder(

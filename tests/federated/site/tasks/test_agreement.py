@@ -35,8 +35,9 @@ from dsfedmed.federated.wire.requests.semi_supervised import AgreeReply, AgreeRe
 from dsfedmed.federated.wire.specs import BundleSpec, SetOffer
 from dsfedmed.federated.wire.tasks import AGREE, FUSE, LABEL
 from dsfedmed.training.distillation.soft_labels import LEVELS
+from dsfedmed.training.semi_supervised.both_sources import Passes
 from dsfedmed.training.semi_supervised.config import SamFedConfig
-from dsfedmed.training.semi_supervised.loop import Passes, UnlabelledTerms
+from dsfedmed.training.semi_supervised.loop import UnlabelledTerms
 from dsfedmed.training.semi_supervised.public import PublicSource
 from tests.federated.tiny import arrived, noise_manifest, sent, tiny_plan, tiny_settings
 

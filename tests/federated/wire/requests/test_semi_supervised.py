@@ -14,6 +14,8 @@ from dsfedmed.federated.wire.requests.semi_supervised import (
     FuseRequest,
     LabelReply,
     LabelRequest,
+    PublicReply,
+    PublicRequest,
 )
 from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.specs import SetOffer
@@ -34,7 +36,9 @@ def test_all_come_back(tmp_path: Path) -> None:
     for body in (label, agree, fuse):
         assert comes_back(body).config == CONFIG
     assert comes_back(agree).teacher_active is False
-    for reply in (REPLY, LabelReply(6, 4, 1.0)):
+    offered = PublicRequest(SetOffer(manifest, "server"))
+    assert comes_back(offered) == offered
+    for reply in (REPLY, LabelReply(6, 4, 1.0), PublicReply(4)):
         assert comes_back(reply) == reply
 
 
@@ -69,6 +73,7 @@ def test_a_request_within_its_limits_only(tmp_path: Path, path: str, value: Any,
         (REPLY, "validation", 2, "2.0 is not between"),
         (LabelReply(6, 4, 1.0), "confidence", float("nan"), "nan is not between"),
         (LabelReply(6, 4, 1.0), "images", -1, "-1 is not between"),
+        (PublicReply(4), "public", -1, "-1 is not between"),
     ],
 )
 def test_a_reply_within_its_limits_only(body: Any, path: str, value: Any, reason: str) -> None:

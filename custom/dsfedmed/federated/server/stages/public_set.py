@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SAM-Fed's stages at the server: the public labelled set, and what is trained on it alone."""
+"""Stages at the server where sites have no labels: the public labelled set, and what is trained on it alone."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ from dsfedmed.federated.server.stages.teacher import start_teacher, tune_at_serv
 from dsfedmed.federated.server.training_state import TrainingState
 from dsfedmed.federated.server.workflow import FederatedWorkflow
 from dsfedmed.networks.trained_tensors import copied_tensors
+from dsfedmed.seeds import derive_seed, global_draws
 from dsfedmed.store.stage_store import StageResult
+from dsfedmed.training.pool import device_of
+from dsfedmed.training.semi_supervised.public import PublicLoss, PublicSource
+from dsfedmed.training.semi_supervised.public import train_on_public as pass_over_public
+from dsfedmed.training.task import TrainingTask
 
-FOLDER = "public"
+FOLDER, START = "public", "public start"
 
 
 @dataclass(frozen=True)
@@ -109,16 +114,49 @@ def train_on_public(run: FederatedWorkflow, plan: FederationPlan, public: Public
     return train_at_server(run, plan, name, images, labels, validate, epochs)
 
 
-def start_global(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, epochs: int) -> tuple[Weights, int]:
-    """Train the global model M_G on the public set; return its weights and the gradient steps it took."""
+def start_global(
+    run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, epochs: int, loss: PublicLoss | None = None
+) -> tuple[Weights, int]:
+    """Train the global model M_G on the public set; return its weights and the gradient steps it took.
+
+    ``loss`` of the network and a batch is what the sites have on public images; without, it is the bundle's.
+    """
 
     def make() -> StageResult:
-        found = train_on_public(run, plan, public, "public start", epochs)
+        if loss is None:
+            found = train_on_public(run, plan, public, START, epochs)
+        else:
+            found = _train_by(run, plan, public, epochs, loss)
         info = {"epoch": found.epoch, "steps": found.steps, "validation_dice": found.dice}
         return StageResult(info, found.weights)
 
-    result = run.once("public start", make)
+    result = run.once(START, make)
     return result.tensors, int(result.info["steps"])
+
+
+def _train_by(
+    run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, epochs: int, loss: PublicLoss
+) -> Trained:
+    """Train the light network by a loss of the network itself; the best epoch on the public validation part is kept."""
+    bundle, light, facts = plan.light_bundle, plan.settings.light, plan.facts
+    network = plan.light_network().to(run.config.device)
+    optimizer = bundle.optimizer(network.parameters())
+    task = TrainingTask(
+        facts.num_classes, facts.nested, bundle.loss(), bundle.augmentation(), light.batch_size, light.autocast
+    )
+    source = PublicSource(public.training.images(), public.training.labels())
+    best = Trained(copied_tensors(network), 0, -1.0, 0, epochs, 0)
+    for epoch in range(1, epochs + 1):
+        seed = derive_seed(plan.settings.seed, START, epoch)
+        network.train()
+        with global_draws(derive_seed(seed, "dropout"), device_of(network)):
+            _, taken = pass_over_public(network, optimizer, source, task, 1, seed, loss=loss)
+        dice = validate_public(run, plan, public, network)
+        run.progress.step(epoch, epochs, f"{START}  validation Dice {dice * 100:.1f}")
+        best = replace(best, steps=best.steps + taken)
+        if dice > best.dice:
+            best = replace(best, weights=copied_tensors(network), epoch=epoch, dice=dice, best_steps=best.steps)
+    return best
 
 
 def labels_only(run: FederatedWorkflow, plan: FederationPlan, public: PublicSet, steps: int) -> Weights:
@@ -145,7 +183,7 @@ def rounds_with_teacher(run: FederatedWorkflow, state: TrainingState) -> list[bo
     round's weights are validated as the next round sends them, so that rounds 1 and 2 go by the start, and round r by
     round r - 2. Behind "public start" and "tune teacher".
     """
-    teacher, start = (run.store.get(name).info["validation_dice"] for name in ("tune teacher", "public start"))
+    teacher, start = (run.store.get(name).info["validation_dice"] for name in ("tune teacher", START))
     known = [entry["validation"]["public"] for entry in state.curve if entry["validation"]]
     return [teacher >= dice for dice in (start, start, *known)][: state.round + 1]
 

@@ -18,7 +18,6 @@ from dsfedmed.algorithms.agreement import ramp_up
 from dsfedmed.algorithms.regularity import image_accuracy
 from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.labels import to_channels
-from dsfedmed.data.manifest import Manifest
 from dsfedmed.errors import PayloadError
 from dsfedmed.evaluation.protocol import predict_probabilities
 from dsfedmed.exchange.compression import difference
@@ -28,7 +27,7 @@ from dsfedmed.federated.site.reference_weights import resolve_weights
 from dsfedmed.federated.site.tasks import samfed_files
 from dsfedmed.federated.site.tasks.local_training import keep_optimizer, restore_optimizer
 from dsfedmed.federated.site.tasks.networks import NetworkSpecs, build, load
-from dsfedmed.federated.site.tasks.synthetic import open_set
+from dsfedmed.federated.site.tasks.synthetic import open_set, public_arrays
 from dsfedmed.federated.site.uplink import announce
 from dsfedmed.federated.wire.codec import SAME_VERSION
 from dsfedmed.federated.wire.message import Envelope, ReplyHeader
@@ -53,13 +52,8 @@ from dsfedmed.training.distillation.soft_labels import (
     teacher_soft_labels,
 )
 from dsfedmed.training.pool import TensorPool
-from dsfedmed.training.semi_supervised.loop import (
-    Passes,
-    Summary,
-    UnlabelledSource,
-    UnlabelledTerms,
-    train_semi_supervised,
-)
+from dsfedmed.training.semi_supervised.both_sources import Passes, UnlabelledSource
+from dsfedmed.training.semi_supervised.loop import Summary, UnlabelledTerms, train_semi_supervised
 from dsfedmed.training.semi_supervised.public import PublicSource
 from dsfedmed.training.task import TrainingTask
 
@@ -93,7 +87,7 @@ def train_with_agreement(site: SiteContext, request: Envelope[AgreeRequest]) -> 
     network = build(site, NetworkSpecs(common.light), "light")
     arrived = resolve_weights(facts, request.tensors, site.folder, shapes_of(trained_tensors(network)))
     start = load(network, arrived, site.config.device)
-    public = _public(site, body.public)
+    public = public_arrays(site, body.public)
     shared = copy.deepcopy(network).eval()
     weight = body.config.shared_weight * _global_is_better(site, body, shared, public)
     optimizer = site.bundle(common.light).optimizer(network.parameters())
@@ -110,7 +104,7 @@ def train_site_network(site: SiteContext, request: Envelope[FuseRequest]) -> Env
     """Train the site's own network under the server's answers (RF); return its answers to the public images (RC)."""
     body, facts, common = request.body, request.body.round, request.body.common
     own_bundle = _own_bundle(site, body.networks)
-    public = _public(site, body.public)
+    public = public_arrays(site, body.public)
     network = _network_before(site, own_bundle, common, facts)
     optimizer = site.bundle(own_bundle).optimizer(network.parameters())
     images, labels = public.images, public.labels
@@ -177,15 +171,6 @@ def _header(facts: RoundFacts, summary: Summary, packed: RunFacts | None) -> Rep
     scalars = {f"{name}/agreement": float(summary.state.rate), f"{name}/loss": summary.own_loss}
     update = announce(facts, packed.precision) if packed else None
     return ReplyHeader(scalars=scalars, step=facts.round, update=update)
-
-
-def _public(site: SiteContext, manifest: Manifest) -> SiteArrays:
-    """Read the public set, once per worker."""
-    key = ("public", manifest.sha256)
-    if key not in site.samples:
-        found = open_set(site, manifest, None)
-        site.samples[key] = SiteArrays(found.images(), found.labels(), ("",) * len(found))
-    return site.samples[key]
 
 
 def _answers(network: nn.Module, images: Tensor, common: RunFacts, facts: RoundFacts) -> Tensor:

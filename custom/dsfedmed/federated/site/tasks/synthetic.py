@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from dsfedmed.data.arrays import SiteArrays
 from dsfedmed.data.manifest import Manifest
 from dsfedmed.data.synthetic import SyntheticSet
 from dsfedmed.errors import PayloadError
@@ -24,6 +25,15 @@ from dsfedmed.store.files import read_json, write_json
 def open_set(site: SiteContext, manifest: Manifest, kept: Sequence[int] | None) -> SyntheticSet:
     """Open the site's copy of the set; every shard is verified against the manifest."""
     return SyntheticSet.open(site.folder / SET_FOLDER, manifest, None if kept is None else list(kept))
+
+
+def public_arrays(site: SiteContext, manifest: Manifest) -> SiteArrays:
+    """Return images and labels of the server's public set, read once per worker."""
+    key = ("public", manifest.sha256)
+    if key not in site.samples:
+        found = open_set(site, manifest, None)
+        site.samples[key] = SiteArrays(found.images(), found.labels(), ("",) * len(found))
+    return site.samples[key]
 
 
 def require_own_audit(site: SiteContext, manifest: Manifest, kept: Sequence[int]) -> None:

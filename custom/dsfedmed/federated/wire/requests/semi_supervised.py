@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks of SAM-Fed: ``dsf_label``, ``dsf_agree`` and ``dsf_fuse``."""
+"""Tasks of sites without labels: SAM-Fed's ``dsf_label``, ``dsf_agree`` and ``dsf_fuse``; others' ``dsf_public``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from dsfedmed.federated.wire.requests.training import TrainReply
 from dsfedmed.federated.wire.specs import BundleSpec, RoundFacts, RunFacts, SetOffer, TeacherInit, TeacherSpec
 from dsfedmed.ranges import Count, Fraction, SiteName
 from dsfedmed.training.semi_supervised.config import SamFedConfig
+
+
+@dataclass(frozen=True)
+class PublicRequest:
+    """Pull and verify the public set, which comes with no network.
+
+    Attributes:
+        files: the public set.
+    """
+
+    files: SetOffer
+
+
+@dataclass(frozen=True)
+class PublicReply:
+    """How many public images are here."""
+
+    public: Count
 
 
 @dataclass(frozen=True)
