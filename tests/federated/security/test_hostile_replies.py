@@ -147,19 +147,9 @@ ROUND = {
 }
 VALIDATION = {name: ROUND[name] for name in ("another round", "validation 1e6", "validation NaN", "validation true")}
 """Of a round that only validates."""
-AS_TRAIN = tuple(
-    task.name
-    for task in (
-        LOCAL_LAYERS,
-        CONTROLLED,
-        CONTRAST,
-        DITTO,
-        LOCAL_HEAD,
-        LOCAL_STATISTICS,
-        RANDOMISED,
-        EXCHANGED,
-        UNLABELLED,
-    )  # fmt: skip
+AS_TRAIN = (
+    *(LOCAL_LAYERS.name, CONTROLLED.name, CONTRAST.name, DITTO.name, LOCAL_HEAD.name, LOCAL_STATISTICS.name),
+    *(RANDOMISED.name, EXCHANGED.name, UNLABELLED.name),
 )
 """Tasks whose reply has the form of `TRAIN`'s."""
 TRAINED = (TRAIN.name, PERSONAL.name, *AS_TRAIN, AGREE.name)
