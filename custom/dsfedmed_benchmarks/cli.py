@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from dsfedmed.cli.main import Command, exit_status, parser_of
+from dsfedmed.cli.main import Command, OneLineParser, exit_status, parser_of
 
 PROGRAM = "python -m dsfedmed_benchmarks"
 COMMANDS = {
@@ -37,7 +37,7 @@ COMMANDS = {
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with one sub-command for each of ``COMMANDS``."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Benchmarks of dsfedmed and tables over many runs.")
+    parser = OneLineParser(prog=PROGRAM, description="Benchmarks of dsfedmed and tables over many runs.")
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", parser_class=parser_of("dsfedmed_benchmarks.commands", COMMANDS)
     )

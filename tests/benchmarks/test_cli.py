@@ -58,7 +58,9 @@ def test_wrong_usage_ends_with_status_2(argv: list[str], capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         cli.main(argv)
     assert ended.value.code == 2
-    assert "usage: python -m dsfedmed_benchmarks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("python -m dsfedmed_benchmarks")
+    assert said.count("\n") == 1
 
 
 def test_an_expected_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
