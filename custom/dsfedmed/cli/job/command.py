@@ -19,6 +19,9 @@ from dsfedmed.cli.job.inputs import require_inputs
 from dsfedmed.cli.job.space import needed_bytes, require_space
 from dsfedmed.cli.job.words import NVFLARE, STOPPED, parse_words, read_settings
 from dsfedmed.cli.main import exit_status
+from dsfedmed.data.datalist import FILE_NAME
+from dsfedmed.data.review.meant import without_list
+from dsfedmed.data.review.pair_names import quoted
 from dsfedmed.data.review.whole_site import check_whole_site
 from dsfedmed.errors import ConfigError, DataError
 from dsfedmed.federated.local.leaving import read_leaving
@@ -53,6 +56,7 @@ def simulate_job(args: argparse.Namespace, settings: Settings, method: str, bund
     if not args.start_over:
         require_run_of_this_version(args.out)
     folders = site_folders(args.sites)
+    _tell_of_unlisted(args.sites)
     settings = with_plain_names(settings, folders)
     workflow = workflow_of(method, settings)  # a wrong option of the method is said before any image is read
     layout = _layout(args, settings, folders, bundle_folder)
@@ -167,6 +171,13 @@ def _simulate_locally(
         return simulate_locally(method, settings, layout, processes, leaving)
     finally:
         progress.removeHandler(lines)
+
+
+def _tell_of_unlisted(sites: Path) -> None:
+    """Say which folders take no part because nobody listed their images."""
+    for name in without_list(sites):
+        fix = f"`dsfedmed build-datalist {quoted(str(sites / name))}`"
+        print(f"{own_name(name)} holds images and no {FILE_NAME}, and takes no part; {fix} makes one", flush=True)
 
 
 def refuse_damaged_sites(sites: Path, folders: Mapping[str, str], labelled: bool = True) -> None:

@@ -54,8 +54,17 @@ def no_sites(folder: Path) -> DataError:
     return DataError(folder, f"holds no site folder with a {FILE_NAME}", fix)
 
 
+def without_list(folder: Path) -> list[str]:
+    """Return the names of the folders beside the sites of ``folder`` that hold images and no datalist, sorted."""
+    sites = set(sites_in(folder))
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in inside if path.name not in sites and _has_images(path)]
+
+
 def _has_images(place: Path) -> bool:
-    """Tell a folder that holds image files, or folders with such files."""
+    """Tell a folder that holds image files, or folders with such files; one that may not be read is none."""
+    if not os.access(place, os.R_OK | os.X_OK):
+        return False
     folders = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return any(list_images(path).images for path in (place, *folders))
 
