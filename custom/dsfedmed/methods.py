@@ -158,13 +158,13 @@ def _baseline(models: tuple[ShownModel, ...], workflow: str, options: str = "") 
     where = f"{_OPTIONS}:{options}" if options else ""
     beyond = (*_LOCAL, *_WIRE, *_GUARDS)
     budget = {"equal_rounds": "fedavg"}
-    return Method(models, f"{_FLOWS}.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
+    return Method(models, f"{_FLOWS}.baselines.{workflow}", where, baselines=budget, job="baselines", beyond=beyond)
 
 
 def _unlabelled(model: ShownModel, workflow: str, options: str, job: str = "unlabelled") -> Method:
     """Return a method of others in SAM-Fed's setting: held against the public labels alone."""
     return Method(
-        (model,), f"{_FLOWS}.unlabelled:{workflow}", f"{_UNLABELLED}:{options}", requires=("labels_only",),
+        (model,), f"{_FLOWS}.baselines.unlabelled:{workflow}", f"{_UNLABELLED}:{options}", requires=("labels_only",),
         baselines={"equal_steps": "labels_only"}, job=job, public=True,
         beyond=(*_START, *_LOCAL, *_WIRE, *_GUARDS),
     )  # fmt: skip

@@ -70,7 +70,7 @@ GOOD: dict[str, Any] = {
     "dsf_keep_amplitudes": reply(KeepAmplitudesReply(HASH)),
     "dsf_local": reply(LocalReply(0.5, 1, 3), {"conv.weight": torch.rand(4, 4, 3, 3)}),
     "dsf_personal": reply(TrainReply(1, 0.5, 0.1, 3), {"qkv.lora_A.default.weight": torch.rand(4, 96)}, True),
-    "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, 0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
+    "dsf_agree": reply(AgreeReply(1, None, 0.1, 3, agreement=0.9), {"conv.weight": torch.rand(4, 4, 3, 3)}, True),
     "dsf_label": reply(LabelReply(3, 12, 0.9)),
     "dsf_public": reply(PublicReply(12)),
     "dsf_fuse": reply(AgreeReply(1, None, 0.1, 3), LEVELS),

@@ -23,7 +23,7 @@ from dsfedmed.training.semi_supervised.config import SamFedConfig
 from tests.federated.wire.requests.bodies import PLAN, ROUND, comes_back, manifest_in, refused
 
 CONFIG = SamFedConfig(threshold=0.8, site_bundles={"site_a": "light_unet_segmentation"})
-REPLY = AgreeReply(3, None, 0.5, 7, 0.75)
+REPLY = AgreeReply(3, None, 0.5, 7, agreement=0.75)
 
 
 def test_all_come_back(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def _train(
 def _reply(facts: RoundFacts, summary: Summary) -> AgreeReply:
     """Return the facts of a round: losses, steps, and how far SAM and the network agree."""
     loss = summary.public_loss + summary.own_loss
-    return AgreeReply(facts.round, None, loss, summary.steps, min(float(summary.state.rate), 1.0))
+    return AgreeReply(facts.round, None, loss, summary.steps, agreement=min(float(summary.state.rate), 1.0))
 
 
 def _header(facts: RoundFacts, summary: Summary, packed: RunFacts | None) -> ReplyHeader:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dsfedmed.data.manifest import Manifest
@@ -82,9 +82,9 @@ class AgreeRequest:
 
 @dataclass(frozen=True)
 class AgreeReply(TrainReply):
-    """What a round gave; ``agreement`` is the share of pixels on which SAM and the network agree."""
+    """What a round gave; ``agreement``, given by name, is the share of pixels on which SAM and the network agree."""
 
-    agreement: Fraction = 0.0
+    agreement: Fraction = field(default=0.0, kw_only=True)
 
 
 @dataclass(frozen=True)

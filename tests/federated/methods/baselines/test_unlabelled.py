@@ -16,7 +16,7 @@ from dsfedmed.data.demo.sites import make_demo_sites
 from dsfedmed.errors import ConfigError
 from dsfedmed.federated.local.simulation import simulate_locally
 from dsfedmed.federated.methods import workflow_of
-from dsfedmed.federated.methods.unlabelled import FixMatch, Lssl, MeanTeacher
+from dsfedmed.federated.methods.baselines.unlabelled import FixMatch, Lssl, MeanTeacher
 from dsfedmed.federated.party.layout import SimulatedSites
 from dsfedmed.federated.wire.tasks import UNLABELLED as UNLABELLED_TASK
 from dsfedmed.store.files import read_json, read_tensors

@@ -16,7 +16,7 @@ import torch
 
 from dsfedmed.errors import ConfigError, PayloadError
 from dsfedmed.federated.methods import workflow_of
-from dsfedmed.federated.methods.feddg_ga import FedDGGA
+from dsfedmed.federated.methods.baselines.feddg_ga import FedDGGA
 from dsfedmed.federated.server.plan import FederationPlan
 from dsfedmed.federated.server.training_run import TrainingSpec, reply_check, resume_or_start, train_round
 from dsfedmed.federated.server.training_state import TrainingState
