@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         findings += check.findings
     if len(sites) > 1:
         across = across_findings(sites)
-        print("\n".join(["the sites together", *_finding_lines(across)]))
         findings += across
+        print("\n".join(["the sites together", *_finding_lines(across), "in all", _finding_lines(findings)[-1]]))
     return int(any(finding.level == "error" for finding in findings))
 
 

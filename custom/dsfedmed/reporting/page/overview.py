@@ -105,7 +105,7 @@ def _cost_cards(results: dict[str, Any]) -> list[Markup]:
     moved = results["bytes"]["to_train"]
     if results["method"] not in moved:
         return []
-    others = {short_name(key): moved[key] for key in baselines(results["method"]).values() if key in moved}
+    others = {display_name(key): moved[key] for key in baselines(results["method"]).values() if key in moved}
     beside = ", ".join(f"{name} {byte_text(count)}" for name, count in others.items())
     return [_card("To and from one hospital", byte_text(moved[results["method"]]), beside or "up and down, to train")]
 
