@@ -31,8 +31,8 @@ def ledger(record: Record, results: dict[str, Any]) -> Section:
     apart = block["comparison"]
     body = (
         note(
-            f"Bytes that really went between server and sites in {block['messages']:,} messages. The comparison arms (FedAvg, "
-            f"FedSAM, gathering test figures) are not the method's cost and are counted apart: "
+            f"Bytes that really went between server and sites in {block['messages']:,} messages. The comparison arms "
+            f"(FedAvg, FedSAM, gathering test figures) are not the method's cost and are counted apart: "
             f"{byte_text(apart['up'])} up, {byte_text(apart['down'])} down.{_number_format(block)}"
         ),
         chart_figure([*stage_bytes_chart(block["per_stage"]), *_beside(results), *_to_train(results)]),
