@@ -3,39 +3,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
+from torch import Tensor
 
 from dsfedmed.algorithms.appearance.bezier import bezier_map
+from dsfedmed.data.intensity.drawn import RandIntensityd
 
 
-class RandBezierIntensityd(RandomizableTransform, MapTransform):
-    """Map the values of images in [0, 1] along a drawn Bezier curve, all keys and channels of a sample alike.
+class RandBezierIntensityd(RandIntensityd):
+    """Map the values of images along a drawn Bezier curve, all channels alike.
 
     Args:
-        keys: of the images.
-        prob: with which probability.
+        keys: as of `RandIntensityd`.
+        prob: likewise.
+        allow_missing_keys: likewise.
         falls: with which probability a map falls, of those that are applied.
-        allow_missing_keys: whether a sample may lack some of the keys.
     """
 
     def __init__(
         self, keys: KeysCollection, prob: float = 0.9, falls: float = 0.5, allow_missing_keys: bool = False
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys)
         self.falls = falls
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the sample, its images mapped or as they are."""
-        sample = dict(data)
-        self.randomize(None)
-        if self._do_transform:
-            first, second = ((float(self.R.rand()), float(self.R.rand())) for _ in range(2))
-            falls = bool(self.R.rand() < self.falls)
-            for key in self.key_iterator(sample):
-                sample[key] = bezier_map(sample[key], first, second, falls)
-        return sample
+    def draw(self, images: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
+        """Draw the curve's two inner points, and whether it falls."""
+        del images
+        first, second = ((float(self.R.rand()), float(self.R.rand())) for _ in range(2))
+        falls = bool(self.R.rand() < self.falls)
+        return lambda image: bezier_map(image, first, second, falls)

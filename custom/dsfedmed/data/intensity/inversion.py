@@ -3,31 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
+from torch import Tensor
+
+from dsfedmed.data.intensity.drawn import RandIntensityd
 
 
-class RandInvertIntensityd(RandomizableTransform, MapTransform):
-    """Replace images x in [0, 1] by 1 - x, all keys of a sample alike.
-
-    Args:
-        keys: of the images.
-        prob: with which probability.
-        allow_missing_keys: whether a sample may lack some of them.
-    """
+class RandInvertIntensityd(RandIntensityd):
+    """Replace images x in [0, 1] by 1 - x; arguments as of `RandIntensityd`."""
 
     def __init__(self, keys: KeysCollection, prob: float = 0.5, allow_missing_keys: bool = False) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the sample, its images inverted or as they are."""
-        sample = dict(data)
-        self.randomize(None)
-        if self._do_transform:
-            for key in self.key_iterator(sample):
-                sample[key] = 1.0 - sample[key]
-        return sample
+    def draw(self, images: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return the inversion, in which nothing is drawn."""
+        del images
+        return lambda image: 1.0 - image

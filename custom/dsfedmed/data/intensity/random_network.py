@@ -3,45 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 
 from dsfedmed.algorithms.appearance.random_network import RandomLayer, random_appearance
+from dsfedmed.data.intensity.drawn import RandIntensityd
 
 LAYERS, INNER, SIZES = 4, 2, (1, 3)
 """The release's: layers, channels between them, and sizes of kernels, one of which is drawn for each layer."""
 
 
-class RandNonlinearIntensityd(RandomizableTransform, MapTransform):
-    """Give images (C, H, W) in [0, 1] another appearance, all keys of a sample by the same network.
-
-    Args:
-        keys: of the images.
-        prob: with which probability.
-        allow_missing_keys: whether a sample may lack some of them.
-    """
+class RandNonlinearIntensityd(RandIntensityd):
+    """Give images another appearance, all of a sample by the same network; arguments as of `RandIntensityd`."""
 
     def __init__(self, keys: KeysCollection, prob: float = 0.9, allow_missing_keys: bool = False) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        RandomizableTransform.__init__(self, prob)
+        super().__init__(keys, prob, allow_missing_keys)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the sample, its images changed or as they are."""
-        sample = dict(data)
-        self.randomize(None)
-        if self._do_transform:
-            channels = {len(sample[key]) for key in self.key_iterator(sample)}
-            layers = {count: self._layers(count) for count in sorted(channels)}
-            alpha = float(self.R.rand())
-            for key in self.key_iterator(sample):
-                sample[key] = random_appearance(sample[key], layers[len(sample[key])], alpha)
-        return sample
+    def draw(self, images: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
+        """Draw a network for each number of channels that occurs, and how much of it the images take on."""
+        layers = {count: self._layers(count) for count in sorted({len(image) for image in images})}
+        alpha = float(self.R.rand())
+        return lambda image: random_appearance(image, layers[len(image)], alpha)
 
     def _layers(self, channels: int) -> list[RandomLayer]:
         widths = (channels, *[INNER] * (LAYERS - 1), channels)
