@@ -38,7 +38,7 @@ $(SITES)/.done: | setup
 	touch $@
 
 data/demo_teacher.safetensors: $(SITES)/.done
-	$(BIN)/dsfedmed pretrain-teacher --data $(SHAPES)/* --variant small --image-size 64 --minutes 1.2 --out $@
+	$(BIN)/dsfedmed pretrain-teacher --data $(SHAPES)/* --variant small --image-size 64 --steps 180 --out $@
 
 demo: setup      ## hospitals whose devices differ: few rounds, none at all, one that leaves (`dsfedmed demo`)
 	$(BIN)/dsfedmed demo --out $(DEMO)

@@ -22,7 +22,8 @@ from dsfedmed.installation.extras import require_extras
 from dsfedmed.version import VERSION
 
 UNSEEN, LEAVING, ROUNDS_BEFORE = "site_d", "site_b", 2
-TEACHER_MINUTES = 1.2
+TEACHER_STEPS = 180
+"""Of the pre-training, about a minute; a limit by the clock would give every machine another teacher."""
 PARTS = {
     "few_rounds": "five rounds, over NVFlare's simulator",
     "one_shot": "no round of the light network at all",
@@ -59,7 +60,7 @@ def _commands(out: Path, part: str) -> list[list[str]]:
         commands.append(["demo-sites", str(sites), "--public-shapes", str(shapes)])
     if not teacher.exists():
         folders = [str(shapes / name) for name in ("polygons", "rings", "stars")]
-        small = ["--variant", "small", "--image-size", "64", "--minutes", str(TEACHER_MINUTES)]
+        small = ["--variant", "small", "--image-size", "64", "--steps", str(TEACHER_STEPS)]
         commands.append(["pretrain-teacher", "--data", *folders, *small, "--out", str(teacher)])
     own = {
         "few_rounds": [],
