@@ -106,7 +106,7 @@ def _cost_cards(results: dict[str, Any]) -> list[Markup]:
     if results["method"] not in moved:
         return []
     others = {display_name(key): moved[key] for key in baselines(results["method"]).values() if key in moved}
-    beside = ", ".join(f"{name} {byte_text(count)}" for name, count in others.items())
+    beside = "; ".join(f"{name} {byte_text(count)}" for name, count in others.items())
     return [_card("To and from one hospital", byte_text(moved[results["method"]]), beside or "up and down, to train")]
 
 
